@@ -1,0 +1,5 @@
+//! (stub)
+/// Stub.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

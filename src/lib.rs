@@ -1,0 +1,35 @@
+//! wenzhai (文摘) reads arXiv feeds and writes a Chinese digest of them with a quantized language
+//! model that runs on the user's own machine.
+//!
+//! The modules are the stations of one line; data flows downwards and imports point upwards:
+//!
+//! | station | module | hands on |
+//! |---|---|---|
+//! | bytes of a feed | [`feed`] | [`paper::Paper`] |
+//! | paper and template | [`prompt`], [`tokens`] | [`scheduler::Job`] |
+//! | jobs, a step at a time | [`scheduler`], [`engine`] | token ids |
+//! | token ids to fields, and every check | [`summary`] | [`record::Record`] |
+//! | finished papers, durable at once | [`store`] | records, in digest order |
+//! | records | [`digest`] | Markdown |
+//!
+//! [`pipeline`] tells the whole story on one page; [`cli`] is the only module that prints;
+//! [`card`] and [`fetch`] bring a model's weights here and [`model`] loads them.
+
+pub mod card;
+pub mod cli;
+pub mod digest;
+pub mod engine;
+pub mod error;
+pub mod feed;
+pub mod fetch;
+pub mod model;
+pub mod paper;
+pub mod pipeline;
+pub mod prompt;
+pub mod record;
+pub mod scheduler;
+pub mod store;
+pub mod summary;
+pub mod tokens;
+
+pub use error::{Error, Result};
