@@ -24,6 +24,7 @@ pub mod feed;
 pub mod fetch;
 pub mod model;
 pub mod paper;
+pub mod pick;
 pub mod pipeline;
 pub mod prompt;
 pub mod record;

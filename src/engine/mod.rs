@@ -1,1 +1,41 @@
-//! (stub)
+//! Engines: what computes a step.
+//!
+//! An engine turns a [`Batch`] into one token for each of its sampling spans. It owns the
+//! weights and the KV cache, knows nothing of papers, prompts or text, and must not let the
+//! rows of one sequence influence another's.
+
+pub mod candle;
+pub mod scripted;
+
+use crate::Result;
+use crate::scheduler::{Batch, Finished, Scheduler, TokenId};
+
+/// Computes steps.
+pub trait Engine {
+    /// Computes the keys and values of the tokens that all prompts begin with. Called once,
+    /// before the first step; an empty prefix is no prefix.
+    fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()>;
+
+    /// Computes all rows of `batch` and picks a token for each span that samples, in order.
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>>;
+}
+
+/// One turn of the loop: schedule, forward, head, pick, commit. `None` when no work is left.
+pub fn turn(engine: &mut dyn Engine, scheduler: &mut Scheduler) -> Result<Option<Turn>> {
+    let Some(batch) = scheduler.schedule() else { return Ok(None) };
+    let rows = batch.tokens.len();
+    let picked = engine.step(&batch)?;
+    let sampled = picked.len();
+    Ok(Some(Turn { rows, sampled, finished: scheduler.commit(&picked) }))
+}
+
+/// What one turn did.
+#[derive(Debug)]
+pub struct Turn {
+    /// Rows computed.
+    pub rows: usize,
+    /// Tokens picked.
+    pub sampled: usize,
+    /// Jobs that are done.
+    pub finished: Vec<Finished>,
+}

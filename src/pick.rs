@@ -1,0 +1,137 @@
+//! From logits to one token: greedy, greedy with a penalty on repetition, or seeded sampling.
+//!
+//! Greedy is the rule; the other two exist for papers whose greedy text failed its checks and
+//! are deterministic as well: a sampled token depends on the seed and on how much was written,
+//! never on the batch around it.
+
+use crate::scheduler::TokenId;
+
+/// How the next token is picked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pick {
+    /// The highest logit; of equal ones the lowest token id.
+    Greedy,
+    /// The highest logit after lowering the tokens written last (repetition penalty of
+    /// Keskar et al. 2019, "CTRL": positive logits are divided by it, negative ones multiplied).
+    Penalised {
+        /// 1 is no penalty.
+        penalty: f32,
+        /// How many of the tokens written last it applies to.
+        window: usize,
+    },
+    /// A draw from the `top_k` highest logits at a temperature.
+    Sampled {
+        /// Logits are divided by it.
+        temperature: f32,
+        /// How many candidates there are.
+        top_k: usize,
+        /// Two draws with the same seed and the same text before them are equal.
+        seed: u64,
+    },
+}
+
+/// Picks a token from one row of logits; `written` is what the field holds so far.
+///
+/// # Panics
+/// When `logits` is empty.
+pub fn pick(logits: &[f32], rule: Pick, written: &[TokenId]) -> TokenId {
+    match rule {
+        Pick::Greedy => argmax(logits),
+        Pick::Penalised { penalty, window } => {
+            let mut logits = logits.to_vec();
+            let mut recent = written[written.len().saturating_sub(window)..].to_vec();
+            recent.sort_unstable();
+            recent.dedup();
+            for token in recent {
+                let logit = &mut logits[token as usize];
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
+            argmax(&logits)
+        }
+        Pick::Sampled { temperature, top_k, seed } => {
+            sample(logits, temperature, top_k, uniform(seed, written.len() as u64))
+        }
+    }
+}
+
+fn argmax(logits: &[f32]) -> TokenId {
+    let mut best = 0;
+    for (token, &logit) in logits.iter().enumerate() {
+        if logit > logits[best] {
+            best = token;
+        }
+    }
+    best as TokenId
+}
+
+/// Draws by inverting the cumulative distribution of the `top_k` candidates at `draw` in [0, 1).
+fn sample(logits: &[f32], temperature: f32, top_k: usize, draw: f64) -> TokenId {
+    let mut candidates: Vec<TokenId> = (0..logits.len() as TokenId).collect();
+    let top_k = top_k.clamp(1, candidates.len());
+    let by_logit = |a: &TokenId, b: &TokenId| {
+        logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b))
+    };
+    if top_k < candidates.len() {
+        candidates.select_nth_unstable_by(top_k - 1, by_logit);
+        candidates.truncate(top_k);
+    }
+    candidates.sort_unstable_by(by_logit);
+    let highest = logits[candidates[0] as usize];
+    let weights: Vec<f64> = candidates
+        .iter()
+        .map(|&token| f64::from((logits[token as usize] - highest) / temperature).exp())
+        .collect();
+    let mut left = draw * weights.iter().sum::<f64>();
+    for (&token, weight) in candidates.iter().zip(weights) {
+        left -= weight;
+        if left < 0.0 {
+            return token;
+        }
+    }
+    candidates[top_k - 1]
+}
+
+/// A number in [0, 1) from a seed and a counter (SplitMix64, Steele et al. 2014): stateless, so a
+/// draw does not depend on what was drawn for other papers.
+fn uniform(seed: u64, counter: u64) -> f64 {
+    let mut z = seed.wrapping_add((counter + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn greedy_takes_the_highest_and_the_first_of_equals() {
+        assert_eq!(pick(&[0.0, 3.0, -1.0, 3.0], Pick::Greedy, &[]), 1);
+    }
+
+    #[test]
+    fn penalty_lowers_what_was_written_within_the_window_only() {
+        let rule = Pick::Penalised { penalty: 2.0, window: 2 };
+        let logits = [3.0, 2.0, 1.0];
+        assert_eq!(pick(&logits, rule, &[0, 2]), 1, "3.0 became 1.5");
+        assert_eq!(pick(&logits, rule, &[0, 2, 2]), 0, "token 0 is outside the window");
+        assert_eq!(pick(&[-1.0, -1.5], rule, &[0]), 1, "negative logits are lowered too");
+    }
+
+    #[test]
+    fn sampling_is_a_function_of_seed_and_length_and_follows_the_distribution() {
+        let rule = |seed| Pick::Sampled { temperature: 1.0, top_k: 3, seed };
+        let logits = [0.0, (2.0f32).ln(), f32::NEG_INFINITY, (5.0f32).ln()];
+        let mut counts = [0usize; 4];
+        for seed in 0..8000 {
+            let token = pick(&logits, rule(seed), &[7]);
+            assert_eq!(token, pick(&logits, rule(seed), &[9]));
+            counts[token as usize] += 1;
+        }
+        for (count, expected) in counts.into_iter().zip([1000, 2000, 0, 5000]) {
+            assert!(count.abs_diff(expected) < 200, "{counts:?}");
+        }
+        let top_one = Pick::Sampled { temperature: 1.0, top_k: 1, seed: 1 };
+        assert_eq!(pick(&logits, top_one, &[]), 3);
+    }
+}

@@ -1,0 +1,50 @@
+//! One step's work, as the engine sees it.
+
+use std::ops::Range;
+
+use super::TokenId;
+use crate::pick::Pick;
+
+/// The rows of one step and the sequences they belong to.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Batch<'a> {
+    /// One token a row.
+    pub tokens: Vec<TokenId>,
+    /// Consecutive stretches of `tokens`, one for each sequence that advances; they cover all
+    /// rows, in order.
+    pub spans: Vec<Span<'a>>,
+}
+
+/// The rows of one sequence: tokens at consecutive positions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span<'a> {
+    /// Where the sequence's keys and values live. A span whose `start` equals its `prefix_len`
+    /// opens a new sequence there; what the slot held before is gone.
+    pub slot: usize,
+    /// Most positions that the sequence will ever hold, the shared prefix included.
+    pub capacity: usize,
+    /// How many leading positions are the shared prefix: all of it or none.
+    pub prefix_len: usize,
+    /// Position of the first row, counted from the beginning of the prompt.
+    pub start: usize,
+    /// The rows of the batch that belong to this sequence.
+    pub rows: Range<usize>,
+    /// How to pick the token that follows the last row; `None` while the prompt is incomplete.
+    pub sample: Option<Sample<'a>>,
+}
+
+/// How to pick the next token of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample<'a> {
+    /// The rule.
+    pub pick: Pick,
+    /// What the sequence has written of the field so far.
+    pub written: &'a [TokenId],
+}
+
+impl Batch<'_> {
+    /// The spans that sample, in order: the engine answers one token for each.
+    pub fn sampling(&self) -> impl Iterator<Item = (&Span<'_>, &Sample<'_>)> {
+        self.spans.iter().filter_map(|span| Some((span, span.sample.as_ref()?)))
+    }
+}

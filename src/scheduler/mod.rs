@@ -1,0 +1,265 @@
+//! Decides what every step computes: which sequences advance, by how many rows, in which slots.
+//!
+//! Integers only; no tensor is named here, so the same scheduler drives every engine and can be
+//! tested exhaustively without weights. One step is: [`Scheduler::schedule`] hands out a
+//! [`Batch`], the engine computes it and picks one token for every span that samples, and
+//! [`Scheduler::commit`] takes these tokens in.
+//!
+//! A sequence has tokens that wait to be computed: its prompt at first (prefill), afterwards the
+//! one token picked last (decode) or a forced label. All three are the same thing here, a
+//! stretch of waiting tokens, and share the rows of a step: short stretches first, since they
+//! are the sequences that write, then as much of the long ones as the row budget leaves.
+//! A job reserves room for everything it can ever hold when it is admitted, so a step can never
+//! run out of memory half way; a finished sequence is replaced in the very next step.
+
+mod batch;
+mod job;
+
+pub use batch::{Batch, Sample, Span};
+pub use job::{Ending, Field, Finished, Job, JobId, TokenSet, Written};
+
+use std::collections::VecDeque;
+
+use crate::{Error, Result, error::ErrorKind};
+
+/// A token's index in the model's vocabulary.
+pub type TokenId = u32;
+
+/// What bounds a step and the memory behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most sequences in flight: the slots of the KV cache.
+    pub max_sequences: usize,
+    /// Most rows (tokens) a step computes.
+    pub rows_per_step: usize,
+    /// Most positions of one sequence, the shared prefix included.
+    pub max_context: usize,
+    /// Most positions that all sequences in flight reserve together, shared prefix excluded.
+    pub kv_positions: usize,
+}
+
+/// The sequences in flight and the jobs that wait for a slot.
+#[derive(Debug)]
+pub struct Scheduler {
+    limits: Limits,
+    prefix: Vec<TokenId>,
+    waiting: VecDeque<Job>,
+    /// Slot → the sequence that lives there.
+    slots: Vec<Option<Sequence>>,
+    /// Slots in the order in which their sequences were admitted.
+    admitted: Vec<usize>,
+    reserved_positions: usize,
+    /// The spans of the step under way: (slot, rows, whether it samples).
+    planned: Vec<(usize, usize, bool)>,
+}
+
+/// A job in a slot.
+#[derive(Debug)]
+struct Sequence {
+    job: Job,
+    prefix_len: usize,
+    capacity: usize,
+    /// All tokens after the shared prefix: prompt, labels and what was written.
+    context: Vec<TokenId>,
+    /// How many of `context` the engine has computed.
+    computed: usize,
+    /// Where in `context` the field being written begins.
+    field_start: usize,
+    fields: Vec<Written>,
+}
+
+impl Scheduler {
+    /// A scheduler without work. `prefix` is what every job's prompt is expected to begin with;
+    /// the engine computes it once ([`crate::engine::Engine::set_prefix`]).
+    pub fn new(limits: Limits, prefix: Vec<TokenId>) -> Self {
+        assert!(limits.max_sequences > 0 && limits.rows_per_step > 0, "a step needs room");
+        Scheduler {
+            limits,
+            prefix,
+            waiting: VecDeque::new(),
+            slots: (0..limits.max_sequences).map(|_| None).collect(),
+            admitted: Vec::new(),
+            reserved_positions: 0,
+            planned: Vec::new(),
+        }
+    }
+
+    /// Queues a job; jobs are admitted in the order in which they are pushed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] where the job could never run: it holds no field, an empty prompt,
+    /// or needs more positions than a sequence may have.
+    pub fn push(&mut self, job: Job) -> Result<()> {
+        let needed = job.max_positions();
+        let most = self.limits.max_context.min(self.limits.kv_positions);
+        if needed > most {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("job {}: needs {needed} positions, a sequence has {most}", job.id),
+            )
+            .hint("shorten the prompt or the bounds of its fields, or use a longer context"));
+        }
+        if job.prompt.is_empty() || job.fields.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("job {}: a job needs a prompt and at least one field", job.id),
+            ));
+        }
+        self.waiting.push_back(job);
+        Ok(())
+    }
+
+    /// Sequences in flight.
+    pub fn running(&self) -> usize {
+        self.admitted.len()
+    }
+
+    /// Jobs that wait for a slot.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Plans the next step; `None` when nothing is left to do.
+    pub fn schedule(&mut self) -> Option<Batch<'_>> {
+        self.admit();
+        self.plan();
+        if self.planned.is_empty() {
+            return None;
+        }
+        let mut batch = Batch::default();
+        for &(slot, rows, samples) in &self.planned {
+            let sequence = self.slots[slot].as_ref().expect("planned slots hold a sequence");
+            let tokens = &sequence.context[sequence.computed..sequence.computed + rows];
+            let first_row = batch.tokens.len();
+            batch.tokens.extend_from_slice(tokens);
+            batch.spans.push(Span {
+                slot,
+                capacity: sequence.prefix_len + sequence.capacity,
+                prefix_len: sequence.prefix_len,
+                start: sequence.prefix_len + sequence.computed,
+                rows: first_row..batch.tokens.len(),
+                sample: samples.then(|| sequence.sample()),
+            });
+        }
+        Some(batch)
+    }
+
+    /// Takes in the tokens that the engine picked, one for each sampling span of the batch in
+    /// order, and returns the jobs that are finished with it.
+    ///
+    /// # Panics
+    /// When the number of tokens is not the number of sampling spans: an engine's bug.
+    pub fn commit(&mut self, picked: &[TokenId]) -> Vec<Finished> {
+        let planned = std::mem::take(&mut self.planned);
+        let mut picked = picked.iter();
+        let mut finished = Vec::new();
+        for (slot, rows, samples) in planned {
+            let sequence = self.slots[slot].as_mut().expect("planned slots hold a sequence");
+            sequence.computed += rows;
+            if !samples {
+                continue;
+            }
+            let token = *picked.next().expect("a token for every sampling span");
+            if sequence.write(token) {
+                finished.push(self.release(slot));
+            }
+        }
+        assert!(picked.next().is_none(), "more tokens than sampling spans");
+        finished
+    }
+
+    /// Fills free slots from the queue, in order, as far as the reserved positions allow.
+    fn admit(&mut self) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].is_some() {
+                continue;
+            }
+            let Some(job) = self.waiting.front() else { return };
+            let prefix_len =
+                if job.prompt.starts_with(&self.prefix) && job.prompt.len() > self.prefix.len() {
+                    self.prefix.len()
+                } else {
+                    0
+                };
+            let capacity = job.max_positions() - prefix_len;
+            if self.reserved_positions + capacity > self.limits.kv_positions {
+                return;
+            }
+            let job = self.waiting.pop_front().expect("the job just seen");
+            self.reserved_positions += capacity;
+            self.slots[slot] = Some(Sequence::new(job, prefix_len, capacity));
+            self.admitted.push(slot);
+        }
+    }
+
+    /// Shares the rows of a step out: first every stretch that is short, then the long ones.
+    fn plan(&mut self) {
+        /// Waiting tokens up to this many count as writing (a token, or a label and a token),
+        /// not as prefill; labels are three or four tokens long.
+        const SHORT: usize = 8;
+        let mut rows_left = self.limits.rows_per_step;
+        self.planned.clear();
+        for short in [true, false] {
+            for &slot in &self.admitted {
+                let sequence = self.slots[slot].as_ref().expect("admitted slots hold a sequence");
+                let waiting = sequence.context.len() - sequence.computed;
+                let rows = waiting.min(rows_left);
+                if rows > 0 && (waiting <= SHORT) == short {
+                    self.planned.push((slot, rows, rows == waiting));
+                    rows_left -= rows;
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, slot: usize) -> Finished {
+        let sequence = self.slots[slot].take().expect("only a living sequence is released");
+        self.admitted.retain(|&other| other != slot);
+        self.reserved_positions -= sequence.capacity;
+        Finished {
+            id: sequence.job.id,
+            prompt_tokens: sequence.job.prompt.len(),
+            fields: sequence.fields,
+        }
+    }
+}
+
+impl Sequence {
+    fn new(job: Job, prefix_len: usize, capacity: usize) -> Self {
+        let mut context = Vec::with_capacity(capacity);
+        context.extend_from_slice(&job.prompt[prefix_len..]);
+        context.extend_from_slice(&job.fields[0].label);
+        let field_start = context.len();
+        let fields = Vec::with_capacity(job.fields.len());
+        Sequence { job, prefix_len, capacity, context, computed: 0, field_start, fields }
+    }
+
+    fn sample(&self) -> Sample<'_> {
+        Sample { pick: self.job.pick, written: &self.context[self.field_start..] }
+    }
+
+    /// Takes in one picked token; true when it ended the last field.
+    fn write(&mut self, token: TokenId) -> bool {
+        let field = &self.job.fields[self.fields.len()];
+        let stopped = field.stop.contains(token);
+        if !stopped {
+            self.context.push(token);
+        }
+        let length = self.context.len() - self.field_start;
+        if !stopped && length < field.max_tokens {
+            return false;
+        }
+        let mut tokens = self.context[self.field_start..].to_vec();
+        // The token that stopped the field can carry text before its line break.
+        tokens.extend(stopped.then_some(token));
+        let ending = if stopped { Ending::Stopped } else { Ending::Bound };
+        self.fields.push(Written { tokens, ending });
+        let Some(next) = self.job.fields.get(self.fields.len()) else { return true };
+        self.context.extend_from_slice(&next.label);
+        self.field_start = self.context.len();
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The scheduler against a scripted engine whose answers depend on the whole context, so any
+//! mix-up of slots, positions or order shows in what is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::{Engine, scripted::ScriptedEngine, turn};
+use crate::pick::Pick;
+
+const STOP: TokenId = 0;
+
+/// Next token: a hash of everything before it; about one in twelve is the stop token.
+fn script(context: &[TokenId]) -> TokenId {
+    let hash = context.iter().fold(17u32, |h, &t| (h ^ t).wrapping_mul(0x0100_0193));
+    (hash >> 8) % 12
+}
+
+fn job(id: JobId, prompt: Vec<TokenId>, bounds: &[usize]) -> Job {
+    let stop: Arc<TokenSet> = Arc::new([STOP].into_iter().collect());
+    let fields = bounds
+        .iter()
+        .enumerate()
+        .map(|(i, &max_tokens)| Field {
+            label: vec![100 + i as u32; i],
+            stop: stop.clone(),
+            max_tokens,
+        })
+        .collect();
+    Job { id, prompt, fields, pick: Pick::Greedy }
+}
+
+/// What a job must write, computed one token at a time without a scheduler.
+fn expected(job: &Job) -> Vec<Written> {
+    let mut context = job.prompt.clone();
+    let mut fields = Vec::new();
+    for field in &job.fields {
+        context.extend(&field.label);
+        let mut tokens = Vec::new();
+        let ending = loop {
+            let token = script(&context);
+            tokens.push(token);
+            if token == STOP {
+                break Ending::Stopped;
+            }
+            context.push(token);
+            if tokens.len() == field.max_tokens {
+                break Ending::Bound;
+            }
+        };
+        fields.push(Written { tokens, ending });
+    }
+    fields
+}
+
+fn run(limits: Limits, prefix: Vec<TokenId>, jobs: Vec<Job>) -> BTreeMap<JobId, Vec<Written>> {
+    let mut engine = ScriptedEngine::new(script);
+    engine.set_prefix(&prefix).unwrap();
+    let mut scheduler = Scheduler::new(limits, prefix);
+    for job in jobs {
+        scheduler.push(job).unwrap();
+    }
+    let mut results = BTreeMap::new();
+    while let Some(turn) = turn(&mut engine, &mut scheduler).unwrap() {
+        assert!(turn.rows <= limits.rows_per_step);
+        assert!(scheduler.running() <= limits.max_sequences);
+        assert!(scheduler.reserved_positions <= limits.kv_positions);
+        for finished in turn.finished {
+            assert!(results.insert(finished.id, finished.fields).is_none(), "finished twice");
+        }
+    }
+    assert_eq!(scheduler.reserved_positions, 0, "everything reserved is given back");
+    results
+}
+
+proptest! {
+    #[test]
+    fn every_job_is_written_as_if_alone(
+        prompts in prop::collection::vec(prop::collection::vec(1u32..50, 1..40), 1..20),
+        bounds in prop::collection::vec(1usize..12, 1..4),
+        max_sequences in 1usize..9,
+        rows_per_step in 1usize..40,
+        prefix in prop::collection::vec(1u32..3, 0..2),
+    ) {
+        let limits = Limits { max_sequences, rows_per_step, max_context: 100, kv_positions: 150 };
+        let jobs: Vec<Job> = prompts
+            .into_iter()
+            .enumerate()
+            .map(|(i, prompt)| job(i as JobId, prompt, &bounds))
+            .collect();
+        let alone = jobs.iter().map(|job| (job.id, expected(job))).collect();
+        prop_assert_eq!(run(limits, prefix, jobs), alone);
+    }
+}
+
+#[test]
+fn a_job_that_can_never_fit_is_refused_with_its_numbers() {
+    let limits =
+        Limits { max_sequences: 1, rows_per_step: 8, max_context: 20, kv_positions: 1000 };
+    let mut scheduler = Scheduler::new(limits, Vec::new());
+    let error = scheduler.push(job(7, vec![1; 15], &[6])).unwrap_err();
+    assert_eq!(error.to_string(), "job 7: needs 21 positions, a sequence has 20");
+    assert!(scheduler.push(job(7, vec![1; 15], &[5])).is_ok());
+    assert!(scheduler.push(job(8, vec![], &[5])).is_err());
+    assert!(scheduler.push(job(9, vec![1], &[])).is_err());
+}
+
+#[test]
+fn sequences_that_write_are_never_held_up_by_prefill() {
+    let limits =
+        Limits { max_sequences: 2, rows_per_step: 10, max_context: 500, kv_positions: 1000 };
+    let mut scheduler = Scheduler::new(limits, Vec::new());
+    scheduler.push(job(0, vec![1; 4], &[50])).unwrap();
+    scheduler.push(job(1, vec![1; 100], &[50])).unwrap();
+    let rows: Vec<Vec<usize>> = (0..3)
+        .map(|_| {
+            let batch = scheduler.schedule().unwrap();
+            let rows = batch.spans.iter().map(|s| s.rows.len()).collect();
+            let picked = vec![1; batch.sampling().count()];
+            scheduler.commit(&picked);
+            rows
+        })
+        .collect();
+    assert_eq!(rows, [vec![4, 6], vec![1, 9], vec![1, 9]]);
+}
