@@ -1,1 +1,125 @@
-//! (stub)
+//! A model as it lies on disk: description, weights and tokenizer from one GGUF file, with an
+//! adapter merged in. Engines take it from here.
+
+mod adapter;
+mod config;
+mod weights;
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::{QTensor, gguf_file};
+
+pub use config::{Activation, Config, LayerKind, RopePairing};
+pub use weights::{LayerWeights, Matrix, Weights};
+
+use crate::tokens::Tokenizer;
+use crate::{Error, Result, error::ErrorKind};
+
+/// A loaded model.
+#[derive(Debug)]
+pub struct Model {
+    path: PathBuf,
+    config: Config,
+    weights: Weights,
+    tokenizer: Tokenizer,
+}
+
+/// The bytes of a safetensors file and a name for messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Adapter<'a> {
+    /// What messages call it.
+    pub name: &'a str,
+    /// The whole file.
+    pub bytes: &'a [u8],
+}
+
+impl Model {
+    /// Loads the GGUF file at `path` and merges `adapter` into it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the file cannot be opened, [`ErrorKind::Model`] where it is not a
+    /// model this program can run; the message names the file.
+    pub fn load(path: &Path, adapter: Option<Adapter<'_>>) -> Result<Model> {
+        let named = |e: Error| {
+            Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
+        };
+        let (mut reader, content) = open(path)?;
+        let config = Config::from_gguf(&content.metadata).map_err(named)?;
+        let mut weights = Weights::read(&config, &content, &mut reader).map_err(named)?;
+        let tokenizer = Tokenizer::from_gguf(&content.metadata).map_err(named)?;
+        if let Some(Adapter { name, bytes }) = adapter {
+            adapter::merge(&mut weights, name, bytes)?;
+        }
+        Ok(Model { path: path.to_owned(), config, weights, tokenizer })
+    }
+
+    /// Shape and switches of the decoder.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The decoder's tensors.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The model's own tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Writes the model, adapter merged, as a GGUF file that other programs can run too. All
+    /// metadata of the original is kept, its tokenizer included.
+    pub fn export(&self, to: &Path) -> Result<()> {
+        let (mut reader, content) = open(&self.path)?;
+        let failed = |e: candle_core::Error| {
+            Error::new(ErrorKind::Model, format!("cannot export to {}", to.display())).because(e)
+        };
+        // Everything as the original file has it, then the matrices as they are now.
+        let mut tensors: Vec<(String, Matrix)> = Vec::new();
+        for name in content.tensor_infos.keys() {
+            let current = self.matrix(name).cloned();
+            let tensor = match current {
+                Some(matrix) => matrix,
+                None => {
+                    let device = candle_core::Device::Cpu;
+                    content.tensor(&mut reader, name, &device).map_err(failed)?.into()
+                }
+            };
+            tensors.push((name.clone(), tensor));
+        }
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut metadata: Vec<_> = content.metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
+        metadata.sort_by_key(|(key, _)| *key);
+        let tensors: Vec<(&str, &QTensor)> =
+            tensors.iter().map(|(name, tensor)| (name.as_str(), &**tensor)).collect();
+
+        let file = File::create(to).map_err(|e| Error::io("create", to, e))?;
+        let mut writer = BufWriter::new(file);
+        gguf_file::write(&mut writer, &metadata, &tensors).map_err(failed)?;
+        writer.flush().map_err(|e| Error::io("write", to, e))
+    }
+
+    /// The matrix that the GGUF tensor `name` names, where it is one of a block's seven.
+    fn matrix(&self, name: &str) -> Option<&Matrix> {
+        let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
+        let part = part.strip_suffix(".weight")?;
+        let layer = self.weights.layers.get(layer.parse::<usize>().ok()?)?;
+        layer.matrices().into_iter().find(|(name, _)| *name == part).map(|(_, matrix)| matrix)
+    }
+}
+
+fn open(path: &Path) -> Result<(BufReader<File>, gguf_file::Content)> {
+    let file = File::open(path).map_err(|e| {
+        Error::io("open", path, e).hint("name a .gguf file, or a model of `wenzhai models list`")
+    })?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let content = gguf_file::Content::read(&mut reader).map_err(|e| {
+        Error::new(ErrorKind::Model, format!("{} is not a GGUF file", path.display()))
+            .because(e)
+            .hint("models are GGUF files of version 2 or 3")
+    })?;
+    Ok((reader, content))
+}

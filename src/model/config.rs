@@ -1,0 +1,289 @@
+//! One decoder with switches: what a GGUF file says of a Llama, Qwen2, Qwen3 or Gemma 3 model.
+//!
+//! These families are the same decoder; they differ in the points that [`Config`] names. The
+//! engines read the switches and never the name of the family. Where a family fixes a value
+//! that GGUF files leave out, the constant stands here with its source.
+
+use std::collections::HashMap;
+
+use candle_core::quantized::gguf_file::Value;
+
+use crate::{Error, Result, error::ErrorKind};
+
+/// Shape and switches of a decoder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// GGUF's `general.architecture`.
+    pub architecture: String,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width inside the gated feed-forward network.
+    pub ffn_hidden: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Longest context the model was made for, in positions.
+    pub context_length: usize,
+    /// Epsilon of every RMS norm.
+    pub norm_eps: f32,
+    /// Activation of the gate.
+    pub activation: Activation,
+    /// How the halves of a head are paired by the rotary embedding.
+    pub rope_pairing: RopePairing,
+    /// Whether queries and keys are RMS-normalised a head (Qwen3, Gemma 3).
+    pub qk_norm: bool,
+    /// Whether the query, key and value projections have a bias (Qwen2).
+    pub qkv_bias: bool,
+    /// Whether a norm follows attention and feed-forward before the residual is added (Gemma 3).
+    pub post_norms: bool,
+    /// Token embeddings are multiplied by it.
+    pub embedding_scale: f32,
+    /// What each layer attends to, and its rotary base.
+    pub layers: Vec<LayerKind>,
+}
+
+/// What differs from layer to layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerKind {
+    /// Keys further back than this many positions (the query's own included) are out of sight;
+    /// `None` sees everything.
+    pub window: Option<usize>,
+    /// Base of the rotary embedding's frequencies.
+    pub rope_base: f32,
+}
+
+/// Activation of the gated feed-forward network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// x · sigmoid(x).
+    Silu,
+    /// GELU by its tanh approximation (Hendrycks & Gimpel 2016).
+    GeluTanh,
+}
+
+/// Which dimensions of a head the rotary embedding turns together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RopePairing {
+    /// i and i + head_dim / 2, as GPT-NeoX has it.
+    Halves,
+    /// 2 i and 2 i + 1; GGUF files of the Llama family store their rows in this order.
+    Adjacent,
+}
+
+/// Gemma 3 (technical report 2025, section 2.1): five local layers, then a global one.
+const GEMMA3_GLOBAL_EVERY: usize = 6;
+/// Rotary base of Gemma 3's local layers; the file gives that of the global ones only.
+const GEMMA3_LOCAL_ROPE_BASE: f32 = 10_000.0;
+/// Largest value accepted for any dimension: beyond it a file is damaged, not large.
+const MAX_DIMENSION: usize = 1 << 20;
+
+impl Config {
+    /// Reads the description from a file's metadata.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] where the architecture is not one of the four, a key is missing, or
+    /// the shapes contradict each other.
+    pub fn from_gguf(metadata: &HashMap<String, Value>) -> Result<Config> {
+        let architecture = metadata
+            .get("general.architecture")
+            .and_then(|value| value.to_string().ok())
+            .ok_or_else(|| bad("GGUF metadata lacks general.architecture"))?
+            .clone();
+        let family = Family::of(&architecture)?;
+        let keys = Keys { metadata, architecture: &architecture };
+
+        let hidden = keys.size("embedding_length")?;
+        let heads = keys.size("attention.head_count")?;
+        let kv_heads = keys.optional_size("attention.head_count_kv")?.unwrap_or(heads);
+        let head_dim = match keys.optional_size("attention.key_length")? {
+            Some(head_dim) => head_dim,
+            None => hidden / heads,
+        };
+        if heads % kv_heads != 0 || head_dim % 2 != 0 {
+            return Err(bad(format!(
+                "{heads} query heads, {kv_heads} key heads of width {head_dim} do not fit together"
+            )));
+        }
+        let rope_base = keys.optional_number("rope.freq_base")?.unwrap_or(10_000.0);
+        let window = keys.optional_size("attention.sliding_window")?;
+        let layer_kind = |layer: usize| match (family, window) {
+            (Family::Gemma3, Some(_)) if (layer + 1).is_multiple_of(GEMMA3_GLOBAL_EVERY) => {
+                LayerKind { window: None, rope_base }
+            }
+            (Family::Gemma3, window) => LayerKind { window, rope_base: GEMMA3_LOCAL_ROPE_BASE },
+            // Qwen2 files name a window that the published models do not use.
+            _ => LayerKind { window: None, rope_base },
+        };
+        Ok(Config {
+            hidden,
+            ffn_hidden: keys.size("feed_forward_length")?,
+            heads,
+            kv_heads,
+            head_dim,
+            context_length: keys.size("context_length")?,
+            norm_eps: keys.number("attention.layer_norm_rms_epsilon")?,
+            activation: match family {
+                Family::Gemma3 => Activation::GeluTanh,
+                _ => Activation::Silu,
+            },
+            rope_pairing: match family {
+                Family::Llama => RopePairing::Adjacent,
+                _ => RopePairing::Halves,
+            },
+            qk_norm: matches!(family, Family::Gemma3 | Family::Qwen3),
+            qkv_bias: family == Family::Qwen2,
+            post_norms: family == Family::Gemma3,
+            embedding_scale: match family {
+                Family::Gemma3 => (hidden as f32).sqrt(),
+                _ => 1.0,
+            },
+            layers: (0..keys.size("block_count")?).map(layer_kind).collect(),
+            architecture,
+        })
+    }
+
+    /// Factor on the dot product of a query and a key: 1 / √head_dim.
+    pub fn attention_scale(&self) -> f32 {
+        (self.head_dim as f32).sqrt().recip()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Llama,
+    Qwen2,
+    Qwen3,
+    Gemma3,
+}
+
+impl Family {
+    fn of(architecture: &str) -> Result<Family> {
+        match architecture {
+            "llama" => Ok(Family::Llama),
+            "qwen2" => Ok(Family::Qwen2),
+            "qwen3" => Ok(Family::Qwen3),
+            "gemma3" => Ok(Family::Gemma3),
+            other => Err(bad(format!("architecture {other:?} is not supported"))
+                .hint("supported are llama, qwen2, qwen3 and gemma3")),
+        }
+    }
+}
+
+/// The metadata below one architecture's name.
+struct Keys<'a> {
+    metadata: &'a HashMap<String, Value>,
+    architecture: &'a str,
+}
+
+impl Keys<'_> {
+    fn size(&self, key: &str) -> Result<usize> {
+        self.optional_size(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    fn number(&self, key: &str) -> Result<f32> {
+        self.optional_number(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    fn optional_size(&self, key: &str) -> Result<Option<usize>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let size = match value {
+            Value::U32(n) => Some(*n as usize),
+            Value::I32(n) => usize::try_from(*n).ok(),
+            Value::U64(n) => usize::try_from(*n).ok(),
+            _ => None,
+        };
+        size.filter(|size| (1..=MAX_DIMENSION).contains(size)).map(Some).ok_or_else(|| {
+            bad(format!(
+                "GGUF key {}.{key} is no size from 1 to {MAX_DIMENSION}",
+                self.architecture
+            ))
+        })
+    }
+
+    fn optional_number(&self, key: &str) -> Result<Option<f32>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        value.to_f32().ok().filter(|n| n.is_finite() && *n > 0.0).map(Some).ok_or_else(|| {
+            bad(format!("GGUF key {}.{key} is no positive number", self.architecture))
+        })
+    }
+
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.metadata.get(&format!("{}.{key}", self.architecture))
+    }
+
+    fn missing(&self, key: &str) -> Error {
+        bad(format!("GGUF metadata lacks {}.{key}", self.architecture))
+    }
+}
+
+fn bad(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Model, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(architecture: &str, extra: &[(&str, Value)]) -> HashMap<String, Value> {
+        let mut map =
+            HashMap::from([("general.architecture".into(), Value::String(architecture.into()))]);
+        let sizes = [
+            ("embedding_length", 64),
+            ("feed_forward_length", 96),
+            ("attention.head_count", 4),
+            ("context_length", 128),
+            ("block_count", 7),
+        ];
+        for (key, n) in sizes {
+            map.insert(format!("{architecture}.{key}"), Value::U32(n));
+        }
+        map.insert(format!("{architecture}.attention.layer_norm_rms_epsilon"), Value::F32(1e-6));
+        for (key, value) in extra {
+            map.insert(format!("{architecture}.{key}"), value.clone());
+        }
+        map
+    }
+
+    #[test]
+    fn gemma3_gets_the_constants_that_its_files_leave_out() {
+        let extra = [
+            ("attention.sliding_window", Value::U32(512)),
+            ("rope.freq_base", Value::F32(1e6)),
+            ("attention.key_length", Value::U32(32)),
+        ];
+        let config = Config::from_gguf(&metadata("gemma3", &extra)).unwrap();
+        let local = LayerKind { window: Some(512), rope_base: 1e4 };
+        let global = LayerKind { window: None, rope_base: 1e6 };
+        assert_eq!(config.layers, [local, local, local, local, local, global, local]);
+        assert_eq!((config.head_dim, config.embedding_scale), (32, 8.0));
+        assert!(config.qk_norm && config.post_norms && !config.qkv_bias);
+    }
+
+    #[test]
+    fn the_families_differ_in_their_switches() {
+        let of = |name| Config::from_gguf(&metadata(name, &[])).unwrap();
+        let (llama, qwen2, qwen3) = (of("llama"), of("qwen2"), of("qwen3"));
+        assert_eq!(llama.rope_pairing, RopePairing::Adjacent);
+        assert_eq!(qwen2.rope_pairing, RopePairing::Halves);
+        assert_eq!([llama.qkv_bias, qwen2.qkv_bias, qwen3.qkv_bias], [false, true, false]);
+        assert_eq!([llama.qk_norm, qwen2.qk_norm, qwen3.qk_norm], [false, false, true]);
+        assert_eq!((llama.head_dim, llama.kv_heads), (16, 4));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let check = |metadata: HashMap<String, Value>, expected: &str| {
+            let message = Config::from_gguf(&metadata).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        check(metadata("mamba", &[]), "\"mamba\" is not supported");
+        check(metadata("llama", &[("block_count", Value::U32(0))]), "llama.block_count");
+        check(metadata("llama", &[("attention.head_count_kv", Value::U32(3))]), "3 key heads");
+        let mut lacking = metadata("llama", &[]);
+        lacking.remove("llama.feed_forward_length");
+        check(lacking, "lacks llama.feed_forward_length");
+    }
+}

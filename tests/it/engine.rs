@@ -1,0 +1,192 @@
+//! Engines against the plain forward, on tiny models of all four families.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use wenzhai::engine::candle::{CandleEngine, DeviceChoice};
+use wenzhai::engine::plain::PlainDecoder;
+use wenzhai::engine::{Engine, turn};
+use wenzhai::model::{Adapter, Model};
+use wenzhai::pick::Pick;
+use wenzhai::scheduler::{Field, Job, Limits, Scheduler, TokenId, TokenSet};
+
+use crate::support::tiny::{self, FAMILIES, Random};
+
+const CONTEXT: usize = 256;
+
+fn model(folder: &Path, family: &str) -> Model {
+    let path = folder.join(format!("{family}.gguf"));
+    tiny::write_model(&path, family, 7);
+    Model::load(&path, None).unwrap()
+}
+
+fn engine(model: &Model) -> CandleEngine {
+    CandleEngine::new(model, DeviceChoice::Cpu, CONTEXT).unwrap()
+}
+
+fn tokens(seed: u64, length: usize) -> Vec<TokenId> {
+    let mut random = Random(seed);
+    (0..length).map(|_| ((random.next() + 1.0) * 136.0) as TokenId).collect()
+}
+
+/// Largest difference, relative to the largest logit of the row.
+fn distance(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let row = |(a, b): (&Vec<f32>, &Vec<f32>)| {
+        let largest = a.iter().fold(0f32, |m, x| m.max(x.abs()));
+        assert!(largest > 0.0 && a.len() == b.len());
+        a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs())) / largest
+    };
+    a.iter().zip(b).map(row).fold(0.0, f32::max)
+}
+
+#[test]
+fn candle_engine_computes_what_the_plain_forward_computes() {
+    let folder = tempfile::tempdir().unwrap();
+    for family in FAMILIES {
+        let model = model(folder.path(), family);
+        // Longer than the sliding window several times over.
+        let tokens = tokens(1, 5 * tiny::WINDOW);
+        let plain = PlainDecoder::new(&model).unwrap().logits(&tokens);
+        let candle = engine(&model).logits(&tokens).unwrap();
+        let distance = distance(&plain, &candle);
+        assert!(distance < 1e-4, "{family}: {distance}");
+    }
+}
+
+/// Greedy text by the plain forward, computed anew for every token.
+fn plain_greedy(plain: &PlainDecoder, prompt: &[TokenId], count: usize) -> Vec<TokenId> {
+    let mut context = prompt.to_vec();
+    for _ in 0..count {
+        let logits = plain.logits(&context).pop().unwrap();
+        let best = (0..logits.len()).fold(0, |b, i| if logits[i] > logits[b] { i } else { b });
+        context.push(best as TokenId);
+    }
+    context.split_off(prompt.len())
+}
+
+fn generate(
+    engine: &mut dyn Engine,
+    limits: Limits,
+    prefix: &[TokenId],
+    prompts: &[Vec<TokenId>],
+    count: usize,
+) -> BTreeMap<u64, Vec<TokenId>> {
+    engine.set_prefix(prefix).unwrap();
+    let mut scheduler = Scheduler::new(limits, prefix.to_vec());
+    let never = Arc::new(TokenSet::default());
+    for (id, prompt) in prompts.iter().enumerate() {
+        let field = Field { label: Vec::new(), stop: never.clone(), max_tokens: count };
+        let prompt = prompt.clone();
+        let job = Job { id: id as u64, prompt, fields: vec![field], pick: Pick::Greedy };
+        scheduler.push(job).unwrap();
+    }
+    let mut texts = BTreeMap::new();
+    while let Some(turn) = turn(engine, &mut scheduler).unwrap() {
+        for mut finished in turn.finished {
+            texts.insert(finished.id, finished.fields.remove(0).tokens);
+        }
+    }
+    texts
+}
+
+#[test]
+fn batches_prefixes_and_chunks_write_what_the_plain_forward_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let wide =
+        Limits { max_sequences: 5, rows_per_step: 48, max_context: CONTEXT, kv_positions: 1000 };
+    let narrow = Limits { max_sequences: 2, rows_per_step: 7, ..wide };
+    for family in ["gemma3", "llama"] {
+        let model = model(folder.path(), family);
+        let plain = PlainDecoder::new(&model).unwrap();
+        let prefix = tokens(2, 9);
+        let mut prompts: Vec<Vec<TokenId>> =
+            (0..6).map(|i| [prefix.clone(), tokens(10 + i, 5 + 6 * i as usize)].concat()).collect();
+        prompts.push(tokens(99, 11)); // does not begin with the prefix
+        let expected: BTreeMap<u64, Vec<TokenId>> =
+            (0..).zip(&prompts).map(|(id, p)| (id, plain_greedy(&plain, p, 8))).collect();
+        for (limits, prefix) in [(wide, &prefix[..]), (narrow, &prefix[..]), (wide, &[])] {
+            let written = generate(&mut engine(&model), limits, prefix, &prompts, 8);
+            assert_eq!(written, expected, "{family}, {limits:?}, prefix {}", prefix.len());
+        }
+    }
+}
+
+fn adapter_bytes(scale: &str, tensors: &[(&str, usize, usize)]) -> Vec<u8> {
+    let mut random = Random(3);
+    let tensors: HashMap<String, Tensor> = tensors
+        .iter()
+        .map(|&(name, rows, columns)| {
+            let values: Vec<f32> = (0..rows * columns).map(|_| 0.3 * random.next()).collect();
+            (name.to_owned(), Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap())
+        })
+        .collect();
+    let metadata = HashMap::from([("scale".to_owned(), scale.to_owned())]);
+    safetensors::serialize(&tensors, Some(metadata)).unwrap()
+}
+
+#[test]
+fn an_adapter_is_merged_and_survives_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = model(folder.path(), "gemma3");
+    let (q, hidden) = (tiny::HEADS * tiny::HEAD_DIM, tiny::HIDDEN);
+    let names = [("blk.2.attn_q.lora_a", 4, hidden), ("blk.2.attn_q.lora_b", q, 4)];
+    let bytes = adapter_bytes("0.5", &names);
+    let path = folder.path().join("gemma3.gguf");
+    let merged = Model::load(&path, Some(Adapter { name: "test", bytes: &bytes })).unwrap();
+
+    // W + 0.5 · B · A, up to the rounding of Q8_0: half a level of 1/127 of each block's maximum.
+    let dense = |model: &Model| {
+        let matrix = model.weights().layers[2].attn_q.dequantize(&Device::Cpu).unwrap();
+        matrix.to_vec2::<f32>().unwrap()
+    };
+    let factors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+    let [a, b] = ["lora_a", "lora_b"]
+        .map(|part| factors[&format!("blk.2.attn_q.{part}")].to_vec2::<f32>().unwrap());
+    for (row, (base, merged)) in dense(&base).iter().zip(dense(&merged)).enumerate() {
+        for (column, (base, merged)) in base.iter().zip(merged).enumerate() {
+            let delta: f32 = (0..4).map(|r| 0.5 * b[row][r] * a[r][column]).sum();
+            assert!((base + delta - merged).abs() < 0.01, "{row} {column}");
+        }
+    }
+
+    let exported = folder.path().join("merged.gguf");
+    merged.export(&exported).unwrap();
+    let again = Model::load(&exported, None).unwrap();
+    let tokens = tokens(4, 20);
+    let logits = |model: &Model| engine(model).logits(&tokens).unwrap();
+    assert_eq!(logits(&again), logits(&merged));
+    assert_ne!(logits(&merged), logits(&base));
+}
+
+#[test]
+fn adapters_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), "gemma3");
+    let path = folder.path().join("gemma3.gguf");
+    let check = |bytes: Vec<u8>, expected: &str| {
+        let error = Model::load(&path, Some(Adapter { name: "x", bytes: &bytes })).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    let (q, hidden) = (tiny::HEADS * tiny::HEAD_DIM, tiny::HIDDEN);
+    let fitting = [("blk.2.attn_q.lora_a", 4, hidden), ("blk.2.attn_q.lora_b", q, 4)];
+    check(b"no safetensors".to_vec(), "not a safetensors file");
+    check(adapter_bytes("none", &fitting), "lacks a number `scale`");
+    let foreign = [fitting[0], fitting[1], ("blk.99.attn_q.lora_a", 4, hidden)];
+    check(adapter_bytes("1", &foreign), "2 of its 3 tensors belong to this model");
+    let wide = [fitting[0], ("blk.2.attn_q.lora_b", q + 1, 4)];
+    check(adapter_bytes("1", &wide), "does not fit blk.2.attn_q");
+}
+
+#[test]
+fn devices_have_names_and_missing_ones_say_how_to_get_them() {
+    let parse = |text: &str| text.parse::<DeviceChoice>();
+    assert_eq!(parse("cuda:1").unwrap(), DeviceChoice::Cuda(1));
+    assert_eq!(parse("metal").unwrap().to_string(), "metal");
+    assert_eq!(
+        parse("tpu").unwrap_err().hint_text(),
+        Some("devices are cpu, cuda, cuda:N and metal")
+    );
+}

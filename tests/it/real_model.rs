@@ -1,0 +1,99 @@
+//! The real default model against llama.cpp and the plain forward. Needs weights, so each test
+//! runs only where its environment variables point to them and says so where they do not:
+//! `WENZHAI_TEST_MODEL` names the merged model as GGUF (`wenzhai models export`), and
+//! `WENZHAI_TEST_GREEDY` the output of `tests/llama_cpp/greedy.py` for it.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use wenzhai::engine::candle::{CandleEngine, DeviceChoice};
+use wenzhai::engine::plain::PlainDecoder;
+use wenzhai::model::Model;
+use wenzhai::scheduler::TokenId;
+
+#[derive(Deserialize)]
+struct Greedy {
+    prompt: Vec<TokenId>,
+    written: Vec<TokenId>,
+}
+
+/// The model and llama.cpp's texts, or `None` with a word about it.
+fn real(test: &str) -> Option<(Model, Vec<Greedy>)> {
+    let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let (Some(model), Some(greedy)) = (path("WENZHAI_TEST_MODEL"), path("WENZHAI_TEST_GREEDY"))
+    else {
+        eprintln!("skipped: {test} needs WENZHAI_TEST_MODEL and WENZHAI_TEST_GREEDY");
+        return None;
+    };
+    let lines = std::fs::read_to_string(greedy).unwrap();
+    let greedy = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    Some((Model::load(&model, None).unwrap(), greedy))
+}
+
+/// The rows of logits that chose `written`.
+fn choosing_rows(logits: Vec<Vec<f32>>, greedy: &Greedy) -> Vec<Vec<f32>> {
+    logits.into_iter().skip(greedy.prompt.len() - 1).take(greedy.written.len()).collect()
+}
+
+fn whole(greedy: &Greedy) -> Vec<TokenId> {
+    [&greedy.prompt[..], &greedy.written].concat()
+}
+
+fn first_choice(logits: &[f32]) -> TokenId {
+    (0..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best }) as TokenId
+}
+
+/// Kullback-Leibler divergence of two distributions given as logits, in nats.
+fn divergence(p: &[f32], q: &[f32]) -> f64 {
+    let normalised = |logits: &[f32]| -> Vec<f64> {
+        let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let shifted: Vec<f64> = logits.iter().map(|x| f64::from(x - highest)).collect();
+        let total = shifted.iter().map(|x| x.exp()).sum::<f64>().ln();
+        shifted.into_iter().map(|x| x - total).collect()
+    };
+    normalised(p).into_iter().zip(normalised(q)).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+#[test]
+fn first_choices_along_llama_cpp() {
+    let Some((model, texts)) = real("first_choices_along_llama_cpp") else { return };
+    let mut engine = CandleEngine::new(&model, DeviceChoice::Cpu, 2048).unwrap();
+    let (mut same, mut positions) = (0, 0);
+    for greedy in &texts {
+        let rows = choosing_rows(engine.logits(&whole(greedy)).unwrap(), greedy);
+        let agree =
+            rows.iter().zip(&greedy.written).filter(|(row, token)| first_choice(row) == **token);
+        same += agree.count();
+        positions += greedy.written.len();
+    }
+    eprintln!("{} papers: first choice the same in {same} of {positions} positions", texts.len());
+    assert!(positions > 0 && same as f64 >= 0.99 * positions as f64);
+}
+
+#[test]
+fn divergence_from_the_plain_forward() {
+    let Some((model, texts)) = real("divergence_from_the_plain_forward") else { return };
+    let plain = PlainDecoder::new(&model).unwrap();
+    let mut engine = CandleEngine::new(&model, DeviceChoice::Cpu, 2048).unwrap();
+    let mut divergences = Vec::new();
+    let mut same = 0;
+    // The plain forward takes a minute a paper: a few papers give a thousand positions.
+    for greedy in texts.iter().take(4) {
+        let tokens = whole(greedy);
+        let truth = choosing_rows(plain.logits(&tokens), greedy);
+        let rows = choosing_rows(engine.logits(&tokens).unwrap(), greedy);
+        for (truth, row) in truth.iter().zip(&rows) {
+            divergences.push(divergence(truth, row));
+            same += usize::from(first_choice(truth) == first_choice(row));
+        }
+    }
+    divergences.sort_by(f64::total_cmp);
+    let (median, maximum) =
+        (divergences[divergences.len() / 2], divergences[divergences.len() - 1]);
+    eprintln!(
+        "KL divergence from the plain forward over {} positions: median {median:.2e}, \
+         maximum {maximum:.2e} nats; first choice the same in {same}",
+        divergences.len()
+    );
+    assert!(maximum < 1e-3 && same as f64 >= 0.995 * divergences.len() as f64);
+}
