@@ -1,3 +1,4 @@
 //! The one integration-test binary: an area a module.
 
+mod digest;
 mod summary;
