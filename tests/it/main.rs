@@ -1,4 +1,5 @@
 //! The one integration-test binary: an area a module.
 
 mod digest;
+mod store;
 mod summary;
