@@ -22,7 +22,7 @@ pub enum Announce {
 }
 
 /// One paper of a feed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Paper {
     /// Identifier without version; `None` where the input carries no arXiv id.
     pub id: Option<PaperId>,

@@ -1,6 +1,18 @@
 //! A finished paper as one line of JSON: what `--format jsonl` writes and `render` reads.
+//!
+//! A record is plain data; [`read_jsonl`] streams records from a file of millions of lines in
+//! constant memory, and a bad line is an error that names it while the rest goes on.
+
+use std::io::{BufRead, Read};
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::paper::Paper;
+
+/// Longest line that [`read_jsonl`] accepts. The longest abstracts of arXiv have some 6,000
+/// characters and author lists some 100,000, so that this is no limit to a real paper.
+pub const MAX_LINE_BYTES: usize = 4 << 20;
 
 /// One paper with its summary, or with the reason why it has none.
 ///
@@ -51,6 +63,97 @@ pub struct Record {
     /// Why there is no summary, where the paper failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl Record {
+    /// The record of `paper` before anything was written about it.
+    pub fn of(paper: &Paper) -> Self {
+        Record {
+            id: paper.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            version: paper.version,
+            link: paper.link.clone(),
+            title: paper.title.clone(),
+            abstract_text: paper.abstract_text.clone(),
+            authors: paper.authors.clone(),
+            categories: paper.categories.clone(),
+            ..Record::default()
+        }
+    }
+
+    /// Whether something was written about the paper, flagged or not.
+    pub fn has_summary(&self) -> bool {
+        self.error.is_none() && !(self.zh_tldr.is_empty() && self.zh_abstract.is_empty())
+    }
+}
+
+/// Reads one record a line; `name` is what messages call the source.
+///
+/// A line that is no record gives an error with its number and does not end the iteration; a
+/// source that cannot be read does. Empty lines are passed over.
+pub fn read_jsonl<R: BufRead>(source: R, name: impl Into<String>) -> JsonlReader<R> {
+    JsonlReader { source, name: name.into(), line_number: 0, line: Vec::new(), ended: false }
+}
+
+/// Iterator over the records of a JSONL source, made by [`read_jsonl`].
+#[derive(Debug)]
+pub struct JsonlReader<R> {
+    source: R,
+    name: String,
+    line_number: u64,
+    line: Vec<u8>,
+    ended: bool,
+}
+
+impl<R: BufRead> Iterator for JsonlReader<R> {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            match self.read_line() {
+                Ok(true) if self.line.trim_ascii().is_empty() => {}
+                Ok(true) => return Some(self.parse_line()),
+                Ok(false) => self.ended = true,
+                Err(cause) => {
+                    self.ended = true;
+                    let message = format!("cannot read {}", self.name);
+                    return Some(Err(Error::new(ErrorKind::Io, message).because(cause)));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<R: BufRead> JsonlReader<R> {
+    /// Reads the next line, at most one byte over the limit; false at the end.
+    fn read_line(&mut self) -> std::io::Result<bool> {
+        self.line.clear();
+        let limit = MAX_LINE_BYTES as u64 + 1;
+        self.source.by_ref().take(limit).read_until(b'\n', &mut self.line)?;
+        if self.line.is_empty() {
+            return Ok(false);
+        }
+        self.line_number += 1;
+        if self.line.len() > MAX_LINE_BYTES && self.line.last() != Some(&b'\n') {
+            self.source.skip_until(b'\n')?;
+        }
+        if self.line_number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
+            self.line.drain(..3);
+        }
+        Ok(true)
+    }
+
+    fn parse_line(&self) -> Result<Record> {
+        let place = || format!("{}, line {}", self.name, self.line_number);
+        if self.line.len() > MAX_LINE_BYTES {
+            let message = format!("{}: longer than {MAX_LINE_BYTES} bytes", place());
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        serde_json::from_slice(&self.line).map_err(|cause| {
+            Error::new(ErrorKind::Input, format!("{}: not a record: {cause}", place()))
+                .hint("a record is one line of JSON with `title`, `link` and `abstract`")
+        })
+    }
 }
 
 fn is_zero(n: &u32) -> bool {

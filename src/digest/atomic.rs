@@ -1,0 +1,70 @@
+//! Files that are either the old one or the whole new one.
+//!
+//! A digest is written into a temporary file beside its target, brought to the disk, and renamed
+//! over it. If anything fails on the way, the target is as it was: no error, no full disk and no
+//! kill leaves an empty or half a digest behind.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Writes the file at `path` with what `write` writes, all or nothing.
+///
+/// An existing file keeps its permissions; a symbolic link stays one and its target is replaced.
+/// What is no regular file (a pipe, `/dev/null`) cannot be replaced and is written straight to.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let failed = |cause| Error::io("write", path, cause);
+    let existing = fs::metadata(&target).ok();
+    if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
+        let mut out = BufWriter::new(File::options().write(true).open(&target).map_err(failed)?);
+        write(&mut out)?;
+        return out.flush().map_err(failed);
+    }
+    let folder = folder_of(&target);
+    let mut temporary = new_temporary(&folder).map_err(failed)?;
+    let mut out = BufWriter::new(temporary.as_file_mut());
+    write(&mut out)?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    if let Some(existing) = existing {
+        temporary.as_file().set_permissions(existing.permissions()).map_err(failed)?;
+    }
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary.persist(&target).map_err(|error| failed(error.error))?;
+    sync_folder(&folder);
+    Ok(())
+}
+
+fn folder_of(target: &Path) -> PathBuf {
+    match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// A temporary file that other users may read as far as the user's mask allows, as with any file
+/// that a program creates.
+fn new_temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".wenzhai-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Makes the rename itself durable where folders can be synced. Failing to is no error: the
+/// file is whole either way, only possibly still the old one after a power loss.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}

@@ -1,0 +1,93 @@
+//! Under which key a summary is kept, and when two papers are the same.
+
+use sha2::{Digest, Sha256};
+
+use crate::paper::Paper;
+
+/// Who writes the summaries of a run.
+///
+/// Each part tells one version from another, so a hash of the content serves best: a name stays
+/// the same when what it names has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// The model: SHA-256 of its file.
+    pub model: String,
+    /// The adapter, where there is one: SHA-256 of its file.
+    pub adapter: Option<String>,
+    /// The prompt: SHA-256 of template and worked examples.
+    pub prompt: String,
+}
+
+/// What makes two offers the same paper, whatever their versions: the arXiv id, or else the
+/// link, or else the title.
+pub(super) fn paper_key(paper: &Paper) -> String {
+    match &paper.id {
+        Some(id) => format!("id:{id}"),
+        None if !paper.link.is_empty() => format!("link:{}", paper.link),
+        None => format!("title:{}", paper.title),
+    }
+}
+
+/// SHA-256, in hexadecimal, of everything that the summary of `paper` depends on.
+pub(super) fn summary_key(paper: &Paper, identity: &Identity) -> String {
+    let version = paper.version.map(|version| version.to_string());
+    let parts = [
+        Some(paper_key(paper)),
+        version,
+        Some(paper.plain_title.clone()),
+        Some(paper.plain_abstract.clone()),
+        Some(identity.model.clone()),
+        identity.adapter.clone(),
+        Some(identity.prompt.clone()),
+    ];
+    let mut hash = Sha256::new();
+    for part in parts {
+        // The length keeps `ab` + `c` apart from `a` + `bc`, and nothing apart from an empty text.
+        match part {
+            Some(text) => {
+                hash.update((text.len() as u64 + 1).to_le_bytes());
+                hash.update(text.as_bytes());
+            }
+            None => hash.update(0u64.to_le_bytes()),
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(paper: &Paper) -> String {
+        summary_key(paper, &Identity::default())
+    }
+
+    #[test]
+    fn depends_on_what_the_model_reads_and_on_nothing_else() {
+        let paper = Paper { link: "l".into(), plain_title: "t".into(), ..Paper::default() };
+        let shown = Paper { title: "T".into(), authors: vec!["A".into()], ..paper.clone() };
+        assert_eq!(key(&paper), key(&shown));
+        assert_eq!(key(&paper).len(), 64);
+        for other in [
+            Paper { link: "m".into(), ..paper.clone() },
+            Paper { version: Some(1), ..paper.clone() },
+            Paper { plain_title: "u".into(), ..paper.clone() },
+            Paper { plain_title: String::new(), plain_abstract: "t".into(), ..paper.clone() },
+        ] {
+            assert_ne!(key(&paper), key(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn depends_on_each_part_of_the_identity() {
+        let paper = Paper::default();
+        let plain = Identity::default();
+        for other in [
+            Identity { model: "m".into(), ..plain.clone() },
+            Identity { adapter: Some(String::new()), ..plain.clone() },
+            Identity { prompt: "m".into(), ..plain.clone() },
+        ] {
+            assert_ne!(summary_key(&paper, &plain), summary_key(&paper, &other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Finished papers, durable at once.
+//!
+//! The store is one SQLite file that any run may reuse. A summary is kept under a key made of
+//! everything that it depends on (see `key`): the paper and its version, the text that the model
+//! read, the model, its adapter, and the prompt. Change one of them and the paper is summarised
+//! anew; change none and it never is.
+//!
+//! A [`Run`] adds what belongs to this run only, in temporary tables: which papers were offered,
+//! what became of each, and in which order the digest shows them. SQLite keeps these in a file of
+//! its own (in `SQLITE_TMPDIR` or the system's folder for such files), so that a run over millions
+//! of papers needs constant memory; they are gone with the process, which is right, since the
+//! next run reads its feeds anew and finds what was finished.
+//!
+//! **Why SQLite and not a file a paper:** one transaction a paper survives `kill -9` and, with
+//! `synchronous = FULL`, the loss of power. Finishing a paper costs one sync of the disk, some
+//! 2 ms where writing the summary took seconds, so that grouping papers would win nothing. WAL
+//! lets other programs read meanwhile.
+//!
+//! **Why a lock of our own:** SQLite's locks last for a transaction. Two runs that interleave
+//! would do the same work twice, so a store belongs to one run at a time.
+//!
+//! Left out: a way to forget old summaries. A hundred thousand papers take some 200 MB.
+
+mod key;
+mod lock;
+mod run;
+mod schema;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode};
+
+pub use key::Identity;
+pub use run::{Account, Offered, Pending, Run, Skip, Ticket};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// An open store; it belongs to this process until it is dropped.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    /// What messages call the store.
+    name: String,
+    /// Held, not read; `None` for a store in memory.
+    _lock: Option<lock::Lock>,
+}
+
+impl Store {
+    /// Opens the store at `path`, or makes a new one there.
+    ///
+    /// Refuses a store that another run holds, one of a newer program, and files that are
+    /// something else.
+    pub fn open(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|cause| Error::io("make", folder, cause))?;
+        }
+        let lock = lock::Lock::take(path)?;
+        let name = path.display().to_string();
+        let connection = Connection::open(path).map_err(|cause| failed(&name, cause))?;
+        schema::prepare(&connection, &name)?;
+        Ok(Store { connection, name, _lock: Some(lock) })
+    }
+
+    /// A store that is gone with the process.
+    pub fn in_memory() -> Result<Self> {
+        let name = "in memory".to_owned();
+        let connection = Connection::open_in_memory().map_err(|cause| failed(&name, cause))?;
+        schema::prepare(&connection, &name)?;
+        Ok(Store { connection, name, _lock: None })
+    }
+
+    /// Begins a run. With `redo`, summaries of earlier runs are not reused but overwritten.
+    pub fn begin(&mut self, identity: &Identity, redo: bool) -> Result<Run<'_>> {
+        Run::begin(self, identity.clone(), redo)
+    }
+
+    /// How many summaries the store holds, of all runs.
+    pub fn len(&self) -> Result<u64> {
+        let sql = "SELECT count(*) FROM main.summary";
+        let count = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        count.map(i64::unsigned_abs).map_err(|cause| failed(&self.name, cause))
+    }
+
+    /// Whether the store holds no summary.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// The file beside a store.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// SQLite's failure in the words of the program.
+fn failed(name: &str, cause: rusqlite::Error) -> Error {
+    let (what, hint) = match cause.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            ("is damaged, or no store at all", Some(START_AFRESH))
+        }
+        Some(ErrorCode::DiskFull) => ("cannot grow: the disk is full", Some("free some space")),
+        Some(ErrorCode::CannotOpen) => {
+            ("cannot be opened", Some("does its folder exist, and may you write there?"))
+        }
+        Some(ErrorCode::ReadOnly) => {
+            ("cannot be written", Some("is the file or its folder read-only?"))
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            "is held by another program",
+            Some("close the program that has the file open, or give another store"),
+        ),
+        _ => ("failed", None),
+    };
+    let error = Error::new(ErrorKind::Store, format!("the store {name} {what}")).because(cause);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// What helps where a store cannot be read.
+const START_AFRESH: &str = "move the file away; its papers are then summarised again";

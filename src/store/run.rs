@@ -1,0 +1,396 @@
+//! One run over a store: papers are offered, taken, settled, and read back in digest order.
+//!
+//! Every paper that is read meets one fate, kept in its row and counted there: the account of a
+//! run is not a set of counters that could drift, but a question to the table. The one number
+//! that is counted apart is how many papers were read, so that the sum can be checked.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::key::{Identity, paper_key, summary_key};
+use super::{START_AFRESH, Store, failed, schema};
+use crate::digest::Records;
+use crate::error::{Error, ErrorKind, Result};
+use crate::paper::Paper;
+use crate::record::Record;
+use crate::summary::Summary;
+
+/// What [`Run::offer`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// Not met before in this run.
+    New,
+    /// Met before in this run, in the same or a newer version: passed over.
+    Duplicate,
+    /// Met before in an older version, which it replaces.
+    Replaced,
+}
+
+/// Why an item of the input is passed over before it is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// It could not be read.
+    Malformed,
+    /// The user's filters leave it out.
+    Filtered,
+}
+
+/// A paper that waits for its summary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// To settle it with.
+    pub ticket: Ticket,
+    /// The paper.
+    pub paper: Paper,
+}
+
+/// The right to settle one paper, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    row: i64,
+    paper: String,
+    version: Option<u32>,
+    key: String,
+}
+
+/// What became of the papers of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Account {
+    /// Everything that the input held.
+    pub read: u64,
+    /// Summarised in this run.
+    pub summarised: u64,
+    /// Summarised in an earlier run.
+    pub reused: u64,
+    /// Came with a summary.
+    pub imported: u64,
+    /// Met more than once: every offer but the one that counts.
+    pub duplicates: u64,
+    /// Left out by the user's filters.
+    pub filtered: u64,
+    /// Could not be read.
+    pub malformed: u64,
+    /// Tried and not summarised.
+    pub failed: u64,
+    /// Not settled: the run was ended early.
+    pub pending: u64,
+}
+
+/// The fate of an offered paper, as the column `fate` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Pending = 0,
+    Taken = 1,
+    Summarised = 2,
+    Reused = 3,
+    Imported = 4,
+    Failed = 5,
+}
+
+/// One run over a [`Store`]; the store is its own as long as it lasts.
+#[derive(Debug)]
+pub struct Run<'a> {
+    store: &'a mut Store,
+    identity: Identity,
+    redo: bool,
+    read: u64,
+    duplicates: u64,
+    filtered: u64,
+    malformed: u64,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn begin(store: &'a mut Store, identity: Identity, redo: bool) -> Result<Self> {
+        schema::prepare_run(&store.connection).map_err(|cause| failed(&store.name, cause))?;
+        let (read, duplicates, filtered, malformed) = (0, 0, 0, 0);
+        Ok(Run { store, identity, redo, read, duplicates, filtered, malformed })
+    }
+
+    /// Takes in a paper of the input: it is pending now, unless a summary of it is in the store.
+    pub fn offer(&mut self, paper: &Paper) -> Result<Offered> {
+        self.take_in(paper, |run, key| {
+            let fate =
+                if !run.redo && run.has_summary(key)? { Fate::Reused } else { Fate::Pending };
+            Ok((fate, None))
+        })
+    }
+
+    /// Takes in a paper that came with its summary. The store does not keep it, since it comes
+    /// again with the input and no model of ours wrote it.
+    pub fn import(&mut self, paper: &Paper, summary: &Summary) -> Result<Offered> {
+        let Summary { zh_title, zh_tldr, zh_abstract } = summary.clone();
+        let record = Record { zh_title, zh_tldr, zh_abstract, ..Record::of(paper) };
+        self.take_in(paper, |run, _| Ok((Fate::Imported, Some(run.to_json(&record)?))))
+    }
+
+    /// Counts an item of the input that is not offered.
+    pub fn skip(&mut self, why: Skip) {
+        self.read += 1;
+        match why {
+            Skip::Malformed => self.malformed += 1,
+            Skip::Filtered => self.filtered += 1,
+        }
+    }
+
+    /// Up to `limit` papers that nobody has taken yet, longest abstract first, so that papers of
+    /// one batch have similar lengths and the run's last batches are short ones.
+    pub fn next(&mut self, limit: usize) -> Result<Vec<Pending>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self.take_rows(limit).map_err(|cause| self.failed(cause))?;
+        rows.into_iter()
+            .map(|(ticket, content)| Ok(Pending { ticket, paper: self.parse_json(&content)? }))
+            .collect()
+    }
+
+    /// Keeps what was written about a paper; it is on the disk when this returns.
+    ///
+    /// Of `record`, only what the model wrote is kept: title, abstract and link are those of the
+    /// paper that was offered.
+    pub fn finish(&mut self, ticket: &Ticket, record: &Record) -> Result<()> {
+        if !record.has_summary() {
+            let message = format!("cannot keep {}: the record has no summary", ticket.paper);
+            return Err(Error::new(ErrorKind::Store, message));
+        }
+        let flags = self.to_json(&record.flags)?;
+        self.keep(ticket, record, &flags).map_err(|cause| self.failed(cause))
+    }
+
+    /// Notes that a paper could not be summarised, for the digest of this run; the next run
+    /// tries it again.
+    pub fn fail(&mut self, ticket: &Ticket, record: &Record) -> Result<()> {
+        let error = record.error.clone().unwrap_or_else(|| "no reason was given".to_owned());
+        let outcome = self.to_json(&Record { error: Some(error), ..record.clone() })?;
+        let settle = "UPDATE temp.offered SET fate = ?2, outcome = ?3 WHERE ticket = ?1";
+        self.execute(settle, params![ticket.row, Fate::Failed as i64, outcome])
+    }
+
+    /// What became of everything read so far. That it does not add up would be a bug of this
+    /// program, and is an error.
+    pub fn account(&self) -> Result<Account> {
+        let mut account = Account {
+            read: self.read,
+            duplicates: self.duplicates,
+            filtered: self.filtered,
+            malformed: self.malformed,
+            ..Account::default()
+        };
+        for (fate, count) in self.count_fates().map_err(|cause| self.failed(cause))? {
+            match Fate::from_column(fate) {
+                Some(Fate::Summarised) => account.summarised += count,
+                Some(Fate::Reused) => account.reused += count,
+                Some(Fate::Imported) => account.imported += count,
+                Some(Fate::Failed) => account.failed += count,
+                Some(Fate::Pending | Fate::Taken) => account.pending += count,
+                None => {}
+            }
+        }
+        if account.adds_up() {
+            return Ok(account);
+        }
+        let message = format!("the account of the run does not add up: {account:?}");
+        Err(Error::new(ErrorKind::Store, message)
+            .hint("this is a bug of wenzhai; please report it"))
+    }
+
+    /// One row a paper: met again, the newest version stays, and of one version the first.
+    fn take_in(
+        &mut self,
+        paper: &Paper,
+        decide: impl FnOnce(&Self, &str) -> Result<(Fate, Option<String>)>,
+    ) -> Result<Offered> {
+        let id = paper_key(paper);
+        let known = self.known_version(&id).map_err(|cause| self.failed(cause))?;
+        let offered = match known {
+            None => Offered::New,
+            Some(known) if known < paper.version => Offered::Replaced,
+            Some(_) => Offered::Duplicate,
+        };
+        if offered != Offered::Duplicate {
+            let key = summary_key(paper, &self.identity);
+            let (fate, outcome) = decide(self, &key)?;
+            let content = self.to_json(paper)?;
+            let chars = paper.plain_title.chars().count() + paper.plain_abstract.chars().count();
+            // Replacing deletes the older row, so that its ticket settles nothing any more.
+            let insert = "INSERT OR REPLACE INTO temp.offered
+                (paper, version, link, chars, fate, key, content, outcome)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+            let chars = i64::try_from(chars).unwrap_or(i64::MAX);
+            let (version, fate) = (paper.version, fate as i64);
+            self.execute(
+                insert,
+                params![id, version, paper.link, chars, fate, key, content, outcome],
+            )?;
+        }
+        self.read += 1;
+        self.duplicates += u64::from(offered != Offered::New);
+        Ok(offered)
+    }
+
+    fn failed(&self, cause: rusqlite::Error) -> Error {
+        failed(&self.store.name, cause)
+    }
+
+    fn to_json(&self, value: &impl serde::Serialize) -> Result<String> {
+        serde_json::to_string(value).map_err(|cause| self.bad_json(cause))
+    }
+
+    fn parse_json<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T> {
+        serde_json::from_str(text).map_err(|cause| self.bad_json(cause))
+    }
+
+    fn bad_json(&self, cause: serde_json::Error) -> Error {
+        let message = format!("the store {} holds what it cannot hold", self.store.name);
+        Error::new(ErrorKind::Store, message).because(cause).hint(START_AFRESH)
+    }
+}
+
+/// The statements.
+impl Run<'_> {
+    fn execute(&self, sql: &str, values: impl rusqlite::Params) -> Result<()> {
+        let run = || self.store.connection.prepare_cached(sql)?.execute(values);
+        run().map(drop).map_err(|cause| self.failed(cause))
+    }
+
+    fn has_summary(&self, key: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM main.summary WHERE key = ?1";
+        let exists = || self.store.connection.prepare_cached(sql)?.exists([key]);
+        exists().map_err(|cause| self.failed(cause))
+    }
+
+    /// The version in which a paper was met, if it was; a version may be unknown itself.
+    fn known_version(&self, paper: &str) -> rusqlite::Result<Option<Option<u32>>> {
+        let sql = "SELECT version FROM temp.offered WHERE paper = ?1";
+        let mut statement = self.store.connection.prepare_cached(sql)?;
+        statement.query_row([paper], |row| row.get(0)).optional()
+    }
+
+    fn take_rows(&mut self, limit: i64) -> rusqlite::Result<Vec<(Ticket, String)>> {
+        let select =
+            "SELECT ticket, paper, version, key, content FROM temp.offered INDEXED BY pending
+            WHERE fate = 0 ORDER BY chars DESC, ticket LIMIT ?1";
+        let take = "UPDATE temp.offered SET fate = ?2 WHERE ticket = ?1";
+        let transaction = self.store.connection.transaction()?;
+        let rows = transaction
+            .prepare_cached(select)?
+            .query_map([limit], |row| {
+                let (row_id, paper) = (row.get(0)?, row.get(1)?);
+                let (version, key) = (row.get(2)?, row.get(3)?);
+                Ok((Ticket { row: row_id, paper, version, key }, row.get(4)?))
+            })?
+            .collect::<rusqlite::Result<Vec<(Ticket, String)>>>()?;
+        for (ticket, _) in &rows {
+            transaction.prepare_cached(take)?.execute(params![ticket.row, Fate::Taken as i64])?;
+        }
+        transaction.commit()?;
+        Ok(rows)
+    }
+
+    /// The summary and the paper's fate, both or neither.
+    fn keep(&mut self, ticket: &Ticket, record: &Record, flags: &str) -> rusqlite::Result<()> {
+        let insert = "INSERT OR REPLACE INTO main.summary (key, paper, version, zh_title, zh_tldr,
+            zh_abstract, model, flags, retries, cut, created)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let settle = "UPDATE temp.offered SET fate = ?2, outcome = NULL WHERE ticket = ?1";
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let created = i64::try_from(created).unwrap_or(i64::MAX);
+        let Ticket { row, paper, version, key } = ticket;
+        let Record { zh_title, zh_tldr, zh_abstract, model, retries, cut, .. } = record;
+        let transaction = self.store.connection.transaction()?;
+        #[rustfmt::skip]
+        let summary = params![
+            key, paper, version, zh_title, zh_tldr, zh_abstract, model, flags, retries, cut, created
+        ];
+        transaction.prepare_cached(insert)?.execute(summary)?;
+        transaction.prepare_cached(settle)?.execute(params![row, Fate::Summarised as i64])?;
+        transaction.commit()
+    }
+
+    fn count_fates(&self) -> rusqlite::Result<Vec<(i64, u64)>> {
+        let sql = "SELECT fate, count(*) FROM temp.offered GROUP BY fate";
+        let mut statement = self.store.connection.prepare_cached(sql)?;
+        let counts = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+        counts.collect()
+    }
+
+    /// A settled row: the English of this run's paper, the Chinese of the store or of the outcome.
+    fn record(&self, row: &Row) -> Result<Record> {
+        let columns = || -> rusqlite::Result<(String, Option<String>, Option<String>)> {
+            Ok((row.get("content")?, row.get("outcome")?, row.get("flags")?))
+        };
+        let (content, outcome, flags) = columns().map_err(|cause| self.failed(cause))?;
+        let paper: Paper = self.parse_json(&content)?;
+        let written: Record = match (outcome, flags) {
+            (Some(outcome), _) => self.parse_json(&outcome)?,
+            (None, Some(flags)) => {
+                let flags = self.parse_json(&flags)?;
+                written(row, flags).map_err(|cause| self.failed(cause))?
+            }
+            (None, None) => Record {
+                error: Some("its summary is gone from the store".to_owned()),
+                ..Record::default()
+            },
+        };
+        let Record { id, version, link, title, abstract_text, authors, categories, .. } =
+            Record::of(&paper);
+        Ok(Record { id, version, link, title, abstract_text, authors, categories, ..written })
+    }
+}
+
+fn written(row: &Row, flags: Vec<String>) -> rusqlite::Result<Record> {
+    Ok(Record {
+        zh_title: row.get("zh_title")?,
+        zh_tldr: row.get("zh_tldr")?,
+        zh_abstract: row.get("zh_abstract")?,
+        model: row.get("model")?,
+        retries: row.get("retries")?,
+        cut: row.get("cut")?,
+        flags,
+        ..Record::default()
+    })
+}
+
+/// In digest order: the papers of this run that are settled, whoever summarised them.
+impl Records for Run<'_> {
+    fn for_each_record(&self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
+        let sql = "SELECT content, outcome, flags, zh_title, zh_tldr, zh_abstract, model, retries,
+                cut
+            FROM temp.offered INDEXED BY digest_order LEFT JOIN main.summary USING (key)
+            WHERE fate NOT IN (0, 1) ORDER BY link DESC, ticket";
+        let failed = |cause| self.failed(cause);
+        let mut statement = self.store.connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            visit(&self.record(row)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    /// Papers that the run need not or could not look at.
+    pub fn skipped(&self) -> u64 {
+        self.duplicates + self.filtered + self.malformed
+    }
+
+    /// Whether everything that was read is accounted for.
+    pub fn adds_up(&self) -> bool {
+        let settled = self.summarised + self.reused + self.imported + self.failed;
+        self.read == settled + self.skipped() + self.pending
+    }
+}
+
+impl Fate {
+    fn from_column(value: i64) -> Option<Self> {
+        let all = [
+            Fate::Pending,
+            Fate::Taken,
+            Fate::Summarised,
+            Fate::Reused,
+            Fate::Imported,
+            Fate::Failed,
+        ];
+        all.into_iter().find(|fate| *fate as i64 == value)
+    }
+}

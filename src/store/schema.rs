@@ -1,0 +1,93 @@
+//! The tables of a store, and whether a file is one.
+
+use rusqlite::Connection;
+
+use super::failed;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Marks an SQLite file as ours: `wnzh` in ASCII.
+const APPLICATION_ID: i64 = 0x776e_7a68;
+/// The schema that this program writes, in SQLite's `user_version`.
+const VERSION: i64 = 1;
+
+/// Summaries of all runs. The English text is not kept: it comes with the feed.
+const DURABLE: &str = "
+    CREATE TABLE main.summary (
+        key         TEXT PRIMARY KEY NOT NULL, -- SHA-256 of all that the summary depends on
+        paper       TEXT NOT NULL,             -- id, link or title, for people
+        version     INTEGER,
+        zh_title    TEXT NOT NULL,
+        zh_tldr     TEXT NOT NULL,
+        zh_abstract TEXT NOT NULL,
+        model       TEXT NOT NULL,
+        flags       TEXT NOT NULL,             -- array of JSON
+        retries     INTEGER NOT NULL,
+        cut         INTEGER NOT NULL,
+        created     INTEGER NOT NULL           -- seconds since 1970
+    ) STRICT;";
+
+/// Papers of one run. `fate` is a number of `run::Fate`. A row that was replaced by a newer
+/// version gets a new `ticket`, so that an old ticket finds nothing. The queries name their index,
+/// since with another one SQLite would sort all papers of the run for each batch.
+const OF_ONE_RUN: &str = "
+    DROP TABLE IF EXISTS temp.offered;
+    CREATE TABLE temp.offered (
+        ticket  INTEGER PRIMARY KEY AUTOINCREMENT,
+        paper   TEXT UNIQUE NOT NULL,
+        version INTEGER,
+        link    TEXT NOT NULL,
+        chars   INTEGER NOT NULL,
+        fate    INTEGER NOT NULL,
+        key     TEXT NOT NULL,
+        content TEXT NOT NULL, -- the paper, JSON
+        outcome TEXT           -- the record, JSON, where no summary of the store belongs to it
+    ) STRICT;
+    CREATE INDEX temp.pending ON offered (chars DESC, ticket) WHERE fate = 0;
+    CREATE INDEX temp.fates ON offered (fate);
+    CREATE INDEX temp.digest_order ON offered (link DESC, ticket);";
+
+/// Makes `connection` a store, or finds out why it cannot be.
+pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
+    let failed = |cause| failed(name, cause);
+    let read = |pragma: &str| -> Result<i64> {
+        connection.pragma_query_value(None, pragma, |row| row.get(0)).map_err(failed)
+    };
+    let version = read("user_version")?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM main.sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    let is_ours = read("application_id")? == APPLICATION_ID;
+    if !is_ours && (tables > 0 || version != 0) {
+        let message = format!("{name} is a database, but no store of wenzhai");
+        return Err(Error::new(ErrorKind::Store, message).hint("give another store"));
+    }
+    if version > VERSION {
+        let message = format!(
+            "the store {name} was written by a newer wenzhai: \
+             its schema is {version}, this program knows {VERSION}"
+        );
+        return Err(
+            Error::new(ErrorKind::Store, message).hint("update wenzhai, or give another store")
+        );
+    }
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
+             PRAGMA temp_store = FILE;",
+        )
+        .map_err(failed)?;
+    if version == 0 {
+        // One transaction: a store that a kill leaves behind has all of its schema or nothing.
+        let schema = format!(
+            "BEGIN; {DURABLE} PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {VERSION}; COMMIT;"
+        );
+        connection.execute_batch(&schema).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Makes the tables of a new run, and drops those of the one before.
+pub(super) fn prepare_run(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(OF_ONE_RUN)
+}

@@ -1,0 +1,138 @@
+//! A Chinese summary of one paper, and every check that it must pass before it counts as clean.
+//!
+//! Small models fail in a few known ways: they fall into loops, answer in English, repeat the
+//! prompt's labels, run into their bound, or make up numbers. [`check`] finds these from the
+//! text alone, without a second model: it is cheap, it is the same on every machine, and each
+//! finding can be told to the reader. What it cannot see is whether a sentence is *true*; the
+//! numbers are the one part of the content that can be compared word for word.
+//!
+//! The thresholds were set on 300 papers with reference summaries (a public digest's): each
+//! check flags less than 2 % of those references. A test holds this where the data is at hand.
+
+mod flaw;
+mod loops;
+mod numbers;
+mod sentence;
+mod text;
+
+pub use flaw::{Field, Flaw, Severity, flag_in_chinese};
+pub use sentence::cut_at_sentence;
+pub(crate) use text::is_invisible;
+pub use text::tidy;
+
+/// Fewest and most characters of a one-line summary.
+pub const TLDR_CHARS: std::ops::RangeInclusive<usize> = 10..=160;
+/// Length of the paragraph in per cent of the abstract's, in characters. References lie at 20
+/// to 45; below 12 most of the content is gone, above 70 the model embroiders or copies.
+pub const PARAGRAPH_PERCENT: std::ops::RangeInclusive<usize> = 12..=70;
+/// Abstracts up to this many characters may have paragraphs of any length.
+const SHORT_ABSTRACT_CHARS: usize = 200;
+
+/// What the model wrote about a paper.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Chinese title.
+    pub zh_title: String,
+    /// Chinese one-line summary.
+    pub zh_tldr: String,
+    /// Chinese paragraph.
+    pub zh_abstract: String,
+}
+
+/// What the model read.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// English title, without suffix.
+    pub title: &'a str,
+    /// English abstract as far as the model read it, without boilerplate.
+    pub abstract_text: &'a str,
+}
+
+impl Summary {
+    /// The text of one field.
+    pub fn field(&self, field: Field) -> &str {
+        match field {
+            Field::Title => &self.zh_title,
+            Field::Tldr => &self.zh_tldr,
+            Field::Paragraph => &self.zh_abstract,
+        }
+    }
+
+    /// The same summary with every field through [`tidy`].
+    #[must_use]
+    pub fn tidied(&self) -> Self {
+        Summary {
+            zh_title: tidy(&self.zh_title),
+            zh_tldr: tidy(&self.zh_tldr),
+            zh_abstract: tidy(&self.zh_abstract),
+        }
+    }
+}
+
+/// Everything that is wrong with `summary`; empty means clean.
+///
+/// `bounded` names the fields at which the model did not stop by itself but ran into its bound
+/// of tokens: these must end with a sentence, others need not (the references that the default
+/// model learned from end in the middle where their source did).
+pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    for field in Field::ALL {
+        let text = summary.field(field);
+        if text.trim().is_empty() {
+            flaws.push(Flaw::Missing(field));
+            continue;
+        }
+        check_form(field, text, &mut flaws);
+        if bounded.contains(&field) && !sentence::is_finished(text, field) {
+            flaws.push(Flaw::Unfinished(field));
+        }
+    }
+    check_length(source, summary, &mut flaws);
+    check_numbers(source, summary, &mut flaws);
+    flaws
+}
+
+/// What can be said of a text without its source.
+fn check_form(field: Field, text: &str, flaws: &mut Vec<Flaw>) {
+    if !text::is_chinese(text, field) {
+        flaws.push(Flaw::NotChinese(field));
+    }
+    if text.contains(['\n', '\r']) {
+        flaws.push(Flaw::LineBreak(field));
+    }
+    if let Some(unit) = loops::find_loop(text) {
+        flaws.push(Flaw::Loop { field, unit });
+    }
+    if let Some(label) = text::find_boilerplate(text) {
+        flaws.push(Flaw::Boilerplate { field, label });
+    }
+}
+
+fn check_length(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
+    let tldr_chars = summary.zh_tldr.trim().chars().count();
+    if tldr_chars > 0 && !TLDR_CHARS.contains(&tldr_chars) {
+        flaws.push(Flaw::TldrLength { chars: tldr_chars });
+    }
+    let abstract_chars = source.abstract_text.chars().count();
+    let paragraph_chars = summary.zh_abstract.trim().chars().count();
+    if abstract_chars > SHORT_ABSTRACT_CHARS && paragraph_chars > 0 {
+        let percent = paragraph_chars * 100 / abstract_chars;
+        if !PARAGRAPH_PERCENT.contains(&percent) {
+            flaws.push(Flaw::ParagraphLength { percent });
+        }
+    }
+}
+
+fn check_numbers(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
+    let known = numbers::SourceNumbers::of(&[source.title, source.abstract_text]);
+    for field in Field::ALL {
+        let invented = known.invented_in(summary.field(field));
+        if !invented.is_empty() {
+            flaws.push(Flaw::InventedNumbers { field, numbers: invented });
+        }
+    }
+    let stated = numbers::SourceNumbers::of(&[source.abstract_text]);
+    if !summary.zh_abstract.trim().is_empty() && stated.all_dropped_by(&summary.zh_abstract) {
+        flaws.push(Flaw::DroppedNumbers);
+    }
+}

@@ -1,0 +1,322 @@
+//! Numbers: the part of a summary that can be compared with its source.
+//!
+//! A number of the summary is *invented* if the source has it in no form. The forms that are
+//! accepted were found on references: thousands separators (`1,024`, `1\,024`), units of
+//! magnitude (`2 million`, `2M`, `2\times10^6` for `200万`), per cent (`0.05` for `5%`), words
+//! (`twenty-five`, `third`, `half`, `March`), decades (`1940s` for `40年代`), and, without looking
+//! at the source, marks of enumerations (`1）`) and ordinals (`第2`).
+//!
+//! Values are compared exactly, as decimal digits and an exponent: a slip of one zero is found.
+//! Left out: whether a number stands at the right thing, and numbers in Chinese characters.
+
+use std::collections::HashSet;
+
+/// A decimal number: `digits` without zeros at its ends, times ten to the `exponent`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Decimal {
+    digits: String,
+    exponent: i32,
+}
+
+/// A number and the place where it stands, in bytes.
+struct Found {
+    value: Decimal,
+    start: usize,
+    end: usize,
+}
+
+/// All numbers that a summary may state.
+#[derive(Debug)]
+pub(super) struct SourceNumbers {
+    /// Every form of every number.
+    forms: HashSet<Decimal>,
+    /// How many different numbers stand there in digits.
+    in_digits: usize,
+    /// The last two digits of every year, for decades.
+    decades: HashSet<Decimal>,
+}
+
+const SCALES: [(&str, i32); 9] = [
+    ("hundred", 2),
+    ("thousand", 3),
+    ("million", 6),
+    ("billion", 9),
+    ("trillion", 12),
+    ("k", 3),
+    ("m", 6),
+    ("b", 9),
+    ("t", 12),
+];
+/// Longest first, so that 百万 is not read as 百.
+const CHINESE_SCALES: [(&str, i32); 9] = [
+    ("万亿", 12),
+    ("千亿", 11),
+    ("百亿", 10),
+    ("千万", 7),
+    ("百万", 6),
+    ("亿", 8),
+    ("万", 4),
+    ("千", 3),
+    ("百", 2),
+];
+const TENS: [&str; 8] =
+    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+const WORDS: [(&str, &[&str]); 22] = [
+    ("0", &["zero", "no"]),
+    ("1", &["one", "first", "single", "once", "january", "jan", "i", "hundred", "million"]),
+    (
+        "2",
+        &["two", "second", "twice", "double", "doubles", "both", "pair", "february", "feb", "ii"],
+    ),
+    ("3", &["three", "third", "triple", "triples", "march", "mar", "iii"]),
+    ("4", &["four", "fourth", "quarter", "april", "apr", "iv"]),
+    ("5", &["five", "fifth", "may", "v"]),
+    ("6", &["six", "sixth", "june", "jun"]),
+    ("7", &["seven", "seventh", "july", "jul"]),
+    ("8", &["eight", "eighth", "august", "aug"]),
+    ("9", &["nine", "ninth", "september", "sep"]),
+    ("10", &["ten", "tenth", "october", "oct"]),
+    ("11", &["eleven", "november", "nov"]),
+    ("12", &["twelve", "dozen", "december", "dec"]),
+    ("13", &["thirteen"]),
+    ("14", &["fourteen"]),
+    ("15", &["fifteen"]),
+    ("16", &["sixteen"]),
+    ("17", &["seventeen"]),
+    ("18", &["eighteen"]),
+    ("19", &["nineteen"]),
+    ("25", &["quarter"]),
+    ("50", &["half", "halves", "halving"]),
+];
+
+impl SourceNumbers {
+    pub(super) fn of(texts: &[&str]) -> Self {
+        let mut known =
+            SourceNumbers { forms: HashSet::new(), in_digits: 0, decades: HashSet::new() };
+        let mut values = HashSet::new();
+        for text in texts {
+            let text = without_tex_separators(text);
+            known.add_digits(&text, &mut values);
+            known.add_words(&text.to_lowercase());
+        }
+        known.in_digits = values.len();
+        known
+    }
+
+    /// The numbers of `text` that the source does not have, as they stand there.
+    pub(super) fn invented_in(&self, text: &str) -> Vec<String> {
+        let mut invented = Vec::new();
+        let text = without_tex_separators(text);
+        for found in scan(&text) {
+            let number = text[found.start..found.end].to_owned();
+            if !self.accepts(&text, &found) && !invented.contains(&number) {
+                invented.push(number);
+            }
+        }
+        invented
+    }
+
+    /// Whether the source has three numbers or more and `text` none of them.
+    pub(super) fn all_dropped_by(&self, text: &str) -> bool {
+        let text = without_tex_separators(text);
+        self.in_digits >= 3 && !scan(&text).iter().any(|found| self.has(&text, found))
+    }
+
+    fn accepts(&self, text: &str, found: &Found) -> bool {
+        let (before, after) = (&text[..found.start], &text[found.end..]);
+        let enumerates = found.end - found.start == 1 && after.starts_with([')', '）', '、']);
+        let decade = after.starts_with("年代") && self.decades.contains(&found.value);
+        enumerates || decade || before.trim_end().ends_with('第') || self.has(text, found)
+    }
+
+    fn has(&self, text: &str, found: &Found) -> bool {
+        let after = text[found.end..].trim_start();
+        let scale = CHINESE_SCALES.iter().find(|(word, _)| after.starts_with(word));
+        let percent = after.starts_with(['%', '％']);
+        self.forms.contains(&found.value)
+            || scale.is_some_and(|(_, zeros)| self.forms.contains(&found.value.times_ten(*zeros)))
+            || percent && self.forms.contains(&found.value.times_ten(-2))
+    }
+
+    fn add_digits(&mut self, text: &str, values: &mut HashSet<Decimal>) {
+        let mut before: Option<Found> = None;
+        for found in scan(text) {
+            values.insert(found.value.clone());
+            self.add_number(text, &found);
+            // `2\times10^6`: the 10 is this number, the 2 the one before it.
+            if let Some(power) = power_of_ten(text, &found) {
+                self.forms.insert(Decimal::parse("1").times_ten(power));
+                if let Some(factor) = &before
+                    && is_times(&text[factor.end..found.start])
+                {
+                    self.forms.insert(factor.value.times_ten(power));
+                }
+            }
+            before = Some(found);
+        }
+    }
+
+    fn add_number(&mut self, text: &str, found: &Found) {
+        let digits = &text[found.start..found.end];
+        for part in digits.split([',', '.']) {
+            self.forms.insert(Decimal::parse(part));
+        }
+        if digits.len() == 4 {
+            self.decades.insert(Decimal::parse(&digits[2..]));
+        }
+        if text[..found.start].ends_with('.') {
+            self.forms.insert(Decimal::parse(&format!("0.{digits}")));
+        }
+        let after = text[found.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}']);
+        let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
+        let word = word.to_lowercase();
+        if let Some((_, zeros)) = SCALES.iter().find(|(scale, _)| *scale == word) {
+            self.forms.insert(found.value.times_ten(*zeros));
+        }
+        self.forms.insert(found.value.clone());
+        self.forms.insert(found.value.times_ten(-2));
+    }
+
+    fn add_words(&mut self, lower: &str) {
+        let mut tens = None;
+        let words = lower.split(|c: char| !c.is_ascii_alphabetic());
+        for word in words.filter(|word| !word.is_empty()) {
+            if let Some((_, zeros)) = SCALES[..5].iter().find(|(scale, _)| *scale == word) {
+                self.add_scaled_words(*zeros);
+            }
+            for (value, _) in WORDS.iter().filter(|(_, names)| names.contains(&word)) {
+                self.forms.insert(Decimal::parse(value));
+                if let Some(tens) = tens {
+                    self.forms.insert(Decimal::parse(&format!("{tens}{value}")));
+                }
+            }
+            tens = TENS.iter().position(|name| *name == word).map(|index| index + 2);
+            if let Some(tens) = tens {
+                self.forms.insert(Decimal::parse(&format!("{tens}0")));
+            }
+        }
+    }
+
+    /// "two million": any small number in words may have stood before the scale.
+    fn add_scaled_words(&mut self, zeros: i32) {
+        let scaled: Vec<_> = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]
+            .into_iter()
+            .map(Decimal::parse)
+            .filter(|value| *value == Decimal::parse("1") || self.forms.contains(value))
+            .map(|value| value.times_ten(zeros))
+            .collect();
+        self.forms.extend(scaled);
+    }
+}
+
+impl Decimal {
+    /// The value of digits with separators of thousands and at most one full stop.
+    fn parse(text: &str) -> Self {
+        let plain = text.replace(',', "");
+        let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+        let digits = format!("{whole}{fraction}");
+        let stripped = digits.trim_end_matches('0');
+        let zeros = digits.len() - stripped.len();
+        let digits = stripped.trim_start_matches('0').to_owned();
+        let exponent = if digits.is_empty() { 0 } else { zeros as i32 - fraction.len() as i32 };
+        Decimal { digits, exponent }
+    }
+
+    fn times_ten(&self, zeros: i32) -> Self {
+        let exponent = if self.digits.is_empty() { 0 } else { self.exponent + zeros };
+        Decimal { digits: self.digits.clone(), exponent }
+    }
+}
+
+/// All numbers of `text`: digits, groups of thousands, one fraction.
+fn scan(text: &str) -> Vec<Found> {
+    let bytes = text.as_bytes();
+    let digits_from = |at: usize| bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut found = Vec::new();
+    let mut start = 0;
+    while start < bytes.len() {
+        let mut end = start + digits_from(start);
+        if end == start {
+            start += 1;
+            continue;
+        }
+        if end - start <= 3 {
+            while bytes.get(end) == Some(&b',') && digits_from(end + 1) == 3 {
+                end += 4;
+            }
+        }
+        if bytes.get(end) == Some(&b'.') {
+            let fraction = digits_from(end + 1);
+            end += if fraction > 0 { fraction + 1 } else { 0 };
+        }
+        found.push(Found { value: Decimal::parse(&text[start..end]), start, end });
+        start = end;
+    }
+    found
+}
+
+/// The exponent, if `found` is the 10 of `10^6` or `10^{6}`.
+fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
+    let power = text[found.end..].strip_prefix('^')?.trim_start_matches(['{', ' ']);
+    let (sign, power) = power.strip_prefix('-').map_or((1, power), |rest| (-1, rest));
+    let digits: String = power.chars().take_while(char::is_ascii_digit).collect();
+    let is_ten = &text[found.start..found.end] == "10" && digits.len() <= 2;
+    digits.parse::<i32>().ok().filter(|_| is_ten).map(|power| sign * power)
+}
+
+fn is_times(text: &str) -> bool {
+    matches!(text.trim_matches([' ', '$', '{', '}']), "\\times" | "×" | "x" | "*" | "\\cdot" | "·")
+}
+
+/// TeX's and full-width ways to write a number, made plain.
+fn without_tex_separators(text: &str) -> String {
+    let plain = text.replace("{,}", ",").replace("\\,", ",").replace("\\%", "%");
+    plain.chars().map(|c| if let '０'..='９' = c { narrow_digit(c) } else { c }).collect()
+}
+
+fn narrow_digit(c: char) -> char {
+    char::from_digit(c as u32 - '０' as u32, 10).unwrap_or(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, summary: &str, expected: &[&str]) {
+        assert_eq!(SourceNumbers::of(&[source]).invented_in(summary), expected, "{source}");
+    }
+
+    #[test]
+    fn finds_numbers_that_the_source_lacks() {
+        check("We use 12 models.", "我们使用13个模型，准确率95.5%。", &["13", "95.5"]);
+        check("It gains 3.5 points.", "提升35个点，再提升35个点", &["35"]);
+        check("We have 2 million users.", "我们有20万用户，2000万", &["20", "2000"]);
+        check("", "共3个", &["3"]);
+    }
+
+    #[test]
+    fn accepts_every_form_of_a_number() {
+        check("1,024 and 11{,}571 and 2\\,048", "1024、11,571和2,048", &[]);
+        check("2 million users, 1.4 billion people, 7B weights", "200万，14亿，70亿", &[]);
+        check("$1.15$M parameters, 80M tokens", "115万参数，8000万", &[]);
+        check("$2\\times10^5$ and $10^{6}$", "20万和100万", &[]);
+        check("accuracy of .803, 0.50 and 97\\%", "0.803、0.5与97%", &[]);
+        check("a rate of 0.05", "5%的比率", &[]);
+        check("twenty-five agents, the third of seven, half", "25个，第3个，7个，50%", &[]);
+        check("in the 1940s; in March 2024", "40年代；2024年3月", &[]);
+        check("two million papers", "200万篇", &[]);
+        check("GPT-4 and WN18RR v1.2.3", "GPT4、WN18RR与1.2.3", &[]);
+        check("no numbers", "1）方法，2)实验，第2种", &[]);
+    }
+
+    #[test]
+    fn tells_when_all_numbers_were_dropped() {
+        let check = |source: &str, summary: &str, expected: bool| {
+            assert_eq!(SourceNumbers::of(&[source]).all_dropped_by(summary), expected, "{summary}");
+        };
+        check("We gain 10, 20 and 30 %.", "我们有所提升。", true);
+        check("We gain 10, 20 and 30 %.", "我们提升20%。", false);
+        check("We gain 10 and 20 %.", "我们有所提升。", false);
+        check("We gain 10, 10 and 10 %.", "我们有所提升。", false);
+    }
+}

@@ -1,0 +1,532 @@
+//! The store, through its doors: what is durable, what is reused, and that the account adds up.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use wenzhai::Result;
+use wenzhai::digest::Records;
+use wenzhai::paper::Paper;
+use wenzhai::record::Record;
+use wenzhai::store::{Account, Identity, Offered, Run, Skip, Store, Ticket};
+use wenzhai::summary::Summary;
+
+fn paper(number: usize, version: u32) -> Paper {
+    let id = format!("2401.{number:05}");
+    Paper {
+        id: Some(serde_json::from_value(id.clone().into()).unwrap()),
+        version: Some(version),
+        link: format!("http://arxiv.org/abs/{id}"),
+        title: format!("Sheep {number}. (arXiv:{id}v{version} [cs.CL])"),
+        abstract_text: "arXiv: We count sheep.".into(),
+        plain_title: format!("Sheep {number}"),
+        plain_abstract: "We count sheep. ".repeat(number % 7),
+        ..Paper::default()
+    }
+}
+
+fn identity() -> Identity {
+    Identity { model: "m".into(), adapter: None, prompt: "p".into() }
+}
+
+fn written(text: &str) -> Record {
+    Record {
+        zh_title: format!("题{text}"),
+        zh_tldr: format!("一句话{text}"),
+        zh_abstract: format!("段落{text}"),
+        model: "tiny".into(),
+        flags: vec!["paragraph is unfinished".into()],
+        retries: 2,
+        cut: true,
+        ..Record::default()
+    }
+}
+
+fn failure(reason: &str) -> Record {
+    Record { error: Some(reason.into()), ..Record::default() }
+}
+
+fn records(run: &Run) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut collect = |record: &Record| -> Result<()> {
+        records.push(record.clone());
+        Ok(())
+    };
+    run.for_each_record(&mut collect).unwrap();
+    records
+}
+
+/// A folder that is gone after the test, and a store's path in it.
+fn scratch() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wenzhai.db");
+    (folder, path)
+}
+
+fn finish_all(run: &mut Run) {
+    while let [pending] = &run.next(1).unwrap()[..] {
+        run.finish(&pending.ticket, &written(&pending.paper.plain_title)).unwrap();
+    }
+}
+
+#[test]
+fn a_record_has_this_runs_english_and_the_stores_chinese() {
+    let (_folder, path) = scratch();
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    assert_eq!(run.offer(&paper(1, 1)).unwrap(), Offered::New);
+    let [pending] = &run.next(8).unwrap()[..] else { panic!("one paper should be pending") };
+    assert_eq!(pending.paper, paper(1, 1));
+    let claimed = Record { title: "not this".into(), link: "nor this".into(), ..written("") };
+    run.finish(&pending.ticket, &claimed).unwrap();
+    drop(store);
+
+    let mut store = Store::open(&path).unwrap();
+    assert_eq!(store.len().unwrap(), 1);
+    let mut run = store.begin(&identity(), false).unwrap();
+    let moved = Paper { link: "https://elsewhere".into(), ..paper(1, 1) };
+    run.offer(&moved).unwrap();
+    assert_eq!(run.next(8).unwrap(), []);
+    let expected = Record {
+        id: "2401.00001".into(),
+        version: Some(1),
+        link: "https://elsewhere".into(),
+        title: "Sheep 1. (arXiv:2401.00001v1 [cs.CL])".into(),
+        abstract_text: "arXiv: We count sheep.".into(),
+        ..written("")
+    };
+    assert_eq!(records(&run), [expected]);
+    let expected = Account { read: 1, reused: 1, ..Account::default() };
+    assert_eq!(run.account().unwrap(), expected);
+}
+
+#[test]
+fn another_model_prompt_version_or_text_is_another_summary() {
+    let (_folder, path) = scratch();
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    run.offer(&paper(1, 1)).unwrap();
+    finish_all(&mut run);
+    let mut check = |identity: Identity, redo: bool, paper: Paper, pending: u64| {
+        let mut run = store.begin(&identity, redo).unwrap();
+        run.offer(&paper).unwrap();
+        assert_eq!(run.account().unwrap().pending, pending, "{identity:?} {paper:?}");
+    };
+    check(identity(), false, paper(1, 1), 0);
+    check(identity(), true, paper(1, 1), 1);
+    check(Identity { model: "n".into(), ..identity() }, false, paper(1, 1), 1);
+    check(Identity { adapter: Some("a".into()), ..identity() }, false, paper(1, 1), 1);
+    check(Identity { prompt: "q".into(), ..identity() }, false, paper(1, 1), 1);
+    check(identity(), false, paper(1, 2), 1);
+    check(identity(), false, Paper { plain_abstract: "New.".into(), ..paper(1, 1) }, 1);
+}
+
+#[test]
+fn redo_overwrites() {
+    let mut store = Store::in_memory().unwrap();
+    for text in ["old", "new"] {
+        let mut run = store.begin(&identity(), true).unwrap();
+        run.offer(&paper(1, 1)).unwrap();
+        let pending = run.next(1).unwrap().remove(0);
+        run.finish(&pending.ticket, &written(text)).unwrap();
+    }
+    let mut run = store.begin(&identity(), false).unwrap();
+    run.offer(&paper(1, 1)).unwrap();
+    assert_eq!(records(&run)[0].zh_title, "题new");
+    assert_eq!(store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_paper_met_twice_is_summarised_once_in_its_newest_version() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    let cross_listed = Paper { link: "https://second".into(), ..paper(1, 2) };
+    let unversioned = Paper { version: None, ..paper(1, 1) };
+    assert_eq!(run.offer(&paper(1, 1)).unwrap(), Offered::New);
+    let stale = run.next(1).unwrap().remove(0);
+    assert_eq!(run.offer(&paper(1, 2)).unwrap(), Offered::Replaced);
+    assert_eq!(run.offer(&cross_listed).unwrap(), Offered::Duplicate);
+    assert_eq!(run.offer(&paper(1, 1)).unwrap(), Offered::Duplicate);
+    assert_eq!(run.offer(&unversioned).unwrap(), Offered::Duplicate);
+    // What was written about the older version is kept for a run that meets it, and not shown.
+    run.finish(&stale.ticket, &written("old")).unwrap();
+    assert_eq!(records(&run), []);
+    finish_all(&mut run);
+    let shown = records(&run);
+    assert_eq!(shown.len(), 1);
+    assert_eq!(
+        (shown[0].version, &shown[0].link[..]),
+        (Some(2), "http://arxiv.org/abs/2401.00001")
+    );
+    let expected = Account { read: 5, summarised: 1, duplicates: 4, ..Account::default() };
+    assert_eq!(run.account().unwrap(), expected);
+}
+
+#[test]
+fn papers_without_id_are_told_apart_by_link_and_title() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    let mut check = |link: &str, title: &str, expected: Offered| {
+        let paper = Paper { link: link.into(), title: title.into(), ..Paper::default() };
+        assert_eq!(run.offer(&paper).unwrap(), expected, "{link} {title}");
+    };
+    check("a", "t", Offered::New);
+    check("a", "u", Offered::Duplicate);
+    check("b", "t", Offered::New);
+    check("", "t", Offered::New);
+    check("", "t", Offered::Duplicate);
+    check("", "u", Offered::New);
+}
+
+#[test]
+fn papers_of_similar_length_come_together_and_each_once() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    for number in 0..50 {
+        run.offer(&paper(number, 1)).unwrap();
+    }
+    let mut taken = Vec::new();
+    loop {
+        let pending = run.next(8).unwrap();
+        taken.extend(pending.iter().map(|pending| pending.paper.clone()));
+        if pending.len() < 8 {
+            break;
+        }
+    }
+    let mut expected: Vec<_> = (0..50).map(|number| paper(number, 1)).collect();
+    expected.sort_by_key(|p| std::cmp::Reverse(p.plain_title.len() + p.plain_abstract.len()));
+    assert_eq!(taken, expected);
+}
+
+#[test]
+fn records_come_by_link_descending_with_failures_and_imports() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    for (number, scheme) in [(1, "http"), (2, "https"), (3, "http"), (4, "http")] {
+        let link = format!("{scheme}://arxiv.org/abs/{number}");
+        let paper = Paper { link, ..paper(number, 1) };
+        if number == 3 {
+            let summary = Summary { zh_tldr: "来自别处".into(), ..Summary::default() };
+            run.import(&paper, &summary).unwrap();
+        } else {
+            run.offer(&paper).unwrap();
+        }
+    }
+    for pending in run.next(2).unwrap() {
+        run.fail(&pending.ticket, &failure("too long")).unwrap();
+    }
+    let shown: Vec<_> = records(&run).into_iter().map(|r| (r.link, r.error, r.zh_tldr)).collect();
+    let failed = Some("too long".to_owned());
+    let expected = [
+        ("https://arxiv.org/abs/2".into(), failed.clone(), String::new()),
+        ("http://arxiv.org/abs/4".into(), failed, String::new()),
+        ("http://arxiv.org/abs/3".into(), None, "来自别处".into()),
+    ];
+    let pending = Account { read: 4, imported: 1, failed: 2, pending: 1, ..Account::default() };
+    assert_eq!(run.account().unwrap(), pending);
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn what_failed_or_was_not_finished_is_tried_again() {
+    let (_folder, path) = scratch();
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    for number in 0..3 {
+        run.offer(&paper(number, 1)).unwrap();
+    }
+    let [failed, finished, _abandoned] = &run.next(3).unwrap()[..] else { panic!("three papers") };
+    run.fail(&failed.ticket, &failure("no")).unwrap();
+    run.finish(&finished.ticket, &written("yes")).unwrap();
+    drop(store);
+
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    for number in 0..3 {
+        run.offer(&paper(number, 1)).unwrap();
+    }
+    let expected = Account { read: 3, reused: 1, pending: 2, ..Account::default() };
+    assert_eq!(run.account().unwrap(), expected);
+}
+
+#[test]
+fn a_record_without_summary_is_not_kept() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    run.offer(&paper(1, 1)).unwrap();
+    let pending = run.next(1).unwrap().remove(0);
+    let error = run.finish(&pending.ticket, &Record::default()).unwrap_err();
+    assert_eq!(error.to_string(), "cannot keep id:2401.00001: the record has no summary");
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+/// Opens `path`, which must fail, and gives message and hint with the path made short.
+fn refusal(path: &Path) -> String {
+    let error = Store::open(path).expect_err("the store should be refused");
+    let text = format!("{error} / {}", error.hint_text().unwrap_or_default());
+    text.replace(&path.display().to_string(), "STORE")
+}
+
+#[test]
+fn a_second_run_is_refused_until_the_first_has_ended() {
+    let (_folder, path) = scratch();
+    let first = Store::open(&path).unwrap();
+    let expected = format!(
+        "the store STORE is in use by another run (process {}) / \
+         wait until it has ended, or give another store",
+        std::process::id()
+    );
+    assert_eq!(refusal(&path), expected);
+    drop(first);
+    Store::open(&path).unwrap();
+}
+
+#[test]
+fn refuses_what_is_no_store_of_its_own() {
+    let (_folder, path) = scratch();
+    let sql = |sql: &str| {
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    };
+    sql("CREATE TABLE recipes (name TEXT)");
+    let foreign = "STORE is a database, but no store of wenzhai / give another store";
+    assert_eq!(refusal(&path), foreign);
+
+    std::fs::remove_file(&path).unwrap();
+    drop(Store::open(&path).unwrap());
+    sql("PRAGMA user_version = 7");
+    let newer = "the store STORE was written by a newer wenzhai: its schema is 7, \
+        this program knows 1 / update wenzhai, or give another store";
+    assert_eq!(refusal(&path), newer);
+}
+
+#[test]
+fn a_damaged_store_is_named_with_a_way_out() {
+    let (_folder, path) = scratch();
+    let damaged = "the store STORE is damaged, or no store at all / \
+        move the file away; its papers are then summarised again";
+    std::fs::write(&path, "this is not a database ".repeat(100)).unwrap();
+    assert_eq!(refusal(&path), damaged);
+
+    std::fs::remove_file(&path).unwrap();
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    for number in 0..100 {
+        run.offer(&paper(number, 1)).unwrap();
+    }
+    finish_all(&mut run);
+    drop(store);
+    // The first page stays: only what comes later is overwritten.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4096..].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    let error = (0..100).find_map(|number| run.offer(&paper(number, 1)).err()).unwrap();
+    assert!(error.to_string().contains("is damaged"), "{error}");
+    assert!(error.hint_text().unwrap().starts_with("move the file away"));
+}
+
+/// What the child of [`a_killed_run_loses_nothing_that_was_finished`] does.
+#[test]
+#[ignore = "runs only as a child process of another test"]
+fn child_that_is_killed() {
+    let Some(path) = std::env::var_os("WENZHAI_TEST_STORE") else { return };
+    let mut store = Store::open(Path::new(&path)).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    for number in 0..CHILD_PAPERS {
+        run.offer(&paper(number, 1)).unwrap();
+    }
+    while let [pending] = &run.next(1).unwrap()[..] {
+        let title = &pending.paper.plain_title;
+        run.finish(&pending.ticket, &written(title)).unwrap();
+        println!("finished {title}.");
+    }
+}
+
+const CHILD_PAPERS: usize = 300;
+
+#[cfg(unix)]
+#[test]
+fn a_killed_run_loses_nothing_that_was_finished() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    let (_folder, path) = scratch();
+    let mut finished = std::collections::HashSet::new();
+    // The moments differ from round to round; what they hit differs from machine to machine.
+    for round in 0..8 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::child_that_is_killed", "--ignored", "--nocapture"])
+            .env("WENZHAI_TEST_STORE", &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = String::new();
+        while !lines.contains("finished") && output.read_line(&mut lines).unwrap() > 0 {}
+        std::thread::sleep(std::time::Duration::from_micros(700 * round * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        output.read_to_string(&mut lines).unwrap();
+        // A line counts only with its full stop: the last one may be torn.
+        let whole = lines.lines().filter_map(|line| line.strip_suffix('.'));
+        let titles = whole.filter_map(|line| line.rsplit_once("finished "));
+        finished.extend(titles.map(|(_, title)| title.to_owned()));
+
+        let mut store = Store::open(&path).unwrap();
+        let mut run = store.begin(&identity(), false).unwrap();
+        for number in 0..CHILD_PAPERS {
+            run.offer(&paper(number, 1)).unwrap();
+        }
+        let kept: HashMap<_, _> =
+            records(&run).into_iter().map(|r| (r.zh_title, r.zh_abstract)).collect();
+        for title in &finished {
+            assert_eq!(kept.get(&format!("题{title}")), Some(&format!("段落{title}")));
+        }
+        // At most one a round was on the disk and could not be told any more.
+        assert!(kept.len() <= finished.len() + round as usize + 1);
+        run.account().unwrap();
+    }
+    assert!(finished.len() >= 8, "the children got nowhere: {finished:?}");
+}
+
+#[test]
+fn twenty_thousand_papers_come_back_in_order() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    let summary = Summary { zh_tldr: "好".into(), ..Summary::default() };
+    for number in 0..20_000 {
+        run.import(&paper(number * 7_919 % 20_000, 1), &summary).unwrap();
+    }
+    let mut next = 20_000;
+    run.for_each_record(&mut |record| {
+        next -= 1;
+        assert_eq!(record.link, format!("http://arxiv.org/abs/2401.{next:05}"));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(next, 0);
+}
+
+/// One thing that a pipeline may do.
+#[derive(Debug, Clone)]
+enum Step {
+    Offer { number: usize, version: u32 },
+    Import { number: usize, version: u32 },
+    Skip(Skip),
+    Next(usize),
+    Finish(usize),
+    Fail(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let number_and_version = (0usize..6, 1u32..4);
+    prop_oneof![
+        4 => number_and_version.clone().prop_map(|(number, version)| Step::Offer { number, version }),
+        1 => number_and_version.prop_map(|(number, version)| Step::Import { number, version }),
+        1 => prop::sample::select(vec![Skip::Malformed, Skip::Filtered]).prop_map(Step::Skip),
+        2 => (0usize..4).prop_map(Step::Next),
+        2 => (0usize..8).prop_map(Step::Finish),
+        1 => (0usize..8).prop_map(Step::Fail),
+    ]
+}
+
+/// The account as a table in memory would have it.
+#[derive(Default)]
+struct Model {
+    /// Version and fate of each paper.
+    papers: HashMap<usize, (u32, &'static str)>,
+    /// Versions whose summary is in the store.
+    kept: std::collections::HashSet<(usize, u32)>,
+    read: u64,
+    skipped: u64,
+}
+
+impl Model {
+    fn offer(&mut self, number: usize, version: u32, fate: &'static str) {
+        self.read += 1;
+        let known = self.papers.get(&number).map(|(version, _)| *version);
+        self.skipped += u64::from(known.is_some());
+        if known.is_none_or(|known| known < version) {
+            self.papers.insert(number, (version, fate));
+        }
+    }
+
+    fn settle(&mut self, number: usize, version: u32, fate: &'static str) {
+        if let Some(entry) = self.papers.get_mut(&number)
+            && entry.0 == version
+        {
+            entry.1 = fate;
+        }
+    }
+
+    fn count(&self, fate: &str) -> u64 {
+        self.papers.values().filter(|(_, settled)| *settled == fate).count() as u64
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_account_adds_up(
+        steps in prop::collection::vec(step(), 0..60),
+        earlier in prop::collection::hash_set((0usize..6, 1u32..4), 0..4),
+    ) {
+        let mut store = Store::in_memory().unwrap();
+        for (number, version) in &earlier {
+            let mut run = store.begin(&identity(), false).unwrap();
+            run.offer(&paper(*number, *version)).unwrap();
+            finish_all(&mut run);
+        }
+        let mut model = Model { kept: earlier, ..Model::default() };
+        let mut run = store.begin(&identity(), false).unwrap();
+        let mut tickets: Vec<(usize, u32, Ticket)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Offer { number, version } => {
+                    run.offer(&paper(number, version)).unwrap();
+                    let kept = model.kept.contains(&(number, version));
+                    model.offer(number, version, if kept { "reused" } else { "pending" });
+                }
+                Step::Import { number, version } => {
+                    run.import(&paper(number, version), &Summary::default()).unwrap();
+                    model.offer(number, version, "imported");
+                }
+                Step::Skip(why) => {
+                    run.skip(why);
+                    model.read += 1;
+                    model.skipped += 1;
+                }
+                Step::Next(limit) => {
+                    for pending in run.next(limit).unwrap() {
+                        let title = &pending.paper.plain_title;
+                        let number = title.trim_start_matches("Sheep ").parse().unwrap();
+                        tickets.push((number, pending.paper.version.unwrap(), pending.ticket));
+                    }
+                }
+                Step::Finish(at) if at < tickets.len() => {
+                    let (number, version, ticket) = tickets.swap_remove(at);
+                    run.finish(&ticket, &written("")).unwrap();
+                    model.kept.insert((number, version));
+                    model.settle(number, version, "summarised");
+                }
+                Step::Fail(at) if at < tickets.len() => {
+                    let (number, version, ticket) = tickets.swap_remove(at);
+                    run.fail(&ticket, &failure("no")).unwrap();
+                    model.settle(number, version, "failed");
+                }
+                Step::Finish(_) | Step::Fail(_) => {}
+            }
+            let account = run.account().unwrap();
+            prop_assert!(account.adds_up());
+            prop_assert_eq!(account.read, model.read);
+            prop_assert_eq!(account.skipped(), model.skipped);
+            prop_assert_eq!(account.pending, model.count("pending"));
+            prop_assert_eq!(account.summarised, model.count("summarised"));
+            prop_assert_eq!(account.reused, model.count("reused"));
+            prop_assert_eq!(account.imported, model.count("imported"));
+            prop_assert_eq!(account.failed, model.count("failed"));
+        }
+        let shown = records(&run).len();
+        prop_assert_eq!(shown as u64, model.papers.len() as u64 - model.count("pending"));
+    }
+}

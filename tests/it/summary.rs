@@ -1,0 +1,124 @@
+//! The checks of a summary, one flaw at a time, and on references that must pass.
+
+use std::path::Path;
+
+use wenzhai::record::Record;
+use wenzhai::summary::{Field, Flaw, Severity, Source, Summary, check, cut_at_sentence};
+
+const TITLE: &str = "Counting Sheep at Night";
+const ABSTRACT: &str = "We count sheep at night with 12 cameras on 3 farms. A network of 2 million \
+    weights finds 97.5% of all sheep and mistakes none for a goat, which no earlier work could do. \
+    We hope that this brings sleep to farmers and to readers alike, and release code and data.";
+
+fn good() -> Summary {
+    Summary {
+        zh_title: "夜间数羊".into(),
+        zh_tldr: "本文用摄像头在夜间数羊，找到了几乎所有的羊。".into(),
+        zh_abstract: "我们用12个摄像头在3个农场夜间数羊。一个200万参数的网络找到了97.5%的羊，\
+            并且没有把山羊误认为绵羊。我们希望农民能睡个好觉，并公开代码和数据。"
+            .into(),
+    }
+}
+
+fn flaws(summary: &Summary, bounded: &[Field]) -> Vec<Flaw> {
+    check(&Source { title: TITLE, abstract_text: ABSTRACT }, summary, bounded)
+}
+
+#[test]
+fn finds_each_flaw_and_only_it() {
+    let check = |change: &dyn Fn(&mut Summary), expected: Flaw| {
+        let mut summary = good();
+        change(&mut summary);
+        assert_eq!(flaws(&summary, &[]), [expected], "{summary:?}");
+    };
+    assert_eq!(flaws(&good(), &Field::ALL[1..]), []);
+    check(&|s| s.zh_title.clear(), Flaw::Missing(Field::Title));
+    check(&|s| s.zh_tldr = " \n".into(), Flaw::Missing(Field::Tldr));
+    check(&|s| s.zh_abstract.clear(), Flaw::Missing(Field::Paragraph));
+    check(&|s| s.zh_title = "Counting Sheep".into(), Flaw::NotChinese(Field::Title));
+    check(&|s| s.zh_tldr = "We count 羊 at night".into(), Flaw::NotChinese(Field::Tldr));
+    check(&|s| s.zh_abstract = ABSTRACT[..100].into(), Flaw::NotChinese(Field::Paragraph));
+    check(&|s| s.zh_tldr.push_str("\n此外还有山羊。"), Flaw::LineBreak(Field::Tldr));
+    check(&|s| s.zh_tldr = "数羊。".into(), Flaw::TldrLength { chars: 3 });
+    check(
+        &|s| s.zh_abstract = "我们用12个摄像头数羊。".into(),
+        Flaw::ParagraphLength { percent: 4 },
+    );
+    check(
+        &|s| s.zh_tldr = "本文数羊数羊数羊数羊数羊数羊。".into(),
+        Flaw::Loop { field: Field::Tldr, unit: "数羊".into() },
+    );
+    check(
+        &|s| s.zh_title = "标题：夜间数羊".into(),
+        Flaw::Boilerplate { field: Field::Title, label: "标题".into() },
+    );
+    check(
+        &|s| s.zh_abstract = s.zh_abstract.replace("97.5", "99"),
+        Flaw::InventedNumbers { field: Field::Paragraph, numbers: vec!["99".into()] },
+    );
+    let without_numbers = "我们用许多摄像头在几个农场夜间数羊，用神经网络找到了几乎所有的羊。";
+    check(&|s| s.zh_abstract = without_numbers.into(), Flaw::DroppedNumbers);
+}
+
+#[test]
+fn a_bound_must_not_cut_a_sentence() {
+    let mut summary = good();
+    summary.zh_abstract.truncate(summary.zh_abstract.len() - "数据。".len());
+    assert_eq!(flaws(&summary, &[]), []);
+    assert_eq!(flaws(&summary, &[Field::Paragraph]), [Flaw::Unfinished(Field::Paragraph)]);
+    assert_eq!(flaws(&good(), &[Field::Title]), [Flaw::Unfinished(Field::Title)]);
+}
+
+#[test]
+fn only_dropped_numbers_are_not_tried_again() {
+    assert_eq!(Flaw::DroppedNumbers.severity(), Severity::Note);
+    assert_eq!(Flaw::Missing(Field::Title).severity(), Severity::Retry);
+    assert!(Severity::Note < Severity::Retry);
+}
+
+#[test]
+fn checks_pass_the_references() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/dev.jsonl"));
+    let Ok(file) = std::fs::File::open(path) else {
+        eprintln!("skipped: no {}", path.display());
+        return;
+    };
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    let mut papers = 0;
+    for line in std::io::BufRead::lines(std::io::BufReader::new(file)) {
+        let mut reference: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        reference["link"] = "".into();
+        let Record { title, abstract_text, zh_title, zh_tldr, zh_abstract, .. } =
+            serde_json::from_value(reference).unwrap();
+        papers += 1;
+        let summary = Summary { zh_title, zh_tldr, zh_abstract };
+        let source = Source { title: &title, abstract_text: &abstract_text };
+        for flaw in check(&source, &summary, &[]) {
+            let kind = flaw.to_string();
+            let kind = kind.split(": ").next().unwrap_or_default();
+            *counts.entry(kind.to_owned()).or_default() += 1;
+        }
+    }
+    eprintln!("{papers} references: {counts:?}");
+    assert!(papers >= 100);
+    assert!(counts.values().all(|count| count * 50 < papers), "{counts:?} of {papers}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_cut_text_fits_and_begins_the_whole(text in "([a-zA-Z.,;()]{1,6}[ .]){0,12}", max in 0usize..60) {
+        let (kept, cut) = cut_at_sentence(&text, |text| text.len() <= max);
+        proptest::prop_assert!(kept.len() <= max && text.starts_with(&kept));
+        proptest::prop_assert_eq!(cut, text.len() > max);
+    }
+
+    #[test]
+    fn checks_survive_any_text(title: String, paragraph: String, source: String) {
+        let summary =
+            Summary { zh_title: title, zh_tldr: String::new(), zh_abstract: paragraph }.tidied();
+        let flaws = check(&Source { title: "", abstract_text: &source }, &summary, &Field::ALL);
+        proptest::prop_assert!(flaws.contains(&Flaw::Missing(Field::Tldr)));
+        let break_found = flaws.iter().any(|flaw| matches!(flaw, Flaw::LineBreak(_)));
+        proptest::prop_assert!(!break_found);
+    }
+}
