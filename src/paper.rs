@@ -80,7 +80,8 @@ impl std::fmt::Display for PaperId {
 /// What is left of a link or a prefixed identifier once the place it points into is taken off.
 fn name_in_reference(text: &str) -> &str {
     const PAGES: [&str; 5] = ["abs/", "pdf/", "html/", "ps/", "format/"];
-    const PREFIXES: [&str; 4] = ["oai:arXiv.org:", "10.48550/arXiv.", "doi:10.48550/arXiv.", "arXiv:"];
+    const PREFIXES: [&str; 4] =
+        ["oai:arXiv.org:", "10.48550/arXiv.", "doi:10.48550/arXiv.", "arXiv:"];
     if let Some((_, path)) = text.split_once("arxiv.org/") {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let name = PAGES.iter().find_map(|page| path.strip_prefix(page)).unwrap_or_default();

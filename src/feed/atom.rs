@@ -23,7 +23,10 @@ pub(super) fn raw(entry: &Fields) -> Raw {
         title: entry.text("title").to_owned(),
         abstract_text: entry.text("summary").to_owned(),
         authors: names,
-        categories: primary.chain(entry.attributes("category", "term")).map(str::to_owned).collect(),
+        categories: primary
+            .chain(entry.attributes("category", "term"))
+            .map(str::to_owned)
+            .collect(),
         announce: announce_type(entry.text("announce_type")),
         ..Raw::default()
     }
@@ -32,6 +35,7 @@ pub(super) fn raw(entry: &Fields) -> Raw {
 /// The API's way to say that a request was wrong: an entry titled `Error` that names no paper.
 pub(super) fn error_message(entry: &Raw) -> Option<String> {
     let mut names = entry.ids.iter().chain([&entry.link]);
-    let is_error = entry.title.trim() == "Error" && names.all(|name| PaperId::parse(name).is_none());
+    let is_error =
+        entry.title.trim() == "Error" && names.all(|name| PaperId::parse(name).is_none());
     is_error.then(|| fold(&entry.abstract_text))
 }

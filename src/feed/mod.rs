@@ -184,7 +184,8 @@ pub fn read_from(
 impl ImportedSummary {
     /// A summary whose three parts are all there.
     fn of(zh_title: String, zh_tldr: String, zh_abstract: String) -> Option<Self> {
-        let is_whole = [&zh_title, &zh_tldr, &zh_abstract].iter().all(|part| !part.trim().is_empty());
+        let is_whole =
+            [&zh_title, &zh_tldr, &zh_abstract].iter().all(|part| !part.trim().is_empty());
         is_whole.then_some(ImportedSummary { zh_title, zh_tldr, zh_abstract })
     }
 }

@@ -108,7 +108,8 @@ fn list_files(folder: &Path, level: usize, files: &mut Vec<PathBuf>) -> Result<(
             format!("{} lies more than {MAX_FOLDER_LEVELS} folders deep", folder.display());
         return Err(Error::new(ErrorKind::Input, message).hint("name the inner folder instead"));
     }
-    let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    let entries =
+        std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
     let entries = entries.map_err(|cause| Error::io("list", folder, cause))?;
     let is_hidden = |path: &Path| {
         path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))

@@ -171,7 +171,8 @@ fn character(entity: &str) -> Option<char> {
 
 /// Length in bytes of the tag that `text` begins with, 0 where it begins with none.
 fn tag_length(text: &str) -> usize {
-    const TAGS: [&str; 11] = ["p", "a", "br", "i", "b", "em", "strong", "sub", "sup", "span", "div"];
+    const TAGS: [&str; 11] =
+        ["p", "a", "br", "i", "b", "em", "strong", "sub", "sup", "span", "div"];
     let Some(end) = text.find('>') else { return 0 };
     let inside = &text[1..end];
     let inside = inside.strip_prefix('/').unwrap_or(inside);
@@ -222,7 +223,11 @@ mod tests {
         }
         check("T. (arXiv:2699.00001v2 [cs.CL] UPDATED)", "T", Announce::Replace);
         check("Is it?. (arXiv:2699.00001v1 [cs.CL])", "Is it?", Announce::New);
-        check("U.S. Law. (arXiv:hep-th/9901001v3 [hep-th] CROSS LISTED)", "U.S. Law", Announce::Cross);
+        check(
+            "U.S. Law. (arXiv:hep-th/9901001v3 [hep-th] CROSS LISTED)",
+            "U.S. Law",
+            Announce::Cross,
+        );
         check("(arXiv:2699.00001) (arXiv:2699.00002)", "(arXiv:2699.00001)", Announce::New);
         for title in ["T.", "T (arXiv: a history)", "T (arXiv:2699.00001v1 [cs.CL] SOLD)"] {
             assert_eq!(split_suffix(title), None, "{title}");
@@ -245,6 +250,9 @@ mod tests {
     fn entities_and_tags_are_undone_once() {
         assert_eq!(unescape("a&amp;lt;b &#x3c0;&#960; &nope; AT&T &"), "a&lt;b ππ &nope; AT&T &");
         assert_eq!(unescape("&#xD800; &摘要摘要;"), "&#xD800; &摘要摘要;");
-        assert_eq!(without_tags("<p>a<b and c>d <a href=\"x\">e</a><br/>\n</p>"), "a<b and c>d e\n");
+        assert_eq!(
+            without_tags("<p>a<b and c>d <a href=\"x\">e</a><br/>\n</p>"),
+            "a<b and c>d e\n"
+        );
     }
 }

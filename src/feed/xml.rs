@@ -122,9 +122,8 @@ impl Walk {
         }
         let base = self.item.as_ref().map_or(1, |item| item.depth);
         let attributes = tag.attributes().filter_map(|attribute| attribute.ok());
-        let attributes: Vec<_> = attributes
-            .map(|a| (local_name(a.key.as_ref()), unescape(&a.value)))
-            .collect();
+        let attributes: Vec<_> =
+            attributes.map(|a| (local_name(a.key.as_ref()), unescape(&a.value))).collect();
         let path = self.names.get(base..).unwrap_or_default().join("/");
         if let Some(item) = &mut self.item {
             let attribute_bytes = attributes.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
