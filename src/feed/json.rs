@@ -22,7 +22,6 @@ pub(super) type Mapped = Result<(Raw, Option<ImportedSummary>), String>;
 /// Whether an input that begins like this is not a record a line: an array, or an object whose
 /// first line is its brace alone.
 pub(super) fn is_document(opening: &str) -> bool {
-    let opening = opening.trim_start();
     opening.starts_with('[')
         || opening
             .strip_prefix('{')

@@ -123,6 +123,7 @@ pub struct Malformed {
 }
 
 /// What reading hands over, in the input's order.
+#[expect(clippy::large_enum_variant, reason = "nearly all events are items, and none is kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A paper.
@@ -169,7 +170,7 @@ pub fn read_from(
     let bytes = source::unpack(bytes).map_err(|cause| delivery.unreadable(cause))?;
     let mut text = TextReader::new(bytes);
     let opening = text.opening().map_err(|cause| delivery.unreadable(cause))?;
-    match opening.trim_start().chars().next() {
+    match opening.chars().next() {
         Some('<') => xml::read(&mut text, &mut delivery)?,
         Some('{' | '[') if json::is_document(&opening) => {
             json::read_document(&mut text, &mut delivery)?;
@@ -192,7 +193,7 @@ impl ImportedSummary {
 
 /// The error for an input that begins like nothing we know.
 fn unknown_form(name: &str, opening: &str) -> Error {
-    let start: String = opening.trim_start().chars().take(40).collect();
+    let start: String = opening.chars().take(40).collect();
     Error::new(
         crate::error::ErrorKind::Input,
         format!("{name} is of no known form; it begins with {start:?}"),

@@ -66,16 +66,26 @@ impl<R: Read> TextReader<R> {
         self.mended_line.take()
     }
 
-    /// The first bytes without consuming them; a byte order mark is dropped.
+    /// Passes over a byte order mark and blanks, and shows what the input begins with.
     pub(super) fn opening(&mut self) -> io::Result<String> {
-        while self.text.len() < OPENING_BYTES && !self.at_end {
+        const BYTE_ORDER_MARK: &str = "\u{feff}";
+        if self.fill_buf()?.starts_with(BYTE_ORDER_MARK.as_bytes()) {
+            self.consume(BYTE_ORDER_MARK.len());
+        }
+        loop {
+            self.next_piece();
+            let ready = self.fill_buf()?;
+            let blanks = ready.len() - ready.trim_ascii_start().len();
+            if blanks == 0 {
+                break;
+            }
+            self.consume(blanks);
+        }
+        while self.text.len() - self.start < OPENING_BYTES && !self.at_end {
             self.read_chunk()?;
         }
-        if self.text.starts_with("\u{feff}".as_bytes()) {
-            self.text.drain(.."\u{feff}".len());
-        }
-        let end = self.text.len().min(OPENING_BYTES);
-        Ok(String::from_utf8_lossy(&self.text[..end]).into_owned())
+        let ready = &self.text[self.start..];
+        Ok(String::from_utf8_lossy(&ready[..ready.len().min(OPENING_BYTES)]).into_owned())
     }
 
     /// Reads the next line into `line`, without its end; longer than `max_bytes` it is skipped.

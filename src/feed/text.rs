@@ -169,15 +169,18 @@ fn character(entity: &str) -> Option<char> {
     })
 }
 
-/// Length in bytes of the tag that `text` begins with, 0 where it begins with none.
+/// Length in bytes of the tag that `text` begins with, 0 where it begins with none. Beyond its
+/// name a tag has attributes with values; `<b and c>` is mathematics.
 fn tag_length(text: &str) -> usize {
+    /// An author's link has 80 bytes.
+    const LONGEST_TAG: usize = 1024;
     const TAGS: [&str; 11] =
         ["p", "a", "br", "i", "b", "em", "strong", "sub", "sup", "span", "div"];
-    let Some(end) = text.find('>') else { return 0 };
-    let inside = &text[1..end];
+    let Some(end) = text.bytes().take(LONGEST_TAG).position(|b| b == b'>') else { return 0 };
+    let inside = text[1..end].trim_end_matches('/').trim_end();
     let inside = inside.strip_prefix('/').unwrap_or(inside);
-    let name = inside.split([' ', '\n', '\t', '/']).next().unwrap_or_default();
-    if TAGS.contains(&name) { end + 1 } else { 0 }
+    let (name, attributes) = inside.split_once(char::is_whitespace).unwrap_or((inside, "="));
+    if TAGS.contains(&name) && attributes.contains('=') { end + 1 } else { 0 }
 }
 
 #[cfg(test)]
