@@ -2,10 +2,10 @@
 //!
 //! What an input is, is told by its content and never by its name: [`read`] opens a source,
 //! unpacks gzip where the magic bytes are there, and looks at the first sign. `<` is XML, and the
-//! root element says which ([`rdf`], [`rss`], [`atom`]); `{` and `[` are JSON, and the keys say
-//! which, record by record ([`snapshot`], [`daily`], [`public`], [`records`]). Each of these files
-//! maps one form to a `Raw` paper; `raw` alone knows how text is folded and boilerplate taken off.
-//! A form more is a file more, and an arm where its root element or its keys are told apart.
+//! root element says which (`rdf`, `rss`, `atom`); `{` and `[` are JSON, and the keys say which,
+//! record by record (`snapshot`, `daily`, `public`, `records`). Each of these files maps one form
+//! to a `Raw` paper; `raw` alone knows how text is folded and boilerplate taken off. One more form
+//! is one more file, and one more arm where root elements or keys are told apart.
 //!
 //! Everything streams: one item is in memory at a time, so that a snapshot of millions of lines
 //! needs no more than a feed of ten. One bad item is an event and not an error.

@@ -121,9 +121,13 @@ impl Walk {
             self.item = Some(OpenItem { depth: self.names.len(), line, bytes: 0, fields });
         }
         let base = self.item.as_ref().map_or(1, |item| item.depth);
-        let attributes = tag.attributes().filter_map(|attribute| attribute.ok());
-        let attributes: Vec<_> =
-            attributes.map(|a| (local_name(a.key.as_ref()), unescape(&a.value))).collect();
+        let mut attributes = tag.attributes();
+        // Looking for doubles takes the square of their number; the first of them counts here.
+        attributes.with_checks(false);
+        let attributes: Vec<_> = attributes
+            .filter_map(|attribute| attribute.ok())
+            .map(|a| (local_name(a.key.as_ref()), unescape(&a.value)))
+            .collect();
         let path = self.names.get(base..).unwrap_or_default().join("/");
         if let Some(item) = &mut self.item {
             let attribute_bytes = attributes.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
