@@ -49,6 +49,22 @@ pub struct Paper {
 }
 
 impl PaperId {
+    /// Reads an identifier and its version, if it has one, out of what feeds call a paper by: the
+    /// bare id, `arXiv:…`, `oai:arXiv.org:…`, a DOI of arXiv's, or a link to an abstract or PDF.
+    ///
+    /// Whatever is not wholly an identifier of one of arXiv's two schemes is `None`. The archive
+    /// of an old identifier is kept as it stands, subject class (`math.GT/0309136`) included.
+    pub fn parse(text: &str) -> Option<(PaperId, Option<u32>)> {
+        let name = name_in_reference(text.trim());
+        let (name, version) = split_version(name);
+        (is_new_id(name) || is_old_id(name)).then(|| (PaperId(name.to_owned()), version))
+    }
+
+    /// The page of the paper's abstract, in its newest version.
+    pub fn link(&self) -> String {
+        format!("https://arxiv.org/abs/{self}")
+    }
+
     /// The identifier as text, without version.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -58,5 +74,106 @@ impl PaperId {
 impl std::fmt::Display for PaperId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What is left of a link or a prefixed identifier once the place it points into is taken off.
+fn name_in_reference(text: &str) -> &str {
+    const PAGES: [&str; 5] = ["abs/", "pdf/", "html/", "ps/", "format/"];
+    const PREFIXES: [&str; 4] =
+        ["oai:arXiv.org:", "10.48550/arXiv.", "doi:10.48550/arXiv.", "arXiv:"];
+    if let Some((_, path)) = text.split_once("arxiv.org/") {
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let name = PAGES.iter().find_map(|page| path.strip_prefix(page)).unwrap_or_default();
+        return name.strip_suffix(".pdf").unwrap_or(name).trim_end_matches('/');
+    }
+    PREFIXES.iter().find_map(|prefix| strip_prefix_ignoring_case(text, prefix)).unwrap_or(text)
+}
+
+fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+/// Takes a trailing `v2` off; version 0 does not exist.
+fn split_version(name: &str) -> (&str, Option<u32>) {
+    if let Some((head, digits)) = name.rsplit_once('v')
+        && all_digits(digits)
+        && let Ok(version @ 1..) = digits.parse()
+    {
+        return (head, Some(version));
+    }
+    (name, None)
+}
+
+/// Since April 2007: year and month, a dot, four digits (five since 2015).
+fn is_new_id(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(month, number)| {
+        month.len() == 4 && all_digits(month) && matches!(number.len(), 4 | 5) && all_digits(number)
+    })
+}
+
+/// Before: archive, maybe a subject class, a slash, and seven digits: `math.GT/0309136`.
+fn is_old_id(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(archive, number)| {
+        archive.starts_with(|c: char| c.is_ascii_lowercase())
+            && archive.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-' || b == b'.')
+            && number.len() == 7
+            && all_digits(number)
+    })
+}
+
+fn all_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(input: &str, expected: Option<(&str, Option<u32>)>) {
+        let found = PaperId::parse(input);
+        let found = found.as_ref().map(|(id, version)| (id.as_str(), *version));
+        assert_eq!(found, expected, "{input}");
+    }
+
+    #[test]
+    fn reads_ids_of_both_schemes_from_every_reference() {
+        check("2403.02839", Some(("2403.02839", None)));
+        check("0704.0001v2", Some(("0704.0001", Some(2))));
+        check("arXiv:2403.02839v10", Some(("2403.02839", Some(10))));
+        check("oai:arXiv.org:2508.13426v1", Some(("2508.13426", Some(1))));
+        check("https://doi.org/10.48550/arXiv.2403.02839", None);
+        check("10.48550/arxiv.2403.02839", Some(("2403.02839", None)));
+        check("http://arxiv.org/abs/1805.08875", Some(("1805.08875", None)));
+        check(" https://arxiv.org/pdf/1605.08386v1 ", Some(("1605.08386", Some(1))));
+        check("https://export.arxiv.org/pdf/1605.08386v1.pdf", Some(("1605.08386", Some(1))));
+        check("https://arxiv.org/abs/2403.02839?context=cs#top", Some(("2403.02839", None)));
+        check("astro-ph/0601001", Some(("astro-ph/0601001", None)));
+        check("http://arxiv.org/abs/astro-ph/0601001v1", Some(("astro-ph/0601001", Some(1))));
+        check("oai:arXiv.org:math.GT/0309136", Some(("math.GT/0309136", None)));
+    }
+
+    #[test]
+    fn refuses_what_is_not_wholly_an_id() {
+        for text in [
+            "",
+            "v1",
+            "2403.028",
+            "2403.028391",
+            "24030.2839",
+            "2403.02839v",
+            "2403.02839v0",
+            "2403.02839 and more",
+            "astro-ph/060100",
+            "/0601001",
+            "https://arxiv.org/list/cs.CL/2403",
+            "https://example.org/abs/2403.02839",
+            "http://arxiv.org/api/errors#incorrect_id_format_for_1234.12345",
+            "中文/0601001",
+        ] {
+            check(text, None);
+        }
     }
 }

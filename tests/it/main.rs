@@ -2,6 +2,7 @@
 
 mod digest;
 mod engine;
+mod feed;
 mod real_model;
 mod store;
 mod summary;

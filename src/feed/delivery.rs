@@ -1,0 +1,94 @@
+//! Hands events to the caller, counts them, and decides at the end what the input as a whole was.
+
+use std::io;
+
+use super::{Event, FeedReport, Format, Item, Malformed, Place, Position};
+use crate::error::ErrorKind;
+use crate::{Error, Result};
+
+pub(super) struct Delivery<'a> {
+    input: &'a str,
+    sink: &'a mut dyn FnMut(Event) -> Result<()>,
+    format: Option<Format>,
+    items: u64,
+    malformed: u64,
+    /// What was wrong first; the best explanation there is when no paper comes out.
+    first_fault: Option<Malformed>,
+    /// The break, until it is known whether any paper came before it.
+    break_off: Option<Malformed>,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(input: &'a str, sink: &'a mut dyn FnMut(Event) -> Result<()>) -> Self {
+        let (format, first_fault, break_off) = (None, None, None);
+        Delivery { input, sink, format, items: 0, malformed: 0, first_fault, break_off }
+    }
+
+    /// Notes what the input is; the first word on it stands.
+    pub(super) fn is_a(&mut self, format: Format) {
+        self.format.get_or_insert(format);
+    }
+
+    /// Hands a paper over.
+    pub(super) fn item(&mut self, item: Item) -> Result<()> {
+        self.items += 1;
+        (self.sink)(Event::Item(item))
+    }
+
+    /// Reports an item that has to be left out.
+    pub(super) fn malformed(&mut self, position: Position, reason: String) -> Result<()> {
+        let fault = self.fault(position, reason);
+        self.malformed += 1;
+        self.first_fault.get_or_insert_with(|| fault.clone());
+        (self.sink)(Event::Malformed(fault))
+    }
+
+    /// Reports damage that was mended.
+    pub(super) fn mended(&mut self, line: u64, reason: &str) -> Result<()> {
+        let fault = self.fault(Position::Line(line), reason.to_owned());
+        (self.sink)(Event::Mended(fault))
+    }
+
+    /// Notes that nothing can be read after `line`.
+    pub(super) fn break_off(&mut self, line: u64, reason: String) {
+        self.break_off = Some(self.fault(Position::Line(line), reason));
+    }
+
+    /// Sums the input up once it is read.
+    pub(super) fn finish(mut self) -> Result<FeedReport> {
+        let break_off = self.break_off.take();
+        let cut_short = break_off.is_some();
+        if self.items == 0
+            && let Some(fault) = self.first_fault.take().or(break_off.clone())
+        {
+            return Err(Error::new(ErrorKind::Input, format!("no paper in {fault}"))
+                .hint("check that the input is whole, and is what it was meant to be"));
+        }
+        if let Some(fault) = break_off {
+            self.malformed += 1;
+            (self.sink)(Event::Malformed(fault))?;
+        }
+        let Some(format) = self.format else { return Err(self.error("holds no paper")) };
+        Ok(FeedReport {
+            format,
+            items: self.items,
+            malformed: self.malformed,
+            cut_short,
+            well_formed_empty: self.items == 0,
+        })
+    }
+
+    /// An error of the input as a whole: "NAME is empty".
+    pub(super) fn error(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Input, format!("{} {what}", self.input))
+    }
+
+    /// The error for an input of which not even the beginning can be read.
+    pub(super) fn unreadable(&self, cause: io::Error) -> Error {
+        Error::new(ErrorKind::Input, format!("cannot read {}: {cause}", self.input)).because(cause)
+    }
+
+    fn fault(&self, position: Position, reason: String) -> Malformed {
+        Malformed { place: Place { input: self.input.to_owned(), position }, reason }
+    }
+}

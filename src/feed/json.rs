@@ -1,0 +1,147 @@
+//! JSON: a record a line, or a document as a whole, and the forms of records told apart.
+//!
+//! Lines may be of several forms, so that files can be joined with `cat`; each record's keys say
+//! what it is.
+
+use std::io::Read;
+
+use serde_json::{Map, Value};
+
+use super::delivery::Delivery;
+use super::raw::Raw;
+use super::reader::{Line, TextReader};
+use super::{
+    Format, ImportedSummary, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position, daily, public,
+    records, snapshot,
+};
+use crate::Result;
+
+/// What a form makes of a record: the paper, and the summary it brings; or what is wrong.
+pub(super) type Mapped = Result<(Raw, Option<ImportedSummary>), String>;
+
+/// Whether an input that begins like this is not a record a line: an array, or an object whose
+/// first line is its brace alone.
+pub(super) fn is_document(opening: &str) -> bool {
+    opening.starts_with('[')
+        || opening
+            .strip_prefix('{')
+            .is_some_and(|rest| rest.trim_start_matches([' ', '\t', '\r']).starts_with('\n'))
+}
+
+/// Reads a record a line; empty lines are passed over.
+pub(super) fn read_lines<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Result<()> {
+    let mut line = Vec::new();
+    loop {
+        let number = text.line();
+        let position = Position::Line(number);
+        let outcome = text.read_line(&mut line, MAX_ITEM_BYTES);
+        report_mended(text, out)?;
+        match outcome {
+            Ok(Line::End) => return Ok(()),
+            Ok(Line::TooLong) => {
+                let mib = MAX_ITEM_BYTES >> 20;
+                out.malformed(position, format!("the line is longer than {mib} MiB"))?;
+            }
+            Ok(Line::Whole) if line.trim_ascii().is_empty() => {}
+            Ok(Line::Whole) => match serde_json::from_slice(&line) {
+                Ok(record) => deliver(record, position, out)?,
+                Err(cause) => out.malformed(position, format!("no JSON: {cause}"))?,
+            },
+            Err(cause) => {
+                out.break_off(number, format!("the input breaks off: {cause}"));
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Reads one or more JSON values over as many lines as they like; arrays are taken apart.
+pub(super) fn read_document<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Result<()> {
+    let mut document = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        let outcome = text.read_line(&mut line, MAX_DOCUMENT_BYTES);
+        report_mended(text, out)?;
+        match outcome {
+            Ok(Line::End) => break,
+            Ok(Line::Whole) if document.len() + line.len() < MAX_DOCUMENT_BYTES => {
+                document.append(&mut line);
+                document.push(b'\n');
+            }
+            Ok(_) => {
+                let mib = MAX_DOCUMENT_BYTES >> 20;
+                let error = out.error(&format!("is one JSON document of more than {mib} MiB"));
+                return Err(error.hint("write one record a line; that is read without a limit"));
+            }
+            Err(cause) => {
+                out.break_off(text.line(), format!("the input breaks off: {cause}"));
+                break;
+            }
+        }
+    }
+    let mut count = 0;
+    for value in serde_json::Deserializer::from_slice(&document).into_iter::<Value>() {
+        let records = match value {
+            Ok(Value::Array(records)) => records,
+            Ok(record) => vec![record],
+            Err(cause) => {
+                out.break_off(cause.line() as u64, format!("no JSON: {cause}"));
+                return Ok(());
+            }
+        };
+        if records.is_empty() {
+            out.is_a(Format::Records);
+        }
+        for record in records {
+            count += 1;
+            deliver(record, Position::Item(count), out)?;
+        }
+    }
+    Ok(())
+}
+
+fn deliver(record: Value, position: Position, out: &mut Delivery) -> Result<()> {
+    let Value::Object(mut record) = record else {
+        return out.malformed(position, "no JSON object".to_owned());
+    };
+    record.retain(|_, value| !value.is_null());
+    let Some(format) = format_of(&record) else {
+        let keys: Vec<&str> = record.keys().map(String::as_str).take(8).collect();
+        let reason = format!("a record of no known form; its keys are: {}", keys.join(", "));
+        return out.malformed(position, reason);
+    };
+    out.is_a(format);
+    let record = Value::Object(record);
+    let mapped = match format {
+        Format::Snapshot => snapshot::raw(record),
+        Format::Daily => daily::raw(record),
+        Format::Public => public::raw(record),
+        _ => records::raw(record),
+    };
+    match mapped.and_then(|(raw, summary)| Ok((raw.into_paper()?, summary))) {
+        Ok((paper, summary)) => out.item(Item { paper, summary }),
+        Err(reason) => out.malformed(position, reason),
+    }
+}
+
+fn format_of(record: &Map<String, Value>) -> Option<Format> {
+    let has = |key: &str| record.contains_key(key);
+    Some(if has("authors_parsed") || has("versions") || has("update_date") {
+        Format::Snapshot
+    } else if has("translated_title") || has("translated_abstract") || has("tldr") {
+        Format::Public
+    } else if has("summary") && !has("abstract") {
+        Format::Daily
+    } else if has("title") || has("abstract") {
+        Format::Records
+    } else {
+        return None;
+    })
+}
+
+fn report_mended<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Result<()> {
+    match text.take_mended_line() {
+        Some(line) => out.mended(line, "bytes that are not UTF-8 were replaced by U+FFFD"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,28 @@
+//! Records of the public digest cn-chat-arxiv, a file a paper, with their Chinese summaries.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::ImportedSummary;
+use super::json::Mapped;
+use super::raw::Raw;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Record {
+    title: String,
+    link: String,
+    #[serde(rename = "abstract")]
+    abstract_text: String,
+    translated_title: String,
+    translated_abstract: String,
+    tldr: String,
+}
+
+pub(super) fn raw(record: Value) -> Mapped {
+    let record: Record = serde_json::from_value(record).map_err(|cause| cause.to_string())?;
+    let summary =
+        ImportedSummary::of(record.translated_title, record.tldr, record.translated_abstract);
+    let (link, title, abstract_text) = (record.link, record.title, record.abstract_text);
+    Ok((Raw { link, title, abstract_text, ..Raw::default() }, summary))
+}

@@ -1,0 +1,81 @@
+//! A paper as its form has it, and the one way from there to a [`Paper`].
+
+use super::text::{Boilerplate, fold, fold_shown, split_boilerplate, split_suffix};
+use crate::paper::{Announce, Paper, PaperId};
+
+/// What a form says about a paper, text as it stands; empty or `None` where it says nothing.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    /// Whatever may hold the id, most trusted first; the link is looked at too.
+    pub ids: Vec<String>,
+    pub version: Option<u32>,
+    pub link: String,
+    pub title: String,
+    pub abstract_text: String,
+    pub authors: Vec<String>,
+    /// Primary first, where the form tells.
+    pub categories: Vec<String>,
+    pub announce: Option<Announce>,
+}
+
+impl Raw {
+    /// Folds text and takes boilerplate off; what the boilerplate says fills what the form left
+    /// open. The error says what is missing.
+    pub(super) fn into_paper(self) -> Result<Paper, String> {
+        let title = fold(&self.title);
+        let abstract_text = fold_shown(without_paragraph(&self.abstract_text));
+        let (plain_title, suffix) = match split_suffix(&title) {
+            Some((plain, suffix)) => (plain.to_owned(), suffix),
+            None => (title.clone(), Boilerplate::default()),
+        };
+        let folded = fold(&abstract_text);
+        let (plain_abstract, prefix) = match split_boilerplate(&folded) {
+            Some((prefix, plain)) => (plain.to_owned(), prefix),
+            None => (folded, Boilerplate::default()),
+        };
+        if plain_title.is_empty() {
+            return Err("the paper has no title".to_owned());
+        }
+        if plain_abstract.is_empty() {
+            return Err(format!("the paper {title:?} has no abstract"));
+        }
+        let named = self.ids.iter().chain([&self.link]).filter_map(|text| PaperId::parse(text));
+        let boilerplate = [prefix, suffix];
+        let told = boilerplate.iter().filter_map(|b| Some((b.id.clone()?, b.version)));
+        let mut candidates: Vec<(PaperId, Option<u32>)> = named.chain(told).collect();
+        let id = candidates.first().map(|(id, _)| id.clone());
+        candidates.retain(|(candidate, _)| Some(candidate) == id.as_ref());
+        let link = match (self.link.trim(), &id) {
+            ("", Some(id)) => id.link(),
+            (link, _) => link.to_owned(),
+        };
+        let announce = self.announce.or_else(|| boilerplate.iter().find_map(|b| b.announce));
+        let told_category = boilerplate.into_iter().find_map(|b| b.category);
+        Ok(Paper {
+            version: self.version.or_else(|| candidates.iter().find_map(|(_, version)| *version)),
+            id,
+            link,
+            title,
+            abstract_text,
+            plain_title,
+            plain_abstract,
+            authors: folded_list(self.authors),
+            categories: folded_list(told_category.into_iter().chain(self.categories)),
+            announce,
+        })
+    }
+}
+
+/// Takes off the `<p>` that some hand abstracts on in.
+fn without_paragraph(text: &str) -> &str {
+    let text = text.trim();
+    let text = text.strip_prefix("<p>").unwrap_or(text);
+    text.strip_suffix("</p>").unwrap_or(text)
+}
+
+/// Folds every entry; drops empty ones and those that were there before.
+fn folded_list(entries: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    let folded = entries.into_iter().map(|entry| fold(&entry));
+    folded.filter(|entry| !entry.is_empty() && seen.insert(entry.clone())).collect()
+}

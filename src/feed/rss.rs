@@ -1,0 +1,18 @@
+//! RSS 2.0 of rss.arxiv.org, since 2024.
+
+use super::raw::Raw;
+use super::text::{announce_type, authors};
+use super::xml::Fields;
+
+pub(super) fn raw(item: &Fields) -> Raw {
+    Raw {
+        ids: vec![item.text("guid").to_owned()],
+        link: item.text("link").to_owned(),
+        title: item.text("title").to_owned(),
+        abstract_text: item.text("description").to_owned(),
+        authors: authors(&item.texts("creator").collect::<Vec<_>>().join(",")),
+        categories: item.texts("category").map(str::to_owned).collect(),
+        announce: announce_type(item.text("announce_type")),
+        ..Raw::default()
+    }
+}

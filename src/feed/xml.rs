@@ -1,0 +1,302 @@
+//! The walk through an XML feed: collects the elements of one item at a time and hands them to
+//! the form that the root element told.
+//!
+//! Names are compared without their prefixes, since intermediaries rewrite those. Entities other
+//! than XML's own are left as they stand and document types are passed over, so that no input
+//! can make the text longer than it is.
+
+use std::io::Read;
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+use super::delivery::Delivery;
+use super::reader::TextReader;
+use super::text::{fold, unescape};
+use super::{Format, Item, MAX_ITEM_BYTES, MAX_XML_LEVELS, Position, atom, rdf, rss};
+use crate::{Error, Result};
+
+/// One element inside an item or at the head of a feed.
+#[derive(Debug)]
+pub(super) struct Field {
+    /// Names from the item, or the root, down to the element: `author/name`.
+    path: String,
+    attributes: Vec<(String, String)>,
+    /// The text of the element and, in an item, of those inside it.
+    text: String,
+}
+
+/// The elements of one item, or of a feed's head.
+#[derive(Debug, Default)]
+pub(super) struct Fields(Vec<Field>);
+
+/// The root elements that we know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Rdf,
+    Rss,
+    Feed,
+}
+
+/// Where in the document the walk is.
+#[derive(Debug, Default)]
+struct Walk {
+    root: Option<Root>,
+    /// The elements that are open, from the root down.
+    names: Vec<String>,
+    open: Vec<Field>,
+    head: Fields,
+    head_is_checked: bool,
+    item: Option<OpenItem>,
+}
+
+#[derive(Debug)]
+struct OpenItem {
+    /// How many elements are open around it.
+    depth: usize,
+    line: u64,
+    bytes: usize,
+    fields: Fields,
+}
+
+/// Reads a feed to its end, or to where it breaks off.
+pub(super) fn read<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Result<()> {
+    let mut reader = Reader::from_reader(text);
+    reader.config_mut().allow_dangling_amp = true;
+    reader.config_mut().trim_markup_names_in_closing_tags = true;
+    let mut walk = Walk::default();
+    let mut piece = Vec::new();
+    loop {
+        piece.clear();
+        reader.get_mut().next_piece();
+        let event = reader.read_event_into(&mut piece);
+        let (line, mended) = (reader.get_ref().line(), reader.get_mut().take_mended_line());
+        if let Some(line) = mended {
+            out.mended(line, "bytes that are not UTF-8 were replaced by U+FFFD")?;
+        }
+        match event {
+            Ok(Event::Start(tag)) => walk.start(&tag, line, out)?,
+            Ok(Event::Empty(tag)) => {
+                walk.start(&tag, line, out)?;
+                walk.end(out)?;
+            }
+            Ok(Event::End(_)) => walk.end(out)?,
+            Ok(Event::Text(text)) => walk.text(&text),
+            Ok(Event::CData(text)) => walk.text(&text),
+            Ok(Event::GeneralRef(name)) => walk.text(&unescape(&format!("&{};", &*name))),
+            Ok(Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::DocType(_)) => {}
+            Ok(Event::Eof) => match walk.names.last() {
+                Some(name) => {
+                    out.break_off(line, format!("the feed ends in the middle of <{name}>"));
+                    return walk.check_head(out);
+                }
+                None => return Ok(()),
+            },
+            Err(cause) => {
+                out.break_off(line, format!("the feed breaks off: {cause}"));
+                return walk.check_head(out);
+            }
+        }
+        if walk.names.len() > MAX_XML_LEVELS {
+            let reason = format!("more than {MAX_XML_LEVELS} elements inside one another");
+            out.break_off(line, reason);
+            return Ok(());
+        }
+    }
+}
+
+impl Walk {
+    fn start(&mut self, tag: &BytesStart, line: u64, out: &mut Delivery) -> Result<()> {
+        let name = local_name(tag.name().as_ref());
+        if self.names.is_empty() {
+            self.root = Some(Root::of(&name, out)?);
+            self.head_is_checked = false;
+            self.head = Fields::default();
+        }
+        let begins_item = self.item.is_none() && self.root.is_some_and(|r| r.item_name() == name);
+        self.names.push(name);
+        if begins_item {
+            self.check_head(out)?;
+            let fields = Fields::default();
+            self.item = Some(OpenItem { depth: self.names.len(), line, bytes: 0, fields });
+        }
+        let base = self.item.as_ref().map_or(1, |item| item.depth);
+        let mut attributes = tag.attributes();
+        // Looking for doubles takes the square of their number; the first of them counts here.
+        attributes.with_checks(false);
+        let attributes: Vec<_> = attributes
+            .filter_map(|attribute| attribute.ok())
+            .map(|a| (local_name(a.key.as_ref()), unescape(&a.value)))
+            .collect();
+        let path = self.names.get(base..).unwrap_or_default().join("/");
+        if let Some(item) = &mut self.item {
+            let attribute_bytes = attributes.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+            item.bytes += size_of::<Field>() + path.len() + attribute_bytes;
+        }
+        self.open.push(Field { path, attributes, text: String::new() });
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) {
+        let Some(field) = self.open.last_mut() else { return };
+        match &mut self.item {
+            Some(item) => {
+                item.bytes += text.len();
+                if item.bytes > MAX_ITEM_BYTES {
+                    return;
+                }
+            }
+            None if !is_of_head(&field.path) || field.text.len() > MAX_ITEM_BYTES => return,
+            None => {}
+        }
+        field.text.push_str(text);
+    }
+
+    fn end(&mut self, out: &mut Delivery) -> Result<()> {
+        let depth = self.names.len();
+        self.names.pop();
+        let Some(field) = self.open.pop() else { return Ok(()) };
+        match self.item.take() {
+            Some(item) if item.depth == depth => self.deliver(item, out),
+            Some(mut item) => {
+                if let Some(parent) = self.open.last_mut().filter(|_| item.depth < depth - 1) {
+                    item.bytes += field.text.len();
+                    if item.bytes <= MAX_ITEM_BYTES {
+                        parent.text.push_str(&field.text);
+                    }
+                }
+                if item.bytes <= MAX_ITEM_BYTES {
+                    item.fields.0.push(field);
+                }
+                self.item = Some(item);
+                Ok(())
+            }
+            None => {
+                if is_of_head(&field.path) && !self.head.has(&field.path) {
+                    self.head.0.push(field);
+                }
+                if depth == 1 { self.check_head(out) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Says what the feed is, and refuses one that says that it is an error.
+    fn check_head(&mut self, out: &mut Delivery) -> Result<()> {
+        let Some(root) = self.root.filter(|_| !self.head_is_checked) else { return Ok(()) };
+        self.head_is_checked = true;
+        out.is_a(match root {
+            Root::Rdf => Format::Rdf,
+            Root::Rss => Format::Rss,
+            Root::Feed if self.head.has("totalResults") => Format::ApiAtom,
+            Root::Feed => Format::Atom,
+        });
+        let head = |atom, rss| fold(&[self.head.text(atom), self.head.text(rss)].concat());
+        let title = head("title", "channel/title");
+        if title.starts_with("Feed error for query") {
+            let detail = head("subtitle", "channel/description");
+            return Err(out.error(&format!("is an error message of arXiv: {title}: {detail}")));
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, item: OpenItem, out: &mut Delivery) -> Result<()> {
+        let position = Position::Line(item.line);
+        if item.bytes > MAX_ITEM_BYTES {
+            let mib = MAX_ITEM_BYTES >> 20;
+            return out.malformed(position, format!("the item is longer than {mib} MiB"));
+        }
+        let raw = match self.root {
+            Some(Root::Rdf) => rdf::raw(&item.fields),
+            Some(Root::Rss) => rss::raw(&item.fields),
+            Some(Root::Feed) => atom::raw(&item.fields),
+            None => return Ok(()),
+        };
+        if let Some(message) = atom::error_message(&raw) {
+            return Err(out.error(&format!("is an error message of arXiv: {message}")));
+        }
+        match raw.into_paper() {
+            Ok(paper) => out.item(Item { paper, summary: None }),
+            Err(reason) => out.malformed(position, reason),
+        }
+    }
+}
+
+impl Root {
+    fn of(name: &str, out: &Delivery) -> Result<Root> {
+        match name {
+            "RDF" => Ok(Root::Rdf),
+            "rss" => Ok(Root::Rss),
+            "feed" => Ok(Root::Feed),
+            _ => Err(Self::unknown(name, out)),
+        }
+    }
+
+    fn unknown(name: &str, out: &Delivery) -> Error {
+        let error = out.error(&format!("is XML of no known form; its root element is <{name}>"));
+        error.hint(match name {
+            "html" => "this is a web page; name the address of the feed itself",
+            "OAI-PMH" => "OAI-PMH is not read; take the feed, the API or the metadata snapshot",
+            _ => "known root elements are <rdf:RDF>, <rss> and <feed>",
+        })
+    }
+
+    fn item_name(self) -> &'static str {
+        match self {
+            Root::Rdf | Root::Rss => "item",
+            Root::Feed => "entry",
+        }
+    }
+}
+
+impl Fields {
+    /// Text of the first element at `path` that has any; empty where there is none.
+    pub(super) fn text(&self, path: &'static str) -> &str {
+        self.texts(path).next().unwrap_or_default()
+    }
+
+    /// Texts of all elements at `path` that have any.
+    pub(super) fn texts(&self, path: &'static str) -> impl Iterator<Item = &str> {
+        let texts = self.0.iter().filter(move |field| field.path == path);
+        texts.map(|field| field.text.as_str()).filter(|text| !text.trim().is_empty())
+    }
+
+    /// The values of `name` on all elements at `path`.
+    pub(super) fn attributes(
+        &self,
+        path: &'static str,
+        name: &'static str,
+    ) -> impl Iterator<Item = &str> {
+        let fields = self.0.iter().filter(move |field| field.path == path);
+        fields.filter_map(move |field| field.attribute(name))
+    }
+
+    /// The value of `name` on the first element at `path` on which `key` is `value`.
+    pub(super) fn attribute_where(
+        &self,
+        path: &str,
+        (key, value): (&str, &str),
+        name: &str,
+    ) -> Option<&str> {
+        let mut fields = self.0.iter().filter(|field| field.path == path);
+        fields.find(|field| field.attribute(key) == Some(value))?.attribute(name)
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.0.iter().any(|field| field.path == path)
+    }
+}
+
+impl Field {
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What of a feed's head is of interest; everything else outside of items is passed over.
+fn is_of_head(path: &str) -> bool {
+    matches!(path, "title" | "subtitle" | "totalResults" | "channel/title" | "channel/description")
+}
+
+fn local_name(name: &str) -> String {
+    name.rsplit(':').next().unwrap_or(name).to_owned()
+}
