@@ -1,0 +1,3 @@
+//! The one integration-test binary; a file an area.
+
+mod fetch;
