@@ -6,7 +6,7 @@
 //! a download of its own would cost every user a second thing that can fail, for a file that is
 //! useless without exactly the weights that the card names.
 //!
-//! To add a model: write `models/NAME.toml` and name it in [`CARD_SOURCES`]. What a prompt looks
+//! To add a model: write `models/NAME.toml` and name it in `CARD_SOURCES`. What a prompt looks
 //! like, and where an answer stops, is told by the prompt template that the card names.
 
 use std::sync::LazyLock;
@@ -178,8 +178,10 @@ impl Card {
         {
             return Some(format!("adapter `{}` is not part of the program", adapter.name));
         }
-        if self.notice.is_some() && self.notice_text().is_none() {
-            return Some(format!("notice `{:?}` is not part of the program", self.notice));
+        if let Some(notice) = &self.notice
+            && self.notice_text().is_none()
+        {
+            return Some(format!("notice `{notice}` is not part of the program"));
         }
         self.sources.is_empty().then(|| "no source is named".into())
     }
@@ -234,7 +236,7 @@ mod tests {
     fn a_card_that_could_not_work_is_refused() {
         check_fault("\"m.gguf\", bytes", "\"../m.gguf\", bytes", "`../m.gguf` is not a plain file");
         check_fault(&"0".repeat(64), "12AB", "`12AB` is not a SHA-256");
-        check_fault("name = \"m\"", "name = \"m\"\nnotice = \"N\"", "is not part of the program");
+        check_fault("name = \"m\"", "name = \"m\"\nnotice = \"N\"", "notice `N` is not part");
         check_fault("family", "famly", "cannot read a model card");
         check_fault("source = [{", "source = []\nnone = [{", "cannot read a model card");
     }

@@ -7,7 +7,7 @@
 //! that was asked for. What the environment sets (`HF_ENDPOINT`, `HF_TOKEN`) is in [`Origins`].
 //! Left out: other kinds of repositories, parallel ranges, `HF_HUB_CACHE`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hf_hub::{Repo, RepoType};
@@ -80,7 +80,7 @@ pub(super) fn receive(
     }
 }
 
-fn in_shared_folder(folder: &Path, file: &HubFile) -> Option<std::path::PathBuf> {
+fn in_shared_folder(folder: &Path, file: &HubFile) -> Option<PathBuf> {
     let repo = Repo::with_revision(file.repo.clone(), RepoType::Model, file.revision.clone());
     hf_hub::Cache::new(folder.to_owned()).repo(repo).get(&file.file)
 }
@@ -224,10 +224,13 @@ impl Client {
         if writer.written() > 0 {
             request = request.header("range", format!("bytes={}-", writer.written()));
         }
+        let under_way = writer.written() > 0;
         let response = request.call().map_err(|error| match error {
             ureq::Error::StatusCode(429 | 500..) | ureq::Error::Timeout(_) => {
                 Attempt::Broken(self.reason(&error, url))
             }
+            // Without a single byte it is more likely that there is no network at all.
+            ureq::Error::Io(_) if under_way => Attempt::Broken(self.reason(&error, url)),
             _ => Attempt::Useless(self.reason(&error, url)),
         })?;
         if response.status() != StatusCode::PARTIAL_CONTENT && writer.written() > 0 {

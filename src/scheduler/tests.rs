@@ -97,8 +97,7 @@ proptest! {
 
 #[test]
 fn a_job_that_can_never_fit_is_refused_with_its_numbers() {
-    let limits =
-        Limits { max_sequences: 1, rows_per_step: 8, max_context: 20, kv_positions: 1000 };
+    let limits = Limits { max_sequences: 1, rows_per_step: 8, max_context: 20, kv_positions: 1000 };
     let mut scheduler = Scheduler::new(limits, Vec::new());
     let error = scheduler.push(job(7, vec![1; 15], &[6])).unwrap_err();
     assert_eq!(error.to_string(), "job 7: needs 21 positions, a sequence has 20");

@@ -58,7 +58,7 @@ fn calls(folder: &Path) -> Vec<String> {
 /// What a fetch of `card` says went wrong.
 fn complaint(card: &'static Card, cache: &wenzhai::fetch::Cache, origins: &Origins) -> String {
     let outcome = ensure_from(&ModelRef::Card(card), cache, origins, &mut ());
-    outcome.err().expect("a failure").to_string()
+    outcome.expect_err("a failure").to_string()
 }
 
 #[test]
