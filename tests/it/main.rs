@@ -3,6 +3,7 @@
 mod digest;
 mod engine;
 mod feed;
+mod fetch;
 mod real_model;
 mod store;
 mod summary;

