@@ -8,3 +8,4 @@ mod real_model;
 mod store;
 mod summary;
 mod support;
+mod tokens;

@@ -1,0 +1,84 @@
+//! Which tokens begin and end things: from the file's keys, and from the tokens' names where files
+//! are known not to tell. The names are those of llama.cpp (`src/llama-vocab.cpp`).
+
+use super::metadata::Metadata;
+use super::vocabulary::Vocabulary;
+use crate::error::Result;
+
+/// Names of the token that ends a turn, the most telling first.
+const TURN_ENDS: [&str; 12] = [
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<end_of_turn>",
+    "<|end|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "<end_of_utterance>",
+    "<|end_of_text|>",
+    "<｜end▁of▁sentence｜>",
+    "<|endoftext|>",
+    "<|eom_id|>",
+];
+
+/// Further names after which there is nothing to generate: ends of texts, of calls and of files.
+const OTHER_ENDS: [&str; 22] = [
+    "</s>",
+    "<eos>",
+    "[EOS]",
+    "<turn|>",
+    "<|return|>",
+    "<|call|>",
+    "<|calls|>",
+    "<|flush|>",
+    "<|tool_response>",
+    "[e~[",
+    "<|fim_pad|>",
+    "<fim-pad>",
+    "<fim_pad>",
+    "<PAD>",
+    "[PAD]",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<fim-repo>",
+    "<REPO>",
+    "<reponame>",
+    "<|file_sep|>",
+    "<|fim_sep|>",
+];
+
+/// The tokens that mean something to the program that runs the model.
+#[derive(Debug)]
+pub(super) struct SpecialTokens {
+    pub(super) bos: Option<u32>,
+    pub(super) eos: Option<u32>,
+    pub(super) eot: Option<u32>,
+    /// Ascending.
+    pub(super) end_of_generation: Vec<u32>,
+}
+
+impl SpecialTokens {
+    /// Finds the special tokens and marks those found by name as control tokens, which some files
+    /// forget to do.
+    pub(super) fn find(metadata: &Metadata, vocabulary: &mut Vocabulary) -> Result<Self> {
+        let by_key = |name: &str| {
+            metadata.optional_id(&format!("tokenizer.ggml.{name}_token_id"), vocabulary.len())
+        };
+        let (bos, eos, eot) = (by_key("bos")?, by_key("eos")?, by_key("eot")?);
+        let keyed = [eos, eot, by_key("eom")?, by_key("fim_pad")?, by_key("fim_rep")?];
+        let fim_sep = by_key("fim_sep")?;
+
+        let turn_ends: Vec<u32> = TURN_ENDS.iter().filter_map(|name| vocabulary.id(name)).collect();
+        let other_ends = OTHER_ENDS.iter().filter_map(|name| vocabulary.id(name));
+        let named: Vec<u32> = turn_ends.iter().copied().chain(other_ends).collect();
+        for &id in &named {
+            vocabulary.mark_control(id);
+        }
+        let mut end_of_generation: Vec<u32> =
+            keyed.into_iter().chain([fim_sep]).flatten().chain(named).collect();
+        end_of_generation.sort_unstable();
+        end_of_generation.dedup();
+        let eot = eot.or(turn_ends.first().copied());
+        Ok(SpecialTokens { bos, eos, eot, end_of_generation })
+    }
+}
