@@ -69,9 +69,8 @@ impl ByteLevel {
                 .enumerate()
                 .map(|(start, byte)| Symbol { start, len: 1, id: self.bytes[usize::from(byte)] })
                 .collect();
-            let merged = merge(symbols, |left, right| {
-                self.merges.get(&(left.id?, right.id?)).copied()
-            });
+            let merged =
+                merge(symbols, |left, right| self.merges.get(&(left.id?, right.id?)).copied());
             ids.extend(merged.iter().filter_map(|symbol| symbol.id));
         }
     }

@@ -3,7 +3,8 @@
 //! The regexes are those of llama.cpp (`src/llama-vocab.cpp`), by the names that it writes into
 //! `tokenizer.ggml.pre`. They run on the `regex` crate, which takes linear time on any input but
 //! has no look-ahead. The one look-ahead that they need, `\s+(?!\S)|\s+`, is written `(\s+)`: what
-//! group 1 matches gives its last character back to the word that follows.
+//! group 1 matches gives its last character back to the word that follows. Letters that are newer
+//! than the Unicode tables of llama.cpp are cut as letters here and as punctuation there.
 
 use regex::Regex;
 
