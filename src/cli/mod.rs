@@ -1,5 +1,68 @@
-//! (stub)
-/// Stub.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The command line: the only module that prints.
+//!
+//! Arguments ([`args`]: what was typed) become settings ([`settings`]: what it means), a file a
+//! subcommand does the work, [`console`] talks to the person. Standard output is for data alone,
+//! standard error for everything else. A reader that goes away (`| head`) is no error.
+
+mod args;
+mod console;
+mod digest;
+mod load;
+mod models;
+mod output;
+mod render;
+mod settings;
+mod wording;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::Error;
+use args::{Cli, Command};
+
+/// What a command that came to its end has to say about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Complete,
+    /// The output was written, but something that was read is not in it.
+    Incomplete,
+}
+
+/// Parses the arguments, runs, and returns the exit status.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            // `--help` and `--version` come this way, too. That nobody reads it is no error.
+            let _ = message.print();
+            return if message.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = match cli.command {
+        Command::Digest(args) => digest::run(args),
+        Command::Render(args) => render::run(&args),
+        Command::Models { command } => models::run(command),
+    };
+    match outcome {
+        Ok(Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(Outcome::Incomplete) => ExitCode::from(2),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::print_error(&error);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Whether the reader of standard output went away.
+fn is_broken_pipe(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::BrokenPipe;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -1,9 +1,11 @@
 //! The integration tests: one binary, a module for each area.
 
+mod cli;
 mod digest;
 mod engine;
 mod feed;
 mod fetch;
+mod pipeline;
 mod real_model;
 mod store;
 mod summary;

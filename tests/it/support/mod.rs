@@ -1,3 +1,4 @@
 //! What several areas need.
 
+pub mod scribe;
 pub mod tiny;

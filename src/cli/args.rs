@@ -1,0 +1,195 @@
+//! What can be typed. What it means is [`super::settings`]' matter.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  everything that was read is in the output
+  1  nothing was written: wrong usage, or an error that ended the run
+  2  the output was written, but papers failed or an input could not be read to its end";
+
+const DIGEST_EXAMPLES: &str = "\
+Inputs are arXiv's RSS and Atom feeds old and new, answers of its API, its metadata snapshot, and
+records of other digests. What an input is, is told by its content; gzip is unpacked. Papers that
+bring a Chinese summary along keep it, unless --redo is given.
+
+Examples:
+  wenzhai digest https://rss.arxiv.org/rss/cs.CL -o cs.CL.md
+  wenzhai digest feeds/ more.xml.gz -o today.md
+  curl -s https://rss.arxiv.org/atom/math.NT | wenzhai digest - > math.NT.md
+  wenzhai digest arxiv-metadata.json --limit 100 --format jsonl -o records.jsonl
+
+A run that was killed goes on where it stopped: every finished paper is in the store at once.
+
+Exit status:
+  0  everything that was read is in the digest
+  1  nothing was written: wrong usage, or an error that ended the run
+  2  the digest was written, but papers failed or an input could not be read to its end";
+
+const RENDER_EXAMPLES: &str = "\
+Examples:
+  wenzhai render records.jsonl -o digest.md
+  cat monday.jsonl tuesday.jsonl | wenzhai render - > both.md";
+
+const MODELS_EXAMPLES: &str = "\
+Examples:
+  wenzhai models list
+  wenzhai models fetch gemma3-270m-zh
+  wenzhai models export gemma3-270m-zh -o digest-model.gguf";
+
+/// Reads arXiv feeds and writes a Chinese digest of them, with a language model on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "wenzhai", version, after_help = EXIT_STATUS, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Summarise the papers of feeds, and write the digest
+    Digest(DigestArgs),
+    /// Write the digest of finished records, without a model
+    Render(RenderArgs),
+    /// Show, fetch and export models
+    #[command(after_help = MODELS_EXAMPLES)]
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
+}
+
+/// Summarise the papers of feeds, and write the digest.
+#[derive(Debug, Args)]
+#[command(after_help = DIGEST_EXAMPLES)]
+pub(super) struct DigestArgs {
+    /// Files, folders, http(s) addresses, or - for standard input
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<String>,
+
+    /// File to write; without it, the digest goes to standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Markdown, or one JSON record a line
+    #[arg(long, value_enum, default_value_t = Format::Md, help_heading = "Output")]
+    pub(super) format: Format,
+
+    /// List the papers as records without summaries; loads no model, writes nothing
+    #[arg(long, conflicts_with = "output", help_heading = "Output")]
+    pub(super) dry_run: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub(super) quiet: bool,
+
+    /// Say which model, prompt and store are used, and list every item that could not be read
+    #[arg(short, long, help_heading = "Output")]
+    pub(super) verbose: bool,
+
+    /// Read at most N papers
+    #[arg(long, value_name = "N", help_heading = "Papers")]
+    pub(super) limit: Option<u64>,
+
+    /// Summarise anew what the store or the input has a summary of
+    #[arg(long, help_heading = "Papers")]
+    pub(super) redo: bool,
+
+    /// Where finished papers are kept [default: store.sqlite in the user's data folder]
+    #[arg(long, value_name = "FILE", help_heading = "Papers")]
+    pub(super) store: Option<PathBuf>,
+
+    /// Keep finished papers in memory only
+    #[arg(long, conflicts_with = "store", help_heading = "Papers")]
+    pub(super) no_store: bool,
+
+    #[command(flatten)]
+    pub(super) model: ModelArgs,
+
+    /// Prompt of your own: a TOML file like those in prompts/
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(super) prompt: Option<PathBuf>,
+
+    /// cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "cpu", help_heading = "Model")]
+    pub(super) device: String,
+
+    /// Papers that are written about at a time
+    #[arg(long, value_name = "N", default_value_t = 32, help_heading = "Model",
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) batch: u32,
+
+    /// CPU threads [default: all cores]
+    #[arg(long, value_name = "N", help_heading = "Model",
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) threads: Option<u32>,
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub(super) struct ModelArgs {
+    /// Name of a model, path of a GGUF file, or hf:OWNER/REPO:FILE
+    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT, help_heading = "Model")]
+    pub(super) model: String,
+
+    /// Adapter to merge into the model instead of its own, or `none`
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(super) adapter: Option<PathBuf>,
+}
+
+/// Write the digest of finished records, without a model.
+#[derive(Debug, Args)]
+#[command(after_help = RENDER_EXAMPLES)]
+pub(super) struct RenderArgs {
+    /// Files of records, one JSON object a line, or - for standard input
+    #[arg(required = true, value_name = "RECORDS")]
+    pub(super) inputs: Vec<String>,
+
+    /// File to write; without it, the digest goes to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelsCommand {
+    /// List the models that have a name, and which of them are here
+    List,
+    /// Show what a model is, where it comes from, and its licence
+    Show {
+        /// Name of the model
+        name: String,
+    },
+    /// Fetch the weights of models, verified; goes on where an earlier fetch stopped
+    Fetch {
+        /// Names of models, or hf:OWNER/REPO:FILE
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// Say nothing but errors
+        #[arg(short, long)]
+        quiet: bool,
+    },
+    /// Write a model, its adapter merged, as a GGUF file that other programs can run
+    Export {
+        /// Name of a model, path of a GGUF file, or hf:OWNER/REPO:FILE
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// File to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// Adapter to merge into the model instead of its own, or `none`
+        #[arg(long, value_name = "FILE")]
+        adapter: Option<PathBuf>,
+        /// Say nothing but errors
+        #[arg(short, long)]
+        quiet: bool,
+    },
+}
+
+/// Form of the output; the variants have no docs, since they would stretch the help to two pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Md,
+    Jsonl,
+}

@@ -1,0 +1,270 @@
+//! What is said to the person, on standard error.
+//!
+//! On a terminal a run shows a bar; elsewhere a line every half a minute, so that a log of a
+//! night stays readable. Colour is used on terminals alone, and not where `NO_COLOR` is set.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::settings::Verbosity;
+use super::wording;
+use crate::error::Error;
+use crate::feed::{Malformed, Source};
+use crate::pipeline::{Observer, Progress};
+
+/// When a log gets its first line of progress.
+const FIRST_LINE_AFTER: Duration = Duration::from_secs(10);
+/// When it gets each further one.
+const NEXT_LINE_AFTER: Duration = Duration::from_secs(30);
+/// How many bad items are told one by one.
+const MAX_COMPLAINTS: u64 = 20;
+
+/// Prints an error, its causes, and what can be done.
+pub(super) fn print_error(error: &Error) {
+    line(&format!("{} {error}", label("error:", "1;31")));
+    let mut hints: Vec<String> = error.hint_text().map(str::to_owned).into_iter().collect();
+    let mut told = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some errors repeat their causes in their own text.
+        if !told.contains(&text) {
+            line(&format!("  {} {text}", label("because:", "1")));
+        }
+        told = text;
+        if let Some(hint) = error.downcast_ref::<Error>().and_then(Error::hint_text) {
+            hints.push(hint.to_owned());
+        }
+        cause = error.source();
+    }
+    for hint in hints {
+        line(&format!("  {} {hint}", label("hint:", "1;36")));
+    }
+}
+
+/// Prints a line that is no error.
+pub(super) fn note(text: &str) {
+    line(text);
+}
+
+/// Standard error may be closed; there is nobody to tell then.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// `text` in a colour (of SGR, ECMA-48), where colours are wanted.
+fn label(text: &str, colour: &str) -> String {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if no_colour || !std::io::stderr().is_terminal() {
+        return text.to_owned();
+    }
+    format!("\u{1b}[{colour}m{text}\u{1b}[0m")
+}
+
+/// Things that are wrong with the input: the first ones are told, all are counted.
+#[derive(Debug)]
+pub(super) struct Complaints {
+    verbosity: Verbosity,
+    number: u64,
+}
+
+impl Complaints {
+    pub(super) fn new(verbosity: Verbosity) -> Self {
+        Complaints { verbosity, number: 0 }
+    }
+
+    pub(super) fn add(&mut self, complaint: &str) {
+        self.number += 1;
+        if self.number <= self.most() {
+            line(&format!("{} {complaint}", label("warning:", "1;33")));
+        }
+    }
+
+    /// Tells how many were not told, and returns how many there were.
+    pub(super) fn finish(self) -> u64 {
+        let untold = self.number.saturating_sub(self.most());
+        if untold > 0 && self.verbosity > Verbosity::Quiet {
+            line(&format!("and {} more of the kind", wording::count(untold)));
+        }
+        self.number
+    }
+
+    fn most(&self) -> u64 {
+        match self.verbosity {
+            Verbosity::Quiet => 0,
+            Verbosity::Normal => MAX_COMPLAINTS,
+            Verbosity::Verbose => u64::MAX,
+        }
+    }
+}
+
+/// Shows how a run or a download goes on.
+pub(super) struct Console {
+    verbosity: Verbosity,
+    complaints: Complaints,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    next_line: Duration,
+    /// Of a download: what it is called, its size, and how much is here.
+    download: (String, Option<u64>, u64),
+}
+
+impl Console {
+    pub(super) fn new(verbosity: Verbosity) -> Self {
+        Console {
+            verbosity,
+            complaints: Complaints::new(verbosity),
+            bar: None,
+            started: Instant::now(),
+            next_line: FIRST_LINE_AFTER,
+            download: (String::new(), None, 0),
+        }
+    }
+
+    /// A line for everybody who did not ask for quiet.
+    pub(super) fn say(&self, text: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.above_bar(text);
+        }
+    }
+
+    /// A line for those who want to know.
+    pub(super) fn detail(&self, text: &str) {
+        if self.verbosity == Verbosity::Verbose {
+            self.above_bar(text);
+        }
+    }
+
+    /// Tells how many bad items were not told, now that all are read.
+    pub(super) fn finish_reading(&mut self) {
+        std::mem::replace(&mut self.complaints, Complaints::new(self.verbosity)).finish();
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn above_bar(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| line(text)),
+            None => line(text),
+        }
+    }
+
+    /// Begins to measure time; a bar appears where there is a terminal for it.
+    fn start(&mut self, length: Option<u64>, template: &str) {
+        self.clear();
+        self.started = Instant::now();
+        self.next_line = FIRST_LINE_AFTER;
+        if self.verbosity == Verbosity::Quiet || !std::io::stderr().is_terminal() {
+            return;
+        }
+        let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        self.bar = Some(bar);
+    }
+
+    /// Whether a log should get a line now.
+    fn is_line_due(&mut self) -> bool {
+        let elapsed = self.started.elapsed();
+        let is_due =
+            self.bar.is_none() && self.verbosity > Verbosity::Quiet && elapsed >= self.next_line;
+        if is_due {
+            self.next_line = elapsed + NEXT_LINE_AFTER;
+        }
+        is_due
+    }
+}
+
+impl Observer for Console {
+    fn reading(&mut self, input: &Source) {
+        self.detail(&format!("reading {input}"));
+    }
+
+    fn malformed(&mut self, what: &Malformed, lost: bool) {
+        let Malformed { place, reason } = what;
+        let outcome = if lost { " (left out)" } else { "" };
+        self.complaints.add(&format!("{place}: {reason}{outcome}"));
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        if progress.prefill_tokens + progress.settled == 0 {
+            self.start(Some(progress.papers), "{bar:30} {pos}/{len} papers  {msg}");
+        }
+        let elapsed = self.started.elapsed();
+        let message = || {
+            let speed = wording::speed(progress, elapsed);
+            match time_left(progress, elapsed) {
+                Some(left) => format!("{speed}, {} left", wording::duration(left)),
+                None => speed,
+            }
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_message(message());
+            bar.set_position(progress.settled);
+        } else if self.is_line_due() {
+            let (settled, papers) = (progress.settled, progress.papers);
+            let settled = wording::count(settled);
+            line(&format!("{settled} of {} papers; {}", wording::count(papers), message()));
+        }
+    }
+}
+
+impl crate::fetch::Progress for Console {
+    fn begin(&mut self, what: &str, total_bytes: Option<u64>) {
+        self.download = (what.to_owned(), total_bytes, 0);
+        let size = total_bytes.map(|total| format!(", {}", wording::bytes(total)));
+        self.say(&format!("fetching {what}{}", size.unwrap_or_default()));
+        self.start(total_bytes, "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left");
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.download.2 += bytes;
+        if let Some(bar) = &self.bar {
+            bar.inc(bytes);
+        } else if self.is_line_due() {
+            let (what, total, here) = &self.download;
+            let total = total.map(|total| format!(" of {}", wording::bytes(total)));
+            line(&format!("{what}: {}{}", wording::bytes(*here), total.unwrap_or_default()));
+        }
+    }
+
+    fn finish(&mut self) {
+        self.clear();
+    }
+
+    fn note(&mut self, text: &str) {
+        self.say(text);
+    }
+}
+
+/// How long the papers that are left take at the speed so far; known once some are settled.
+fn time_left(progress: &Progress, elapsed: Duration) -> Option<Duration> {
+    let left = progress.papers.saturating_sub(progress.settled);
+    let per_paper = elapsed.as_secs_f64() / progress.settled as f64;
+    Duration::try_from_secs_f64(per_paper * left as f64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_told_once_a_paper_is_settled() {
+        let check = |settled: u64, expected: Option<u64>| {
+            let progress = Progress { papers: 30, settled, ..Progress::default() };
+            let left = time_left(&progress, Duration::from_secs(60));
+            assert_eq!(left, expected.map(Duration::from_secs));
+        };
+        check(0, None);
+        check(10, Some(120));
+        check(30, Some(0));
+    }
+}

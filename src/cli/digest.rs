@@ -1,0 +1,131 @@
+//! `wenzhai digest`: feeds into a digest.
+
+use std::time::{Duration, Instant};
+
+use super::Outcome;
+use super::args::{DigestArgs, Format};
+use super::console::{self, Console};
+use super::load::{Loaded, Writer};
+use super::settings::{DigestSettings, StoreChoice};
+use super::wording;
+use crate::digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
+use crate::prompt::Codec;
+use crate::store::{Identity, Run, Store};
+
+pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
+    let settings = DigestSettings::of(args)?;
+    let mut console = Console::new(settings.verbosity);
+    if settings.dry_run {
+        return dry_run(&settings, &mut console);
+    }
+    let writer = Writer::find(&settings.model, settings.prompt.clone(), &mut console)?;
+    console.detail(&format!("model: {}, prompt: {}", writer.name(), writer.prompt().name()));
+    let mut store = open_store(&settings, &console)?;
+    let mut run = store.begin(writer.identity(), settings.redo)?;
+    let Some(inputs) = read(&settings, &mut run, &mut console)? else {
+        return Ok(Outcome::Complete);
+    };
+    let progress = summarise(&settings, &writer, &mut run, &mut console)?;
+    settings.output.write(|out| match settings.format {
+        Format::Md => digest::markdown(&run, out),
+        Format::Jsonl => digest::jsonl(&run, out),
+    })?;
+    let account = run.account()?;
+    let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
+    console.say(&format!("{}{}", wording::account(&account), effort.unwrap_or_default()));
+    if account.skipped() > 0 {
+        console.detail(&format!("skipped: {}", wording::skipped(&account)));
+    }
+    Ok(if account.failed > 0 { Outcome::Incomplete } else { outcome(&inputs) })
+}
+
+/// Lists what would be read.
+fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> {
+    let mut store = Store::in_memory()?;
+    let mut run = store.begin(&Identity::default(), true)?;
+    let Some(inputs) = read(settings, &mut run, console)? else {
+        return Ok(Outcome::Complete);
+    };
+    settings.output.write(|out| digest::jsonl(&run, out))?;
+    Ok(outcome(&inputs))
+}
+
+fn open_store(settings: &DigestSettings, console: &Console) -> Result<Store> {
+    match &settings.store {
+        StoreChoice::Memory => Store::in_memory(),
+        StoreChoice::File(path) => {
+            console.detail(&format!("store: {}", path.display()));
+            Store::open(path)
+        }
+    }
+}
+
+/// Takes the inputs in. `None` where they are whole and empty, so that there is nothing to write.
+fn read(
+    settings: &DigestSettings,
+    run: &mut Run<'_>,
+    console: &mut Console,
+) -> Result<Option<Inputs>> {
+    let treatment = match (settings.dry_run, settings.redo) {
+        (true, _) => Treatment::List,
+        (false, true) => Treatment::Rewrite,
+        (false, false) => Treatment::Write,
+    };
+    let intake = Intake { limit: settings.limit, treatment };
+    let mut inputs = pipeline::read(&settings.sources, intake, run, console)?;
+    console.finish_reading();
+    let account = run.account()?;
+    let papers = account.read - account.skipped();
+    let last = if papers == 0 { inputs.failed.pop() } else { None };
+    inputs.failed.iter().for_each(console::print_error);
+    if let Some(error) = last {
+        return Err(error);
+    }
+    if papers > 0 {
+        return Ok(Some(inputs));
+    }
+    if account.read > 0 {
+        let message = format!("no paper is left of {}", wording::count(account.read));
+        return Err(Error::new(ErrorKind::Input, message).hint(wording::skipped(&account)));
+    }
+    console.say("no paper was announced, as on weekends; nothing was written");
+    Ok(None)
+}
+
+/// Writes what is pending, and tells how long the writing took. A model is loaded only where
+/// something is pending.
+fn summarise(
+    settings: &DigestSettings,
+    writer: &Writer<'_>,
+    run: &mut Run<'_>,
+    console: &mut Console,
+) -> Result<Option<(Progress, Duration)>> {
+    if run.account()?.pending == 0 {
+        return Ok(None);
+    }
+    let Loaded { model, mut engine, limits } = writer.load(settings, console)?;
+    let codec = Codec::new(writer.prompt(), model.tokenizer(), limits.max_context)?;
+    let started = Instant::now();
+    let name = writer.name();
+    let progress = pipeline::summarise(run, &codec, engine.as_mut(), limits, name, console);
+    console.clear();
+    match progress {
+        Ok(progress) => Ok(Some((progress, started.elapsed()))),
+        Err(error) => Err(match settings.store {
+            StoreChoice::File(_) if error.hint_text().is_none() => {
+                error.hint("what is finished is kept; run again to go on")
+            }
+            _ => error,
+        }),
+    }
+}
+
+fn outcome(inputs: &Inputs) -> Outcome {
+    if inputs.failed.is_empty() && !inputs.cut_short {
+        Outcome::Complete
+    } else {
+        Outcome::Incomplete
+    }
+}

@@ -1,0 +1,173 @@
+//! From the choice of a model to one that is ready to run.
+//!
+//! What writes a summary is a part of the key under which it is kept, so it must be known before
+//! a feed is read. The weights need not be: a run that finds everything in the store, or a feed
+//! that is empty, fetches and loads nothing.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::console::Console;
+use super::settings::{AdapterChoice, DigestSettings, ModelChoice};
+use crate::card::{self, Card};
+use crate::engine::{Engine, candle::CandleEngine};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::{self, Cache, LocalModel, ModelRef};
+use crate::model::{Adapter, Model};
+use crate::prompt::{PLAIN, Template};
+use crate::scheduler::Limits;
+use crate::store::Identity;
+
+/// Most positions of one sequence: the longest prompt that templates ask for and its answer, with
+/// room for a worked example or two.
+const MAX_CONTEXT: usize = 4096;
+/// Positions that are reserved for each sequence on average. A paper takes some 860 with the
+/// default prompt (300 of abstract, 560 for the answer at its bounds); where a batch has longer
+/// ones, fewer of them run at a time.
+const POSITIONS_PER_SEQUENCE: usize = 1024;
+/// Most rows of a step. Prefill is bound by arithmetic at a few hundred rows; more would only
+/// keep the sequences that write waiting.
+const ROWS_PER_STEP: usize = 512;
+
+/// Who writes the summaries of a run.
+pub(super) struct Writer<'a> {
+    choice: &'a ModelChoice,
+    name: String,
+    identity: Identity,
+    prompt: Template,
+}
+
+/// A model that is ready to run.
+pub(super) struct Loaded {
+    pub(super) model: Model,
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) limits: Limits,
+}
+
+impl<'a> Writer<'a> {
+    /// Finds out who writes; a model without a card has to be here for that.
+    pub(super) fn find(
+        choice: &'a ModelChoice,
+        prompt: Option<Template>,
+        console: &mut Console,
+    ) -> Result<Self> {
+        let prompt = match prompt {
+            Some(prompt) => prompt,
+            None => default_prompt(choice)?,
+        };
+        let (name, model) = match &choice.model {
+            ModelRef::Card(card) => (card.name.clone(), card.file.sha256.clone()),
+            ModelRef::Path(_) | ModelRef::Hub(_) => {
+                let local = fetch::ensure(&choice.model, &Cache::from_env()?, console)?;
+                let name = local.path.file_stem().unwrap_or_default().to_string_lossy();
+                let sha256 = local.sha256.clone().map_or_else(|| sha256(&local.path), Ok)?;
+                (name.into_owned(), sha256)
+            }
+        };
+        let (name, adapter) = match (&choice.adapter, choice.own_adapter()) {
+            (AdapterChoice::File(path), _) => {
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                (format!("{name} with {file}"), Some(sha256(path)?))
+            }
+            (AdapterChoice::Own, Some(own)) => (name, Some(own.sha256.clone())),
+            (AdapterChoice::None, Some(_)) => (format!("{name} without adapter"), None),
+            (_, None) => (name, None),
+        };
+        let identity = Identity { model, adapter, prompt: prompt.identity().to_owned() };
+        Ok(Writer { choice, name, identity, prompt })
+    }
+
+    /// What records call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(super) fn prompt(&self) -> &Template {
+        &self.prompt
+    }
+
+    /// Fetches the weights where they are not here, and loads them.
+    pub(super) fn load(&self, settings: &DigestSettings, console: &mut Console) -> Result<Loaded> {
+        use_threads(settings.threads)?;
+        let model = load_model(self.choice, console)?;
+        let max_context = MAX_CONTEXT.min(model.config().context_length);
+        let engine = Box::new(CandleEngine::new(&model, settings.device, max_context)?);
+        let limits = Limits {
+            max_sequences: settings.batch,
+            rows_per_step: ROWS_PER_STEP,
+            max_context,
+            kv_positions: (settings.batch * POSITIONS_PER_SEQUENCE).max(max_context),
+        };
+        Ok(Loaded { model, engine, limits })
+    }
+}
+
+impl ModelChoice {
+    fn card(&self) -> Option<&'static Card> {
+        match &self.model {
+            ModelRef::Card(card) => Some(card),
+            ModelRef::Path(_) | ModelRef::Hub(_) => None,
+        }
+    }
+
+    /// The adapter that the card names.
+    fn own_adapter(&self) -> Option<&'static card::Adapter> {
+        self.card()?.adapter.as_ref()
+    }
+}
+
+/// Loads a model with its adapter, after fetching it where needed.
+pub(super) fn load_model(choice: &ModelChoice, console: &mut Console) -> Result<Model> {
+    let LocalModel { path, adapter, .. } =
+        fetch::ensure(&choice.model, &Cache::from_env()?, console)?;
+    match (&choice.adapter, adapter) {
+        (AdapterChoice::File(file), _) => {
+            let bytes = std::fs::read(file).map_err(|cause| Error::io("read", file, cause))?;
+            let name = file.display().to_string();
+            Model::load(&path, Some(Adapter { name: &name, bytes: &bytes }))
+        }
+        (AdapterChoice::Own, Some(own)) => {
+            Model::load(&path, Some(Adapter { name: &own.name, bytes: own.data() }))
+        }
+        (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Model::load(&path, None),
+    }
+}
+
+fn default_prompt(choice: &ModelChoice) -> Result<Template> {
+    let Some(card) = choice.card() else { return Template::built_in(PLAIN) };
+    let Some(prompt) = &card.prompt else {
+        let message = format!("the model {} is not made for digests", card.name);
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint(format!("use {}, or give a prompt of your own with --prompt", card::DEFAULT)));
+    };
+    Template::built_in(prompt)
+}
+
+/// Once a process, since the pool belongs to all of it.
+fn use_threads(threads: Option<usize>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|cause| {
+        Error::new(ErrorKind::Engine, format!("cannot start {threads} threads")).because(cause)
+    })
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let failed = |cause| Error::io("read", path, cause);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => break,
+            bytes => hash.update(&buffer[..bytes]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

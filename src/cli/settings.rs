@@ -1,0 +1,136 @@
+//! What was typed, turned into what it means.
+//!
+//! Everything that can be found wrong without reading a feed or loading a model is found here.
+
+use std::path::PathBuf;
+
+use super::args::{DigestArgs, Format};
+use super::output::Output;
+use crate::engine::candle::DeviceChoice;
+use crate::error::{Error, ErrorKind, Result};
+use crate::feed::{self, Source};
+use crate::fetch::{self, ModelRef};
+use crate::prompt::Template;
+
+/// One digest to be made.
+#[derive(Debug)]
+pub(super) struct DigestSettings {
+    pub(super) sources: Vec<Source>,
+    pub(super) output: Output,
+    pub(super) format: Format,
+    pub(super) dry_run: bool,
+    pub(super) verbosity: Verbosity,
+    pub(super) limit: Option<u64>,
+    pub(super) redo: bool,
+    pub(super) store: StoreChoice,
+    pub(super) model: ModelChoice,
+    /// A prompt of the user's own.
+    pub(super) prompt: Option<Template>,
+    pub(super) device: DeviceChoice,
+    pub(super) batch: usize,
+    pub(super) threads: Option<usize>,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verbosity {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// Where finished papers are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StoreChoice {
+    Memory,
+    File(PathBuf),
+}
+
+/// A model and what is merged into it.
+#[derive(Debug)]
+pub(super) struct ModelChoice {
+    pub(super) model: ModelRef,
+    pub(super) adapter: AdapterChoice,
+}
+
+/// Which adapter is merged into a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AdapterChoice {
+    /// The one that its card names, if it does.
+    Own,
+    None,
+    File(PathBuf),
+}
+
+impl DigestSettings {
+    pub(super) fn of(args: DigestArgs) -> Result<Self> {
+        let sources = args.inputs.iter().map(|argument| Source::parse(argument)).collect();
+        Ok(DigestSettings {
+            sources: expand(sources)?,
+            output: Output::of(args.output),
+            format: args.format,
+            dry_run: args.dry_run,
+            verbosity: Verbosity::of(args.quiet, args.verbose),
+            limit: args.limit,
+            redo: args.redo,
+            store: StoreChoice::of(args.store, args.no_store)?,
+            model: ModelChoice::of(&args.model.model, args.model.adapter)?,
+            prompt: args.prompt.as_deref().map(Template::read).transpose()?,
+            device: args.device.parse()?,
+            batch: args.batch as usize,
+            threads: args.threads.map(|threads| threads as usize),
+        })
+    }
+}
+
+/// Standard input can be read once, so it can be named once.
+fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
+    if sources.iter().filter(|source| **source == Source::Stdin).count() > 1 {
+        return Err(Error::new(ErrorKind::Usage, "standard input (-) is named more than once"));
+    }
+    feed::expand(sources)
+}
+
+impl Verbosity {
+    pub(super) fn of(quiet: bool, verbose: bool) -> Self {
+        match (quiet, verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        }
+    }
+}
+
+impl StoreChoice {
+    fn of(path: Option<PathBuf>, no_store: bool) -> Result<Self> {
+        if no_store {
+            return Ok(StoreChoice::Memory);
+        }
+        let default = || Some(dirs::data_dir()?.join("wenzhai").join("store.sqlite"));
+        path.or_else(default).map(StoreChoice::File).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "this machine names no folder for data of programs")
+                .hint("give a file with --store, or keep nothing with --no-store")
+        })
+    }
+}
+
+impl ModelChoice {
+    pub(super) fn of(model: &str, adapter: Option<PathBuf>) -> Result<Self> {
+        Ok(ModelChoice { model: fetch::resolve(model)?, adapter: AdapterChoice::of(adapter)? })
+    }
+}
+
+impl AdapterChoice {
+    fn of(path: Option<PathBuf>) -> Result<Self> {
+        match path {
+            None => Ok(AdapterChoice::Own),
+            Some(path) if path.as_os_str() == "none" => Ok(AdapterChoice::None),
+            Some(path) if path.is_file() => Ok(AdapterChoice::File(path)),
+            Some(path) => {
+                let message = format!("there is no adapter {}", path.display());
+                Err(Error::new(ErrorKind::Usage, message)
+                    .hint("an adapter is a safetensors file; `none` leaves the model's own away"))
+            }
+        }
+    }
+}

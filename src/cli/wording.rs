@@ -1,0 +1,150 @@
+//! Numbers, durations and accounts in words.
+
+use std::time::Duration;
+
+use crate::pipeline::Progress;
+use crate::store::Account;
+
+/// `1,140`.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 h 2 min`, `12 min 3 s`, `8 s`.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, min, s) => format!("{min} min {s} s"),
+        (h, min, _) => format!("{h} h {min} min"),
+    }
+}
+
+/// `241 MiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        0..MIB => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{} MiB", count((bytes + MIB / 2) / MIB)),
+    }
+}
+
+/// How many a unit of time; nothing where no time has passed.
+pub(super) fn rate(number: u64, time: Duration, unit: Duration) -> u64 {
+    let seconds = time.as_secs_f64();
+    if seconds > 0.0 { (number as f64 * unit.as_secs_f64() / seconds).round() as u64 } else { 0 }
+}
+
+/// `1,140 papers/h, 155 tokens/s`.
+pub(super) fn speed(progress: &Progress, time: Duration) -> String {
+    let papers = rate(progress.settled, time, Duration::from_secs(3600));
+    let tokens = rate(progress.decode_tokens, time, Duration::from_secs(1));
+    format!("{} papers/h, {} tokens/s", count(papers), count(tokens))
+}
+
+/// The sum over everything that was read.
+pub(super) fn account(account: &Account) -> String {
+    format!(
+        "read {} = summarised {} + reused {} + skipped {} + failed {}",
+        count(account.read),
+        count(account.summarised),
+        count(account.reused + account.imported),
+        count(account.skipped()),
+        count(account.failed),
+    )
+}
+
+/// What follows the account of a run in which a model wrote.
+pub(super) fn effort(progress: &Progress, time: Duration) -> String {
+    format!(
+        "; {} retried, {} flagged; {}, {}",
+        count(progress.retried),
+        count(progress.flagged),
+        duration(time),
+        speed(progress, time),
+    )
+}
+
+/// Why what was skipped was skipped.
+pub(super) fn skipped(account: &Account) -> String {
+    let reasons = [
+        (account.duplicates, "met more than once"),
+        (account.filtered, "over the limit"),
+        (account.malformed, "could not be read"),
+    ];
+    let reasons: Vec<String> = reasons
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, reason)| format!("{} {reason}", count(number)))
+        .collect();
+    reasons.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_numbers_and_times() {
+        let check = |text: String, expected: &str| assert_eq!(text, expected);
+        check(count(0), "0");
+        check(count(999), "999");
+        check(count(1_140), "1,140");
+        check(count(12_345_678), "12,345,678");
+        check(duration(Duration::from_millis(8_900)), "8 s");
+        check(duration(Duration::from_secs(723)), "12 min 3 s");
+        check(duration(Duration::from_secs(3_725)), "1 h 2 min");
+        check(bytes(1), "1 KiB");
+        check(bytes(253_113_024), "241 MiB");
+    }
+
+    #[test]
+    fn words_an_account() {
+        let sum = Account {
+            read: 1_230,
+            summarised: 1_221,
+            reused: 3,
+            imported: 2,
+            duplicates: 1,
+            malformed: 1,
+            failed: 2,
+            ..Account::default()
+        };
+        assert!(sum.adds_up());
+        assert_eq!(
+            account(&sum),
+            "read 1,230 = summarised 1,221 + reused 5 + skipped 2 + failed 2"
+        );
+        assert_eq!(skipped(&sum), "1 met more than once, 1 could not be read");
+    }
+
+    #[test]
+    fn words_an_effort() {
+        let progress = Progress {
+            settled: 229,
+            retried: 14,
+            flagged: 3,
+            decode_tokens: 112_065,
+            ..Progress::default()
+        };
+        assert_eq!(
+            effort(&progress, Duration::from_secs(723)),
+            "; 14 retried, 3 flagged; 12 min 3 s, 1,140 papers/h, 155 tokens/s"
+        );
+    }
+
+    #[test]
+    fn speed_is_told_when_no_time_has_passed() {
+        let progress = Progress { settled: 19, decode_tokens: 9_300, ..Progress::default() };
+        assert_eq!(speed(&progress, Duration::ZERO), "0 papers/h, 0 tokens/s");
+        assert_eq!(speed(&progress, Duration::from_secs(60)), "1,140 papers/h, 155 tokens/s");
+    }
+}

@@ -1,0 +1,141 @@
+//! The ladder of attempts at one paper, and which of them is the best.
+
+use sha2::{Digest, Sha256};
+
+use crate::paper::Paper;
+use crate::pick::Pick;
+use crate::summary::{Flaw, Severity, Summary};
+
+/// Most attempts at one paper.
+pub const MAX_TRIES: u32 = 3;
+
+/// What was tried for one paper so far.
+///
+/// The rungs: greedy; greedy with a penalty on repetition, which ends most loops and leaves
+/// other texts nearly as they were; then a draw, which is the last way out of whatever the
+/// greedy texts ran into. Each is the same on every run.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    seed: u64,
+    tries: u32,
+    best: Option<(Summary, Vec<Flaw>)>,
+}
+
+impl Attempts {
+    pub(super) fn new(paper: &Paper) -> Self {
+        Attempts { seed: seed(paper), tries: 0, best: None }
+    }
+
+    /// How tokens are picked in the attempt that comes next.
+    pub(super) fn next_pick(&self) -> Pick {
+        match self.tries {
+            0 => Pick::Greedy,
+            1 => Pick::Penalised { penalty: 1.15, window: 64 },
+            _ => Pick::Sampled { temperature: 0.7, top_k: 40, seed: self.seed },
+        }
+    }
+
+    /// Takes in the outcome of an attempt; of equally good ones the first stays.
+    pub(super) fn add(&mut self, summary: Summary, flaws: Vec<Flaw>) {
+        self.tries += 1;
+        if self.best.as_ref().is_none_or(|(_, best)| badness(&flaws) < badness(best)) {
+            self.best = Some((summary, flaws));
+        }
+    }
+
+    /// Whether the best attempt is good enough, or was the last one.
+    pub(super) fn is_over(&self) -> bool {
+        let is_good = |(_, flaws): &(Summary, Vec<Flaw>)| {
+            flaws.iter().all(|flaw| flaw.severity() < Severity::Retry)
+        };
+        self.tries >= MAX_TRIES || self.best.as_ref().is_some_and(is_good)
+    }
+
+    /// How often the paper was tried again.
+    pub(super) fn retries(&self) -> u32 {
+        self.tries.saturating_sub(1)
+    }
+
+    pub(super) fn into_best(self) -> Option<(Summary, Vec<Flaw>)> {
+        self.best
+    }
+}
+
+/// Less is better: missing fields count first, then flaws that call for another try, then all.
+fn badness(flaws: &[Flaw]) -> (usize, usize, usize) {
+    let missing = flaws.iter().filter(|flaw| matches!(flaw, Flaw::Missing(_))).count();
+    let grave = flaws.iter().filter(|flaw| flaw.severity() >= Severity::Retry).count();
+    (missing, grave, flaws.len())
+}
+
+/// From what the model reads of the paper, so that a draw is the same in every run.
+fn seed(paper: &Paper) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(&paper.plain_title);
+    hash.update([0]);
+    hash.update(&paper.plain_abstract);
+    hash.finalize().iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::Field;
+
+    fn attempts() -> Attempts {
+        Attempts::new(&Paper { plain_title: "A title".into(), ..Paper::default() })
+    }
+
+    fn written(text: &str) -> Summary {
+        Summary { zh_tldr: text.into(), ..Summary::default() }
+    }
+
+    #[test]
+    fn three_rungs_and_no_more() {
+        let mut attempts = attempts();
+        let flaw = || vec![Flaw::Unfinished(Field::Paragraph)];
+        assert_eq!(attempts.next_pick(), Pick::Greedy);
+        attempts.add(written("1"), flaw());
+        assert!(matches!(attempts.next_pick(), Pick::Penalised { .. }) && !attempts.is_over());
+        attempts.add(written("2"), flaw());
+        assert!(matches!(attempts.next_pick(), Pick::Sampled { .. }) && !attempts.is_over());
+        attempts.add(written("3"), flaw());
+        assert!(attempts.is_over());
+        assert_eq!(attempts.retries(), 2);
+        assert_eq!(attempts.into_best().unwrap().0, written("1"), "the first of equals");
+    }
+
+    #[test]
+    fn the_best_attempt_lacks_nothing_then_has_the_fewest_flaws() {
+        let ranked = [
+            vec![],
+            vec![Flaw::DroppedNumbers],
+            vec![Flaw::Unfinished(Field::Tldr)],
+            vec![Flaw::Unfinished(Field::Tldr), Flaw::DroppedNumbers],
+            vec![Flaw::NotChinese(Field::Tldr), Flaw::Unfinished(Field::Tldr)],
+            vec![Flaw::Missing(Field::Tldr)],
+        ];
+        assert!(ranked.is_sorted_by(|a, b| badness(a) < badness(b)));
+    }
+
+    #[test]
+    fn a_note_alone_is_no_reason_to_try_again() {
+        let mut attempts = attempts();
+        attempts.add(written("1"), vec![Flaw::DroppedNumbers]);
+        assert!(attempts.is_over());
+        assert_eq!(attempts.retries(), 0);
+    }
+
+    #[test]
+    fn seeds_tell_papers_apart() {
+        let of = |title: &str, abstract_text: &str| {
+            seed(&Paper {
+                plain_title: title.into(),
+                plain_abstract: abstract_text.into(),
+                ..Paper::default()
+            })
+        };
+        assert_eq!(of("a", "b"), of("a", "b"));
+        assert_ne!(of("ab", ""), of("a", "b"));
+    }
+}

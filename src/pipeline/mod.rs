@@ -1,0 +1,201 @@
+//! The whole story of a digest, on one page.
+//!
+//! 1. [`read`] takes every paper of the inputs into a [`Run`] of the store: once, in its newest
+//!    version, and pending unless a summary of it is there already.
+//! 2. [`summarise`] keeps the engine busy: pending papers become prompts and jobs as fast as
+//!    sequences end, the engine takes one step after another, and each finished job becomes text.
+//! 3. Text is checked. What is clean is in the store, on the disk, before the next step begins;
+//!    what is not is tried again with another way of picking tokens, twice at most, and then the
+//!    best attempt is kept with its flaws named.
+//! 4. The run hands its records to [`crate::digest`], and its account adds up.
+//!
+//! One paper can fail, and becomes a record that says why; nothing a paper holds ends a run. An
+//! error of the engine or the store does, and leaves everything finished in the store. There is
+//! no handler for Ctrl-C, because a kill costs no more than the papers in flight.
+//!
+//! What a paper's summary is does not depend on the papers around it, nor on the order in which
+//! they are finished; only so can a resumed run end in the same bytes.
+
+mod attempt;
+mod intake;
+
+use std::collections::HashMap;
+
+pub use attempt::MAX_TRIES;
+pub use intake::{Inputs, Intake, Treatment, read};
+
+use crate::engine::{Engine, turn};
+use crate::error::Result;
+use crate::feed::{Malformed, Source};
+use crate::prompt::{Codec, Prompt};
+use crate::record::Record;
+use crate::scheduler::{Finished, JobId, Limits, Scheduler};
+use crate::store::{Pending, Run};
+use crate::summary;
+use attempt::Attempts;
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Papers that were pending at the start.
+    pub papers: u64,
+    /// Papers settled so far, failed ones included.
+    pub settled: u64,
+    /// Papers that could not be summarised.
+    pub failed: u64,
+    /// Papers whose summary is kept with flaws named.
+    pub flagged: u64,
+    /// Papers that were tried more than once.
+    pub retried: u64,
+    /// Tokens read: prompts and labels.
+    pub prefill_tokens: u64,
+    /// Tokens written.
+    pub decode_tokens: u64,
+}
+
+/// Hears how a run goes on; nothing here can stop it.
+pub trait Observer {
+    /// An input is about to be read.
+    fn reading(&mut self, input: &Source);
+    /// Something in an input is not as it should be; where `lost`, a paper is left out for it.
+    fn malformed(&mut self, what: &Malformed, lost: bool);
+    /// A step was computed, or a paper settled without one.
+    fn progress(&mut self, progress: &Progress);
+}
+
+/// Keeps silent.
+impl Observer for () {
+    fn reading(&mut self, _: &Source) {}
+    fn malformed(&mut self, _: &Malformed, _: bool) {}
+    fn progress(&mut self, _: &Progress) {}
+}
+
+/// Summarises every pending paper of `run`; `writer` is what records call the model.
+pub fn summarise(
+    run: &mut Run<'_>,
+    codec: &Codec<'_>,
+    engine: &mut dyn Engine,
+    limits: Limits,
+    writer: &str,
+    observer: &mut dyn Observer,
+) -> Result<Progress> {
+    let progress = Progress { papers: run.account()?.pending, ..Progress::default() };
+    let scheduler = Scheduler::new(limits, codec.prefix().to_vec());
+    let mut desk =
+        Desk { run, codec, scheduler, writer, drafts: HashMap::new(), next_job: 0, progress };
+    engine.set_prefix(codec.prefix())?;
+    observer.progress(&desk.progress);
+    loop {
+        desk.refill(limits.max_sequences)?;
+        let Some(turn) = turn(engine, &mut desk.scheduler)? else { break };
+        desk.progress.prefill_tokens += (turn.rows - turn.sampled) as u64;
+        desk.progress.decode_tokens += turn.sampled as u64;
+        for finished in &turn.finished {
+            desk.take_in(finished)?;
+        }
+        observer.progress(&desk.progress);
+    }
+    observer.progress(&desk.progress);
+    Ok(desk.progress)
+}
+
+/// The papers in flight, between the run that hands them out and the scheduler.
+struct Desk<'a, 'run> {
+    run: &'a mut Run<'run>,
+    codec: &'a Codec<'a>,
+    scheduler: Scheduler,
+    writer: &'a str,
+    drafts: HashMap<JobId, Draft>,
+    next_job: JobId,
+    progress: Progress,
+}
+
+/// A paper that is being written about.
+struct Draft {
+    pending: Pending,
+    prompt: Prompt,
+    attempts: Attempts,
+}
+
+impl Desk<'_, '_> {
+    /// Keeps at least `ahead` jobs waiting, so that no slot is ever free while papers are left.
+    fn refill(&mut self, ahead: usize) -> Result<()> {
+        while self.scheduler.waiting() < ahead {
+            let pending = self.run.next(ahead)?;
+            if pending.is_empty() {
+                break;
+            }
+            for pending in pending {
+                match self.codec.prompt(&pending.paper) {
+                    Ok(prompt) => {
+                        let attempts = Attempts::new(&pending.paper);
+                        self.ask(Draft { pending, prompt, attempts })?;
+                    }
+                    Err(error) => self.fail(&pending, error.to_string(), 0)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues the next attempt at a draft.
+    fn ask(&mut self, draft: Draft) -> Result<()> {
+        let id = self.next_job;
+        self.next_job += 1;
+        match self.scheduler.push(self.codec.job(id, &draft.prompt, draft.attempts.next_pick())) {
+            Ok(()) => {
+                self.drafts.insert(id, draft);
+                Ok(())
+            }
+            Err(error) => self.fail(&draft.pending, error.to_string(), draft.attempts.retries()),
+        }
+    }
+
+    /// Checks what was written, and keeps it or tries again.
+    fn take_in(&mut self, finished: &Finished) -> Result<()> {
+        let mut draft = self.drafts.remove(&finished.id).expect("every job has its draft");
+        let (written, bounded) = self.codec.summary(finished);
+        let source = summary::Source {
+            title: &draft.pending.paper.plain_title,
+            abstract_text: &draft.prompt.abstract_text,
+        };
+        let flaws = summary::check(&source, &written, &bounded);
+        draft.attempts.add(written, flaws);
+        if draft.attempts.is_over() { self.settle(draft) } else { self.ask(draft) }
+    }
+
+    /// Keeps the best attempt.
+    fn settle(&mut self, draft: Draft) -> Result<()> {
+        let Draft { pending, prompt, attempts } = draft;
+        let retries = attempts.retries();
+        let Some((written, flaws)) = attempts.into_best() else { return Ok(()) };
+        let record = Record {
+            zh_title: written.zh_title,
+            zh_tldr: written.zh_tldr,
+            zh_abstract: written.zh_abstract,
+            model: self.writer.to_owned(),
+            flags: flaws.iter().map(ToString::to_string).collect(),
+            retries,
+            cut: prompt.cut,
+            ..Record::of(&pending.paper)
+        };
+        if !record.has_summary() {
+            let flags = record.flags.join(", ");
+            return self.fail(&pending, format!("the model wrote no summary: {flags}"), retries);
+        }
+        self.run.finish(&pending.ticket, &record)?;
+        self.progress.settled += 1;
+        self.progress.retried += u64::from(retries > 0);
+        self.progress.flagged += u64::from(!record.flags.is_empty());
+        Ok(())
+    }
+
+    fn fail(&mut self, pending: &Pending, reason: String, retries: u32) -> Result<()> {
+        let record = Record { error: Some(reason), retries, ..Record::of(&pending.paper) };
+        self.run.fail(&pending.ticket, &record)?;
+        self.progress.settled += 1;
+        self.progress.failed += 1;
+        self.progress.retried += u64::from(retries > 0);
+        Ok(())
+    }
+}

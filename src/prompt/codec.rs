@@ -1,0 +1,312 @@
+//! Papers to jobs, and finished jobs back to summaries.
+//!
+//! Text around a paper is encoded together with it, because vocabularies merge across the seam
+//! (the space after `Title:` belongs to the title's first token). What all prompts have in common
+//! is therefore found out on tokens and not on text.
+
+use std::sync::Arc;
+
+use super::{Piece, Template};
+use crate::error::{Error, ErrorKind, Result};
+use crate::paper::Paper;
+use crate::pick::Pick;
+use crate::scheduler::{self, Ending, Finished, Job, JobId, TokenId, TokenSet};
+use crate::summary::{Field, Summary, cut_at_sentence};
+use crate::tokens::Tokenizer;
+
+/// Text to token ids and back: what prompts need of a tokenizer.
+pub trait Encoding {
+    /// The tokens of `text`, none of them a control token.
+    fn encode(&self, text: &str) -> Vec<TokenId>;
+    /// The control token called `name`, where the vocabulary has one.
+    fn control(&self, name: &str) -> Option<TokenId>;
+    /// The text of `tokens`; control tokens have none.
+    fn decode(&self, tokens: &[TokenId]) -> String;
+    /// The token that the model expects before a prompt, where it expects one.
+    fn beginning(&self) -> Option<TokenId>;
+    /// Every token that ends a line or the whole text.
+    fn line_ends(&self) -> TokenSet;
+}
+
+/// A template in the tokens of one model.
+pub struct Codec<'a> {
+    template: &'a Template,
+    encoding: &'a dyn Encoding,
+    fields: Vec<scheduler::Field>,
+    prefix: Vec<TokenId>,
+    /// Most positions of a job; see [`scheduler::Limits::max_context`].
+    max_positions: usize,
+}
+
+/// The prompt for one paper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// Its tokens.
+    pub tokens: Vec<TokenId>,
+    /// The abstract as far as it is in there.
+    pub abstract_text: String,
+    /// Whether that is not all of it.
+    pub cut: bool,
+}
+
+impl<'a> Codec<'a> {
+    /// A codec for jobs of up to `max_positions` positions.
+    pub fn new(
+        template: &'a Template,
+        encoding: &'a dyn Encoding,
+        max_positions: usize,
+    ) -> Result<Self> {
+        let line_ends = Arc::new(encoding.line_ends());
+        let field = |form: &super::FieldForm| scheduler::Field {
+            label: encoding.encode(&form.label),
+            stop: Arc::clone(&line_ends),
+            max_tokens: form.max_tokens,
+        };
+        let fields = template.fields().iter().map(field).collect();
+        let mut codec = Codec { template, encoding, fields, prefix: Vec::new(), max_positions };
+        codec.prefix = codec.common_prefix()?;
+        Ok(codec)
+    }
+
+    /// The tokens with which (nearly) every prompt begins.
+    pub fn prefix(&self) -> &[TokenId] {
+        &self.prefix
+    }
+
+    /// The prompt for `paper`. An abstract that is too long is cut at a sentence; it is an error
+    /// when not even the title fits.
+    pub fn prompt(&self, paper: &Paper) -> Result<Prompt> {
+        let title = &paper.plain_title;
+        // What could fail apart from its length fails here, whatever the abstract.
+        let without = self.tokens(title, "")?.len();
+        let most = self.max_positions.saturating_sub(self.answer_positions());
+        let fits = |text: &str| {
+            self.encoding.encode(text).len() <= self.template.abstract_tokens()
+                && self.tokens(title, text).is_ok_and(|tokens| tokens.len() <= most)
+        };
+        let (abstract_text, cut) = cut_at_sentence(&paper.plain_abstract, fits);
+        if cut && abstract_text.is_empty() {
+            let message = format!(
+                "too long: {without} tokens without the abstract, and a prompt has at most {most}"
+            );
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        let tokens = self.tokens(title, &abstract_text)?;
+        Ok(Prompt { tokens, abstract_text, cut })
+    }
+
+    /// The job to answer `prompt`.
+    pub fn job(&self, id: JobId, prompt: &Prompt, pick: Pick) -> Job {
+        Job { id, prompt: prompt.tokens.clone(), fields: self.fields.clone(), pick }
+    }
+
+    /// What was written, and which fields ran into their bounds.
+    pub fn summary(&self, finished: &Finished) -> (Summary, Vec<Field>) {
+        let mut summary = Summary::default();
+        let mut bounded = Vec::new();
+        for (form, written) in self.template.fields().iter().zip(&finished.fields) {
+            let text = self.encoding.decode(&written.tokens);
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            match form.field {
+                Field::Title => summary.zh_title = line,
+                Field::Tldr => summary.zh_tldr = line,
+                Field::Paragraph => summary.zh_abstract = line,
+            }
+            if written.ending == Ending::Bound {
+                bounded.push(form.field);
+            }
+        }
+        (summary.tidied(), bounded)
+    }
+
+    fn answer_positions(&self) -> usize {
+        self.fields.iter().map(|field| field.label.len() + field.max_tokens).sum()
+    }
+
+    fn tokens(&self, title: &str, abstract_text: &str) -> Result<Vec<TokenId>> {
+        let mut tokens = Vec::new();
+        for piece in self.template.render(title, abstract_text)? {
+            match piece {
+                Piece::Text(text) => tokens.extend(self.encoding.encode(&text)),
+                Piece::Control(name) => tokens.push(self.control(&name)?),
+            }
+        }
+        match self.encoding.beginning() {
+            Some(beginning) if tokens.first() != Some(&beginning) => tokens.insert(0, beginning),
+            _ => {}
+        }
+        Ok(tokens)
+    }
+
+    fn control(&self, name: &str) -> Result<TokenId> {
+        self.encoding.control(name).ok_or_else(|| {
+            let message =
+                format!("prompt {}: the model has no control token `{name}`", self.template.name());
+            Error::new(ErrorKind::Usage, message).hint("use a prompt that was made for the model")
+        })
+    }
+
+    /// The longest beginning that prompts for titles of all sorts share. Vocabularies merge the
+    /// title's first characters with what stands before, hence the odd ones.
+    fn common_prefix(&self) -> Result<Vec<TokenId>> {
+        const TITLES: [&str; 12] =
+            ["A", "the", "2", "$x$", "(", "\"Q\"", "-", "中", "é", "\u{1f600}", "\\", "<b>"];
+        let mut prefix: Option<Vec<TokenId>> = None;
+        for title in TITLES {
+            let tokens = self.tokens(title, title)?;
+            let shared = prefix.map_or(tokens.len(), |prefix| {
+                prefix.iter().zip(&tokens).take_while(|(a, b)| a == b).count()
+            });
+            prefix = Some(tokens[..shared].to_vec());
+        }
+        Ok(prefix.unwrap_or_default())
+    }
+}
+
+impl Encoding for Tokenizer {
+    fn encode(&self, text: &str) -> Vec<TokenId> {
+        self.encode(text)
+    }
+
+    fn control(&self, name: &str) -> Option<TokenId> {
+        match self.encode_template(name)[..] {
+            [token] if self.is_control(token) => Some(token),
+            _ => None,
+        }
+    }
+
+    fn decode(&self, tokens: &[TokenId]) -> String {
+        self.decode(tokens)
+    }
+
+    fn beginning(&self) -> Option<TokenId> {
+        self.bos().filter(|_| self.add_bos())
+    }
+
+    fn line_ends(&self) -> TokenSet {
+        let ends = self.end_of_generation().iter().copied();
+        self.line_break_tokens().into_iter().chain(ends).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A token for every two characters, so that merging across seams shows.
+    struct Pairs;
+
+    const BEGINNING: TokenId = 1;
+
+    impl Encoding for Pairs {
+        fn encode(&self, text: &str) -> Vec<TokenId> {
+            let chars: Vec<TokenId> = text.chars().map(|c| c as TokenId % 4096).collect();
+            chars.chunks(2).map(|pair| pair.iter().fold(0, |id, c| id * 4096 + c)).collect()
+        }
+        fn control(&self, name: &str) -> Option<TokenId> {
+            (name == "<s>").then_some(BEGINNING)
+        }
+        fn decode(&self, tokens: &[TokenId]) -> String {
+            let chars = tokens.iter().flat_map(|id| [id / 4096, id % 4096]).filter(|c| *c > 0);
+            chars.filter_map(char::from_u32).collect()
+        }
+        fn beginning(&self) -> Option<TokenId> {
+            Some(BEGINNING)
+        }
+        fn line_ends(&self) -> TokenSet {
+            TokenSet::default()
+        }
+    }
+
+    fn template(text: &str) -> Template {
+        let fields: String = ["title", "paragraph", "one-liner"]
+            .map(|name| format!("[[field]]\nname = '{name}'\nlabel = 'la'\nmax_tokens = 4\n"))
+            .concat();
+        Template::parse("t", &format!("abstract_tokens = 30\ntemplate = '{text}'\n{fields}"))
+            .unwrap()
+    }
+
+    fn paper(title: &str, abstract_text: &str) -> Paper {
+        Paper {
+            plain_title: title.into(),
+            plain_abstract: abstract_text.into(),
+            ..Paper::default()
+        }
+    }
+
+    #[test]
+    fn the_prefix_ends_before_tokens_that_titles_merge_with() {
+        let template = template("Read: {{ title }}. {{ abstract }}");
+        let codec = Codec::new(&template, &Pairs, 100).unwrap();
+        let mut expected = vec![BEGINNING];
+        expected.extend(Pairs.encode("Read: "));
+        assert_eq!(codec.prefix(), expected);
+        let merging = self::template("Read:{{ title }}. {{ abstract }}");
+        let codec = Codec::new(&merging, &Pairs, 100).unwrap();
+        assert_eq!(
+            codec.prefix(),
+            &expected[..3],
+            "the colon's token holds the title's first letter"
+        );
+        let prompt = codec.prompt(&paper("Sheep", "We count.")).unwrap();
+        assert_eq!(Pairs.decode(&prompt.tokens[1..]), "Read:Sheep. We count.");
+    }
+
+    #[test]
+    fn the_beginning_is_set_once() {
+        for text in
+            ["{{ title }} {{ abstract }}", "{{ control(\"<s>\") }}{{ title }} {{ abstract }}"]
+        {
+            let template = template(text);
+            let codec = Codec::new(&template, &Pairs, 100).unwrap();
+            let tokens = codec.prompt(&paper("Sheep", "We count.")).unwrap().tokens;
+            assert_eq!(tokens.iter().filter(|token| **token == BEGINNING).count(), 1, "{text}");
+        }
+        let unknown = template("{{ control(\"<user>\") }}{{ title }} {{ abstract }}");
+        let error = Codec::new(&unknown, &Pairs, 100).err().unwrap();
+        assert_eq!(error.to_string(), "prompt t: the model has no control token `<user>`");
+    }
+
+    #[test]
+    fn abstracts_are_cut_to_the_templates_bound_and_to_the_context() {
+        let template = template("{{ title }} {{ abstract }}");
+        let abstract_text = "We count sheep. ".repeat(10);
+        let check = |max_positions: usize, sentences: usize| {
+            let codec = Codec::new(&template, &Pairs, max_positions).unwrap();
+            let prompt = codec.prompt(&paper("On sheep", &abstract_text)).unwrap();
+            let kept = "We count sheep. ".repeat(sentences);
+            assert_eq!((prompt.abstract_text.as_str(), prompt.cut), (kept.trim_end(), true));
+            let job = codec.job(1, &prompt, Pick::Greedy);
+            assert!(job.max_positions() <= max_positions);
+        };
+        // A sentence takes eight tokens, of which 30 are granted. With three of them a prompt
+        // has 1 + 28 tokens, and an answer has 15 at most.
+        check(100, 3);
+        check(44, 3);
+        check(43, 2);
+        let codec = Codec::new(&template, &Pairs, 20).unwrap();
+        let error = codec.prompt(&paper("On sheep in a meadow", "We count.")).unwrap_err();
+        let expected = "too long: 12 tokens without the abstract, and a prompt has at most 5";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn what_was_written_is_cut_at_the_line_and_bounded_fields_are_named() {
+        let template = template("{{ title }} {{ abstract }}");
+        let codec = Codec::new(&template, &Pairs, 100).unwrap();
+        let written =
+            |text: &str, ending| scheduler::Written { tokens: Pairs.encode(text), ending };
+        let fields = vec![
+            written("a title\nmore", Ending::Stopped),
+            written(" some  text", Ending::Bound),
+            written("", Ending::Stopped),
+        ];
+        let (summary, bounded) = codec.summary(&Finished { id: 1, prompt_tokens: 1, fields });
+        let expected = Summary {
+            zh_title: "a title".into(),
+            zh_abstract: "some text".into(),
+            zh_tldr: String::new(),
+        };
+        assert_eq!((summary, bounded), (expected, vec![Field::Paragraph]));
+    }
+}

@@ -1,0 +1,340 @@
+//! Papers to prompts: templates, and the tokens that come of them.
+//!
+//! A [`Template`] is a TOML file with a minijinja template for the prompt and, in the order in
+//! which they are written, the fields of the answer with the label before each. Labels are forced
+//! into the sequence, so that an answer always parses; see [`Codec`].
+//!
+//! Text of papers must never act as a control token. Only the template can name one, as
+//! `{{ control("<start_of_turn>") }}`, which marks it with characters that Unicode sets aside for
+//! use inside of programs; the same characters are taken out of papers before. A beginning of
+//! sequence is set in front of the prompt where the model expects one.
+//!
+//! Each version of a built-in template is a file of its own that stays as it is: the hash of the
+//! file is a part of the key under which summaries are kept.
+//!
+//! Left out: the chat templates that GGUF files carry. The labels are what gives an answer its
+//! form, and a template that wants a chat's turns writes them.
+
+mod codec;
+
+use std::path::Path;
+
+use minijinja::{Environment, UndefinedBehavior, context, syntax::SyntaxConfig};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::summary::Field;
+
+pub use codec::{Codec, Encoding, Prompt};
+
+/// The template for models that have none of their own.
+pub const PLAIN: &str = "plain";
+
+/// Largest template file; a dozen worked examples have 20 KiB.
+pub const MAX_FILE_BYTES: u64 = 256 << 10;
+
+/// Most tokens that a template may grant an abstract or a field.
+pub const MAX_TOKENS: usize = 16 << 10;
+
+/// Templates that are part of the program: name and newest version.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("gemma3-270m-zh", include_str!("../../prompts/gemma3-270m-zh/1.toml")),
+    (PLAIN, include_str!("../../prompts/plain/1.toml")),
+];
+
+/// Noncharacters (Unicode 16, section 23.7) that enclose the name of a control token.
+const CONTROL_BEGIN: char = '\u{fdd0}';
+const CONTROL_END: char = '\u{fdd1}';
+
+/// What a prompt looks like and what is to be written after it.
+#[derive(Debug, Clone)]
+pub struct Template {
+    name: String,
+    identity: String,
+    abstract_tokens: usize,
+    fields: Vec<FieldForm>,
+    jinja: Environment<'static>,
+}
+
+/// One field of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldForm {
+    /// Which field.
+    pub field: Field,
+    /// What is forced before it.
+    pub label: String,
+    /// Most tokens of it.
+    pub max_tokens: usize,
+}
+
+/// A stretch of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Text, in which nothing is a control token.
+    Text(String),
+    /// The name of a control token, from the template.
+    Control(String),
+}
+
+/// A template file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    abstract_tokens: usize,
+    template: String,
+    field: Vec<FieldTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldTable {
+    name: FieldName,
+    label: String,
+    max_tokens: usize,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FieldName {
+    Title,
+    Paragraph,
+    OneLiner,
+}
+
+impl Template {
+    /// The built-in template called `name`.
+    pub fn built_in(name: &str) -> Result<Template> {
+        let Some((_, source)) = BUILT_IN.iter().find(|(known, _)| *known == name) else {
+            let known: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+            return Err(Error::new(ErrorKind::Model, format!("there is no prompt `{name}`"))
+                .hint(format!("known prompts: {}", known.join(", "))));
+        };
+        Template::parse(name, source)
+    }
+
+    /// A template of the user's own.
+    pub fn read(path: &Path) -> Result<Template> {
+        let failed = |cause| Error::io("read the prompt", path, cause);
+        let bytes = path.metadata().map_err(failed)?.len();
+        if bytes > MAX_FILE_BYTES {
+            let message =
+                format!("{}: {bytes} bytes; a prompt has at most {MAX_FILE_BYTES}", path.display());
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        Template::parse(
+            &path.display().to_string(),
+            &std::fs::read_to_string(path).map_err(failed)?,
+        )
+    }
+
+    /// Reads the template in `source`; `name` is what messages call it.
+    pub fn parse(name: &str, source: &str) -> Result<Template> {
+        let wrong = |what: String| {
+            Error::new(ErrorKind::Usage, format!("prompt {name}: {what}")).hint(
+                "a prompt is TOML: `abstract_tokens`, `template` with {{ title }} and \
+                 {{ abstract }}, and a [[field]] for each of title, paragraph and one-liner",
+            )
+        };
+        let file: File = toml::from_str(source)
+            .map_err(|cause| wrong("cannot be read".into()).because(cause))?;
+        let fields: Vec<FieldForm> = file.field.into_iter().map(FieldForm::from).collect();
+        if let Some(fault) = fault(file.abstract_tokens, &fields) {
+            return Err(wrong(fault));
+        }
+        let identity = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
+        let jinja = compile(file.template).map_err(|cause| wrong(cause.to_string()))?;
+        let template = Template {
+            name: name.to_owned(),
+            identity,
+            abstract_tokens: file.abstract_tokens,
+            fields,
+            jinja,
+        };
+        template.check_variables()?;
+        Ok(template)
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the file, in hexadecimal.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Most tokens of an abstract.
+    pub fn abstract_tokens(&self) -> usize {
+        self.abstract_tokens
+    }
+
+    /// The fields of the answer, in the order in which they are written.
+    pub fn fields(&self) -> &[FieldForm] {
+        &self.fields
+    }
+
+    /// The prompt for a paper.
+    pub fn render(&self, title: &str, abstract_text: &str) -> Result<Vec<Piece>> {
+        let values = context! { title => plain(title), abstract => plain(abstract_text) };
+        let rendered = self.jinja.get_template("prompt").and_then(|prompt| prompt.render(values));
+        let rendered = rendered.map_err(|cause| {
+            Error::new(ErrorKind::Usage, format!("prompt {}: {cause}", self.name))
+        })?;
+        Ok(pieces(&rendered))
+    }
+
+    /// A template that ignores the paper, or asks for what is not there, is refused before a
+    /// model is loaded for it.
+    fn check_variables(&self) -> Result<()> {
+        let (title, abstract_text) = ("A title", "An abstract.");
+        let pieces = self.render(title, abstract_text)?;
+        for (variable, value) in [("title", title), ("abstract", abstract_text)] {
+            let is_there =
+                |piece: &Piece| matches!(piece, Piece::Text(text) if text.contains(value));
+            if !pieces.iter().any(is_there) {
+                let message = format!("prompt {}: does not use {{{{ {variable} }}}}", self.name);
+                return Err(Error::new(ErrorKind::Usage, message)
+                    .hint("the model would write about a paper that it has not read"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<FieldTable> for FieldForm {
+    fn from(table: FieldTable) -> Self {
+        let field = match table.name {
+            FieldName::Title => Field::Title,
+            FieldName::Paragraph => Field::Paragraph,
+            FieldName::OneLiner => Field::Tldr,
+        };
+        FieldForm { field, label: table.label, max_tokens: table.max_tokens }
+    }
+}
+
+fn fault(abstract_tokens: usize, fields: &[FieldForm]) -> Option<String> {
+    let bounds = fields.iter().map(|form| form.max_tokens).chain([abstract_tokens]);
+    if let Some(bound) = bounds.into_iter().find(|bound| !(1..=MAX_TOKENS).contains(bound)) {
+        return Some(format!("a bound of {bound} tokens is not within 1 to {MAX_TOKENS}"));
+    }
+    let count = |field: Field| fields.iter().filter(|form| form.field == field).count();
+    let odd = Field::ALL.into_iter().find(|field| count(*field) != 1)?;
+    Some(format!("the field {odd} is there {} times instead of once", count(odd)))
+}
+
+fn compile(template: String) -> std::result::Result<Environment<'static>, minijinja::Error> {
+    let mut jinja = Environment::new();
+    jinja.set_undefined_behavior(UndefinedBehavior::Strict);
+    jinja.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
+    jinja.add_function("control", |name: String| format!("{CONTROL_BEGIN}{name}{CONTROL_END}"));
+    jinja.add_template_owned("prompt", template)?;
+    Ok(jinja)
+}
+
+/// Text of a paper, without the marks of control tokens.
+fn plain(text: &str) -> String {
+    text.replace([CONTROL_BEGIN, CONTROL_END], "")
+}
+
+fn pieces(rendered: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let add_text = |pieces: &mut Vec<Piece>, text: &str| {
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text.to_owned()));
+        }
+    };
+    let mut rest = rendered;
+    while let Some((text, marked)) = rest.split_once(CONTROL_BEGIN) {
+        let (name, after) = marked.split_once(CONTROL_END).unwrap_or((marked, ""));
+        add_text(&mut pieces, text);
+        pieces.push(Piece::Control(name.to_owned()));
+        rest = after;
+    }
+    add_text(&mut pieces, rest);
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: &str = r#"
+        [[field]]
+        name = "title"
+        label = ""
+        max_tokens = 8
+        [[field]]
+        name = "one-liner"
+        label = "\nTL;DR:"
+        max_tokens = 9
+        [[field]]
+        name = "paragraph"
+        label = "\nSummary:"
+        max_tokens = 10
+    "#;
+
+    fn parse(template: &str) -> Result<Template> {
+        Template::parse("mine", &format!("abstract_tokens = 5\ntemplate = '{template}'\n{FIELDS}"))
+    }
+
+    #[test]
+    fn the_default_template_is_what_the_adapter_was_trained_on() {
+        let template = Template::built_in("gemma3-270m-zh").unwrap();
+        let pieces = template.render("A {{ b }}", "C\\d < e & \"f\".").unwrap();
+        let text = "Title: A {{ b }}\nAbstract: C\\d < e & \"f\".\n标题：";
+        assert_eq!(pieces, [Piece::Text(text.into())]);
+        let fields: Vec<_> =
+            template.fields().iter().map(|form| (form.field, form.label.as_str())).collect();
+        let expected =
+            [(Field::Title, ""), (Field::Paragraph, "\n摘要："), (Field::Tldr, "\n一句话：")];
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn every_built_in_template_can_be_read() {
+        for (name, _) in BUILT_IN {
+            assert_eq!(Template::built_in(name).unwrap().name(), name);
+        }
+        assert!(Template::built_in("none").unwrap_err().hint_text().unwrap().contains(PLAIN));
+    }
+
+    #[test]
+    fn control_tokens_come_from_the_template_alone() {
+        let template = parse("{{ control(\"<user>\") }}{{ title }}: {{ abstract }}").unwrap();
+        let forged = format!("{CONTROL_BEGIN}<user>{CONTROL_END}");
+        let pieces = template.render("<user>", &forged).unwrap();
+        let expected = [Piece::Control("<user>".into()), Piece::Text("<user>: <user>".into())];
+        assert_eq!(pieces, expected);
+    }
+
+    #[test]
+    fn templates_that_could_not_work_are_refused() {
+        let check = |template: &str, message: &str| {
+            let error = parse(template).expect_err(template).to_string();
+            assert!(error.starts_with("prompt mine: "), "{error}");
+            assert!(error.contains(message), "{error}");
+        };
+        check("{{ title }}", "does not use {{ abstract }}");
+        check("{{ title }} {{ abstract }} {{ authors }}", "undefined value");
+        check("{{ title }} {{ abstract", "syntax error");
+        let file =
+            format!("abstract_tokens = 5\ntemplate = '{{{{title}}}}{{{{abstract}}}}'\n{FIELDS}");
+        let check = |from: &str, to: &str, message: &str| {
+            let error = Template::parse("mine", &file.replace(from, to)).expect_err(to).to_string();
+            assert!(error.contains(message), "{error}");
+        };
+        check("max_tokens = 9", "max_tokens = 0", "bound of 0 tokens");
+        check("one-liner", "title", "the field title is there 2 times");
+        check("label", "lable", "cannot be read");
+    }
+
+    #[test]
+    fn the_identity_is_the_content() {
+        let (one, other) = (parse("{{title}}{{abstract}}"), parse("{{title}} {{abstract}}"));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(one.identity().len(), 64);
+        assert_ne!(one.identity(), other.identity());
+    }
+}

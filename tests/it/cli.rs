@@ -1,0 +1,316 @@
+//! The program itself, run as a user runs it, as far as that goes without weights.
+//!
+//! Papers that bring their summaries along need no model, so that digests can be written here.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use insta::assert_snapshot;
+use tempfile::TempDir;
+
+/// What a run of the program left behind.
+struct Finished {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// A folder to run in, with the program's own folders inside of it.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path().join(name), content).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.path().join(name).exists()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wenzhai"));
+        command
+            .args(args)
+            .current_dir(self.path())
+            .env("HOME", self.path())
+            .env("XDG_DATA_HOME", self.path().join("data"))
+            .env("WENZHAI_HOME", self.path().join("cache"))
+            .env_remove("COLUMNS")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn run_with(&self, args: &[&str], stdin: &str) -> Finished {
+        let mut child = self.command(args).spawn().unwrap();
+        // A program that reads nothing closes the pipe early.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Finished {
+            status: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Finished {
+        self.run_with(args, "")
+    }
+}
+
+fn summed_up(number: u32) -> String {
+    format!(
+        "{{\"id\":\"2401.{number:05}\",\"link\":\"http://arxiv.org/abs/2401.{number:05}\",\
+         \"title\":\"Counting sheep {number}\",\"abstract\":\"We count sheep.\",\
+         \"zh_title\":\"数羊{number}\",\"zh_tldr\":\"我们数羊。\",\"zh_abstract\":\"我们在牧场上数羊。\"}}\n"
+    )
+}
+
+const EMPTY_FEED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<rss xmlns:arxiv="http://arxiv.org/schemas/atom" version="2.0"><channel>
+<title>cs.CL updates on arXiv.org</title><link>http://rss.arxiv.org/rss/cs.CL</link>
+<description>cs.CL updates</description></channel></rss>
+"#;
+
+/// The program fails with `message` and leaves standard output alone.
+fn check_error(args: &[&str], message: &str) {
+    let place = Place::new();
+    place.write("papers.jsonl", &summed_up(1));
+    place.write("letter.txt", "Dear editor,\n");
+    let finished = place.run(args);
+    assert_eq!(finished.stderr, message, "{args:?}");
+    assert_eq!((finished.status, finished.stdout.as_str()), (1, ""), "{args:?}");
+}
+
+#[test]
+fn help_reads_well() {
+    for (name, args) in [
+        ("help", &["--help"][..]),
+        ("help-digest", &["digest", "--help"]),
+        ("help-render", &["render", "--help"]),
+        ("help-models", &["models", "--help"]),
+        ("help-models-list", &["models", "list", "--help"]),
+        ("help-models-show", &["models", "show", "--help"]),
+        ("help-models-fetch", &["models", "fetch", "--help"]),
+        ("help-models-export", &["models", "export", "--help"]),
+    ] {
+        let finished = Place::new().run(args);
+        assert_eq!((finished.status, finished.stderr.as_str()), (0, ""), "{args:?}");
+        assert_snapshot!(name, finished.stdout);
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_status_1_and_version_with_0() {
+    for args in [&[][..], &["digest"], &["digest", "x", "--format", "pdf"], &["dance"]] {
+        let finished = Place::new().run(args);
+        assert_eq!((finished.status, finished.stdout.as_str()), (1, ""), "{args:?}");
+        assert!(!finished.stderr.is_empty());
+    }
+    let finished = Place::new().run(&["--version"]);
+    assert_eq!(finished.status, 0);
+    assert_eq!(finished.stdout, concat!("wenzhai ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn errors_name_the_thing_and_what_can_be_done() {
+    check_error(
+        &["digest", "papers.jsonl", "--model", "gpt"],
+        "error: there is no model `gpt`\n  hint: known models: `gemma3-270m-zh`, `gemma3-270m`, \
+         `smollm2-135m`; or a path to a .gguf file, or hf:OWNER/NAME:FILE\n",
+    );
+    check_error(
+        &["digest", "papers.jsonl", "--model", "smollm2-135m"],
+        "error: the model smollm2-135m is not made for digests\n  \
+         hint: use gemma3-270m-zh, or give a prompt of your own with --prompt\n",
+    );
+    check_error(
+        &["digest", "nothing.xml"],
+        "error: cannot read nothing.xml\n  because: No such file or directory (os error 2)\n",
+    );
+    check_error(
+        &["digest", "papers.jsonl", "--adapter", "a.safetensors"],
+        "error: there is no adapter a.safetensors\n  \
+         hint: an adapter is a safetensors file; `none` leaves the model's own away\n",
+    );
+    check_error(&["digest", "-", "-"], "error: standard input (-) is named more than once\n");
+    check_error(
+        &["digest", "papers.jsonl", "--device", "tpu"],
+        "error: unknown device \"tpu\"\n  hint: devices are cpu, cuda, cuda:N and metal\n",
+    );
+    check_error(
+        &["digest", "papers.jsonl", "--limit", "0"],
+        "error: no paper is left of 1\n  hint: 1 over the limit\n",
+    );
+    let wrong = Place::new();
+    wrong.write("letter.txt", "Dear editor,\n");
+    let finished = wrong.run(&["digest", "letter.txt"]);
+    assert_eq!(finished.status, 1);
+    let start = "error: letter.txt is of no known form; it begins with \"Dear editor,";
+    assert!(finished.stderr.starts_with(start), "{}", finished.stderr);
+}
+
+#[test]
+fn papers_that_bring_summaries_along_are_a_digest_without_a_model() {
+    let place = Place::new();
+    place.write("papers.jsonl", &(summed_up(1) + &summed_up(2) + &summed_up(1)));
+    let finished = place.run(&["digest", "papers.jsonl", "-o", "digest.md"]);
+    assert_eq!((finished.status, finished.stdout.as_str()), (0, ""));
+    let account = "read 3 = summarised 0 + reused 2 + skipped 1 + failed 0\n";
+    assert_eq!(finished.stderr, account);
+    let digest = place.read("digest.md");
+    assert!(digest.starts_with("# 摘要\n\n| Ref | Title | Summary |\n"), "{digest}");
+    assert!(place.has("data/wenzhai/store.sqlite") && !place.has("cache"));
+
+    let to_stdout = place.run(&["digest", "papers.jsonl", "--quiet", "--no-store"]);
+    assert_eq!((to_stdout.stdout, to_stdout.stderr), (digest, String::new()));
+}
+
+#[test]
+fn an_empty_feed_leaves_the_digest_of_yesterday_alone() {
+    let place = Place::new();
+    place.write("weekend.xml", EMPTY_FEED);
+    place.write("digest.md", "yesterday");
+    let finished = place.run(&["digest", "weekend.xml", "-o", "digest.md"]);
+    assert_eq!(finished.status, 0, "{}", finished.stderr);
+    assert_eq!(finished.stderr, "no paper was announced, as on weekends; nothing was written\n");
+    assert_eq!(place.read("digest.md"), "yesterday");
+    assert_eq!(place.run_with(&["digest", "-"], EMPTY_FEED).stdout, "");
+}
+
+#[test]
+fn a_bad_input_among_good_ones_is_told_and_shows_in_the_status() {
+    let place = Place::new();
+    place.write("papers.jsonl", &summed_up(1));
+    place.write("letter.txt", "Dear editor,\n");
+    let finished = place.run(&["digest", "letter.txt", "papers.jsonl", "-o", "digest.md"]);
+    assert_eq!(finished.status, 2, "{}", finished.stderr);
+    assert!(finished.stderr.contains("error: letter.txt is of no known form"));
+    assert!(place.read("digest.md").contains("Counting sheep 1"));
+}
+
+#[test]
+fn bad_items_are_told_with_their_places_and_counted_after_twenty() {
+    let place = Place::new();
+    place.write("papers.jsonl", &(summed_up(1) + &"{\"title\": \"No abstract\"}\n".repeat(25)));
+    let told = |args: &[&str]| {
+        let finished = place.run(args);
+        assert_eq!(finished.status, 0, "{}", finished.stderr);
+        finished.stderr
+    };
+    let normal = told(&["digest", "papers.jsonl"]);
+    assert_eq!(normal.matches("warning: papers.jsonl, line ").count(), 20, "{normal}");
+    assert!(normal.contains("warning: papers.jsonl, line 2: "), "{normal}");
+    assert!(normal.contains("\nand 5 more of the kind\n"), "{normal}");
+    assert!(normal.contains("\nread 26 = summarised 0 + reused 1 + skipped 25 + failed 0\n"));
+    let verbose = told(&["digest", "papers.jsonl", "-v"]);
+    assert_eq!(verbose.matches("warning: papers.jsonl, line ").count(), 25, "{verbose}");
+    assert!(verbose.contains("\nskipped: 25 could not be read\n"), "{verbose}");
+    assert_eq!(told(&["digest", "papers.jsonl", "-q"]), "");
+}
+
+#[test]
+fn a_dry_run_lists_what_would_be_read() {
+    let place = Place::new();
+    let papers = summed_up(1) + &summed_up(2) + &summed_up(3);
+    let finished = place.run_with(&["digest", "-", "--dry-run", "--limit", "2"], &papers);
+    assert_eq!((finished.status, finished.stderr.as_str()), (0, ""));
+    assert_snapshot!(finished.stdout, @r#"
+    {"id":"2401.00002","link":"http://arxiv.org/abs/2401.00002","title":"Counting sheep 2","abstract":"We count sheep."}
+    {"id":"2401.00001","link":"http://arxiv.org/abs/2401.00001","title":"Counting sheep 1","abstract":"We count sheep."}
+    "#);
+    assert!(!place.has("data") && !place.has("cache"), "nothing is opened or fetched");
+}
+
+#[test]
+fn records_go_out_and_come_back_in() {
+    let place = Place::new();
+    place.write("papers.jsonl", &(summed_up(1) + &summed_up(2)));
+    let records = place.run(&["digest", "papers.jsonl", "--format", "jsonl", "-q"]).stdout;
+    assert_eq!(records.lines().count(), 2);
+    assert!(records.lines().next().unwrap().contains("2401.00002"), "digest order: {records}");
+    let digest = place.run(&["digest", "papers.jsonl", "-q"]).stdout;
+    assert_eq!(place.run_with(&["render", "-"], &records).stdout, digest);
+    place.write("records.jsonl", &records);
+    let finished = place.run(&["render", "records.jsonl", "-o", "rendered.md"]);
+    assert_eq!((finished.status, finished.stdout + &finished.stderr), (0, String::new()));
+    assert_eq!(place.read("rendered.md"), digest);
+}
+
+#[test]
+fn render_leaves_bad_lines_out_and_nothing_unwritten_over() {
+    let place = Place::new();
+    let finished = place.run_with(&["render", "-"], &("{}\n".to_owned() + &summed_up(1)));
+    assert_eq!(finished.status, 2);
+    assert!(finished.stderr.starts_with("warning: standard input, line 1: not a record: "));
+    assert!(finished.stdout.contains("Counting sheep 1"));
+
+    place.write("digest.md", "yesterday");
+    let bad = place.run_with(&["render", "-", "-o", "digest.md"], "{}\n");
+    assert_eq!(bad.status, 1);
+    assert!(bad.stderr.contains("error: none of the 1 lines is a record"), "{}", bad.stderr);
+    let empty = place.run_with(&["render", "-", "-o", "digest.md"], "");
+    assert_eq!(
+        (empty.status, empty.stderr.as_str()),
+        (0, "there are no records; nothing was written\n")
+    );
+    assert_eq!(place.read("digest.md"), "yesterday");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::new();
+    // More than a pipe holds, so that the program is still writing when the reader goes.
+    let papers: String = (1..5_000).map(summed_up).collect();
+    place.write("papers.jsonl", &papers);
+    let mut child = place.command(&["render", "papers.jsonl"]).spawn().unwrap();
+    let mut first = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn a_prompt_that_cannot_work_is_told_before_anything_is_read() {
+    let place = Place::new();
+    place.write("prompt.toml", "template = 'Write!'\nabstract_tokens = 10\nfield = []\n");
+    let finished = place.run(&["digest", "nothing.xml", "--prompt", "prompt.toml"]);
+    assert_eq!(finished.status, 1);
+    let start = "error: prompt prompt.toml: the field title is there 0 times instead of once\n";
+    assert!(finished.stderr.starts_with(start), "{}", finished.stderr);
+}
+
+#[test]
+fn models_are_listed_and_shown_without_network() {
+    let place = Place::new();
+    let list = place.run(&["models", "list"]);
+    assert_eq!((list.status, list.stderr.as_str()), (0, ""));
+    assert_snapshot!(list.stdout, @r"
+    gemma3-270m-zh   241 MiB  to fetch  Chinese title, paragraph and one-liner of an abstract; small and quick on a CPU
+    gemma3-270m      241 MiB  to fetch  Base model without adapter; continues text, follows no instructions
+    smollm2-135m      94 MiB  to fetch  SmolLM2 135M Instruct; English only, not fit for digests
+    ");
+    let show = place.run(&["models", "show", "gemma3-270m-zh"]);
+    assert_eq!(show.status, 0);
+    assert!(show.stdout.contains("licence       Gemma Terms of Use\n"), "{}", show.stdout);
+    assert!(show.stdout.contains("Gemma is provided under and subject to the Gemma Terms of Use"));
+    let unknown = place.run(&["models", "fetch", "gemma3-270m-zh", "gemma"]);
+    assert_eq!(unknown.status, 1);
+    assert!(unknown.stderr.contains("error: there is no model `gemma`\n  hint: did you mean"));
+    assert!(!place.has("cache"), "nothing was fetched for the name that is right");
+}
