@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
+use crate::support::tiny;
+
 /// What a run of the program left behind.
 struct Finished {
     status: i32,
@@ -178,6 +180,72 @@ fn papers_that_bring_summaries_along_are_a_digest_without_a_model() {
 
     let to_stdout = place.run(&["digest", "papers.jsonl", "--quiet", "--no-store"]);
     assert_eq!((to_stdout.stdout, to_stdout.stderr), (digest, String::new()));
+}
+
+/// A prompt within the context of a tiny model.
+const SHORT_PROMPT: &str = r#"
+abstract_tokens = 40
+template = "{{ title }}: {{ abstract }} "
+[[field]]
+name = "title"
+label = ""
+max_tokens = 6
+[[field]]
+name = "paragraph"
+label = " a "
+max_tokens = 12
+[[field]]
+name = "one-liner"
+label = " b "
+max_tokens = 8
+"#;
+
+fn bare(number: u32) -> String {
+    summed_up(number).split(",\"zh_title\"").next().unwrap().to_owned() + "}\n"
+}
+
+#[test]
+fn a_model_that_writes_nonsense_is_marked_as_such_and_not_asked_again() {
+    let place = Place::new();
+    tiny::write_model(&place.path().join("tiny.gguf"), "gemma3", 1);
+    place.write("prompt.toml", SHORT_PROMPT);
+    place.write("papers.jsonl", &(bare(1) + &bare(2) + &bare(3)));
+    let digest = |more: &[&str]| {
+        let model = ["digest", "papers.jsonl", "--model", "tiny.gguf", "--prompt", "prompt.toml"];
+        place.run(&[&model, more].concat())
+    };
+    let first = digest(&["--format", "jsonl"]);
+    let start = "read 3 = summarised 3 + reused 0 + skipped 0 + failed 0; 3 retried, 3 flagged; ";
+    assert!(first.stderr.starts_with(start), "{}", first.stderr);
+    assert_eq!(first.status, 0);
+    for record in first.stdout.lines() {
+        assert!(record.contains("\"model\":\"tiny\"") && record.contains("\"retries\":2"));
+        assert!(record.contains("paragraph is not Chinese"), "{record}");
+    }
+    let again = digest(&["--format", "jsonl"]);
+    assert_eq!(again.stderr, "read 3 = summarised 0 + reused 3 + skipped 0 + failed 0\n");
+    assert_eq!(again.stdout, first.stdout);
+    for batch in ["1", "2"] {
+        let alone = digest(&["--format", "jsonl", "--no-store", "--batch", batch]);
+        assert_eq!(alone.stdout, first.stdout, "a batch of {batch}");
+    }
+    assert!(digest(&[]).stdout.contains('⚠'));
+}
+
+#[test]
+fn an_exported_model_writes_what_the_original_does() {
+    let place = Place::new();
+    tiny::write_model(&place.path().join("tiny.gguf"), "llama", 2);
+    place.write("prompt.toml", SHORT_PROMPT);
+    place.write("papers.jsonl", &(bare(1) + &bare(2)));
+    let exported = place.run(&["models", "export", "tiny.gguf", "-o", "copy.gguf"]);
+    assert_eq!((exported.status, exported.stderr.as_str()), (0, "copy.gguf is written\n"));
+    let digest = |model: &str| {
+        let args = ["digest", "papers.jsonl", "--no-store", "--prompt", "prompt.toml", "--model"];
+        place.run(&[&args[..], &[model]].concat()).stdout
+    };
+    assert!(digest("tiny.gguf").contains("Counting sheep 2"));
+    assert_eq!(digest("copy.gguf"), digest("tiny.gguf"));
 }
 
 #[test]
