@@ -1,7 +1,7 @@
 //! The command line: the only module that prints.
 //!
-//! Arguments ([`args`]: what was typed) become settings ([`settings`]: what it means), a file a
-//! subcommand does the work, [`console`] talks to the person. Standard output is for data alone,
+//! Arguments (`args`: what was typed) become settings (`settings`: what it means), a file a
+//! subcommand does the work, `console` talks to the person. Standard output is for data alone,
 //! standard error for everything else. A reader that goes away (`| head`) is no error.
 
 mod args;
