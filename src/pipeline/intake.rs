@@ -30,7 +30,7 @@ pub enum Treatment {
 /// What became of the inputs.
 #[derive(Debug, Default)]
 pub struct Inputs {
-    /// Inputs that could not be read at all, or not to their ends, and why.
+    /// Why inputs could not be read at all.
     pub failed: Vec<Error>,
     /// Whether papers that an input should hold are not known of.
     pub cut_short: bool,
