@@ -22,6 +22,7 @@ pub mod engine;
 pub mod error;
 pub mod feed;
 pub mod fetch;
+pub mod kernels;
 pub mod model;
 pub mod paper;
 pub mod pick;

@@ -1,0 +1,44 @@
+//! A slice that several threads write at once, each in places of its own.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// A mutable slice whose parts are handed out by promise instead of by split.
+///
+/// Kernels write tiles and rows that interleave in memory, which `split_at_mut` cannot express.
+pub(super) struct Disjoint<'a, T> {
+    start: *mut T,
+    length: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T> Disjoint<'a, T> {
+    pub fn new(slice: &'a mut [T]) -> Self {
+        Disjoint { start: slice.as_mut_ptr(), length: slice.len(), slice: PhantomData }
+    }
+
+    /// The part at `range`.
+    ///
+    /// # Safety
+    /// While the result lives, no other part that overlaps `range` may live, on any thread.
+    ///
+    /// # Panics
+    /// When `range` is not inside the slice.
+    #[allow(clippy::mut_from_ref, reason = "that is what the type is for")]
+    pub unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
+        assert!(
+            range.start <= range.end && range.end <= self.length,
+            "{range:?} of {}",
+            self.length
+        );
+        // SAFETY: the range is inside the slice that `self` borrows mutably, and the caller
+        // promises that nobody else holds a part of it.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+}
+
+// SAFETY: a `Disjoint` gives access to the elements only through `part`, whose caller promises
+// that parts do not overlap; so sharing it moves elements between threads, never aliases them.
+unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
+// SAFETY: it is a mutable borrow of a slice of `T`, which is `Send` where `T` is.
+unsafe impl<T: Send> Send for Disjoint<'_, T> {}
