@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use crate::digest::write_atomically;
+use crate::atomic::write_atomically;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where a document goes.
@@ -25,7 +25,7 @@ impl Output {
     /// Writes what `write` writes.
     pub(super) fn write(&self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         match self {
-            Output::File(path) => write_atomically(path, write),
+            Output::File(path) => write_atomically(path, |out| write(out)),
             Output::Stdout => {
                 let mut out = BufWriter::new(std::io::stdout().lock());
                 write(&mut out)?;

@@ -5,14 +5,12 @@
 //! no more memory than one of ten. The order is the source's duty: a run of the store reads in
 //! it, and [`InOrder`] sorts what fits into memory.
 //!
-//! Renderers write to any `Write`; [`write_atomically`] makes one a file.
+//! Renderers write to any `Write`; [`crate::atomic::write_atomically`] makes one a file.
 
-mod atomic;
 mod escape;
 mod jsonl;
 mod markdown;
 
-pub use atomic::write_atomically;
 pub use jsonl::jsonl;
 pub use markdown::markdown;
 

@@ -6,7 +6,7 @@ mod config;
 mod weights;
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{QTensor, gguf_file};
@@ -14,6 +14,7 @@ use candle_core::quantized::{QTensor, gguf_file};
 pub use config::{Activation, Config, LayerKind, RopePairing};
 pub use weights::{LayerWeights, Matrix, Weights};
 
+use crate::atomic::write_atomically;
 use crate::tokens::Tokenizer;
 use crate::{Error, Result, error::ErrorKind};
 
@@ -71,7 +72,8 @@ impl Model {
     }
 
     /// Writes the model, adapter merged, as a GGUF file that other programs can run too. All
-    /// metadata of the original is kept, its tokenizer included.
+    /// metadata of the original is kept, its tokenizer included. The file is there whole or not at
+    /// all, and may be the one that was loaded.
     pub fn export(&self, to: &Path) -> Result<()> {
         let (mut reader, content) = open(&self.path)?;
         let failed = |e: candle_core::Error| {
@@ -96,10 +98,7 @@ impl Model {
         let tensors: Vec<(&str, &QTensor)> =
             tensors.iter().map(|(name, tensor)| (name.as_str(), &**tensor)).collect();
 
-        let file = File::create(to).map_err(|e| Error::io("create", to, e))?;
-        let mut writer = BufWriter::new(file);
-        gguf_file::write(&mut writer, &metadata, &tensors).map_err(failed)?;
-        writer.flush().map_err(|e| Error::io("write", to, e))
+        write_atomically(to, |out| gguf_file::write(out, &metadata, &tensors).map_err(failed))
     }
 
     /// The matrix that the GGUF tensor `name` names, where it is one of a block's seven.

@@ -1,10 +1,13 @@
 //! The digest, read back by an independent Markdown parser.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use proptest::prelude::*;
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
-use wenzhai::digest::{InOrder, Records, jsonl, markdown, write_atomically};
+use wenzhai::atomic::write_atomically;
+use wenzhai::digest::{InOrder, Records, jsonl, markdown};
 use wenzhai::record::{MAX_LINE_BYTES, Record, read_jsonl};
 use wenzhai::{Error, error::ErrorKind};
 
@@ -364,7 +367,7 @@ fn writes_all_or_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("digest.md");
     let put = |text: &'static str| {
-        move |out: &mut dyn std::io::Write| {
+        move |out: &mut BufWriter<&mut File>| {
             out.write_all(text.as_bytes()).unwrap();
             Ok(())
         }

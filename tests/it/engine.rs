@@ -159,6 +159,9 @@ fn an_adapter_is_merged_and_survives_export() {
     let logits = |model: &Model| engine(model).logits(&tokens).unwrap();
     assert_eq!(logits(&again), logits(&merged));
     assert_ne!(logits(&merged), logits(&base));
+    merged.export(&path).unwrap();
+    let replaced = Model::load(&path, None).unwrap();
+    assert_eq!(logits(&replaced), logits(&merged), "exported onto the file that it came from");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Files that are either the old one or the whole new one.
 //!
-//! A digest is written into a temporary file beside its target, brought to the disk, and renamed
-//! over it. If anything fails on the way, the target is as it was: no error, no full disk and no
-//! kill leaves an empty or half a digest behind.
+//! A digest or an exported model is written into a temporary file beside its target, brought to
+//! the disk, and renamed over it. If anything fails on the way, the target is as it was: no error,
+//! no full disk and no kill leaves an empty file or half of one behind. A kill may leave the
+//! temporary file, `.wenzhai-….tmp`.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -14,15 +15,17 @@ use crate::error::{Error, Result};
 ///
 /// An existing file keeps its permissions; a symbolic link stays one and its target is replaced.
 /// What is no regular file (a pipe, `/dev/null`) cannot be replaced and is written straight to.
+/// `write` is handed a file and not any writer, because the GGUF format asks where it is in it.
 pub fn write_atomically(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
 ) -> Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = |cause| Error::io("write", path, cause);
     let existing = fs::metadata(&target).ok();
     if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
-        let mut out = BufWriter::new(File::options().write(true).open(&target).map_err(failed)?);
+        let mut file = File::options().write(true).open(&target).map_err(failed)?;
+        let mut out = BufWriter::new(&mut file);
         write(&mut out)?;
         return out.flush().map_err(failed);
     }
