@@ -4,7 +4,8 @@
 //! are deterministic as well: a sampled token depends on the seed and on how much was written,
 //! never on the batch around it.
 
-use crate::scheduler::TokenId;
+/// A token's index in the model's vocabulary.
+pub type TokenId = u32;
 
 /// How the next token is picked.
 #[derive(Debug, Clone, Copy, PartialEq)]

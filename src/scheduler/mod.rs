@@ -15,15 +15,13 @@
 mod batch;
 mod job;
 
+pub use crate::pick::TokenId;
 pub use batch::{Batch, Sample, Span};
 pub use job::{Ending, Field, Finished, Job, JobId, TokenSet, Written};
 
 use std::collections::VecDeque;
 
 use crate::{Error, Result, error::ErrorKind};
-
-/// A token's index in the model's vocabulary.
-pub type TokenId = u32;
 
 /// What bounds a step and the memory behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
