@@ -4,7 +4,7 @@
 //! [`Tokenizer::encode`] gives what `llama_tokenize` gives with `add_special` and `parse_special`
 //! off. Two families are read: `llama` (SentencePiece: pieces merged by score, unknown characters
 //! as bytes) and `gpt2` (bytes merged by a list of merges, words cut beforehand by regexes). Both
-//! are one loop ([`merge`]) with different ranks.
+//! are one loop (`merge`) with different ranks.
 //!
 //! Why not a crate for it: the loop is small, GGUF's SentencePiece vocabularies have scores where
 //! libraries want an ordered list of merges, and at bytes that a vocabulary lacks libraries merge
