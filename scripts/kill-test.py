@@ -1,63 +1,99 @@
-#!/usr/bin/env bash
-# Kills a digest ten times at random moments, lets it end, and compares it with one that was left
-# alone: the same bytes, and no paper summarised twice.
-#
-# usage: scripts/kill-test.sh INPUT [OPTION...]      options go to `wenzhai digest`
-#   WENZHAI=FILE     the program, target/release/wenzhai if not given
-#   MAX_DELAY_S=N    latest moment of a kill, 90 if not given; the first papers of a batch of 32
-#                    are finished after most of a minute on two cores, sooner with a small --batch
-# Needs the model's weights, and sqlite3.
-set -euo pipefail
-export LC_ALL=C
+#!/usr/bin/env python3
+"""Kills a digest ten times, once at a random moment in each tenth of the time that a whole run
+takes, lets it end, and compares it with one that was left alone: the same bytes, and no paper
+summarised twice.
 
-input=${1:?usage: scripts/kill-test.sh INPUT [OPTION...]}
-shift
-wenzhai=${WENZHAI:-target/release/wenzhai}
-max_delay_s=${MAX_DELAY_S:-90}
-kills=10
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+usage: scripts/kill-test.py WENZHAI INPUT [OPTION...]     options go to `wenzhai digest`
+needs: the model's weights; nothing but Python's standard library
+"""
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
-digest() { # NAME OPTION...; takes the place of the shell, so that a kill reaches the program
-    local name=$1
-    shift
-    exec "$wenzhai" digest "$input" --store "$folder/$name.sqlite" -o "$folder/$name.md" "$@"
-}
-# Finished papers, each with the moment at which it was written: one that is written again differs.
-written() { sqlite3 "$folder/killed.sqlite" 'SELECT key, created, rowid FROM summary'; }
+KILLS = 10
 
-echo "left alone:"
-(digest alone "$@")
-papers=$(sqlite3 "$folder/alone.sqlite" 'SELECT count(*) FROM summary')
 
-: >"$folder/known"
-for kill in $(seq $kills); do
-    digest killed --quiet "$@" &
-    run=$!
-    delay=$(awk -v seed="$RANDOM" -v most="$max_delay_s" \
-        'BEGIN { srand(seed); printf "%.2f", most * rand() }')
-    sleep "$delay"
-    kill -KILL "$run" 2>/dev/null || echo "run $kill ended by itself"
-    wait "$run" 2>/dev/null || true
-    [ -e "$folder/killed.sqlite" ] && written | sort >"$folder/now" || : >"$folder/now"
-    if [ -n "$(comm -23 "$folder/known" "$folder/now")" ]; then
-        echo "kill $kill after $delay s: finished papers were lost or written again" >&2
-        exit 1
-    fi
-    mv "$folder/now" "$folder/known"
-    echo "kill $kill after $delay s: $(wc -l <"$folder/known") of $papers papers finished"
-done
+class Digest:
+    """A digest of the input with a store of its own."""
 
-if [ ! -s "$folder/known" ]; then
-    echo "every kill came before the first paper was finished; raise MAX_DELAY_S" >&2
-    exit 1
-fi
-echo "to the end:"
-(digest killed "$@")
-written | sort >"$folder/now"
-if [ -n "$(comm -23 "$folder/known" "$folder/now")" ]; then
-    echo "the last run wrote finished papers again" >&2
-    exit 1
-fi
-cmp "$folder/alone.md" "$folder/killed.md"
-echo "ok: $papers papers, $kills kills, the same digest byte for byte, no paper summarised twice"
+    def __init__(self, folder, name, wenzhai, paper_source, *options):
+        self.store = folder / f"{name}.sqlite"
+        self.document = folder / f"{name}.md"
+        self.command = [wenzhai, "digest", paper_source, *options]
+        self.command += ["--store", str(self.store), "-o", str(self.document)]
+
+    def run_to_the_end(self):
+        subprocess.run(self.command, check=True)
+
+    def run_until(self, delay_s):
+        """Starts a run, kills it after `delay_s`, and tells whether it was still running then."""
+        run = subprocess.Popen([*self.command, "--quiet"])
+        try:
+            if run.wait(timeout=delay_s) != 0:
+                sys.exit(f"a run ended with status {run.returncode}")
+            return False
+        except subprocess.TimeoutExpired:
+            run.kill()
+            run.wait()
+            return True
+
+    def finished(self):
+        """Finished papers, each with its row and the moment at which it was written: one that is
+        written again differs."""
+        if not self.store.exists():
+            return set()
+        store = sqlite3.connect(self.store, timeout=60)
+        # A kill may come before there is a table.
+        tables = "SELECT 1 FROM sqlite_master WHERE name = 'summary'"
+        if store.execute(tables).fetchone() is None:
+            return set()
+        papers = set(store.execute("SELECT key, created, rowid FROM summary"))
+        store.close()
+        return papers
+
+
+def main(arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Digest(Path(folder), "alone", *arguments)
+        killed = Digest(Path(folder), "killed", *arguments)
+        print("left alone:", flush=True)
+        start = time.monotonic()
+        alone.run_to_the_end()
+        whole_s = time.monotonic() - start
+        papers = len(alone.finished())
+        kills, known = kill_again_and_again(killed, whole_s, papers)
+        if not known:
+            sys.exit("every kill came before the first paper was finished; give more papers")
+        print("to the end:", flush=True)
+        killed.run_to_the_end()
+        if not known <= killed.finished():
+            sys.exit("the last run wrote finished papers again")
+        if alone.document.read_bytes() != killed.document.read_bytes():
+            sys.exit("the digests differ")
+    print(f"ok: {papers} papers, {kills} kills, the same digest byte for byte, none written twice")
+
+
+def kill_again_and_again(digest, whole_s, papers):
+    """Returns how many runs were killed, and the papers that are finished after that."""
+    kills, known = 0, set()
+    for tenth in range(KILLS):
+        delay_s = whole_s * random.uniform(tenth, tenth + 1) / KILLS
+        was_killed = digest.run_until(delay_s)
+        kills += was_killed
+        now = digest.finished()
+        what = f"kill after {delay_s:.1f} s" if was_killed else "ended by itself"
+        print(f"run {tenth + 1}: {what}: {len(now)} of {papers} papers finished", flush=True)
+        if not known <= now:
+            sys.exit("finished papers were lost or written again")
+        known = now
+    return kills, known
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(sys.argv[1:])
