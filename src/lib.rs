@@ -13,8 +13,9 @@
 //! | records | [`digest`] | Markdown |
 //!
 //! [`pipeline`] tells the whole story on one page; [`cli`] is the only module that prints;
-//! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, and [`pick`] makes a
-//! token of an engine's logits; [`atomic`] writes files whole or not at all.
+//! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, [`kernels`] compute
+//! with them, and [`pick`] makes a token of an engine's logits; [`atomic`] writes files whole or not
+//! at all.
 
 pub mod atomic;
 pub mod card;

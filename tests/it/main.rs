@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each area.
 
+mod architecture;
 mod cli;
 mod digest;
 mod engine;

@@ -1,0 +1,350 @@
+//! The invariants of ARCHITECTURE.md that can be read off the source: who imports whom, who may
+//! use what, how files begin and end, and that the documents speak of the code as it is.
+//!
+//! The source is read as text; comments and unit tests are left out first. That is enough for
+//! code that hides nothing, and needs no parser. Rules are functions from files to complaints, so
+//! that a test can show that they find what they are there to find.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Longest source file, in lines, its tests included.
+const MAX_LINES: usize = 500;
+
+/// What each module may import. A module imports only those that stand above it, so that this
+/// table shows by itself that imports point one way.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("atomic", &["error"]),
+    ("paper", &[]),
+    ("record", &["error", "paper"]),
+    ("summary", &[]),
+    ("digest", &["error", "record", "summary"]),
+    ("store", &["error", "paper", "record", "summary", "digest"]),
+    ("feed", &["error", "paper", "record"]),
+    ("card", &["error"]),
+    ("fetch", &["error", "card"]),
+    ("pick", &[]),
+    ("scheduler", &["error", "pick"]),
+    ("tokens", &["error"]),
+    ("model", &["error", "atomic", "tokens"]),
+    ("kernels", &["error"]),
+    ("engine", &["error", "pick", "scheduler", "model", "kernels"]),
+    ("prompt", &["error", "paper", "summary", "pick", "scheduler", "tokens"]),
+    (
+        "pipeline",
+        &[
+            "error",
+            "paper",
+            "record",
+            "summary",
+            "store",
+            "feed",
+            "pick",
+            "scheduler",
+            "engine",
+            "prompt",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "error",
+            "atomic",
+            "record",
+            "digest",
+            "store",
+            "feed",
+            "card",
+            "fetch",
+            "scheduler",
+            "model",
+            "engine",
+            "prompt",
+            "pipeline",
+        ],
+    ),
+];
+
+/// What may be used only in some places.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("print!", &["src/cli/"]),
+    ("println!", &["src/cli/"]),
+    ("eprint!", &["src/cli/"]),
+    ("eprintln!", &["src/cli/"]),
+    ("stdout()", &["src/cli/"]),
+    ("stderr()", &["src/cli/"]),
+    ("dbg!", &[]),
+    ("unsafe", &["src/kernels/"]),
+    ("ureq", &["src/fetch/", "src/feed/fetch.rs"]),
+    ("hf_hub", &["src/fetch/"]),
+    ("std::net", &[]),
+    ("candle_core", &["src/model/", "src/tokens/", "src/engine/"]),
+    ("candle_nn", &["src/engine/candle/"]),
+    ("Tensor", &["src/model/", "src/engine/"]),
+    ("rayon", &["src/engine/", "src/kernels/", "src/cli/load.rs"]),
+    ("rusqlite", &["src/store/"]),
+    ("clap", &["src/cli/"]),
+    ("indicatif", &["src/cli/"]),
+];
+
+#[test]
+fn imports_point_one_way() {
+    for (at, (module, imports)) in IMPORTS.iter().enumerate() {
+        let above = |import: &&str| IMPORTS[..at].iter().any(|(other, _)| other == import);
+        let below: Vec<_> = imports.iter().filter(|import| !above(import)).collect();
+        assert!(below.is_empty(), "{module} stands above {below:?} in the table");
+    }
+    check(bad_imports);
+}
+
+#[test]
+fn printing_networking_and_unsafe_code_have_their_places() {
+    check(misplaced);
+}
+
+#[test]
+fn files_are_short_and_open_with_what_they_are() {
+    check(badly_formed);
+}
+
+/// A rule that finds nothing in anything would pass all of the above.
+#[test]
+fn the_rules_find_what_they_are_for() {
+    let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+    let found = |rule: fn(&SourceFile) -> Vec<String>, path: &str, text: &str| {
+        !rule(&file(path, text)).is_empty()
+    };
+    let import = |path, text| found(bad_imports, path, text);
+    assert!(import("src/scheduler/job.rs", "use crate::tokens::Tokenizer;"));
+    assert!(import(
+        "src/engine/plain.rs",
+        "use crate::{Error,\n    model::{self, Config}, store};"
+    ));
+    assert!(import("src/store/run.rs", "fn f(paper: &crate::feed::Item) {}"));
+    assert!(import("src/feed/rss.rs", "use super::super::cli::main;"));
+    assert!(import("src/pick.rs", "use super::model::Model;"));
+    assert!(import("src/unheard_of.rs", "use crate::error::Error;"));
+    assert!(!import("src/feed/rss.rs", "use super::raw::Raw;\nuse crate::{Error, Result};"));
+    assert!(!import("src/pick.rs", "/// See [`crate::cli`].\nfn f() {} // as crate::cli does"));
+    assert!(!import("src/pick.rs", "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n}"));
+
+    let misplaced = |path, text| found(misplaced, path, text);
+    assert!(misplaced("src/store/run.rs", "fn f() { println!(\"done\"); }"));
+    assert!(misplaced("src/model/mod.rs", "let map = unsafe { Mmap::map(&file) };"));
+    assert!(misplaced("src/scheduler/mod.rs", "use candle_core::Device;"));
+    assert!(misplaced("src/feed/source.rs", "use ureq::Agent;"));
+    assert!(!misplaced("src/feed/fetch.rs", "use ureq::Agent;"));
+    assert!(!misplaced("src/fetch/pypi.rs", "command.stdout(Stdio::piped());"));
+    assert!(!misplaced("src/model/mod.rs", "#![deny(unsafe_op_in_unsafe_fn)]"));
+
+    let formed = |text: &str| !found(badly_formed, "src/pick.rs", text);
+    assert!(formed("//! What this is.\n"));
+    assert!(!formed("use std::io;\n"));
+    assert!(!formed(&"//! Long.\n".repeat(MAX_LINES + 1)));
+}
+
+#[test]
+fn the_map_of_the_code_shows_every_module_and_no_other() {
+    let map = read("ARCHITECTURE.md");
+    for (module, _) in IMPORTS.iter().filter(|(module, _)| exists(module)) {
+        let forms = [format!("`src/{module}/`"), format!("`src/{module}.rs`")];
+        assert!(forms.iter().any(|form| map.contains(form)), "ARCHITECTURE.md lacks {module}");
+    }
+    let named =
+        map.split('`').filter(|text| text.starts_with("src/") || text.starts_with("tests/"));
+    let gone: Vec<_> = named.filter(|path| !root().join(path).exists()).collect();
+    assert!(gone.is_empty(), "ARCHITECTURE.md names {gone:?}, which are not there");
+}
+
+#[test]
+fn every_dependency_is_argued_for() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let names = |table: &str| manifest[table].as_table().unwrap().keys().cloned();
+    let declared: BTreeSet<String> =
+        names("dependencies").chain(names("dev-dependencies")).collect();
+    let design = read("DESIGN.md");
+    let (_, tables) = design.split_once("## Dependencies").expect("a chapter on dependencies");
+    let argued: BTreeSet<String> = tables
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" |"))
+        .flat_map(|(crates, _)| crates.split(", ").map(str::to_owned).collect::<Vec<_>>())
+        .filter(|name| name != "crate")
+        .collect();
+    assert_eq!(argued, declared);
+}
+
+/// A file below `src`, by its path from the root of the repository.
+struct SourceFile {
+    path: String,
+    text: String,
+}
+
+impl SourceFile {
+    /// The text without comments and unit tests.
+    fn code(&self) -> String {
+        let program = self.text.split("\n#[cfg(test)]\n").next().unwrap_or_default();
+        let lines = program.lines().filter(|line| !line.trim_start().starts_with("//"));
+        lines.map(|line| line.split(" // ").next().unwrap_or_default()).fold(
+            String::new(),
+            |mut code, line| {
+                code.push_str(line);
+                code.push('\n');
+                code
+            },
+        )
+    }
+
+    /// The path below `src`, and without `mod.rs`: `engine/candle`, `pick`.
+    fn module_path(&self) -> &str {
+        let path = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        path.trim_end_matches("/mod")
+    }
+}
+
+/// Holds all source files against `rule`.
+fn check(rule: fn(&SourceFile) -> Vec<String>) {
+    let files = source_files();
+    assert!(files.len() > 50, "only {} source files were found", files.len());
+    let found: Vec<String> = files.iter().flat_map(rule).collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Imports that [`IMPORTS`] does not allow.
+fn bad_imports(file: &SourceFile) -> Vec<String> {
+    let path = file.module_path();
+    let module = path.split('/').next().unwrap_or_default();
+    let is_root = ["lib", "main"].contains(&module);
+    let is_test = path.ends_with("/tests");
+    if is_root || is_test {
+        return Vec::new();
+    }
+    let Some((_, allowed)) = IMPORTS.iter().find(|(name, _)| *name == module) else {
+        return vec![format!("{}: the table of imports lacks {module}", file.path)];
+    };
+    let code = file.code();
+    let mut found: Vec<String> = imported(&code)
+        .into_iter()
+        .filter(|import| import != module && !allowed.contains(&import.as_str()))
+        .map(|import| format!("{}: {module} must not import {import}", file.path))
+        .collect();
+    if code.contains(&"super::".repeat(path.split('/').count())) {
+        found.push(format!("{}: `super` leads out of {module}; write `crate::`", file.path));
+    }
+    found
+}
+
+/// The modules that `code` names behind `crate::`, in groups or alone.
+fn imported(code: &str) -> BTreeSet<String> {
+    let mut modules = BTreeSet::new();
+    for (start, key) in code.match_indices("crate::") {
+        let rest = &code[start + key.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => modules.extend(group_members(group)),
+            None => modules.extend(first_name(rest)),
+        }
+    }
+    modules
+}
+
+/// The first names of the members of a group that was opened before `text`.
+fn group_members(text: &str) -> Vec<String> {
+    let mut depth = 1;
+    let mut names = first_name(text);
+    for (at, character) in text.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => names.extend(first_name(&text[at + 1..])),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names
+}
+
+/// The module that a path begins with; the crate itself re-exports only those of `error`.
+fn first_name(path: &str) -> Vec<String> {
+    let path = path.trim_start();
+    let end = path.find(|c: char| !is_word(c)).unwrap_or(path.len());
+    match &path[..end] {
+        "" => vec![],
+        "Error" | "Result" => vec!["error".into()],
+        name => vec![name.into()],
+    }
+}
+
+/// Uses of what [`ONLY_IN`] reserves for other places.
+fn misplaced(file: &SourceFile) -> Vec<String> {
+    let code = file.code();
+    ONLY_IN
+        .iter()
+        .filter(|(what, places)| {
+            !places.iter().any(|place| file.path.starts_with(place)) && has_word(&code, what)
+        })
+        .map(|(what, places)| format!("{}: {what} belongs into {places:?}", file.path))
+        .collect()
+}
+
+fn has_word(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| {
+        let before = code[..at].chars().next_back().is_some_and(is_word);
+        let after = code[at + word.len()..].chars().next().is_some_and(is_word);
+        !before && !after
+    })
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+fn badly_formed(file: &SourceFile) -> Vec<String> {
+    let mut found = Vec::new();
+    let lines = file.text.lines().count();
+    if lines > MAX_LINES {
+        found.push(format!("{}: {lines} lines, at most {MAX_LINES}", file.path));
+    }
+    if !file.text.starts_with("//! ") {
+        found.push(format!("{}: does not open with `//!` and what it is", file.path));
+    }
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn exists(module: &str) -> bool {
+    let source = root().join("src");
+    source.join(module).is_dir() || source.join(format!("{module}.rs")).is_file()
+}
+
+fn source_files() -> Vec<SourceFile> {
+    let mut paths = Vec::new();
+    list(&root().join("src"), &mut paths);
+    paths.sort();
+    let file = |path: PathBuf| {
+        let below: Vec<_> =
+            path.strip_prefix(root()).unwrap().iter().map(|part| part.to_str().unwrap()).collect();
+        let path = below.join("/");
+        SourceFile { text: read(&path), path }
+    };
+    paths.into_iter().map(file).collect()
+}
+
+fn list(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            list(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            paths.push(path);
+        }
+    }
+}
