@@ -1,4 +1,4 @@
-# `just check` is what CI runs first: format, lints, docs, tests.
+# `just check` is what has to pass: format, lints, docs, tests. CI runs them first.
 check: format lint docs test
 
 format:
@@ -16,3 +16,7 @@ test:
 # Licences and sources of the dependencies; needs `cargo install cargo-deny`.
 deny:
     cargo deny check licenses bans sources
+
+# All that CI runs, the real model and llama.cpp included; from nothing, most of an hour.
+ci:
+    .ci/run
