@@ -46,6 +46,22 @@ impl Quantized {
         self.sums.resize(rows * width / BLOCK, 0);
     }
 
+    /// Quantizes rows of f32, one after another.
+    ///
+    /// # Panics
+    /// When `width` is no multiple of 32, or `values` has another length than such rows.
+    pub fn from_rows(values: &[f32], rows: usize, width: usize) -> Quantized {
+        assert_eq!(values.len(), rows * width, "{rows} rows of {width}");
+        let mut quantized = Quantized::with_capacity(rows, width);
+        for (i, values) in values.as_chunks().0.iter().enumerate() {
+            let at = i % (width / BLOCK) * rows + i / (width / BLOCK);
+            let (levels, scale, sum) = quantize_block(values);
+            quantized.levels[at * BLOCK..][..BLOCK].copy_from_slice(&levels);
+            (quantized.scales[at], quantized.sums[at]) = (scale, sum);
+        }
+        quantized
+    }
+
     /// Rows.
     pub fn rows(&self) -> usize {
         self.rows
@@ -111,5 +127,59 @@ impl Tiled {
         for (tile, out) in out.chunks_exact_mut(BLOCK).enumerate() {
             out.copy_from_slice(self.segment(row, from / BLOCK + tile));
         }
+    }
+}
+
+/// 32 values as int8: levels, their scale and the sum of the levels.
+///
+/// The scale is the largest magnitude / 127, a level value / scale to the nearest integer, ties to
+/// even; a block of zeros has scale 0. Every operation is exactly rounded, so the results are the
+/// same bits on every instruction set; inlined, so that it uses the caller's.
+#[inline(always)]
+pub fn quantize_block(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32, i32) {
+    // Adding 1.5 · 2^23 leaves the nearest integer in the low bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    // Magnitudes are ordered as their bits are, and compilers vectorize a maximum of integers.
+    let magnitude = |value: f32| (value.to_bits() & 0x7fff_ffff) as i32;
+    let largest = values.iter().fold(0, |largest, &value| largest.max(magnitude(value)));
+    let scale = f32::from_bits(largest as u32) / 127.0;
+    if scale == 0.0 {
+        return ([0; BLOCK], 0.0, 0);
+    }
+    let mut levels = [0; BLOCK];
+    let mut sum = 0;
+    for (level, value) in levels.iter_mut().zip(values) {
+        // Only where the scale is subnormal does the quotient leave the range.
+        let rounded = (value / scale).clamp(-127.0, 127.0) + ROUND;
+        let integer = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+        *level = integer as i8;
+        sum += i32::from(*level);
+    }
+    (levels, scale, sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_rounded_to_the_nearest_of_255_levels() {
+        let check = |values: [f32; BLOCK], expected: [i8; 4], expected_scale: f32| {
+            let (levels, scale, sum) = quantize_block(&values);
+            assert_eq!((&levels[..4], scale), (&expected[..], expected_scale), "{values:?}");
+            assert_eq!(sum, levels.iter().map(|&level| i32::from(level)).sum::<i32>());
+        };
+        let block = |start: [f32; 4]| {
+            let mut values = [0.0; BLOCK];
+            values[..4].copy_from_slice(&start);
+            values
+        };
+        check(block([0.0, -0.0, 0.0, 0.0]), [0; 4], 0.0);
+        check(block([254.0, -254.0, 1.0, 3.0]), [127, -127, 0, 2], 2.0);
+        check(block([-127.0, 0.5, 1.5, -2.5]), [-127, 0, 2, -2], 1.0);
+        // 190 steps of the smallest magnitude there is: the scale is rounded down to one step.
+        let tiny = f32::from_bits(190);
+        check(block([tiny, -tiny, 0.0, f32::from_bits(5)]), [127, -127, 0, 5], f32::from_bits(1));
+        check(block([f32::from_bits(1), 0.0, 0.0, 0.0]), [0; 4], 0.0);
     }
 }

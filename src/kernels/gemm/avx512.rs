@@ -1,0 +1,152 @@
+//! The products with AVX-512 VNNI: up to 6 rows x 32 columns at a time.
+//!
+//! Of the 32 registers 12 hold integer sums of a block and 12 the f32 results; two hold weights
+//! and one four activations of a row, broadcast. Both ports that can do so multiply: 8 `vpdpbusd`
+//! for a block and then a conversion, a product of scales and a multiply-add, so 8 / 11 of the
+//! peak of `vpdpbusd` are the limit of the format.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::epilogue::{self, Gate};
+use crate::kernels::packed::Tile;
+use crate::kernels::{BLOCK, Quantized};
+
+/// Rows that the registers have room for.
+const ROWS: usize = 6;
+
+/// See [`super::scalar::add_product`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
+    let mut row = 0;
+    while row < x.rows() {
+        // As even a split as there is: 8 rows are 4 and 4.
+        let left = x.rows() - row;
+        let rows = left.div_ceil(left.div_ceil(ROWS));
+        let blocks = blocks.clone();
+        let out = &mut out[row * BLOCK..][..rows * BLOCK];
+        match rows {
+            1 => add_rows::<1>(x, row, tile, blocks, out),
+            2 => add_rows::<2>(x, row, tile, blocks, out),
+            3 => add_rows::<3>(x, row, tile, blocks, out),
+            4 => add_rows::<4>(x, row, tile, blocks, out),
+            5 => add_rows::<5>(x, row, tile, blocks, out),
+            _ => add_rows::<ROWS>(x, row, tile, blocks, out),
+        }
+        row += rows;
+    }
+}
+
+/// See [`epilogue::gate`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) fn gate(
+    act: Gate,
+    gate: &[f32],
+    up: &[f32],
+    levels: &mut [i8],
+    scales: &mut [f32],
+    sums: &mut [i32],
+) {
+    epilogue::gate(act, gate, up, levels, scales, sums);
+}
+
+/// See [`epilogue::best`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
+    epilogue::best(tile, first, columns, best);
+}
+
+/// The product of `R` rows from `first` on.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn add_rows<const R: usize>(
+    x: &Quantized,
+    first: usize,
+    tile: Tile<'_>,
+    blocks: Range<usize>,
+    out: &mut [f32],
+) {
+    let out = out.as_chunks_mut::<16>().0;
+    assert_eq!(out.len(), 2 * R);
+    let mut results = [[_mm512_setzero_ps(); 2]; R];
+    for r in 0..R {
+        results[r] = [load(&out[2 * r]), load(&out[2 * r + 1])];
+    }
+    for block in blocks {
+        let at = block * x.rows() + first;
+        let activations = &x.levels[at * BLOCK..][..R * BLOCK];
+        let (scales, sums) = (&x.scales[at..][..R], &x.sums[at..][..R]);
+        let products = multiply::<R>(activations, sums, &tile.levels[block].0);
+        let weight_scales = halves(&tile.scales[block].0);
+        for r in 0..R {
+            for half in 0..2 {
+                let scale = _mm512_mul_ps(weight_scales[half], _mm512_set1_ps(scales[r]));
+                let product = _mm512_cvtepi32_ps(products[r][half]);
+                results[r][half] = _mm512_fmadd_ps(product, scale, results[r][half]);
+            }
+        }
+        if let Some(minimums) = tile.minimums {
+            let minimums = halves(&minimums[block].0);
+            for r in 0..R {
+                let activation = _mm512_set1_ps(sums[r] as f32 * scales[r]);
+                for half in 0..2 {
+                    results[r][half] =
+                        _mm512_fmadd_ps(activation, minimums[half], results[r][half]);
+                }
+            }
+        }
+    }
+    for r in 0..R {
+        store(results[r][0], &mut out[2 * r]);
+        store(results[r][1], &mut out[2 * r + 1]);
+    }
+}
+
+/// The integer products of a block: `R` rows of activations and 32 columns of weights.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn multiply<const R: usize>(
+    activations: &[i8],
+    sums: &[i32],
+    weights: &[u8; BLOCK * BLOCK],
+) -> [[__m512i; 2]; R] {
+    let activations = &activations.as_chunks::<4>().0[..R * BLOCK / 4];
+    let mut products = [[_mm512_setzero_si512(); 2]; R];
+    for r in 0..R {
+        products[r] = [_mm512_set1_epi32(-128 * sums[r]); 2];
+    }
+    for (group, weights) in weights.as_chunks::<128>().0.iter().enumerate() {
+        // SAFETY: 128 bytes are two registers.
+        let (low, high) = unsafe {
+            let weights: *const __m512i = weights.as_ptr().cast();
+            (_mm512_loadu_si512(weights), _mm512_loadu_si512(weights.add(1)))
+        };
+        for r in 0..R {
+            let four = activations[r * BLOCK / 4 + group];
+            let four = _mm512_set1_epi32(i32::from_ne_bytes(four.map(|level| level as u8)));
+            products[r][0] = _mm512_dpbusd_epi32(products[r][0], low, four);
+            products[r][1] = _mm512_dpbusd_epi32(products[r][1], high, four);
+        }
+    }
+    products
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn halves(values: &[f32; BLOCK]) -> [__m512; 2] {
+    let halves = values.as_chunks().0;
+    [load(&halves[0]), load(&halves[1])]
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(values: &[f32; 16]) -> __m512 {
+    // SAFETY: 16 values are one register.
+    unsafe { _mm512_loadu_ps(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(values: __m512, out: &mut [f32; 16]) {
+    // SAFETY: 16 values are one register.
+    unsafe { _mm512_storeu_ps(out.as_mut_ptr(), values) }
+}

@@ -1,0 +1,212 @@
+//! Matrix products: int8 activations times packed weights, a tile of 32 outputs a unit of work.
+//!
+//! The arithmetic is defined, and the same on every instruction set. An output starts at 0; for
+//! each block of 32 inputs, in ascending order, it becomes
+//! `fma(integer sum, weight scale * activation scale, output)`, and then, where the weights have
+//! minimums, `fma(sum of activations * activation scale, minimum, output)`. One row has no special
+//! case. So a row's result depends on nothing but the row.
+//!
+//! Three ways to use a product: store it, feed gate and up products into the next product's
+//! activations, or keep only the position of its maximum.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod epilogue;
+mod scalar;
+
+use std::ops::Range;
+
+pub use epilogue::Gate;
+
+use super::disjoint::Disjoint;
+use super::isa::Level;
+use super::packed::{Packed, Tile};
+use super::{BLOCK, Isa, Pool, Quantized, Tiled};
+
+/// Multiply-adds of a task, where there are enough: some 20 us, so that taking a task costs
+/// little and the last one is not waited for long.
+const TASK: usize = 1 << 21;
+
+/// Blocks of a tile that are multiplied with all rows before the next ones: their levels and
+/// scales take 36 KiB, which a first-level cache of 48 KiB keeps.
+const RESIDENT: usize = 32;
+
+/// Room for what a thread computes and does not hand out; kept, so that steps allocate nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    threads: Vec<Own>,
+}
+
+/// One thread's part of it.
+#[derive(Debug, Default)]
+struct Own {
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    best: Vec<(f32, u32)>,
+}
+
+/// `out` = `x` · `w`ᵀ; `out` takes the shape (rows, padded outputs).
+///
+/// # Panics
+/// When `x` is not as wide as `w` has inputs.
+pub fn gemm(isa: Isa, pool: &mut Pool, x: &Quantized, w: &Packed, out: &mut Tiled) {
+    check_width(x, w);
+    out.resize(x.rows(), w.tiles() * BLOCK);
+    let length = x.rows() * BLOCK;
+    let out = Disjoint::new(&mut out.values);
+    for_tiles(pool, w.tiles(), length * w.inputs(), |_, tile| {
+        // SAFETY: every tile is computed once, and this part is the tile's own.
+        let out = unsafe { out.part(tile * length..(tile + 1) * length) };
+        product(isa, x, w.tile(tile), out);
+    });
+}
+
+/// `out` = `act`(`x` · `gate`ᵀ) * (`x` · `up`ᵀ), quantized: a tile of outputs is a block of the
+/// next product's inputs. Padded outputs are zeros there.
+///
+/// # Panics
+/// When `x` is not as wide as the matrices have inputs, or these have different outputs.
+#[allow(clippy::too_many_arguments, reason = "a struct for one call would only rename them")]
+pub fn gate_up(
+    isa: Isa,
+    pool: &mut Pool,
+    x: &Quantized,
+    gate: &Packed,
+    up: &Packed,
+    act: Gate,
+    scratch: &mut Scratch,
+    out: &mut Quantized,
+) {
+    check_width(x, gate);
+    check_width(x, up);
+    assert_eq!(gate.outputs(), up.outputs(), "outputs of gate and up");
+    let (rows, tiles) = (x.rows(), gate.tiles());
+    out.resize(rows, tiles * BLOCK);
+    scratch.resize(pool.threads(), rows);
+    let threads = Disjoint::new(&mut scratch.threads);
+    let levels = Disjoint::new(&mut out.levels);
+    let scales = Disjoint::new(&mut out.scales);
+    let sums = Disjoint::new(&mut out.sums);
+    for_tiles(pool, tiles, 2 * rows * BLOCK * x.width(), |thread, tile| {
+        let part = |length: usize| tile * length..(tile + 1) * length;
+        // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
+        let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
+        // SAFETY: every tile is computed once, and these parts are the tile's own.
+        let (levels, scales, sums) = unsafe {
+            (levels.part(part(rows * BLOCK)), scales.part(part(rows)), sums.part(part(rows)))
+        };
+        product(isa, x, gate.tile(tile), &mut own.gate);
+        product(isa, x, up.tile(tile), &mut own.up);
+        match isa.level() {
+            // SAFETY: an `Isa` exists only where the processor has it.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => unsafe {
+                avx512::gate(act, &own.gate, &own.up, levels, scales, sums);
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { avx2::gate(act, &own.gate, &own.up, levels, scales, sums) },
+            _ => epilogue::gate(act, &own.gate, &own.up, levels, scales, sums),
+        }
+    });
+}
+
+/// The highest output of each row and its index, the lowest of equal ones; the outputs themselves
+/// are not stored. A row whose outputs are all NaN or minus infinity has minus infinity at 0.
+///
+/// # Panics
+/// When `x` is not as wide as `w` has inputs, or `best` has another length than `x` rows.
+pub fn argmax(
+    isa: Isa,
+    pool: &mut Pool,
+    x: &Quantized,
+    w: &Packed,
+    scratch: &mut Scratch,
+    best: &mut [(f32, u32)],
+) {
+    check_width(x, w);
+    assert_eq!(best.len(), x.rows(), "rows to find the maximum of");
+    scratch.resize(pool.threads(), x.rows());
+    let threads = Disjoint::new(&mut scratch.threads);
+    for_tiles(pool, w.tiles(), x.rows() * BLOCK * w.inputs(), |thread, tile| {
+        // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
+        let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
+        product(isa, x, w.tile(tile), &mut own.gate);
+        let first = tile * BLOCK;
+        let columns = BLOCK.min(w.outputs() - first);
+        match isa.level() {
+            // SAFETY: an `Isa` exists only where the processor has it.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => unsafe { avx512::best(&own.gate, first, columns, &mut own.best) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { avx2::best(&own.gate, first, columns, &mut own.best) },
+            _ => epilogue::best(&own.gate, first, columns, &mut own.best),
+        }
+    });
+    best.fill((f32::NEG_INFINITY, 0));
+    for own in &scratch.threads {
+        for (best, &(value, index)) in best.iter_mut().zip(&own.best) {
+            if value > best.0 || (value == best.0 && index < best.1) {
+                *best = (value, index);
+            }
+        }
+    }
+}
+
+impl Scratch {
+    /// Makes it fit, and forgets earlier maxima.
+    fn resize(&mut self, threads: usize, rows: usize) {
+        self.threads.resize_with(threads, Own::default);
+        for own in &mut self.threads {
+            own.gate.resize(rows * BLOCK, 0.0);
+            own.up.resize(rows * BLOCK, 0.0);
+            own.best.clear();
+            own.best.resize(rows, (f32::NEG_INFINITY, 0));
+        }
+    }
+}
+
+fn check_width(x: &Quantized, w: &Packed) {
+    assert_eq!(x.width(), w.inputs(), "activations and inputs of the weights");
+}
+
+/// Calls `work(thread, tile)` for every tile, several in a task where tiles are small. A thread
+/// gets tiles in ascending order.
+fn for_tiles(
+    pool: &mut Pool,
+    tiles: usize,
+    multiply_adds_of_tile: usize,
+    work: impl Fn(usize, usize) + Sync,
+) {
+    let fair_share = tiles.div_ceil(pool.threads()).max(1);
+    let tiles_of_task = (TASK / multiply_adds_of_tile.max(1)).clamp(1, fair_share);
+    pool.run(tiles.div_ceil(tiles_of_task), |thread, task| {
+        let first = task * tiles_of_task;
+        (first..tiles.min(first + tiles_of_task)).for_each(|tile| work(thread, tile));
+    });
+}
+
+/// The product of all rows with a tile: `out` holds a row of 32 after another.
+fn product(isa: Isa, x: &Quantized, tile: Tile<'_>, out: &mut [f32]) {
+    out.fill(0.0);
+    let blocks = x.blocks();
+    for first in (0..blocks).step_by(RESIDENT) {
+        add_product(isa, x, tile, first..blocks.min(first + RESIDENT), out);
+    }
+}
+
+/// Adds the product with some blocks of a tile.
+fn add_product(isa: Isa, x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
+    match isa.level() {
+        // SAFETY: an `Isa` exists only where the processor has it.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { avx512::add_product(x, tile, blocks, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::add_product(x, tile, blocks, out) },
+        _ => scalar::add_product(x, tile, blocks, out),
+    }
+}
