@@ -6,6 +6,7 @@ mod digest;
 mod engine;
 mod feed;
 mod fetch;
+mod kernels_attention;
 mod kernels_gemm;
 mod pipeline;
 mod real_model;

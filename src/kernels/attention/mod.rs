@@ -1,0 +1,265 @@
+//! Attention of one position's heads to the keys and values before it.
+//!
+//! The query heads that share a KV head are computed together, up to four at a time, since that
+//! is what makes the work multiply-adds instead of loads: scores of all keys, softmax with the
+//! largest score taken off, then the mixture of the values. Every number is built in one order
+//! that depends on positions alone: a score adds its dimensions in ascending order, a dimension
+//! of the result its positions, each by fused multiply-adds into one f32; [`softmax`] fixes the
+//! order of the sum of weights. So a row's result is the same bits however its sequence was
+//! chunked, whoever shares its pages, on any number of threads and on every instruction set.
+//!
+//! Left out: a shared prefix is read by every row anew. Merging it by log-sum-exp would save
+//! loads, and would tie results to where prefixes end.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod pages;
+mod scalar;
+mod softmax;
+
+use std::ops::Range;
+
+use super::disjoint::Disjoint;
+use super::isa::Isa;
+use super::pool::Pool;
+pub use pages::{PAGE, PageId, PagePool, PageShape, RowPlace};
+
+/// Query heads that a kernel computes at once: with 64 keys, 16 of AVX-512's 32 registers.
+const HEADS: usize = 4;
+
+/// Query heads that may share a KV head.
+const MAX_GROUP: usize = 16;
+
+/// Multiply-adds of a task: some 15 microseconds, a hundred times the cost of taking one.
+const TASK_MACS: usize = 1 << 20;
+
+/// One row: the query heads of a position of a sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    /// The sequence's pages: position p lies in `pages[p / 64]` at p mod 64.
+    pub pages: &'a [PageId],
+    /// The first position it attends to.
+    pub first: usize,
+    /// Its own position, the last it attends to.
+    pub position: usize,
+}
+
+/// Memory that calls of [`attend`] share; it grows to the longest context and stays.
+#[derive(Debug, Default)]
+pub struct AttentionScratch {
+    /// For each worker the scores of four heads, `[pages][heads][64]`.
+    scores: Vec<f32>,
+    /// For each task its units: row times KV head.
+    tasks: Vec<Range<usize>>,
+}
+
+/// Attends from `rows` query rows to the positions that each names, in layer `layer`.
+///
+/// `q` and `out` are row-major (rows, heads · head_dim); `q` is already scaled. Heads
+/// h · n .. (h + 1) · n share KV head h, n being their number over that of the KV heads.
+/// Keys and values of other positions do not matter, even where they are no numbers.
+///
+/// # Panics
+/// When the sizes disagree, more than 16 query heads share a KV head, `layer` or a page does not
+/// exist, or a query's positions are empty or beyond its pages.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing that the caller owns")]
+pub fn attend(
+    isa: Isa,
+    pool: &mut Pool,
+    kv: &PagePool,
+    layer: usize,
+    queries: &[Query],
+    q: &[f32],
+    scratch: &mut AttentionScratch,
+    out: &mut [f32],
+) {
+    if queries.is_empty() {
+        return;
+    }
+    let phase = Phase::new(kv, layer, queries, q, out.len());
+    #[cfg(target_arch = "x86_64")]
+    if let Some(kernel) = avx512::Avx512::new(isa) {
+        return phase.run(kernel, pool, scratch, out);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(kernel) = avx2::Avx2::new(isa) {
+        return phase.run(kernel, pool, scratch, out);
+    }
+    // Elsewhere the scalar kernel is the only one.
+    let _ = isa;
+    phase.run(scalar::Scalar, pool, scratch, out);
+}
+
+/// What an instruction set does for `HEADS` heads and one page.
+trait Kernel: Copy + Sync {
+    /// Writes to `scores` (HEADS, 64) at least those of `positions`: the products of `q` (HEADS,
+    /// head_dim) and `keys`, each summed over ascending dimensions.
+    fn score<const HEADS: usize>(
+        self,
+        q: &[f32],
+        keys: &[u16],
+        positions: Range<usize>,
+        scores: &mut [f32],
+    );
+
+    /// [`softmax::in_place`].
+    fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS];
+
+    /// Adds to `out` (HEADS, head_dim) the `values` of `positions`, in ascending order, times
+    /// their `weights` (HEADS, 64).
+    fn mix<const HEADS: usize>(
+        self,
+        weights: &[f32],
+        values: &[u16],
+        positions: Range<usize>,
+        out: &mut [f32],
+    );
+}
+
+/// A checked call of [`attend`]; a unit is a row and a KV head, counted row by row.
+struct Phase<'a> {
+    kv: &'a PagePool,
+    layer: usize,
+    queries: &'a [Query<'a>],
+    q: &'a [f32],
+    /// Values of a unit: its query heads times head_dim.
+    width: usize,
+}
+
+impl<'a> Phase<'a> {
+    fn new(
+        kv: &'a PagePool,
+        layer: usize,
+        queries: &'a [Query],
+        q: &'a [f32],
+        out: usize,
+    ) -> Phase<'a> {
+        let PageShape { layers, kv_heads, head_dim } = kv.shape();
+        assert!(layer < layers, "layer {layer} of {layers}");
+        assert!(q.len() == out, "queries of {} values, results of {out}", q.len());
+        let width = q.len() / (queries.len() * kv_heads);
+        assert!(
+            q.len() == width * queries.len() * kv_heads && width.is_multiple_of(head_dim),
+            "{} values are no heads of {} rows",
+            q.len(),
+            queries.len()
+        );
+        assert!((1..=MAX_GROUP).contains(&(width / head_dim)), "{} heads share", width / head_dim);
+        for query in queries {
+            let Query { first, position, pages } = query;
+            assert!(first <= position, "positions {first} to {position}");
+            assert!(position / PAGE < pages.len(), "position {position}, {} pages", pages.len());
+        }
+        Phase { kv, layer, queries, q, width }
+    }
+
+    fn run(
+        &self,
+        kernel: impl Kernel,
+        pool: &mut Pool,
+        scratch: &mut AttentionScratch,
+        out: &mut [f32],
+    ) {
+        let AttentionScratch { scores, tasks } = scratch;
+        self.split(tasks);
+        let pages = self.queries.iter().map(|query| query.table().len()).max().unwrap_or(0);
+        let room = pages * HEADS * PAGE;
+        if scores.len() < pool.threads() * room {
+            scores.resize(pool.threads() * room, 0.0);
+        }
+        let (scores, out) = (Disjoint::new(scores), Disjoint::new(out));
+        pool.run(tasks.len(), |worker, task| {
+            // SAFETY: calls with the same worker never overlap.
+            let scores = unsafe { scores.part(worker * room..(worker + 1) * room) };
+            for unit in tasks[task].clone() {
+                // SAFETY: each unit is in one task, and no task runs twice.
+                let out = unsafe { out.part(unit * self.width..(unit + 1) * self.width) };
+                self.unit(kernel, unit, scores, out);
+            }
+        });
+    }
+
+    /// Neighbouring units make a task until it has [`TASK_MACS`].
+    fn split(&self, tasks: &mut Vec<Range<usize>>) {
+        let kv_heads = self.kv.shape().kv_heads;
+        tasks.clear();
+        let (mut from, mut macs) = (0, 0);
+        for unit in 0..self.queries.len() * kv_heads {
+            let Query { first, position, .. } = self.queries[unit / kv_heads];
+            macs += 2 * (position + 1 - first) * self.width;
+            if macs >= TASK_MACS {
+                tasks.push(from..unit + 1);
+                (from, macs) = (unit + 1, 0);
+            }
+        }
+        let end = self.queries.len() * kv_heads;
+        if from < end {
+            tasks.push(from..end);
+        }
+    }
+
+    /// All query heads of a unit.
+    fn unit(&self, kernel: impl Kernel, unit: usize, scores: &mut [f32], out: &mut [f32]) {
+        let PageShape { kv_heads, head_dim, .. } = self.kv.shape();
+        let (query, kv_head) = (&self.queries[unit / kv_heads], unit % kv_heads);
+        let q = &self.q[unit * self.width..][..self.width];
+        let heads = HEADS * head_dim;
+        for (q, out) in q.chunks(heads).zip(out.chunks_mut(heads)) {
+            match q.len() / head_dim {
+                1 => self.heads::<1>(kernel, query, kv_head, q, scores, out),
+                2 => self.heads::<2>(kernel, query, kv_head, q, scores, out),
+                3 => self.heads::<3>(kernel, query, kv_head, q, scores, out),
+                _ => self.heads::<HEADS>(kernel, query, kv_head, q, scores, out),
+            }
+        }
+    }
+
+    /// `N` query heads of a row, which share a KV head.
+    fn heads<const N: usize>(
+        &self,
+        kernel: impl Kernel,
+        query: &Query,
+        kv_head: usize,
+        q: &[f32],
+        scores: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let table = query.table();
+        let scores = &mut scores[..table.len() * N * PAGE];
+        for (at, (page, scores)) in table.iter().zip(scores.chunks_exact_mut(N * PAGE)).enumerate()
+        {
+            let positions = query.positions(at);
+            let keys = self.kv.keys(*page, self.layer, kv_head);
+            kernel.score::<N>(q, keys, positions.clone(), scores);
+            for scores in scores.chunks_exact_mut(PAGE) {
+                scores[..positions.start].fill(f32::NEG_INFINITY);
+                scores[positions.end..].fill(f32::NEG_INFINITY);
+            }
+        }
+        let sums = kernel.softmax::<N>(scores);
+        out.fill(0.0);
+        for (at, (page, weights)) in table.iter().zip(scores.chunks_exact(N * PAGE)).enumerate() {
+            let values = self.kv.values(*page, self.layer, kv_head);
+            kernel.mix::<N>(weights, values, query.positions(at), out);
+        }
+        for (out, sum) in out.chunks_exact_mut(q.len() / N).zip(sums) {
+            let scale = 1.0 / sum;
+            out.iter_mut().for_each(|value| *value *= scale);
+        }
+    }
+}
+
+impl Query<'_> {
+    /// The pages it attends to.
+    fn table(&self) -> &[PageId] {
+        &self.pages[self.first / PAGE..=self.position / PAGE]
+    }
+
+    /// Which positions of the page `at` of [`Query::table`] it attends to.
+    fn positions(&self, at: usize) -> Range<usize> {
+        let start = (self.first / PAGE + at) * PAGE;
+        self.first.saturating_sub(start)..(self.position + 1 - start).min(PAGE)
+    }
+}
