@@ -2,39 +2,40 @@
 //!
 //! Four query heads of 256 dimensions share a KV head, as in Gemma 3 270M. "warm" rows attend to
 //! one sequence, as in prefill; "cold" rows to a sequence each, as in decoding, whose keys and
-//! values come from memory. Run by `cargo bench --bench attention`.
+//! values come from memory. Run by
+//! `cargo bench --bench attention`; `WENZHAI_ISA` chooses the instruction set.
 
-use std::time::Instant;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+use std::time::{Duration, Instant};
 
 use wenzhai::kernels::attention::{
-    AttentionScratch, PAGE, PageId, PagePool, PageShape, Query, attend,
+    AttentionScratch, PAGE, PageId, PagePool, PageShape, Query, RowPlace, attend,
 };
-use wenzhai::kernels::{Isa, Pool};
+use wenzhai::kernels::{Isa, Pool, isa::Level};
 
 const HEADS: usize = 4;
 const HEAD_DIM: usize = 256;
 /// Rows of a phase.
 const ROWS: usize = 64;
-/// Timings of which the best counts, since cores may be shared.
-const REPEATS: usize = 25;
+/// How long runs go on, of which the best counts, since cores may be shared.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 fn main() {
-    for isa in Isa::all() {
-        println!("{}", isa.name());
-        for threads in [1, 2] {
-            let mut pool = Pool::new(threads);
-            let peak = peak_gmacs(isa, &mut pool);
-            println!("  {threads} threads, peak {peak:.0} GMAC/s");
-            for context in [64, 300, 600] {
-                let (warm, cold) = (attention_gmacs(isa, &mut pool, context, 1), {
-                    attention_gmacs(isa, &mut pool, context, ROWS)
-                });
-                println!(
-                    "    context {context:3}: warm {warm:6.1} GMAC/s ({:2.0} %), cold {cold:6.1} ({:2.0} %)",
-                    100.0 * warm / peak,
-                    100.0 * cold / peak
-                );
-            }
+    let isa = Isa::detect().expect("WENZHAI_ISA names an instruction set of this processor");
+    for threads in [1, 2] {
+        let mut pool = Pool::new(threads);
+        let peak = peak_gmacs(isa, &mut pool);
+        println!("{}, {threads} threads: peak {peak:.1} GMAC/s", isa.name());
+        for context in [64, 300, 600] {
+            let warm = attention_gmacs(isa, &mut pool, context, 1);
+            let cold = attention_gmacs(isa, &mut pool, context, ROWS);
+            let share = |rate| 100.0 * rate / peak;
+            println!(
+                "  context {context:3}: warm {warm:5.1} ({:2.0} %), cold {cold:5.1} ({:2.0} %)",
+                share(warm),
+                share(cold)
+            );
         }
     }
 }
@@ -50,7 +51,7 @@ fn attention_gmacs(isa: Isa, pool: &mut Pool, context: usize, sequences: usize) 
     let key: Vec<f32> = (0..HEAD_DIM).map(|dim| (dim as f32).sin()).collect();
     for page in tables.iter().flatten() {
         for offset in 0..PAGE {
-            let place = wenzhai::kernels::attention::RowPlace { page: *page, offset };
+            let place = RowPlace { page: *page, offset };
             kv.write(place, 0, 0, &key, &key);
         }
     }
@@ -60,69 +61,79 @@ fn attention_gmacs(isa: Isa, pool: &mut Pool, context: usize, sequences: usize) 
     let q = key.repeat(ROWS * HEADS).iter().map(|q| q / 16.0).collect::<Vec<f32>>();
     let (mut scratch, mut out) = (AttentionScratch::default(), vec![0.0; q.len()]);
     let macs = ROWS * HEADS * HEAD_DIM * context * 2;
-    best_rate(macs, || attend(isa, pool, &kv, 0, &queries, &q, &mut scratch, &mut out))
+    best_rate(macs, || {
+        attend(isa, pool, &kv, 0, &queries, &q, &mut scratch, &mut out);
+    })
 }
 
 /// Multiply-adds into accumulators that are enough to hide their latency, on all threads.
 fn peak_gmacs(isa: Isa, pool: &mut Pool) -> f64 {
     const STEPS: usize = 1 << 18;
     let threads = pool.threads();
-    let lanes = match isa.name() {
-        "avx512" => 16,
-        "avx2" => 8,
-        _ => 1,
+    let lanes = match isa.level() {
+        Level::Avx512Vnni => 16,
+        Level::Avx2 => 8,
+        Level::Scalar => 1,
     };
     best_rate(threads * STEPS * CHAINS * lanes, || {
         pool.run(threads, |_, _| {
-            // SAFETY: `isa` exists only where the processor has the instruction set.
-            let sum = match lanes {
+            let sum = match isa.level() {
+                // SAFETY: an `Isa` exists only where the processor has it.
                 #[cfg(target_arch = "x86_64")]
-                16 => unsafe { peak_avx512(STEPS) },
+                Level::Avx512Vnni => unsafe { peak_avx512(STEPS) },
+                // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                8 => unsafe { peak_avx2(STEPS) },
-                _ => chains::<1>(STEPS),
+                Level::Avx2 => unsafe { peak_avx2(STEPS) },
+                _ => peak_scalar(STEPS),
             };
             std::hint::black_box(sum);
         });
     })
 }
 
-/// Independent sums of the peak's loop.
+/// Independent sums of the peak's loop: two multiply-adds a cycle of a latency of four, and some.
 const CHAINS: usize = 12;
 
-#[inline(always)]
-fn chains<const LANES: usize>(steps: usize) -> f32 {
-    let factor = std::hint::black_box([0.999_f32; LANES]);
-    let mut sums = [[1.0_f32; LANES]; CHAINS];
+fn peak_scalar(steps: usize) -> f32 {
+    let factor = std::hint::black_box(0.999_f32);
+    let mut sums = [1.0_f32; CHAINS];
     for _ in 0..steps {
-        for sum in &mut sums {
-            for lane in 0..LANES {
-                sum[lane] = sum[lane].mul_add(factor[lane], factor[lane]);
-            }
-        }
+        sums.iter_mut().for_each(|sum| *sum = sum.mul_add(factor, factor));
     }
-    sums.iter().flatten().sum()
+    sums.iter().sum()
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
+#[target_feature(enable = "avx512f")]
 fn peak_avx512(steps: usize) -> f32 {
-    chains::<16>(steps)
+    let factor = _mm512_set1_ps(std::hint::black_box(0.999));
+    let mut sums = [factor; CHAINS];
+    for _ in 0..steps {
+        sums.iter_mut().for_each(|sum| *sum = _mm512_fmadd_ps(*sum, factor, factor));
+    }
+    sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn peak_avx2(steps: usize) -> f32 {
-    chains::<8>(steps)
+    let factor = _mm256_set1_ps(std::hint::black_box(0.999));
+    let mut sums = [factor; CHAINS];
+    for _ in 0..steps {
+        sums.iter_mut().for_each(|sum| *sum = _mm256_fmadd_ps(*sum, factor, factor));
+    }
+    sums.into_iter().map(|sum| _mm_cvtss_f32(_mm256_castps256_ps128(sum))).sum()
 }
 
-/// 10^9 multiply-adds a second in the best of some runs, after one that warms up.
+/// 10^9 multiply-adds a second in the best run of a second, after one that warms up.
 fn best_rate(macs: usize, mut work: impl FnMut()) -> f64 {
     work();
-    let seconds = (0..REPEATS).map(|_| {
+    let begin = Instant::now();
+    let mut best = f64::INFINITY;
+    while begin.elapsed() < PATIENCE {
         let start = Instant::now();
         work();
-        start.elapsed().as_secs_f64()
-    });
-    macs as f64 * 1e-9 / seconds.fold(f64::INFINITY, f64::min)
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    macs as f64 * 1e-9 / best
 }

@@ -4,10 +4,8 @@
 //! 16 + p .. 24 + p, p being 0 for the first half and 8 for the second.
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
-use super::pages::PAGE;
-use super::{Kernel, softmax};
+use super::{Kernel, Product, softmax};
 use crate::kernels::isa::{Isa, Level};
 
 /// bf16 values of a cache line.
@@ -28,20 +26,13 @@ impl Avx2 {
 }
 
 impl Kernel for Avx2 {
-    fn score<const HEADS: usize>(
-        self,
-        q: &[f32],
-        keys: &[u16],
-        positions: Range<usize>,
-        scores: &mut [f32],
-    ) {
-        let head_dim = q.len() / HEADS;
-        assert!(q.len() == HEADS * head_dim && keys.len() == head_dim * PAGE);
-        assert!(scores.len() == HEADS * PAGE && positions.end <= PAGE);
-        let lines = positions.start / LINE * LINE..positions.end.next_multiple_of(LINE);
-        for from in lines.step_by(HALF) {
-            // SAFETY: `self` proves the instruction set, and the sizes have been checked.
-            unsafe { score_half::<HEADS>(q, keys, from, scores) };
+    fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+        product.check::<HEADS>(out.len());
+        let end = product.columns.end.next_multiple_of(LINE);
+        for from in (product.columns.start / LINE * LINE..end).step_by(HALF) {
+            // SAFETY: `self` proves the instruction set, the sizes have been checked, and rows
+            // consist of whole lines.
+            unsafe { multiply_half::<HEADS>(&product, from, out) };
         }
     }
 
@@ -49,104 +40,49 @@ impl Kernel for Avx2 {
         // SAFETY: `self` proves the instruction set.
         unsafe { softmax_in_place(scores) }
     }
-
-    fn mix<const HEADS: usize>(
-        self,
-        weights: &[f32],
-        values: &[u16],
-        positions: Range<usize>,
-        out: &mut [f32],
-    ) {
-        let head_dim = out.len() / HEADS;
-        assert!(out.len() == HEADS * head_dim && values.len() == head_dim * PAGE);
-        assert!(weights.len() == HEADS * PAGE && positions.end <= PAGE);
-        assert!(head_dim.is_multiple_of(LINE));
-        for from in (0..head_dim).step_by(HALF) {
-            // SAFETY: `self` proves the instruction set, and the sizes have been checked.
-            unsafe { mix_half::<HEADS>(weights, values, positions.clone(), from, out) };
-        }
-    }
 }
 
-/// The scores of the 16 keys of the half line at `from`.
+/// The 16 columns of a product whose values are the half line at `from`.
 ///
 /// # Safety
-/// The processor has AVX2 and FMA, and `q` is (HEADS, head_dim), `keys` (head_dim, 64), `scores`
-/// (HEADS, 64).
+/// The processor has AVX2 and FMA, the product passed [`Product::check`], and it has these
+/// columns.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn score_half<const HEADS: usize>(q: &[f32], keys: &[u16], from: usize, scores: &mut [f32]) {
-    let head_dim = q.len() / HEADS;
+unsafe fn multiply_half<const HEADS: usize>(product: &Product, from: usize, out: &mut [f32]) {
+    let Product { a, b, next, rows, .. } = product;
+    let (length, width) = (a.len() / HEADS, out.len() / HEADS);
     let mut sums = [[_mm256_setzero_ps(); 2]; HEADS];
-    for dim in 0..head_dim {
-        // SAFETY: the half line lies in row `dim`.
-        let key = unsafe { load_half(keys.as_ptr().add(dim * PAGE + from)) };
-        for head in 0..HEADS {
-            // SAFETY: `q` has HEADS times `head_dim` values.
-            let q = _mm256_set1_ps(unsafe { *q.get_unchecked(head * head_dim + dim) });
-            for part in 0..2 {
-                sums[head][part] = _mm256_fmadd_ps(q, key[part], sums[head][part]);
+    for (head, sums) in sums.iter_mut().enumerate() {
+        for (part, sum) in sums.iter_mut().enumerate() {
+            let at = head * width + first_column(from, part);
+            // SAFETY: the 8 columns lie in row `head` of `out`.
+            *sum = unsafe { _mm256_loadu_ps(out.as_ptr().add(at)) };
+        }
+    }
+    for row in rows.clone() {
+        let at = row * width + from;
+        // SAFETY: the 16 values lie in row `row` of `b`.
+        let values = unsafe { load_half(b.as_ptr().add(at)) };
+        _mm_prefetch::<_MM_HINT_T1>(next.as_ptr().wrapping_add(at).cast());
+        for (head, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: `a` has HEADS rows of `length`, and `row` is below it.
+            let factor = _mm256_set1_ps(unsafe { *a.get_unchecked(head * length + row) });
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum = _mm256_fmadd_ps(factor, value, *sum);
             }
         }
     }
-    for head in 0..HEADS {
-        for part in 0..2 {
-            let to = head * PAGE + first_value(from, part);
-            // SAFETY: the 8 scores lie in head `head`'s 64.
-            unsafe { _mm256_storeu_ps(scores.as_mut_ptr().add(to), sums[head][part]) };
+    for (head, sums) in sums.iter().enumerate() {
+        for (part, sum) in sums.iter().enumerate() {
+            let at = head * width + first_column(from, part);
+            // SAFETY: the 8 columns lie in row `head` of `out`.
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(at), *sum) };
         }
     }
 }
 
-/// [`softmax::in_place`] in this instruction set.
-#[target_feature(enable = "avx2,fma")]
-fn softmax_in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
-    softmax::in_place(scores)
-}
-
-/// Adds the weighted values of `positions` to the 16 dimensions of the half line at `from`.
-///
-/// # Safety
-/// The processor has AVX2 and FMA, and `weights` is (HEADS, 64), `values` (64, head_dim), `out`
-/// (HEADS, head_dim), `positions` within 64 and `from` within head_dim.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn mix_half<const HEADS: usize>(
-    weights: &[f32],
-    values: &[u16],
-    positions: Range<usize>,
-    from: usize,
-    out: &mut [f32],
-) {
-    let head_dim = out.len() / HEADS;
-    let mut sums = [[_mm256_setzero_ps(); 2]; HEADS];
-    for head in 0..HEADS {
-        for part in 0..2 {
-            let at = head * head_dim + first_value(from, part);
-            // SAFETY: the 8 dimensions lie in head `head`'s.
-            sums[head][part] = unsafe { _mm256_loadu_ps(out.as_ptr().add(at)) };
-        }
-    }
-    for position in positions {
-        // SAFETY: the half line lies in row `position`.
-        let value = unsafe { load_half(values.as_ptr().add(position * head_dim + from)) };
-        for head in 0..HEADS {
-            // SAFETY: `weights` has HEADS times 64 values.
-            let weight = _mm256_set1_ps(unsafe { *weights.get_unchecked(head * PAGE + position) });
-            for part in 0..2 {
-                sums[head][part] = _mm256_fmadd_ps(weight, value[part], sums[head][part]);
-            }
-        }
-    }
-    for head in 0..HEADS {
-        for part in 0..2 {
-            let to = head * head_dim + first_value(from, part);
-            // SAFETY: the 8 dimensions lie in head `head`'s.
-            unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(to), sums[head][part]) };
-        }
-    }
-}
-
-/// Which value is the first of a vector from the half line at `from`.
-fn first_value(from: usize, part: usize) -> usize {
+/// The first column of a vector from the half line at `from`.
+fn first_column(from: usize, part: usize) -> usize {
     from / LINE * LINE + from % LINE / 2 + part * (2 * LANES)
 }
 
@@ -164,4 +100,10 @@ unsafe fn load_half(half: *const u16) -> [__m256; 2] {
         _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words)),
         _mm256_castsi256_ps(_mm256_and_si256(words, high)),
     ]
+}
+
+/// [`softmax::in_place`] in this instruction set.
+#[target_feature(enable = "avx2,fma")]
+fn softmax_in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
+    softmax::in_place(scores)
 }

@@ -21,6 +21,7 @@ mod softmax;
 
 use std::ops::Range;
 
+use super::BLOCK;
 use super::disjoint::Disjoint;
 use super::isa::Isa;
 use super::pool::Pool;
@@ -92,30 +93,43 @@ pub fn attend(
     phase.run(scalar::Scalar, pool, scratch, out);
 }
 
-/// What an instruction set does for `HEADS` heads and one page.
+/// What an instruction set does for `HEADS` heads.
 trait Kernel: Copy + Sync {
-    /// Writes to `scores` (HEADS, 64) at least those of `positions`: the products of `q` (HEADS,
-    /// head_dim) and `keys`, each summed over ascending dimensions.
-    fn score<const HEADS: usize>(
-        self,
-        q: &[f32],
-        keys: &[u16],
-        positions: Range<usize>,
-        scores: &mut [f32],
-    );
+    /// Adds a product with a block of keys or values to `out` (HEADS, width). Whole lines of
+    /// columns may be computed where only some are asked for.
+    fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]);
 
     /// [`softmax::in_place`].
     fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS];
+}
 
-    /// Adds to `out` (HEADS, head_dim) the `values` of `positions`, in ascending order, times
-    /// their `weights` (HEADS, 64).
-    fn mix<const HEADS: usize>(
-        self,
-        weights: &[f32],
-        values: &[u16],
-        positions: Range<usize>,
-        out: &mut [f32],
-    );
+/// Some columns of the matrix product a · b, summed over some rows of b in ascending order.
+///
+/// Scores are queries times transposed keys, all rows (dimensions) and the columns (positions)
+/// attended to; the mixture is weights times values, the rows (positions) attended to and all
+/// columns (dimensions).
+struct Product<'a> {
+    /// (heads, length).
+    a: &'a [f32],
+    /// A block of keys or values, (length, width) in lines.
+    b: &'a [u16],
+    /// The block that comes next, fetched into the cache meanwhile: a sequence of its own is
+    /// attended to as fast as its blocks come from memory.
+    next: &'a [u16],
+    /// Of b, and columns of a.
+    rows: Range<usize>,
+    /// Of b.
+    columns: Range<usize>,
+}
+
+impl Product<'_> {
+    /// Makes sure that the sizes agree with a result of `out` values, for kernels that rely on it.
+    fn check<const HEADS: usize>(&self, out: usize) {
+        let (length, width) = (self.a.len() / HEADS, out / HEADS);
+        assert!(self.a.len() == HEADS * length && out == HEADS * width);
+        assert!(self.b.len() == length * width && width.is_multiple_of(BLOCK));
+        assert!(self.rows.end <= length && self.columns.end <= width);
+    }
 }
 
 /// A checked call of [`attend`]; a unit is a row and a KV head, counted row by row.
@@ -183,71 +197,102 @@ impl<'a> Phase<'a> {
 
     /// Neighbouring units make a task until it has [`TASK_MACS`].
     fn split(&self, tasks: &mut Vec<Range<usize>>) {
-        let kv_heads = self.kv.shape().kv_heads;
         tasks.clear();
         let (mut from, mut macs) = (0, 0);
-        for unit in 0..self.queries.len() * kv_heads {
-            let Query { first, position, .. } = self.queries[unit / kv_heads];
+        for unit in 0..self.units() {
+            let Query { first, position, .. } = *self.blocks(unit).0;
             macs += 2 * (position + 1 - first) * self.width;
             if macs >= TASK_MACS {
                 tasks.push(from..unit + 1);
                 (from, macs) = (unit + 1, 0);
             }
         }
-        let end = self.queries.len() * kv_heads;
-        if from < end {
-            tasks.push(from..end);
+        if from < self.units() {
+            tasks.push(from..self.units());
         }
     }
 
     /// All query heads of a unit.
     fn unit(&self, kernel: impl Kernel, unit: usize, scores: &mut [f32], out: &mut [f32]) {
-        let PageShape { kv_heads, head_dim, .. } = self.kv.shape();
-        let (query, kv_head) = (&self.queries[unit / kv_heads], unit % kv_heads);
+        let head_dim = self.kv.shape().head_dim;
         let q = &self.q[unit * self.width..][..self.width];
         let heads = HEADS * head_dim;
         for (q, out) in q.chunks(heads).zip(out.chunks_mut(heads)) {
             match q.len() / head_dim {
-                1 => self.heads::<1>(kernel, query, kv_head, q, scores, out),
-                2 => self.heads::<2>(kernel, query, kv_head, q, scores, out),
-                3 => self.heads::<3>(kernel, query, kv_head, q, scores, out),
-                _ => self.heads::<HEADS>(kernel, query, kv_head, q, scores, out),
+                1 => self.heads::<1>(kernel, unit, q, scores, out),
+                2 => self.heads::<2>(kernel, unit, q, scores, out),
+                3 => self.heads::<3>(kernel, unit, q, scores, out),
+                _ => self.heads::<HEADS>(kernel, unit, q, scores, out),
             }
         }
     }
 
-    /// `N` query heads of a row, which share a KV head.
+    /// `N` query heads of a unit.
     fn heads<const N: usize>(
         &self,
         kernel: impl Kernel,
-        query: &Query,
-        kv_head: usize,
+        unit: usize,
         q: &[f32],
         scores: &mut [f32],
         out: &mut [f32],
     ) {
-        let table = query.table();
-        let scores = &mut scores[..table.len() * N * PAGE];
-        for (at, (page, scores)) in table.iter().zip(scores.chunks_exact_mut(N * PAGE)).enumerate()
-        {
-            let positions = query.positions(at);
-            let keys = self.kv.keys(*page, self.layer, kv_head);
-            kernel.score::<N>(q, keys, positions.clone(), scores);
+        let (query, blocks) = self.blocks(unit);
+        let (pages, head_dim) = (blocks.table.len(), q.len() / N);
+        let scores = &mut scores[..pages * N * PAGE];
+        scores.fill(0.0);
+        for (page, scores) in scores.chunks_exact_mut(N * PAGE).enumerate() {
+            let next = if page + 1 < pages { blocks.keys(page + 1) } else { blocks.values(0) };
+            let (rows, columns) = (0..head_dim, query.positions(page));
+            let product = Product { a: q, b: blocks.keys(page), next, rows, columns };
+            kernel.multiply::<N>(product, scores);
             for scores in scores.chunks_exact_mut(PAGE) {
-                scores[..positions.start].fill(f32::NEG_INFINITY);
-                scores[positions.end..].fill(f32::NEG_INFINITY);
+                scores[..query.positions(page).start].fill(f32::NEG_INFINITY);
+                scores[query.positions(page).end..].fill(f32::NEG_INFINITY);
             }
         }
         let sums = kernel.softmax::<N>(scores);
         out.fill(0.0);
-        for (at, (page, weights)) in table.iter().zip(scores.chunks_exact(N * PAGE)).enumerate() {
-            let values = self.kv.values(*page, self.layer, kv_head);
-            kernel.mix::<N>(weights, values, query.positions(at), out);
+        let (_, following) = self.blocks((unit + 1).min(self.units() - 1));
+        for (page, weights) in scores.chunks_exact(N * PAGE).enumerate() {
+            let next = if page + 1 < pages { blocks.values(page + 1) } else { following.keys(0) };
+            let (rows, columns) = (query.positions(page), 0..head_dim);
+            let product = Product { a: weights, b: blocks.values(page), next, rows, columns };
+            kernel.multiply::<N>(product, out);
         }
-        for (out, sum) in out.chunks_exact_mut(q.len() / N).zip(sums) {
+        for (out, sum) in out.chunks_exact_mut(head_dim).zip(sums) {
             let scale = 1.0 / sum;
             out.iter_mut().for_each(|value| *value *= scale);
         }
+    }
+
+    fn units(&self) -> usize {
+        self.queries.len() * self.kv.shape().kv_heads
+    }
+
+    /// A unit's query and what it attends to.
+    fn blocks(&self, unit: usize) -> (&Query<'a>, Blocks<'_>) {
+        let kv_heads = self.kv.shape().kv_heads;
+        let query = &self.queries[unit / kv_heads];
+        let (kv, layer, kv_head) = (self.kv, self.layer, unit % kv_heads);
+        (query, Blocks { kv, layer, kv_head, table: query.table() })
+    }
+}
+
+/// The keys and values of a KV head in the pages that a query attends to.
+struct Blocks<'a> {
+    kv: &'a PagePool,
+    layer: usize,
+    kv_head: usize,
+    table: &'a [PageId],
+}
+
+impl<'a> Blocks<'a> {
+    fn keys(&self, page: usize) -> &'a [u16] {
+        self.kv.keys(self.table[page], self.layer, self.kv_head)
+    }
+
+    fn values(&self, page: usize) -> &'a [u16] {
+        self.kv.values(self.table[page], self.layer, self.kv_head)
     }
 }
 
@@ -257,9 +302,9 @@ impl Query<'_> {
         &self.pages[self.first / PAGE..=self.position / PAGE]
     }
 
-    /// Which positions of the page `at` of [`Query::table`] it attends to.
-    fn positions(&self, at: usize) -> Range<usize> {
-        let start = (self.first / PAGE + at) * PAGE;
+    /// Which positions of a page of [`Query::table`] it attends to.
+    fn positions(&self, page: usize) -> Range<usize> {
+        let start = (self.first / PAGE + page) * PAGE;
         self.first.saturating_sub(start)..(self.position + 1 - start).min(PAGE)
     }
 }

@@ -136,15 +136,16 @@ impl PagePool {
         let layout = self.layout;
         let memory = Disjoint::new(&mut self.memory);
         pool.run(rows.len().div_ceil(TASK_ROWS), |_, task| {
-            for row in task * TASK_ROWS..rows.len().min((task + 1) * TASK_ROWS) {
-                let RowPlace { page, offset } = rows[row];
+            let from = task * TASK_ROWS;
+            let places = &rows[from..rows.len().min(from + TASK_ROWS)];
+            for (row, RowPlace { page, offset }) in (from..).zip(places) {
                 for kv_head in 0..kv_heads {
                     let from = row * width + kv_head * head_dim;
                     let (key, value) = (&keys[from..][..head_dim], &values[from..][..head_dim]);
-                    let at = layout.block(page, layer, kv_head);
+                    let at = layout.block(*page, layer, kv_head);
                     // SAFETY: `take` found all (page, offset) to be distinct, and the KV heads
                     // of a place have blocks of their own.
-                    unsafe { write_position(&memory, at, head_dim, offset, key, value) };
+                    unsafe { write_position(&memory, at, head_dim, *offset, key, value) };
                 }
             }
         });

@@ -19,18 +19,18 @@ pub(super) fn in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
         let mut largest = [f32::NEG_INFINITY; LANES];
         for page in scores.chunks_exact(HEADS * PAGE) {
             for scores in page[head * PAGE..][..PAGE].as_chunks::<LANES>().0 {
-                for lane in 0..LANES {
-                    largest[lane] = largest[lane].max(scores[lane]);
+                for (largest, score) in largest.iter_mut().zip(scores) {
+                    *largest = larger(*score, *largest);
                 }
             }
         }
-        let largest = fold(largest, f32::max);
+        let largest = fold(largest, larger);
         let mut partial = [0.0; LANES];
         for page in scores.chunks_exact_mut(HEADS * PAGE) {
             for scores in page[head * PAGE..][..PAGE].as_chunks_mut::<LANES>().0 {
-                for lane in 0..LANES {
-                    scores[lane] = math::exp(scores[lane] - largest);
-                    partial[lane] += scores[lane];
+                for (partial, score) in partial.iter_mut().zip(scores) {
+                    *score = math::exp(*score - largest);
+                    *partial += *score;
                 }
             }
         }
@@ -39,13 +39,20 @@ pub(super) fn in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
     sums
 }
 
+/// As one instruction does it, unlike [`f32::max`], whose care for what is no number takes three.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
 /// Combines lane l with lane l + n for n = 8, 4, 2, 1.
 #[inline(always)]
 fn fold(mut lanes: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;
     while half > 0 {
-        for lane in 0..half {
-            lanes[lane] = combine(lanes[lane], lanes[lane + half]);
+        let (low, high) = lanes.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = combine(*low, *high);
         }
         half /= 2;
     }
