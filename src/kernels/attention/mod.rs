@@ -4,7 +4,7 @@
 //! is what makes the work multiply-adds instead of loads: scores of all keys, softmax with the
 //! largest score taken off, then the mixture of the values. Every number is built in one order
 //! that depends on positions alone: a score adds its dimensions in ascending order, a dimension
-//! of the result its positions, each by fused multiply-adds into one f32; [`softmax`] fixes the
+//! of the result its positions, each by fused multiply-adds into one f32; `softmax` fixes the
 //! order of the sum of weights. So a row's result is the same bits however its sequence was
 //! chunked, whoever shares its pages, on any number of threads and on every instruction set.
 //!
