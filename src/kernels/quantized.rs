@@ -7,7 +7,7 @@ use super::BLOCK;
 /// Block-major, so that the rows a micro-kernel works on lie side by side: the levels of block b
 /// of row r are `levels[(b · rows + r) · 32 ..][.. 32]`, its scale and its sum of levels are at
 /// `[b · rows + r]`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Quantized {
     rows: usize,
     width: usize,
