@@ -41,9 +41,9 @@ pub(super) fn gate(
     up: &[f32],
     levels: &mut [i8],
     scales: &mut [f32],
-    sums: &mut [i32],
+    starts: &mut [i32],
 ) {
-    epilogue::gate(act, gate, up, levels, scales, sums);
+    epilogue::gate(act, gate, up, levels, scales, starts);
 }
 
 /// See [`epilogue::best`].
@@ -65,19 +65,19 @@ fn add_rows<const R: usize>(
     for block in blocks {
         let at = block * x.rows() + first;
         let activations = widen::<R>(&x.levels[at * BLOCK..][..R * BLOCK]);
-        let (scales, sums) = (&x.scales[at..][..R], &x.sums[at..][..R]);
+        let (scales, starts) = (&x.scales[at..][..R], &x.starts[at..][..R]);
         let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
         for quarter in 0..4 {
             let products = multiply::<R>(&activations, &tile.levels[block].0, quarter);
             let weight_scales = load(&weight_scales[quarter]);
             for r in 0..R {
-                let product = _mm256_add_epi32(products[r], _mm256_set1_epi32(-128 * sums[r]));
+                let product = _mm256_add_epi32(products[r], _mm256_set1_epi32(starts[r]));
                 let scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(scales[r]));
                 let result = &mut out[r * 4 + quarter];
                 let mut value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), scale, load(result));
                 if let Some(minimums) = tile.minimums {
                     let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
-                    let activation = _mm256_set1_ps(sums[r] as f32 * scales[r]);
+                    let activation = _mm256_set1_ps((starts[r] / -128) as f32 * scales[r]);
                     value = _mm256_fmadd_ps(activation, minimums, value);
                 }
                 // SAFETY: 8 values are one register.

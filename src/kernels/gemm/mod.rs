@@ -88,14 +88,14 @@ pub fn gate_up(
     let threads = Disjoint::new(&mut scratch.threads);
     let levels = Disjoint::new(&mut out.levels);
     let scales = Disjoint::new(&mut out.scales);
-    let sums = Disjoint::new(&mut out.sums);
+    let starts = Disjoint::new(&mut out.starts);
     for_tiles(pool, tiles, 2 * rows * BLOCK * x.width(), |thread, tile| {
         let part = |length: usize| tile * length..(tile + 1) * length;
         // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
         let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
         // SAFETY: every tile is computed once, and these parts are the tile's own.
-        let (levels, scales, sums) = unsafe {
-            (levels.part(part(rows * BLOCK)), scales.part(part(rows)), sums.part(part(rows)))
+        let (levels, scales, starts) = unsafe {
+            (levels.part(part(rows * BLOCK)), scales.part(part(rows)), starts.part(part(rows)))
         };
         product(isa, x, gate.tile(tile), &mut own.gate);
         product(isa, x, up.tile(tile), &mut own.up);
@@ -103,12 +103,12 @@ pub fn gate_up(
             // SAFETY: an `Isa` exists only where the processor has it.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => unsafe {
-                avx512::gate(act, &own.gate, &own.up, levels, scales, sums);
+                avx512::gate(act, &own.gate, &own.up, levels, scales, starts);
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2::gate(act, &own.gate, &own.up, levels, scales, sums) },
-            _ => epilogue::gate(act, &own.gate, &own.up, levels, scales, sums),
+            Level::Avx2 => unsafe { avx2::gate(act, &own.gate, &own.up, levels, scales, starts) },
+            _ => epilogue::gate(act, &own.gate, &own.up, levels, scales, starts),
         }
     });
 }

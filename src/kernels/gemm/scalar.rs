@@ -12,14 +12,14 @@ pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, o
             let at = block * x.rows() + row;
             let activations = &x.levels[at * BLOCK..][..BLOCK];
             for (column, out) in out.iter_mut().enumerate() {
-                let mut sum = -128 * x.sums[at];
+                let mut sum = x.starts[at];
                 for (input, &activation) in activations.iter().enumerate() {
                     let byte = (input / 4 * BLOCK + column) * 4 + input % 4;
                     sum += i32::from(tile.levels[block].0[byte]) * i32::from(activation);
                 }
                 *out = (sum as f32).mul_add(tile.scales[block].0[column] * x.scales[at], *out);
                 if let Some(minimums) = tile.minimums {
-                    let activation = x.sums[at] as f32 * x.scales[at];
+                    let activation = (x.starts[at] / -128) as f32 * x.scales[at];
                     *out = activation.mul_add(minimums[block].0[column], *out);
                 }
             }
