@@ -4,6 +4,8 @@
 //! products saturate. `vpmaddwd` then leaves two sums of a column side by side, which are added at
 //! the end of a block. 8 registers hold sums; the f32 results stay in the cache.
 
+#![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
+
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -19,8 +21,7 @@ const ROWS: usize = 4;
 pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
     let mut row = 0;
     while row < x.rows() {
-        let left = x.rows() - row;
-        let rows = left.div_ceil(left.div_ceil(ROWS));
+        let rows = ROWS.min(x.rows() - row);
         let blocks = blocks.clone();
         let out = &mut out[row * BLOCK..][..rows * BLOCK];
         match rows {
@@ -61,6 +62,9 @@ fn add_rows<const R: usize>(
     blocks: Range<usize>,
     out: &mut [f32],
 ) {
+    if blocks.start == 0 {
+        out.fill(0.0);
+    }
     let out = &mut out.as_chunks_mut::<8>().0[..R * BLOCK / 8];
     for block in blocks {
         let at = block * x.rows() + first;

@@ -5,6 +5,8 @@
 //! for a block and then a conversion, a product of scales and a multiply-add, so 8 / 11 of the
 //! peak of `vpdpbusd` are the limit of the format.
 
+#![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
+
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -20,9 +22,7 @@ const ROWS: usize = 6;
 pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
     let mut row = 0;
     while row < x.rows() {
-        // As even a split as there is: 8 rows are 4 and 4.
-        let left = x.rows() - row;
-        let rows = left.div_ceil(left.div_ceil(ROWS));
+        let rows = ROWS.min(x.rows() - row);
         let blocks = blocks.clone();
         let out = &mut out[row * BLOCK..][..rows * BLOCK];
         match (rows, tile.minimums.is_some()) {
@@ -62,7 +62,7 @@ pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32,
     epilogue::best(tile, first, columns, best);
 }
 
-/// The product of `R` rows from `first` on.
+/// The same for `R` rows from `first` on.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 fn add_rows<const R: usize, const MINIMUMS: bool>(
     x: &Quantized,
@@ -74,8 +74,10 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
     let out = out.as_chunks_mut::<16>().0;
     assert_eq!(out.len(), 2 * R);
     let mut results = [[_mm512_setzero_ps(); 2]; R];
-    for r in 0..R {
-        results[r] = [load(&out[2 * r]), load(&out[2 * r + 1])];
+    if blocks.start > 0 {
+        for r in 0..R {
+            results[r] = [load(&out[2 * r]), load(&out[2 * r + 1])];
+        }
     }
     let stride = x.rows();
     assert!(first + R <= stride && blocks.end <= x.blocks());

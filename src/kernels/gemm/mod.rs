@@ -191,14 +191,13 @@ fn for_tiles(
 
 /// The product of all rows with a tile: `out` holds a row of 32 after another.
 fn product(isa: Isa, x: &Quantized, tile: Tile<'_>, out: &mut [f32]) {
-    out.fill(0.0);
     let blocks = x.blocks();
     for first in (0..blocks).step_by(RESIDENT) {
         add_product(isa, x, tile, first..blocks.min(first + RESIDENT), out);
     }
 }
 
-/// Adds the product with some blocks of a tile.
+/// Adds the product with some blocks of a tile; the first block starts from zero.
 fn add_product(isa: Isa, x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
     match isa.level() {
         // SAFETY: an `Isa` exists only where the processor has it.

@@ -5,8 +5,12 @@ use std::ops::Range;
 use crate::kernels::packed::Tile;
 use crate::kernels::{BLOCK, Quantized};
 
-/// Adds the product of all rows with some blocks of a tile to `out`, a row of 32 after another.
+/// Adds the product of all rows with some blocks of a tile to `out`, a row of 32 after another;
+/// what `out` holds before the first block does not count.
 pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
+    if blocks.start == 0 {
+        out.fill(0.0);
+    }
     for (row, out) in out.chunks_exact_mut(BLOCK).enumerate() {
         for block in blocks.clone() {
             let at = block * x.rows() + row;
