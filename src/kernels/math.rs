@@ -40,7 +40,7 @@ pub fn silu(x: f32) -> f32 {
 /// (1 + tanh u) / 2 = sigmoid(2 u).
 #[inline(always)]
 pub fn gelu_tanh(x: f32) -> f32 {
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     let inner = (x * x * x).mul_add(0.044_715, x) * TWICE_SQRT_2_OVER_PI;
     x / (1.0 + exp(-inner))
 }

@@ -9,6 +9,11 @@
 //! Three ways to use a product: store it, feed gate and up products into the next product's
 //! activations, or keep only the position of its maximum.
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(clippy::match_single_binding, reason = "other processors have the scalar arm alone")
+)]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -21,6 +26,7 @@ use std::ops::Range;
 pub use epilogue::Gate;
 
 use super::disjoint::Disjoint;
+#[cfg(target_arch = "x86_64")]
 use super::isa::Level;
 use super::packed::{Packed, Tile};
 use super::{BLOCK, Isa, Pool, Quantized, Tiled};
