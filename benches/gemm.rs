@@ -20,14 +20,15 @@ fn main() {
     let isas = Isa::all().into_iter().filter(|isa| wanted.as_ref().is_none_or(|w| w == isa.name()));
     let isa = isas.last().expect("an instruction set of this processor");
     for threads in [1, 2] {
-        let peak = peak(threads);
-        println!("\n{}, {threads} threads: peak {peak:.0} G multiply-adds/s", isa.name());
+        println!("\n{}, {threads} threads: G multiply-adds/s (of the peak)", isa.name());
         println!("{:<22}{}", "outputs x inputs", ROWS.map(|r| format!("{r:>14}")).concat());
         let mut pool = Pool::new(threads);
         for (outputs, inputs) in SHAPES {
             let weights: Vec<f32> = noise(1).take(outputs * inputs).collect();
             let w = Packed::from_rows(&mut pool, &weights, outputs, inputs);
             let mut line = |name: &str, work: &mut dyn FnMut(&mut Pool, &Quantized)| {
+                // Anew for each line: clocks change with load and temperature.
+                let peak = peak(threads);
                 print!("{:<22}", format!("{outputs} x {inputs} {name}"));
                 for rows in ROWS {
                     let values: Vec<f32> = noise(2).take(rows * inputs).collect();

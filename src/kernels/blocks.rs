@@ -84,11 +84,9 @@ impl BlockType {
             | BlockType::Q5_0
             | BlockType::Q5_1
             | BlockType::Q8_0 => BLOCK,
-            BlockType::Q2K
-            | BlockType::Q3K
-            | BlockType::Q4K
-            | BlockType::Q5K
-            | BlockType::Q6K => SUPER,
+            BlockType::Q2K | BlockType::Q3K | BlockType::Q4K | BlockType::Q5K | BlockType::Q6K => {
+                SUPER
+            }
         }
     }
 
@@ -123,27 +121,29 @@ impl BlockType {
 /// When `out` is no whole number of blocks, or `bytes` not as long as that number needs.
 pub fn decode(kind: BlockType, bytes: &[u8], out: &mut [f32]) {
     assert_eq!(bytes.len(), kind.bytes_of(out.len()), "{} {kind:?} weights", out.len());
-    let blocks = bytes.chunks_exact(kind.block_bytes());
+    let blocks = || bytes.chunks_exact(kind.block_bytes());
     let outs = out.chunks_exact_mut(kind.block_values());
-    for (block, out) in blocks.zip(outs) {
-        match kind {
-            BlockType::F32 => out[0] = f32::from_le_bytes([block[0], block[1], block[2], block[3]]),
-            BlockType::F16 => out[0] = half(block, 0),
-            BlockType::BF16 => {
-                out[0] = f32::from_bits(u32::from(u16::from_le_bytes([block[0], block[1]])) << 16);
-            }
-            BlockType::Q2K => decode_q2k(block, out),
-            BlockType::Q3K => decode_q3k(block, out),
-            BlockType::Q6K => decode_q6k(block, out),
-            _ => {
-                for (group, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-                    let Levels { levels, scale, minimum } = levels(kind, block, group);
-                    for (out, level) in out.iter_mut().zip(levels) {
-                        *out = scale * f32::from(level) + minimum;
-                    }
+    match kind {
+        BlockType::F32 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, bytes)| {
+            *out = f32::from_le_bytes(*bytes);
+        }),
+        BlockType::F16 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, bytes)| {
+            *out = widen(u16::from_le_bytes(*bytes));
+        }),
+        BlockType::BF16 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, bytes)| {
+            *out = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
+        }),
+        BlockType::Q2K => blocks().zip(outs).for_each(|(block, out)| decode_q2k(block, out)),
+        BlockType::Q3K => blocks().zip(outs).for_each(|(block, out)| decode_q3k(block, out)),
+        BlockType::Q6K => blocks().zip(outs).for_each(|(block, out)| decode_q6k(block, out)),
+        _ => blocks().zip(outs).for_each(|(block, out)| {
+            for (group, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+                let Levels { levels, scale, minimum } = levels(kind, block, group);
+                for (out, level) in out.iter_mut().zip(levels) {
+                    *out = scale * f32::from(level) + minimum;
                 }
             }
-        }
+        }),
     }
 }
 
@@ -263,13 +263,13 @@ fn decode_q3k(block: &[u8], out: &mut [f32]) {
 fn decode_q6k(block: &[u8], out: &mut [f32]) {
     let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
     let step = half(block, 208);
-    for (quarter, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-        let (part, slot) = (quarter / 4, quarter % 4);
-        let low = &low[part * 64 + slot % 2 * 32..][..BLOCK];
-        let high = &high[part * 32..][..BLOCK];
-        for (i, out) in out.iter_mut().enumerate() {
-            let scale = step * f32::from(scales[quarter * 2 + i / 16] as i8);
-            let level = low[i] >> (slot / 2 * 4) & 15 | (high[i] >> (slot * 2) & 3) << 4;
+    for (group, out) in out.chunks_exact_mut(16).enumerate() {
+        let (part, slot, side) = (group / 8, group % 8 / 2, group % 2);
+        let scale = step * f32::from(scales[group] as i8);
+        let low = &low[part * 64 + slot % 2 * 32 + side * 16..][..16];
+        let high = &high[part * 32 + side * 16..][..16];
+        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+            let level = low >> (slot / 2 * 4) & 15 | (high >> (slot * 2) & 3) << 4;
             *out = scale * f32::from(level as i8 - 32);
         }
     }
@@ -278,7 +278,13 @@ fn decode_q6k(block: &[u8], out: &mut [f32]) {
 /// The f16 at byte `at`.
 #[inline(always)]
 fn half(block: &[u8], at: usize) -> f32 {
-    let bits = u32::from(u16::from_le_bytes([block[at], block[at + 1]]));
+    widen(u16::from_le_bytes([block[at], block[at + 1]]))
+}
+
+/// The value of an f16.
+#[inline(always)]
+fn widen(bits: u16) -> f32 {
+    let bits = u32::from(bits);
     let (sign, magnitude) = ((bits & 0x8000) << 16, (bits & 0x7fff) << 13);
     let value = if magnitude >= 0x0f80_0000 {
         // Infinities and NaNs keep an exponent of ones.

@@ -12,11 +12,12 @@
 pub fn exp(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and subtracting 1.5 · 2^23 rounds to the nearest integer, without a rounding
-    // instruction that some processors lack.
+    // Adding 1.5 · 2^23 leaves the nearest integer in the low bits of the sum, without a rounding
+    // instruction that some processors lack and a conversion that checks its range.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.0, 88.0);
-    let n = clamped.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let rounded = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
     let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, clamped));
     let mut p = 1.987_569_1e-4;
     p = r.mul_add(p, 1.398_2e-3);
@@ -24,7 +25,7 @@ pub fn exp(x: f32) -> f32 {
     p = r.mul_add(p, 4.166_579_6e-2);
     p = r.mul_add(p, 1.666_666_5e-1);
     p = r.mul_add(p, 0.5);
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
     let value = (r * r).mul_add(p, r + 1.0) * power;
     if x < -87.0 { 0.0 } else { value }
 }
@@ -39,7 +40,7 @@ pub fn silu(x: f32) -> f32 {
 /// (1 + tanh u) / 2 = sigmoid(2 u).
 #[inline(always)]
 pub fn gelu_tanh(x: f32) -> f32 {
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     let inner = (x * x * x).mul_add(0.044_715, x) * TWICE_SQRT_2_OVER_PI;
     x / (1.0 + exp(-inner))
 }

@@ -5,15 +5,16 @@ use super::BLOCK;
 /// Rows of activations as int8: a value is level · scale of its block of 32.
 ///
 /// Block-major, so that the rows a micro-kernel works on lie side by side: the levels of block b
-/// of row r are `levels[(b · rows + r) · 32 ..][.. 32]`, its scale and its sum of levels are at
-/// `[b · rows + r]`.
-#[derive(Debug, Clone, Default)]
+/// of row r are `levels[(b · rows + r) · 32 ..][.. 32]`, its scale and its start are at
+/// `[b · rows + r]`. The start is -128 · the sum of the levels: where a product with weights that
+/// are stored as level + 128 starts.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Quantized {
     rows: usize,
     width: usize,
     pub(super) levels: Vec<i8>,
     pub(super) scales: Vec<f32>,
-    pub(super) sums: Vec<i32>,
+    pub(super) starts: Vec<i32>,
 }
 
 /// Rows of f32 in tiles of 32 columns: column c of row r is at `(c / 32 · rows + r) · 32 + c % 32`.
@@ -43,7 +44,7 @@ impl Quantized {
         (self.rows, self.width) = (rows, width);
         self.levels.resize(rows * width, 0);
         self.scales.resize(rows * width / BLOCK, 0.0);
-        self.sums.resize(rows * width / BLOCK, 0);
+        self.starts.resize(rows * width / BLOCK, 0);
     }
 
     /// Quantizes rows of f32, one after another.
@@ -55,9 +56,9 @@ impl Quantized {
         let mut quantized = Quantized::with_capacity(rows, width);
         for (i, values) in values.as_chunks().0.iter().enumerate() {
             let at = i % (width / BLOCK) * rows + i / (width / BLOCK);
-            let (levels, scale, sum) = quantize_block(values);
+            let (levels, scale, start) = quantize_block(values);
             quantized.levels[at * BLOCK..][..BLOCK].copy_from_slice(&levels);
-            (quantized.scales[at], quantized.sums[at]) = (scale, sum);
+            (quantized.scales[at], quantized.starts[at]) = (scale, start);
         }
         quantized
     }
@@ -130,7 +131,7 @@ impl Tiled {
     }
 }
 
-/// 32 values as int8: levels, their scale and the sum of the levels.
+/// 32 values as int8: levels, their scale and -128 · the sum of the levels.
 ///
 /// The scale is the largest magnitude / 127, a level value / scale to the nearest integer, ties to
 /// even; a block of zeros has scale 0. Every operation is exactly rounded, so the results are the
@@ -155,7 +156,7 @@ pub fn quantize_block(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32, i32) {
         *level = integer as i8;
         sum += i32::from(*level);
     }
-    (levels, scale, sum)
+    (levels, scale, -128 * sum)
 }
 
 #[cfg(test)]
@@ -165,9 +166,9 @@ mod tests {
     #[test]
     fn blocks_are_rounded_to_the_nearest_of_255_levels() {
         let check = |values: [f32; BLOCK], expected: [i8; 4], expected_scale: f32| {
-            let (levels, scale, sum) = quantize_block(&values);
+            let (levels, scale, start) = quantize_block(&values);
             assert_eq!((&levels[..4], scale), (&expected[..], expected_scale), "{values:?}");
-            assert_eq!(sum, levels.iter().map(|&level| i32::from(level)).sum::<i32>());
+            assert_eq!(start, -128 * levels.iter().map(|&level| i32::from(level)).sum::<i32>());
         };
         let block = |start: [f32; 4]| {
             let mut values = [0.0; BLOCK];

@@ -4,6 +4,8 @@
 //! products saturate. `vpmaddwd` then leaves two sums of a column side by side, which are added at
 //! the end of a block. 8 registers hold sums; the f32 results stay in the cache.
 
+#![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
+
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -19,8 +21,7 @@ const ROWS: usize = 4;
 pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
     let mut row = 0;
     while row < x.rows() {
-        let left = x.rows() - row;
-        let rows = left.div_ceil(left.div_ceil(ROWS));
+        let rows = ROWS.min(x.rows() - row);
         let blocks = blocks.clone();
         let out = &mut out[row * BLOCK..][..rows * BLOCK];
         match rows {
@@ -41,9 +42,9 @@ pub(super) fn gate(
     up: &[f32],
     levels: &mut [i8],
     scales: &mut [f32],
-    sums: &mut [i32],
+    starts: &mut [i32],
 ) {
-    epilogue::gate(act, gate, up, levels, scales, sums);
+    epilogue::gate(act, gate, up, levels, scales, starts);
 }
 
 /// See [`epilogue::best`].
@@ -61,23 +62,26 @@ fn add_rows<const R: usize>(
     blocks: Range<usize>,
     out: &mut [f32],
 ) {
+    if blocks.start == 0 {
+        out.fill(0.0);
+    }
     let out = &mut out.as_chunks_mut::<8>().0[..R * BLOCK / 8];
     for block in blocks {
         let at = block * x.rows() + first;
         let activations = widen::<R>(&x.levels[at * BLOCK..][..R * BLOCK]);
-        let (scales, sums) = (&x.scales[at..][..R], &x.sums[at..][..R]);
+        let (scales, starts) = (&x.scales[at..][..R], &x.starts[at..][..R]);
         let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
         for quarter in 0..4 {
             let products = multiply::<R>(&activations, &tile.levels[block].0, quarter);
             let weight_scales = load(&weight_scales[quarter]);
             for r in 0..R {
-                let product = _mm256_add_epi32(products[r], _mm256_set1_epi32(-128 * sums[r]));
+                let product = _mm256_add_epi32(products[r], _mm256_set1_epi32(starts[r]));
                 let scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(scales[r]));
                 let result = &mut out[r * 4 + quarter];
                 let mut value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), scale, load(result));
                 if let Some(minimums) = tile.minimums {
                     let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
-                    let activation = _mm256_set1_ps(sums[r] as f32 * scales[r]);
+                    let activation = _mm256_set1_ps((starts[r] / -128) as f32 * scales[r]);
                     value = _mm256_fmadd_ps(activation, minimums, value);
                 }
                 // SAFETY: 8 values are one register.

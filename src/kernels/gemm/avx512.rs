@@ -5,6 +5,8 @@
 //! for a block and then a conversion, a product of scales and a multiply-add, so 8 / 11 of the
 //! peak of `vpdpbusd` are the limit of the format.
 
+#![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
+
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -20,18 +22,22 @@ const ROWS: usize = 6;
 pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
     let mut row = 0;
     while row < x.rows() {
-        // As even a split as there is: 8 rows are 4 and 4.
-        let left = x.rows() - row;
-        let rows = left.div_ceil(left.div_ceil(ROWS));
+        let rows = ROWS.min(x.rows() - row);
         let blocks = blocks.clone();
         let out = &mut out[row * BLOCK..][..rows * BLOCK];
-        match rows {
-            1 => add_rows::<1>(x, row, tile, blocks, out),
-            2 => add_rows::<2>(x, row, tile, blocks, out),
-            3 => add_rows::<3>(x, row, tile, blocks, out),
-            4 => add_rows::<4>(x, row, tile, blocks, out),
-            5 => add_rows::<5>(x, row, tile, blocks, out),
-            _ => add_rows::<ROWS>(x, row, tile, blocks, out),
+        match (rows, tile.minimums.is_some()) {
+            (1, false) => add_rows::<1, false>(x, row, tile, blocks, out),
+            (2, false) => add_rows::<2, false>(x, row, tile, blocks, out),
+            (3, false) => add_rows::<3, false>(x, row, tile, blocks, out),
+            (4, false) => add_rows::<4, false>(x, row, tile, blocks, out),
+            (5, false) => add_rows::<5, false>(x, row, tile, blocks, out),
+            (_, false) => add_rows::<ROWS, false>(x, row, tile, blocks, out),
+            (1, true) => add_rows::<1, true>(x, row, tile, blocks, out),
+            (2, true) => add_rows::<2, true>(x, row, tile, blocks, out),
+            (3, true) => add_rows::<3, true>(x, row, tile, blocks, out),
+            (4, true) => add_rows::<4, true>(x, row, tile, blocks, out),
+            (5, true) => add_rows::<5, true>(x, row, tile, blocks, out),
+            (_, true) => add_rows::<ROWS, true>(x, row, tile, blocks, out),
         }
         row += rows;
     }
@@ -45,9 +51,9 @@ pub(super) fn gate(
     up: &[f32],
     levels: &mut [i8],
     scales: &mut [f32],
-    sums: &mut [i32],
+    starts: &mut [i32],
 ) {
-    epilogue::gate(act, gate, up, levels, scales, sums);
+    epilogue::gate(act, gate, up, levels, scales, starts);
 }
 
 /// See [`epilogue::best`].
@@ -56,9 +62,9 @@ pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32,
     epilogue::best(tile, first, columns, best);
 }
 
-/// The product of `R` rows from `first` on.
+/// The same for `R` rows from `first` on.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn add_rows<const R: usize>(
+fn add_rows<const R: usize, const MINIMUMS: bool>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
@@ -68,32 +74,46 @@ fn add_rows<const R: usize>(
     let out = out.as_chunks_mut::<16>().0;
     assert_eq!(out.len(), 2 * R);
     let mut results = [[_mm512_setzero_ps(); 2]; R];
-    for r in 0..R {
-        results[r] = [load(&out[2 * r]), load(&out[2 * r + 1])];
-    }
-    for block in blocks {
-        let at = block * x.rows() + first;
-        let activations = &x.levels[at * BLOCK..][..R * BLOCK];
-        let (scales, sums) = (&x.scales[at..][..R], &x.sums[at..][..R]);
-        let products = multiply::<R>(activations, sums, &tile.levels[block].0);
-        let weight_scales = halves(&tile.scales[block].0);
+    if blocks.start > 0 {
         for r in 0..R {
-            for half in 0..2 {
-                let scale = _mm512_mul_ps(weight_scales[half], _mm512_set1_ps(scales[r]));
-                let product = _mm512_cvtepi32_ps(products[r][half]);
-                results[r][half] = _mm512_fmadd_ps(product, scale, results[r][half]);
-            }
+            results[r] = [load(&out[2 * r]), load(&out[2 * r + 1])];
         }
-        if let Some(minimums) = tile.minimums {
-            let minimums = halves(&minimums[block].0);
+    }
+    let stride = x.rows();
+    assert!(first + R <= stride && blocks.end <= x.blocks());
+    let levels = &tile.levels[blocks.clone()];
+    let weight_scales = &tile.scales[blocks.clone()];
+    let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[blocks.clone()] } else { &[] };
+    let mut at = blocks.start * stride + first;
+    for i in 0..levels.len() {
+        // SAFETY: R rows from `first` on are rows of the block, as asserted above; and there are
+        // as many scales, and minimums where they are used, as levels.
+        unsafe {
+            let activations: *const i32 = x.levels.as_ptr().add(at * BLOCK).cast();
+            let (scales, starts) = (x.scales.as_ptr().add(at), x.starts.as_ptr().add(at));
+            let products = multiply::<R>(activations, starts, &levels[i].0);
+            let weight_scales = halves(&weight_scales.get_unchecked(i).0);
             for r in 0..R {
-                let activation = _mm512_set1_ps(sums[r] as f32 * scales[r]);
+                let scale = _mm512_set1_ps(*scales.add(r));
                 for half in 0..2 {
-                    results[r][half] =
-                        _mm512_fmadd_ps(activation, minimums[half], results[r][half]);
+                    let scale = _mm512_mul_ps(weight_scales[half], scale);
+                    let product = _mm512_cvtepi32_ps(products[r][half]);
+                    results[r][half] = _mm512_fmadd_ps(product, scale, results[r][half]);
+                }
+            }
+            if MINIMUMS {
+                let minimums = halves(&minimums.get_unchecked(i).0);
+                for r in 0..R {
+                    let sum = *starts.add(r) / -128;
+                    let activation = _mm512_set1_ps(sum as f32 * *scales.add(r));
+                    for half in 0..2 {
+                        results[r][half] =
+                            _mm512_fmadd_ps(activation, minimums[half], results[r][half]);
+                    }
                 }
             }
         }
+        at += stride;
     }
     for r in 0..R {
         store(results[r][0], &mut out[2 * r]);
@@ -102,32 +122,35 @@ fn add_rows<const R: usize>(
 }
 
 /// The integer products of a block: `R` rows of activations and 32 columns of weights.
+///
+/// # Safety
+/// `activations` point to `R` rows of 32 bytes, `starts` to `R` integers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn multiply<const R: usize>(
-    activations: &[i8],
-    sums: &[i32],
+unsafe fn multiply<const R: usize>(
+    activations: *const i32,
+    starts: *const i32,
     weights: &[u8; BLOCK * BLOCK],
 ) -> [[__m512i; 2]; R] {
-    let activations = &activations.as_chunks::<4>().0[..R * BLOCK / 4];
-    let mut products = [[_mm512_setzero_si512(); 2]; R];
-    for r in 0..R {
-        products[r] = [_mm512_set1_epi32(-128 * sums[r]); 2];
-    }
-    for (group, weights) in weights.as_chunks::<128>().0.iter().enumerate() {
-        // SAFETY: 128 bytes are two registers.
-        let (low, high) = unsafe {
-            let weights: *const __m512i = weights.as_ptr().cast();
-            (_mm512_loadu_si512(weights), _mm512_loadu_si512(weights.add(1)))
-        };
+    // SAFETY: the caller promises the activations and starts; 128 bytes of weights are two
+    // registers.
+    unsafe {
+        let mut products = [[_mm512_setzero_si512(); 2]; R];
         for r in 0..R {
-            let four = activations[r * BLOCK / 4 + group];
-            let four = _mm512_set1_epi32(i32::from_ne_bytes(four.map(|level| level as u8)));
-            products[r][0] = _mm512_dpbusd_epi32(products[r][0], low, four);
-            products[r][1] = _mm512_dpbusd_epi32(products[r][1], high, four);
+            products[r] = [_mm512_set1_epi32(*starts.add(r)); 2];
         }
+        for group in 0..BLOCK / 4 {
+            let weights: *const __m512i = weights.as_ptr().add(group * 4 * BLOCK).cast();
+            let (low, high) = (_mm512_loadu_si512(weights), _mm512_loadu_si512(weights.add(1)));
+            for r in 0..R {
+                let four = activations.add(r * BLOCK / 4 + group).read_unaligned();
+                let four = _mm512_set1_epi32(four);
+                products[r][0] = _mm512_dpbusd_epi32(products[r][0], low, four);
+                products[r][1] = _mm512_dpbusd_epi32(products[r][1], high, four);
+            }
+        }
+        products
     }
-    products
 }
 
 #[inline]

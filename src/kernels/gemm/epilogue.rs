@@ -21,11 +21,11 @@ pub(super) fn gate(
     up: &[f32],
     levels: &mut [i8],
     scales: &mut [f32],
-    sums: &mut [i32],
+    starts: &mut [i32],
 ) {
     match act {
-        Gate::Silu => gate_with(math::silu, gate, up, levels, scales, sums),
-        Gate::GeluTanh => gate_with(math::gelu_tanh, gate, up, levels, scales, sums),
+        Gate::Silu => gate_with(math::silu, gate, up, levels, scales, starts),
+        Gate::GeluTanh => gate_with(math::gelu_tanh, gate, up, levels, scales, starts),
     }
 }
 
@@ -36,18 +36,18 @@ fn gate_with(
     up: &[f32],
     levels: &mut [i8],
     scales: &mut [f32],
-    sums: &mut [i32],
+    starts: &mut [i32],
 ) {
     let gates = gate.as_chunks::<BLOCK>().0;
     let ups = up.as_chunks::<BLOCK>().0;
     let levels = levels.as_chunks_mut::<BLOCK>().0;
-    let places = levels.iter_mut().zip(scales).zip(sums);
-    for ((gate, up), ((levels, scale), sum)) in gates.iter().zip(ups).zip(places) {
+    let places = levels.iter_mut().zip(scales).zip(starts);
+    for ((gate, up), ((levels, scale), start)) in gates.iter().zip(ups).zip(places) {
         let mut values = [0.0; BLOCK];
         for i in 0..BLOCK {
             values[i] = act(gate[i]) * up[i];
         }
-        (*levels, *scale, *sum) = quantize_block(&values);
+        (*levels, *scale, *start) = quantize_block(&values);
     }
 }
 

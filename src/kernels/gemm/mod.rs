@@ -9,6 +9,11 @@
 //! Three ways to use a product: store it, feed gate and up products into the next product's
 //! activations, or keep only the position of its maximum.
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(clippy::match_single_binding, reason = "other processors have the scalar arm alone")
+)]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -21,6 +26,7 @@ use std::ops::Range;
 pub use epilogue::Gate;
 
 use super::disjoint::Disjoint;
+#[cfg(target_arch = "x86_64")]
 use super::isa::Level;
 use super::packed::{Packed, Tile};
 use super::{BLOCK, Isa, Pool, Quantized, Tiled};
@@ -88,14 +94,14 @@ pub fn gate_up(
     let threads = Disjoint::new(&mut scratch.threads);
     let levels = Disjoint::new(&mut out.levels);
     let scales = Disjoint::new(&mut out.scales);
-    let sums = Disjoint::new(&mut out.sums);
+    let starts = Disjoint::new(&mut out.starts);
     for_tiles(pool, tiles, 2 * rows * BLOCK * x.width(), |thread, tile| {
         let part = |length: usize| tile * length..(tile + 1) * length;
         // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
         let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
         // SAFETY: every tile is computed once, and these parts are the tile's own.
-        let (levels, scales, sums) = unsafe {
-            (levels.part(part(rows * BLOCK)), scales.part(part(rows)), sums.part(part(rows)))
+        let (levels, scales, starts) = unsafe {
+            (levels.part(part(rows * BLOCK)), scales.part(part(rows)), starts.part(part(rows)))
         };
         product(isa, x, gate.tile(tile), &mut own.gate);
         product(isa, x, up.tile(tile), &mut own.up);
@@ -103,12 +109,12 @@ pub fn gate_up(
             // SAFETY: an `Isa` exists only where the processor has it.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => unsafe {
-                avx512::gate(act, &own.gate, &own.up, levels, scales, sums);
+                avx512::gate(act, &own.gate, &own.up, levels, scales, starts);
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2::gate(act, &own.gate, &own.up, levels, scales, sums) },
-            _ => epilogue::gate(act, &own.gate, &own.up, levels, scales, sums),
+            Level::Avx2 => unsafe { avx2::gate(act, &own.gate, &own.up, levels, scales, starts) },
+            _ => epilogue::gate(act, &own.gate, &own.up, levels, scales, starts),
         }
     });
 }
@@ -191,14 +197,13 @@ fn for_tiles(
 
 /// The product of all rows with a tile: `out` holds a row of 32 after another.
 fn product(isa: Isa, x: &Quantized, tile: Tile<'_>, out: &mut [f32]) {
-    out.fill(0.0);
     let blocks = x.blocks();
     for first in (0..blocks).step_by(RESIDENT) {
         add_product(isa, x, tile, first..blocks.min(first + RESIDENT), out);
     }
 }
 
-/// Adds the product with some blocks of a tile.
+/// Adds the product with some blocks of a tile; the first block starts from zero.
 fn add_product(isa: Isa, x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
     match isa.level() {
         // SAFETY: an `Isa` exists only where the processor has it.

@@ -5,21 +5,25 @@ use std::ops::Range;
 use crate::kernels::packed::Tile;
 use crate::kernels::{BLOCK, Quantized};
 
-/// Adds the product of all rows with some blocks of a tile to `out`, a row of 32 after another.
+/// Adds the product of all rows with some blocks of a tile to `out`, a row of 32 after another;
+/// what `out` holds before the first block does not count.
 pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
+    if blocks.start == 0 {
+        out.fill(0.0);
+    }
     for (row, out) in out.chunks_exact_mut(BLOCK).enumerate() {
         for block in blocks.clone() {
             let at = block * x.rows() + row;
             let activations = &x.levels[at * BLOCK..][..BLOCK];
             for (column, out) in out.iter_mut().enumerate() {
-                let mut sum = -128 * x.sums[at];
+                let mut sum = x.starts[at];
                 for (input, &activation) in activations.iter().enumerate() {
                     let byte = (input / 4 * BLOCK + column) * 4 + input % 4;
                     sum += i32::from(tile.levels[block].0[byte]) * i32::from(activation);
                 }
                 *out = (sum as f32).mul_add(tile.scales[block].0[column] * x.scales[at], *out);
                 if let Some(minimums) = tile.minimums {
-                    let activation = x.sums[at] as f32 * x.scales[at];
+                    let activation = (x.starts[at] / -128) as f32 * x.scales[at];
                     *out = activation.mul_add(minimums[block].0[column], *out);
                 }
             }
