@@ -197,7 +197,7 @@ pub(super) struct BenchArgs {
     pub(super) model: String,
 
     /// Adapter to merge into the model instead of its own, or `none`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
     pub(super) adapter: Option<PathBuf>,
 
     /// Papers in any form that digest reads, or prompts: one JSON object with `prompt` and,

@@ -135,3 +135,34 @@ impl Peer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fastest_number_of_sequences_is_measured_again() {
+        let mut peer = Peer {
+            python: PathBuf::new(),
+            folder: tempfile::tempdir().unwrap(),
+            tokens: 1,
+            threads: 1,
+            papers: 20,
+            measured: Vec::new(),
+        };
+        assert_eq!(peer.candidates(), [8, 16, 20], "never more sequences than papers");
+        let answer = |wall_s| Answer {
+            program: "llama.cpp".into(),
+            load_s: 1.0,
+            wall_s,
+            steps: 1,
+            peak_bytes: 1,
+        };
+        peer.measured = vec![(8, answer(9.0)), (16, answer(7.0)), (20, answer(8.0))];
+        assert_eq!(peer.candidates(), [16]);
+        peer.measured.push((16, answer(7.5)));
+        let (parallel, answers) = peer.best().unwrap();
+        let walls: Vec<f64> = answers.iter().map(|answer| answer.wall_s).collect();
+        assert_eq!((parallel, walls), (16, vec![7.0, 7.5]));
+    }
+}

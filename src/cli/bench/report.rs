@@ -146,7 +146,7 @@ impl Report {
         let mut lines = vec![
             format!("{}, {}", self.program, self.machine),
             format!(
-                "{}, {} on {}, {} threads, {vocabulary}",
+                "{}, {} on {}, threads {}, {vocabulary}",
                 self.model, self.engine, self.device, self.threads
             ),
             format!(
@@ -199,7 +199,7 @@ impl Batch {
     fn line(&self) -> String {
         let Spread { median, min, max } = self.papers_per_hour;
         format!(
-            "{:>5}  {:>8}  {:>13}  {:>9}  {:>8}  {:>7.1}  {:>5}  {:>9.1}",
+            "{:>5}  {:>8}  {:>13}  {:>9}  {:>8}  {:>7.2}  {:>5}  {:>9.1}",
             self.batch,
             whole(median),
             format!("{} to {}", whole(min), whole(max)),
