@@ -59,7 +59,7 @@ fn is_basic(piece: &[u8]) -> bool {
     // Vocabularies have most of these with and without the space before.
     let text = text.strip_prefix(' ').unwrap_or(text);
     let all = |is: fn(char) -> bool| !text.is_empty() && text.chars().all(is);
-    (text.len() == 1 && text.is_ascii())
+    (text.len() == 1 && all(|c| c.is_ascii_graphic()))
         || all(|c| c.is_ascii_digit())
         || (all(|c| c.is_ascii_punctuation()) && text.len() <= MAX_PUNCTUATION_RUN)
         || all(is_chinese_punctuation)

@@ -206,4 +206,33 @@ mod peer {
         assert!(text(&finished.stderr).contains(message), "{}", text(&finished.stderr));
         assert_eq!(finished.status.code(), Some(1));
     }
+
+    /// `WENZHAI_TEST_PYTHON` names an interpreter that has llama-cpp-python.
+    #[test]
+    fn llama_cpp_writes_as_many_tokens_in_as_many_steps() {
+        let Some(python) = std::env::var_os("WENZHAI_TEST_PYTHON") else {
+            eprintln!("skipped: it needs WENZHAI_TEST_PYTHON");
+            return;
+        };
+        let place = place();
+        let python = python.into_string().unwrap();
+        let check = |prompts: &str| {
+            std::fs::write(place.path().join("prompts.jsonl"), prompts).unwrap();
+            let args = ["--peer", &python, "--batch", "3", "--repeat", "1", "--json", "-"];
+            let finished = bench_five(place.path(), &args);
+            assert!(finished.status.success(), "{}", text(&finished.stderr));
+            let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
+            let peer = &report["peer"];
+            assert!(peer["program"].as_str().unwrap().starts_with("llama-cpp-python "), "{peer}");
+            assert_eq!((&peer["steps"], &report["batches"][0]["steps"]), (&5.into(), &5.into()));
+            check_spread(&peer["wall_s"]);
+            check_spread(&peer["load_s"]);
+        };
+        check(PROMPTS);
+        check(
+            &["at", "e", "he"]
+                .map(|p| format!("{{\"prefix\":\"the he\",\"prompt\":{p:?}}}\n"))
+                .concat(),
+        );
+    }
 }
