@@ -84,9 +84,11 @@ impl BlockType {
             | BlockType::Q5_0
             | BlockType::Q5_1
             | BlockType::Q8_0 => BLOCK,
-            BlockType::Q2K | BlockType::Q3K | BlockType::Q4K | BlockType::Q5K | BlockType::Q6K => {
-                SUPER
-            }
+            BlockType::Q2K
+            | BlockType::Q3K
+            | BlockType::Q4K
+            | BlockType::Q5K
+            | BlockType::Q6K => SUPER,
         }
     }
 

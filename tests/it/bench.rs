@@ -125,6 +125,24 @@ fn a_prefix_is_shared_and_prompts_follow_it() {
 }
 
 #[test]
+fn without_a_file_the_sample_is_written_about_behind_a_shared_prompt() {
+    let place = tempfile::tempdir().unwrap();
+    tiny::write_model_for(&place.path().join("tiny.gguf"), "gemma3", 1, 4096);
+    let finished = Command::new(env!("CARGO_BIN_EXE_wenzhai"))
+        .args(["bench", "tiny.gguf", "--tokens", "2", "--repeat", "1", "--limit", "2"])
+        .args(["--json", "-"])
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    assert!(finished.status.success(), "{}", text(&finished.stderr));
+    let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    assert_eq!(report["papers"], 2);
+    // The plain prompt has an example of some 600 characters, two thirds of them Chinese.
+    assert!(number(&report["prefix_tokens"]) > 1_000.0, "{report}");
+    assert!(number(&report["prompt_tokens"]) > 500.0, "{report}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_told() {
     let check = |prompts: &str, args: &[&str], message: &str| {
         let place = place();
