@@ -29,6 +29,10 @@ const CARD_SOURCES: [&str; 3] = [
 const ADAPTERS: [(&str, &[u8]); 1] =
     [("gemma3-270m-zh.safetensors", include_bytes!("../models/gemma3-270m-zh.safetensors"))];
 
+/// The output shortlists that cards can name, by file name.
+const SHORTLISTS: [(&str, &[u8]); 1] =
+    [("gemma3-270m-zh.shortlist", include_bytes!("../models/gemma3-270m-zh.shortlist"))];
+
 /// The notices that cards can name, by file name; each with the terms that it speaks of.
 const NOTICES: [(&str, &str); 1] = [(
     "NOTICE-gemma.md",
@@ -61,6 +65,8 @@ pub struct Card {
     pub prompt: Option<String>,
     /// Adapter that belongs on top of the weights.
     pub adapter: Option<Adapter>,
+    /// Tokens that it writes Chinese summaries with; `None`: any of its vocabulary.
+    pub shortlist: Option<ShortlistFile>,
     /// The GGUF file.
     pub file: File,
     /// Where to find the file, in the order in which to try.
@@ -84,6 +90,18 @@ pub struct File {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adapter {
+    /// File name in `models/`.
+    pub name: String,
+    /// Size.
+    pub bytes: u64,
+    /// SHA-256 of the content, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A file of [`crate::shortlist`] that is part of the program.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShortlistFile {
     /// File name in `models/`.
     pub name: String,
     /// Size.
@@ -178,6 +196,11 @@ impl Card {
         {
             return Some(format!("adapter `{}` is not part of the program", adapter.name));
         }
+        if let Some(list) = &self.shortlist
+            && list.embedded().is_none()
+        {
+            return Some(format!("shortlist `{}` is not part of the program", list.name));
+        }
         if let Some(notice) = &self.notice
             && self.notice_text().is_none()
         {
@@ -196,6 +219,17 @@ impl Adapter {
 
     fn embedded(&self) -> Option<&'static [u8]> {
         ADAPTERS.iter().find(|(name, _)| *name == self.name).map(|(_, data)| *data)
+    }
+}
+
+impl ShortlistFile {
+    /// The file.
+    pub fn data(&self) -> &'static [u8] {
+        self.embedded().unwrap_or_default()
+    }
+
+    fn embedded(&self) -> Option<&'static [u8]> {
+        SHORTLISTS.iter().find(|(name, _)| *name == self.name).map(|(_, data)| *data)
     }
 }
 
@@ -237,6 +271,8 @@ mod tests {
         check_fault("\"m.gguf\", bytes", "\"../m.gguf\", bytes", "`../m.gguf` is not a plain file");
         check_fault(&"0".repeat(64), "12AB", "`12AB` is not a SHA-256");
         check_fault("name = \"m\"", "name = \"m\"\nnotice = \"N\"", "notice `N` is not part");
+        let list = "name = \"m\"\nshortlist = { name = \"S\", bytes = 1, sha256 = \"0\" }";
+        check_fault("name = \"m\"", list, "shortlist `S` is not part");
         check_fault("family", "famly", "cannot read a model card");
         check_fault("source = [{", "source = []\nnone = [{", "cannot read a model card");
     }

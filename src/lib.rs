@@ -14,8 +14,8 @@
 //!
 //! [`pipeline`] tells the whole story on one page; [`cli`] is the only module that prints;
 //! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, [`kernels`] compute
-//! with them, and [`pick`] makes a token of an engine's logits; [`atomic`] writes files whole or not
-//! at all.
+//! with them, [`shortlist`] says which tokens need to be scored, and [`pick`] makes a token of an
+//! engine's logits; [`atomic`] writes files whole or not at all.
 
 pub mod atomic;
 pub mod card;
@@ -33,6 +33,7 @@ pub mod pipeline;
 pub mod prompt;
 pub mod record;
 pub mod scheduler;
+pub mod shortlist;
 pub mod store;
 pub mod summary;
 pub mod tokens;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::shortlist::MAX_MIN_COUNT;
+
 const EXIT_STATUS: &str = "\
 Exit status:
   0  everything that was read is in the output
@@ -39,6 +41,23 @@ Examples:
   wenzhai models fetch gemma3-270m-zh
   wenzhai models export gemma3-270m-zh -o digest-model.gguf";
 
+const BENCH_NOTES: &str = "\
+Times are taken from the first row of the first prompt to the last token of the last paper, without
+loading. The table goes to standard output. llama.cpp is run with 8, 16, 32 and 48 sequences; the
+fastest of these is then repeated and compared with our fastest batch.
+
+Examples:
+  wenzhai bench
+  wenzhai bench --papers prompts.jsonl --batch 1,8,16,32,64 --json record.json
+  wenzhai bench --peer venv/bin/python --repeat 5";
+
+const SHORTLIST_NOTES: &str = "\
+The list names the tokens that summaries are written with, so that the rest of a large vocabulary
+need not be scored. To make it a part of the program, put it into models/ and name it in the card.
+
+Example:
+  wenzhai models shortlist gemma3-270m-zh summaries.jsonl.gz -o gemma3-270m-zh.shortlist";
+
 /// Reads arXiv feeds and writes a Chinese digest of them, with a language model on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "wenzhai", version, after_help = EXIT_STATUS, disable_help_subcommand = true)]
@@ -53,6 +72,8 @@ pub(super) enum Command {
     Digest(DigestArgs),
     /// Write the digest of finished records, without a model
     Render(RenderArgs),
+    /// Measure how fast a model writes on this machine
+    Bench(BenchArgs),
     /// Show, fetch and export models
     #[command(after_help = MODELS_EXAMPLES)]
     Models {
@@ -112,19 +133,34 @@ pub(super) struct DigestArgs {
     #[arg(long, value_name = "FILE", help_heading = "Model")]
     pub(super) prompt: Option<PathBuf>,
 
-    /// cpu, cuda, cuda:N or metal
-    #[arg(long, default_value = "cpu", help_heading = "Model")]
-    pub(super) device: String,
-
     /// Papers that are written about at a time
     #[arg(long, value_name = "N", default_value_t = 32, help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) batch: u32,
 
+    #[command(flatten)]
+    pub(super) engine: EngineArgs,
+}
+
+/// What computes.
+#[derive(Debug, Args)]
+pub(super) struct EngineArgs {
+    /// cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "cpu", help_heading = "Model")]
+    pub(super) device: String,
+
     /// CPU threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) threads: Option<u32>,
+
+    /// What computes: auto is the fastest for the device
+    #[arg(long, value_enum, default_value_t = EngineChoice::Auto, help_heading = "Model")]
+    pub(super) engine: EngineChoice,
+
+    /// Tokens to choose from: those of summaries, where the model has a list of them, or all
+    #[arg(long, value_enum, default_value_t = VocabChoice::Shortlist, help_heading = "Model")]
+    pub(super) vocab: VocabChoice,
 }
 
 /// Which model.
@@ -150,6 +186,56 @@ pub(super) struct RenderArgs {
     /// File to write; without it, the digest goes to standard output
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+}
+
+/// Measure how fast a model writes on this machine.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_NOTES)]
+pub(super) struct BenchArgs {
+    /// Name of a model, path of a GGUF file, or hf:OWNER/REPO:FILE
+    #[arg(value_name = "MODEL", default_value = crate::card::DEFAULT)]
+    pub(super) model: String,
+
+    /// Adapter to merge into the model instead of its own, or `none`
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(super) adapter: Option<PathBuf>,
+
+    /// Papers in any form that digest reads, or prompts: one JSON object with `prompt` and,
+    /// if they share one, `prefix` a line [default: 48 made-up papers]
+    #[arg(long, value_name = "FILE", help_heading = "Workload")]
+    pub(super) papers: Option<PathBuf>,
+
+    /// Take at most N of them
+    #[arg(long, value_name = "N", help_heading = "Workload",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: Option<u32>,
+
+    /// Tokens to write about each, neither fewer nor more
+    #[arg(long, value_name = "N", default_value_t = 320, help_heading = "Workload",
+          value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub(super) tokens: u32,
+
+    /// Papers at a time: each number is measured
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "32",
+          help_heading = "Workload", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) batch: Vec<u32>,
+
+    /// How often everything is measured; medians are told, and the extremes
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Workload",
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) repeat: u32,
+
+    #[command(flatten)]
+    pub(super) engine: EngineArgs,
+
+    /// Measure llama.cpp too, in turns, on the same weights and tokens: a Python interpreter that
+    /// has llama-cpp-python
+    #[arg(long, value_name = "PYTHON", help_heading = "Report")]
+    pub(super) peer: Option<PathBuf>,
+
+    /// File to write everything to that was measured; - puts it in place of the table
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) json: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -185,6 +271,26 @@ pub(super) enum ModelsCommand {
         #[arg(short, long)]
         quiet: bool,
     },
+    /// Learn a model's output shortlist from summaries; for those who add a model
+    #[command(after_help = SHORTLIST_NOTES)]
+    Shortlist {
+        /// Name of a model, path of a GGUF file, or hf:OWNER/REPO:FILE
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// Records with Chinese summaries: one JSON object a line, also packed with gzip
+        #[arg(required = true, value_name = "RECORDS")]
+        inputs: Vec<String>,
+        /// How often a token must occur to be on the list
+        #[arg(long, value_name = "N", default_value_t = 3,
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_MIN_COUNT)))]
+        min_count: u32,
+        /// File to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// Say nothing but errors
+        #[arg(short, long)]
+        quiet: bool,
+    },
 }
 
 /// Form of the output; the variants have no docs, since they would stretch the help to two pages.
@@ -192,4 +298,19 @@ pub(super) enum ModelsCommand {
 pub(super) enum Format {
     Md,
     Jsonl,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EngineChoice {
+    Auto,
+    Cpu,
+    Candle,
+}
+
+/// Which tokens are chosen from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum VocabChoice {
+    Shortlist,
+    Full,
 }

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::args::{EngineChoice, VocabChoice};
 use super::console::Console;
-use super::settings::{AdapterChoice, DigestSettings, ModelChoice};
+use super::settings::{AdapterChoice, DigestSettings, EngineSettings, ModelChoice};
 use crate::card::{self, Card};
 use crate::engine::{Engine, candle::CandleEngine};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +20,7 @@ use crate::fetch::{self, Cache, LocalModel, ModelRef};
 use crate::model::{Adapter, Model};
 use crate::prompt::{PLAIN, Template};
 use crate::scheduler::Limits;
+use crate::shortlist::Shortlist;
 use crate::store::Identity;
 
 /// Most positions of one sequence: the longest prompt that templates ask for and its answer, with
@@ -95,22 +97,73 @@ impl<'a> Writer<'a> {
 
     /// Fetches the weights where they are not here, and loads them.
     pub(super) fn load(&self, settings: &DigestSettings, console: &mut Console) -> Result<Loaded> {
-        use_threads(settings.threads)?;
+        use_threads(settings.engine.threads)?;
         let model = load_model(self.choice, console)?;
-        let max_context = MAX_CONTEXT.min(model.config().context_length);
-        let engine = Box::new(CandleEngine::new(&model, settings.device, max_context)?);
-        let limits = Limits {
-            max_sequences: settings.batch,
-            rows_per_step: ROWS_PER_STEP,
-            max_context,
-            kv_positions: (settings.batch * POSITIONS_PER_SEQUENCE).max(max_context),
-        };
+        let limits = limits(&model, settings.batch, POSITIONS_PER_SEQUENCE);
+        let shortlist = load_shortlist(self.choice, &model, settings.engine.vocab)?;
+        let Made { engine, .. } = make_engine(&model, shortlist, &settings.engine, limits)?;
         Ok(Loaded { model, engine, limits })
     }
 }
 
+/// An engine, and what is worth telling of it.
+pub(super) struct Made {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) name: &'static str,
+    /// Tokens that are scored for every paper; `None`: all.
+    pub(super) shortlisted: Option<usize>,
+}
+
+/// Makes the engine that `settings` ask for. An engine that scores the whole vocabulary anyway
+/// has no use for `shortlist`.
+pub(super) fn make_engine(
+    model: &Model,
+    _shortlist: Option<Shortlist>,
+    settings: &EngineSettings,
+    limits: Limits,
+) -> Result<Made> {
+    match settings.engine {
+        EngineChoice::Cpu => {
+            Err(Error::new(ErrorKind::Usage, "the engine cpu is not part of this build")
+                .hint("use --engine auto"))
+        }
+        EngineChoice::Auto | EngineChoice::Candle => {
+            let engine = CandleEngine::new(model, settings.device, limits.max_context)?;
+            Ok(Made { engine: Box::new(engine), name: "candle", shortlisted: None })
+        }
+    }
+}
+
+/// The bounds of steps for `sequences` at a time that reserve `positions` each.
+pub(super) fn limits(model: &Model, sequences: usize, positions: usize) -> Limits {
+    let max_context = MAX_CONTEXT.min(model.config().context_length);
+    Limits {
+        max_sequences: sequences,
+        rows_per_step: ROWS_PER_STEP,
+        max_context,
+        kv_positions: (sequences * positions).max(max_context),
+    }
+}
+
+/// The shortlist of a model that has one, unless all tokens are to be scored.
+pub(super) fn load_shortlist(
+    choice: &ModelChoice,
+    model: &Model,
+    vocab: VocabChoice,
+) -> Result<Option<Shortlist>> {
+    let file = choice.card().and_then(|card| card.shortlist.as_ref());
+    let Some(file) = file.filter(|_| vocab == VocabChoice::Shortlist) else { return Ok(None) };
+    let list = Shortlist::decode(file.data())?;
+    let (of, found) = (list.vocabulary_size(), model.tokenizer().vocab_size());
+    if of != found {
+        let message = format!("{} is for {of} tokens, the vocabulary has {found}", file.name);
+        return Err(Error::new(ErrorKind::Model, message).hint("use --vocab full"));
+    }
+    Ok(Some(list))
+}
+
 impl ModelChoice {
-    fn card(&self) -> Option<&'static Card> {
+    pub(super) fn card(&self) -> Option<&'static Card> {
         match &self.model {
             ModelRef::Card(card) => Some(card),
             ModelRef::Path(_) | ModelRef::Hub(_) => None,
@@ -151,7 +204,7 @@ fn default_prompt(choice: &ModelChoice) -> Result<Template> {
 }
 
 /// Once a process, since the pool belongs to all of it.
-fn use_threads(threads: Option<usize>) -> Result<()> {
+pub(super) fn use_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else { return Ok(()) };
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|cause| {
         Error::new(ErrorKind::Engine, format!("cannot start {threads} threads")).because(cause)
@@ -169,5 +222,14 @@ fn sha256(path: &Path) -> Result<String> {
             bytes => hash.update(&buffer[..bytes]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&hash.finalize()))
+}
+
+/// SHA-256 of `bytes`, in hexadecimal.
+pub(super) fn sha256_of(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

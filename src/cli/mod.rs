@@ -5,6 +5,7 @@
 //! standard error for everything else. A reader that goes away (`| head`) is no error.
 
 mod args;
+mod bench;
 mod console;
 mod digest;
 mod load;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Digest(args) => digest::run(args),
         Command::Render(args) => render::run(&args),
+        Command::Bench(args) => bench::run(args),
         Command::Models { command } => models::run(command),
     };
     match outcome {

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use super::Outcome;
 use super::args::ModelsCommand;
 use super::console::Console;
-use super::load::load_model;
+use super::load::{load_model, sha256_of};
 use super::output::Output;
 use super::settings::{ModelChoice, Verbosity};
 use super::wording;
 use crate::card::{self, Card, Source};
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed::{self, Event, Item, Source as FeedSource};
 use crate::fetch::{self, Cache, ModelRef};
+use crate::model::Model;
+use crate::shortlist::Learner;
 
 pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
     match command {
@@ -24,6 +27,12 @@ pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
         ModelsCommand::Export { model, output, adapter, quiet } => {
             let choice = ModelChoice::of(&model, adapter)?;
             export(&choice, output, &mut Console::new(Verbosity::of(quiet, false)))?;
+        }
+        ModelsCommand::Shortlist { model, inputs, min_count, output, quiet } => {
+            let model = fetch::resolve(&model)?;
+            let sources = inputs.iter().map(|input| FeedSource::parse(input)).collect();
+            let mut console = Console::new(Verbosity::of(quiet, false));
+            shortlist(&model, sources, min_count, output, &mut console)?;
         }
     }
     Ok(Outcome::Complete)
@@ -104,6 +113,50 @@ fn fetch_all(names: &[String], console: &mut Console) -> Result<()> {
 fn export(choice: &ModelChoice, output: PathBuf, console: &mut Console) -> Result<()> {
     load_model(choice, console)?.export(&output)?;
     console.say(&format!("{} is written", output.display()));
+    Ok(())
+}
+
+/// Learns a shortlist from the Chinese text of records.
+fn shortlist(
+    model: &ModelRef,
+    sources: Vec<FeedSource>,
+    min_count: u32,
+    output: PathBuf,
+    console: &mut Console,
+) -> Result<()> {
+    let local = fetch::ensure(model, &Cache::from_env()?, console)?;
+    let tokenizer = Model::load_tokenizer(&local.path)?;
+    let mut learner = Learner::new(&tokenizer);
+    let mut summaries = 0;
+    for source in feed::expand(sources)? {
+        feed::read(&source, &mut |event| {
+            if let Event::Item(Item { summary: Some(summary), .. }) = event {
+                summaries += 1;
+                [summary.zh_title, summary.zh_abstract, summary.zh_tldr]
+                    .iter()
+                    .for_each(|text| learner.add(text));
+            }
+            Ok(())
+        })?;
+    }
+    if summaries == 0 {
+        return Err(Error::new(ErrorKind::Input, "there is no summary to learn from")
+            .hint("records need all of `zh_title`, `zh_abstract` and `zh_tldr`"));
+    }
+    let list = learner.finish(min_count)?;
+    let bytes = list.encode();
+    Output::of(Some(output)).write(|out| {
+        out.write_all(&bytes)
+            .map_err(|cause| Error::new(ErrorKind::Io, "cannot write the shortlist").because(cause))
+    })?;
+    console.say(&format!(
+        "{} of {} tokens, from {} summaries; {} bytes, sha256 {}",
+        wording::count(list.ids().len() as u64),
+        wording::count(list.vocabulary_size() as u64),
+        wording::count(summaries),
+        wording::count(bytes.len() as u64),
+        sha256_of(&bytes),
+    ));
     Ok(())
 }
 

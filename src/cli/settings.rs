@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::args::{DigestArgs, Format};
+use super::args::{BenchArgs, DigestArgs, EngineArgs, EngineChoice, Format, VocabChoice};
 use super::output::Output;
 use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,8 +26,37 @@ pub(super) struct DigestSettings {
     pub(super) model: ModelChoice,
     /// A prompt of the user's own.
     pub(super) prompt: Option<Template>,
-    pub(super) device: DeviceChoice,
     pub(super) batch: usize,
+    pub(super) engine: EngineSettings,
+}
+
+/// Speed to be measured.
+#[derive(Debug)]
+pub(super) struct BenchSettings {
+    pub(super) model: ModelChoice,
+    /// What the model is called in the report.
+    pub(super) model_name: String,
+    /// Papers or prompts; `None`: the built-in ones.
+    pub(super) papers: Option<PathBuf>,
+    pub(super) limit: Option<usize>,
+    /// Tokens to write about each paper.
+    pub(super) tokens: usize,
+    /// Numbers of papers at a time, ascending, each once.
+    pub(super) batches: Vec<usize>,
+    pub(super) repeats: usize,
+    pub(super) engine: EngineSettings,
+    /// Python interpreter that has llama.cpp.
+    pub(super) peer: Option<PathBuf>,
+    pub(super) json: Option<Output>,
+}
+
+/// What computes, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EngineSettings {
+    pub(super) engine: EngineChoice,
+    pub(super) device: DeviceChoice,
+    pub(super) vocab: VocabChoice,
+    /// `None`: as many as there are cores.
     pub(super) threads: Option<usize>,
 }
 
@@ -76,8 +105,44 @@ impl DigestSettings {
             store: StoreChoice::of(args.store, args.no_store)?,
             model: ModelChoice::of(&args.model.model, args.model.adapter)?,
             prompt: args.prompt.as_deref().map(Template::read).transpose()?,
-            device: args.device.parse()?,
             batch: args.batch as usize,
+            engine: EngineSettings::of(&args.engine)?,
+        })
+    }
+}
+
+impl BenchSettings {
+    pub(super) fn of(args: BenchArgs) -> Result<Self> {
+        let mut batches: Vec<usize> = args.batch.iter().map(|&batch| batch as usize).collect();
+        batches.sort_unstable();
+        batches.dedup();
+        Ok(BenchSettings {
+            model: ModelChoice::of(&args.model, args.adapter)?,
+            model_name: args.model,
+            papers: args.papers,
+            limit: args.limit.map(|limit| limit as usize),
+            tokens: args.tokens as usize,
+            batches,
+            repeats: args.repeat as usize,
+            engine: EngineSettings::of(&args.engine)?,
+            peer: args.peer,
+            json: args.json.map(|path| Output::of(Some(path))),
+        })
+    }
+}
+
+impl EngineSettings {
+    fn of(args: &EngineArgs) -> Result<Self> {
+        let device: DeviceChoice = args.device.parse()?;
+        if args.engine == EngineChoice::Cpu && device != DeviceChoice::Cpu {
+            let message = format!("the engine cpu does not run on {device}");
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("leave --engine away, or use --device cpu"));
+        }
+        Ok(EngineSettings {
+            engine: args.engine,
+            device,
+            vocab: args.vocab,
             threads: args.threads.map(|threads| threads as usize),
         })
     }

@@ -8,6 +8,8 @@ pub mod candle;
 pub mod plain;
 pub mod scripted;
 
+use std::time::Duration;
+
 use crate::Result;
 use crate::scheduler::{Batch, Finished, Scheduler, TokenId};
 
@@ -19,6 +21,18 @@ pub trait Engine {
 
     /// Computes all rows of `batch` and picks a token for each span that samples, in order.
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>>;
+
+    /// Where the time since the engine was made went, where it keeps count of that.
+    fn profile(&self) -> Option<Profile> {
+        None
+    }
+}
+
+/// Time by phase of a step, in the order of the phases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Names, and the time spent in all steps together.
+    pub phases: Vec<(&'static str, Duration)>,
 }
 
 /// One turn of the loop: schedule, forward, head, pick, commit. `None` when no work is left.

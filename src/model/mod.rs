@@ -56,6 +56,17 @@ impl Model {
         Ok(Model { path: path.to_owned(), config, weights, tokenizer })
     }
 
+    /// The tokenizer of the GGUF file at `path`, without its weights.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
+        let (_, content) = open(path)?;
+        Tokenizer::from_gguf(&content.metadata).map_err(|e| {
+            Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
+        })
+    }
+
     /// Shape and switches of the decoder.
     pub fn config(&self) -> &Config {
         &self.config

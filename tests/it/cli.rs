@@ -104,11 +104,13 @@ fn help_reads_well() {
         ("help", &["--help"][..]),
         ("help-digest", &["digest", "--help"]),
         ("help-render", &["render", "--help"]),
+        ("help-bench", &["bench", "--help"]),
         ("help-models", &["models", "--help"]),
         ("help-models-list", &["models", "list", "--help"]),
         ("help-models-show", &["models", "show", "--help"]),
         ("help-models-fetch", &["models", "fetch", "--help"]),
         ("help-models-export", &["models", "export", "--help"]),
+        ("help-models-shortlist", &["models", "shortlist", "--help"]),
     ] {
         let finished = Place::new().run(args);
         assert_eq!((finished.status, finished.stderr.as_str()), (0, ""), "{args:?}");

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each area.
 
 mod architecture;
+mod bench;
 mod cli;
 mod digest;
 mod engine;
@@ -10,6 +11,7 @@ mod kernels_attention;
 mod kernels_gemm;
 mod pipeline;
 mod real_model;
+mod shortlist;
 mod store;
 mod summary;
 mod support;

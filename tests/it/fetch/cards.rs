@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use wenzhai::card::{self, Source};
+use wenzhai::shortlist::Shortlist;
 
 use super::sha256;
 
@@ -40,6 +41,17 @@ fn adapters_are_the_ones_that_the_cards_mean() {
         assert_eq!(sha256(adapter.data()), adapter.sha256, "{}", adapter.name);
     }
     assert!(card::find(card::DEFAULT).is_some_and(|card| card.adapter.is_some()));
+}
+
+#[test]
+fn shortlists_are_the_ones_that_the_cards_mean() {
+    for list in card::all().iter().filter_map(|card| card.shortlist.as_ref()) {
+        assert_eq!(list.data().len() as u64, list.bytes, "{}", list.name);
+        assert_eq!(sha256(list.data()), list.sha256, "{}", list.name);
+        let list = Shortlist::decode(list.data()).expect("a shortlist");
+        assert!((10_000..32_000).contains(&list.ids().len()), "{}", list.ids().len());
+    }
+    assert!(card::find(card::DEFAULT).is_some_and(|card| card.shortlist.is_some()));
 }
 
 #[test]

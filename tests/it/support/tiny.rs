@@ -19,8 +19,13 @@ pub const LAYERS: usize = 7;
 /// Sliding window of the Gemma 3 layers that have one.
 pub const WINDOW: usize = 12;
 
-/// Writes a model of `family` to `path`.
+/// Writes a model of `family` to `path`, for sequences of up to 256 tokens.
 pub fn write_model(path: &Path, family: &str, seed: u64) {
+    write_model_for(path, family, seed, 256);
+}
+
+/// Writes a model of `family` to `path`, for sequences of up to `context` tokens.
+pub fn write_model_for(path: &Path, family: &str, seed: u64, context: usize) {
     let vocabulary = vocabulary();
     let mut random = Random(seed);
     let mut tensors = vec![
@@ -36,7 +41,7 @@ pub fn write_model(path: &Path, family: &str, seed: u64) {
             tensors.push((format!("blk.{layer}.{part}"), tensor));
         }
     }
-    let metadata = metadata(family, &vocabulary);
+    let metadata = metadata(family, &vocabulary, context);
     let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     gguf_file::write(&mut File::create(path).unwrap(), &metadata, &tensors).unwrap();
@@ -90,7 +95,11 @@ fn vocabulary() -> Vec<(String, f32, i32)> {
     tokens
 }
 
-fn metadata(family: &str, vocabulary: &[(String, f32, i32)]) -> Vec<(String, Value)> {
+fn metadata(
+    family: &str,
+    vocabulary: &[(String, f32, i32)],
+    context: usize,
+) -> Vec<(String, Value)> {
     let strings = vocabulary.iter().map(|(text, ..)| Value::String(text.clone())).collect();
     let scores = vocabulary.iter().map(|(_, score, _)| Value::F32(*score)).collect();
     let types = vocabulary.iter().map(|(.., kind)| Value::I32(*kind)).collect();
@@ -99,7 +108,7 @@ fn metadata(family: &str, vocabulary: &[(String, f32, i32)]) -> Vec<(String, Val
         ("embedding_length", size(HIDDEN)),
         ("feed_forward_length", size(FFN)),
         ("block_count", size(LAYERS)),
-        ("context_length", size(256)),
+        ("context_length", size(context)),
         ("attention.head_count", size(HEADS)),
         ("attention.head_count_kv", size(KV_HEADS)),
         ("attention.key_length", size(HEAD_DIM)),

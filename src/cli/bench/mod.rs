@@ -1,0 +1,115 @@
+//! `wenzhai bench`: how fast a model writes on this machine.
+//!
+//! Every paper gets the same number of tokens, whatever they say, so that two runs do the same
+//! work however their engines round. The engine is made anew for every measurement: none profits
+//! from what another left behind. Where there is a peer, it takes turns with us, because shared
+//! machines have slow minutes that should strike both.
+
+mod measure;
+mod peer;
+mod report;
+mod workload;
+
+use std::time::{Duration, Instant};
+
+use super::Outcome;
+use super::args::BenchArgs;
+use super::console::Console;
+use super::load::{Made, limits, load_model, load_shortlist, make_engine, use_threads};
+use super::output::Output;
+use super::settings::{BenchSettings, Verbosity};
+use super::wording;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::{self, Cache};
+use crate::model::Model;
+use measure::{Run, measure, peak_bytes};
+use peer::Peer;
+use report::{Report, Setting};
+use workload::Workload;
+
+pub(super) fn run(args: BenchArgs) -> Result<Outcome> {
+    let settings = BenchSettings::of(args)?;
+    let mut console = Console::new(Verbosity::Normal);
+    use_threads(settings.engine.threads)?;
+    // What has to be fetched is here before the clock starts.
+    fetch::ensure(&settings.model.model, &Cache::from_env()?, &mut console)?;
+    let started = Instant::now();
+    let model = load_model(&settings.model, &mut console)?;
+    let model_load = started.elapsed();
+    let workload = Workload::read(&settings, &model)?;
+    console.say(&workload.to_string());
+    let report = Bench { settings: &settings, model: &model, workload: &workload, model_load }
+        .run(&console)?;
+    match &settings.json {
+        Some(Output::Stdout) => report.write_json(&Output::Stdout)?,
+        Some(file) => {
+            report.write_table()?;
+            report.write_json(file)?;
+        }
+        None => report.write_table()?,
+    }
+    Ok(Outcome::Complete)
+}
+
+struct Bench<'a> {
+    settings: &'a BenchSettings,
+    model: &'a Model,
+    workload: &'a Workload,
+    model_load: Duration,
+}
+
+impl Bench<'_> {
+    fn run(&self, console: &Console) -> Result<Report> {
+        let Bench { settings, workload, .. } = self;
+        let mut ours = vec![Vec::new(); settings.batches.len()];
+        let mut setting = None;
+        let mut peak = None;
+        let mut peer: Option<Peer> = None;
+        for round in 1..=settings.repeats {
+            let heading = |what: &str, number: usize| {
+                format!("{what} {number}, {round} of {}", settings.repeats)
+            };
+            for (batch, runs) in settings.batches.iter().zip(&mut ours) {
+                let (run, made) = self.measure_once(*batch)?;
+                say_run(console, &heading("batch", *batch), workload, run.wall);
+                runs.push(run);
+                setting.get_or_insert(made);
+            }
+            let Some(python) = &settings.peer else { continue };
+            // Before the peer's weights are written, which takes memory that an engine does not.
+            peak = peak.or_else(peak_bytes);
+            let peer = match &mut peer {
+                Some(peer) => peer,
+                None => peer.insert(Peer::new(python, self.model, workload, settings)?),
+            };
+            for parallel in peer.candidates() {
+                let wall = peer.measure(parallel)?;
+                say_run(console, &heading("llama.cpp, sequences", parallel), workload, wall);
+            }
+        }
+        let setting = setting.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "there is nothing to measure").hint("give a batch")
+        })?;
+        let peak = peak.or_else(peak_bytes);
+        Ok(Report::new(settings, workload, setting, self.model_load, peak, &ours, peer.as_ref()))
+    }
+
+    fn measure_once(&self, batch: usize) -> Result<(Run, Setting)> {
+        let Bench { settings, model, workload, .. } = self;
+        let started = Instant::now();
+        // Room for the whole batch, whatever the lengths.
+        let limits = limits(model, batch, workload.longest() + settings.tokens);
+        let shortlist = load_shortlist(&settings.model, model, settings.engine.vocab)?;
+        let Made { mut engine, name, shortlisted } =
+            make_engine(model, shortlist, &settings.engine, limits)?;
+        let engine_load = started.elapsed();
+        let run = measure(engine.as_mut(), limits, workload, settings.tokens)?;
+        Ok((Run { engine_load, ..run }, Setting { engine: name, shortlisted }))
+    }
+}
+
+fn say_run(console: &Console, heading: &str, workload: &Workload, wall: Duration) {
+    let hour = Duration::from_secs(3600);
+    let papers = wording::rate(workload.papers() as u64, wall, hour);
+    console.say(&format!("{heading}: {} papers/h", wording::count(papers)));
+}

@@ -1,0 +1,277 @@
+//! What was measured: as a table for people, and whole as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::num::NonZero;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::super::output::Output;
+use super::super::settings::{BenchSettings, EngineSettings};
+use super::super::wording;
+use super::measure::{Run, Spread};
+use super::peer::Peer;
+use super::workload::Workload;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The engine that was measured.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting {
+    pub(super) engine: &'static str,
+    /// Tokens that are scored for every paper; `None`: all.
+    pub(super) shortlisted: Option<usize>,
+}
+
+/// Everything that was measured. Speeds are over the whole time: those of prefill and decoding
+/// share it.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    program: &'static str,
+    machine: String,
+    model: String,
+    engine: &'static str,
+    device: String,
+    threads: usize,
+    /// Tokens that are scored for every paper; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shortlisted_tokens: Option<usize>,
+    papers: usize,
+    prefix_tokens: usize,
+    /// Of all papers, each without the prefix.
+    prompt_tokens: usize,
+    tokens_per_paper: usize,
+    model_load_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_bytes: Option<u64>,
+    batches: Vec<Batch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<PeerReport>,
+    /// Our fastest batch over the peer's, in papers an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<f64>,
+}
+
+/// Papers that are written about at a time, and how fast that is.
+#[derive(Debug, Serialize)]
+struct Batch {
+    batch: usize,
+    papers_per_hour: Spread,
+    prefill_tokens_per_s: Spread,
+    decode_tokens_per_s: Spread,
+    wall_s: Spread,
+    engine_load_s: Spread,
+    steps: u64,
+    rows_per_step: f64,
+    /// Seconds by phase of a step, on average over the repeats; absent: not told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    phases_s: BTreeMap<&'static str, f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct PeerReport {
+    program: String,
+    sequences: usize,
+    papers_per_hour: Spread,
+    wall_s: Spread,
+    load_s: Spread,
+    steps: u64,
+    peak_bytes: u64,
+    /// Sequences and seconds of every measurement, in order.
+    tried: Vec<(usize, f64)>,
+}
+
+impl Report {
+    pub(super) fn new(
+        settings: &BenchSettings,
+        workload: &Workload,
+        setting: Setting,
+        model_load: Duration,
+        peak_bytes: Option<u64>,
+        ours: &[Vec<Run>],
+        peer: Option<&Peer>,
+    ) -> Report {
+        let papers = workload.papers();
+        let batches: Vec<Batch> = settings
+            .batches
+            .iter()
+            .zip(ours)
+            .map(|(batch, runs)| Batch::new(*batch, papers, runs))
+            .collect();
+        let peer = peer.and_then(|peer| PeerReport::new(peer, papers));
+        let fastest = batches.iter().map(|b| b.papers_per_hour.median).fold(0.0, f64::max);
+        Report {
+            program: concat!("wenzhai ", env!("CARGO_PKG_VERSION")),
+            machine: machine(),
+            model: settings.model_name.clone(),
+            engine: setting.engine,
+            device: settings.engine.device.to_string(),
+            threads: threads(&settings.engine),
+            shortlisted_tokens: setting.shortlisted,
+            papers,
+            prefix_tokens: workload.prefix().len(),
+            prompt_tokens: workload.prompt_tokens(),
+            tokens_per_paper: settings.tokens,
+            model_load_s: model_load.as_secs_f64(),
+            peak_bytes,
+            ratio: peer.as_ref().map(|peer| fastest / peer.papers_per_hour.median),
+            batches,
+            peer,
+        }
+    }
+
+    pub(super) fn write_json(&self, output: &Output) -> Result<()> {
+        let unwritten =
+            |cause| Error::new(ErrorKind::Io, format!("cannot write {output}")).because(cause);
+        let mut json = serde_json::to_string_pretty(self)
+            .map_err(|cause| Error::new(ErrorKind::Io, "cannot make JSON").because(cause))?;
+        json.push('\n');
+        output.write(|out| out.write_all(json.as_bytes()).map_err(unwritten))
+    }
+
+    pub(super) fn write_table(&self) -> Result<()> {
+        let table = self.table();
+        Output::Stdout.write(|out| {
+            out.write_all(table.as_bytes()).map_err(|cause| {
+                Error::new(ErrorKind::Io, "cannot write to standard output").because(cause)
+            })
+        })
+    }
+
+    fn table(&self) -> String {
+        let vocabulary = match self.shortlisted_tokens {
+            Some(tokens) => format!("shortlist of {} tokens", wording::count(tokens as u64)),
+            None => "full vocabulary".into(),
+        };
+        let mut lines = vec![
+            format!("{}, {}", self.program, self.machine),
+            format!(
+                "{}, {} on {}, threads {}, {vocabulary}",
+                self.model, self.engine, self.device, self.threads
+            ),
+            format!(
+                "{} papers: {} tokens of prompts in all, {} shared; {} written about each",
+                self.papers, self.prompt_tokens, self.prefix_tokens, self.tokens_per_paper
+            ),
+            String::new(),
+            "batch  papers/h     min to max  prefill/s  decode/s   wall s  steps  rows/step".into(),
+        ];
+        lines.extend(self.batches.iter().map(Batch::line));
+        lines.push(String::new());
+        let engine_load = self.batches.first().map_or(0.0, |batch| batch.engine_load_s.median);
+        let peak = self.peak_bytes.map(|peak| format!("; peak memory {}", wording::bytes(peak)));
+        lines.push(format!(
+            "load {:.2} s (model {:.2}, engine {engine_load:.2}){}",
+            self.model_load_s + engine_load,
+            self.model_load_s,
+            peak.unwrap_or_default()
+        ));
+        lines.extend(self.batches.iter().filter_map(Batch::phase_line));
+        lines.extend(self.peer.iter().map(PeerReport::line));
+        lines.extend(self.ratio.map(|ratio| format!("ratio {ratio:.2}")));
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Batch {
+    fn new(batch: usize, papers: usize, runs: &[Run]) -> Batch {
+        let spread = |of: fn(&Run) -> f64| Spread::of(runs.iter().map(of));
+        let seconds = |run: &Run| run.wall.as_secs_f64();
+        let mut phases_s = BTreeMap::new();
+        let profiles = runs.iter().filter_map(|run| run.profile.as_ref());
+        for (phase, time) in profiles.flat_map(|profile| &profile.phases) {
+            *phases_s.entry(*phase).or_default() += time.as_secs_f64() / runs.len() as f64;
+        }
+        let first = &runs[0];
+        Batch {
+            batch,
+            papers_per_hour: Spread::of(runs.iter().map(|r| papers as f64 * 3600.0 / seconds(r))),
+            prefill_tokens_per_s: spread(|run| run.prefill_tokens as f64 / run.wall.as_secs_f64()),
+            decode_tokens_per_s: spread(|run| run.decode_tokens as f64 / run.wall.as_secs_f64()),
+            wall_s: spread(|run| run.wall.as_secs_f64()),
+            engine_load_s: spread(|run| run.engine_load.as_secs_f64()),
+            steps: first.steps,
+            rows_per_step: first.rows as f64 / first.steps as f64,
+            phases_s,
+        }
+    }
+
+    fn line(&self) -> String {
+        let Spread { median, min, max } = self.papers_per_hour;
+        format!(
+            "{:>5}  {:>8}  {:>13}  {:>9}  {:>8}  {:>7.2}  {:>5}  {:>9.1}",
+            self.batch,
+            whole(median),
+            format!("{} to {}", whole(min), whole(max)),
+            whole(self.prefill_tokens_per_s.median),
+            whole(self.decode_tokens_per_s.median),
+            self.wall_s.median,
+            self.steps,
+            self.rows_per_step,
+        )
+    }
+
+    /// Phases, the longest first.
+    fn phase_line(&self) -> Option<String> {
+        let total: f64 = self.phases_s.values().sum();
+        let mut phases: Vec<(&str, f64)> = self.phases_s.iter().map(|(p, s)| (*p, *s)).collect();
+        phases.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let mut line = format!("phases at batch {}:", self.batch);
+        for (index, (phase, seconds)) in phases.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let percent = 100.0 * seconds / total;
+            let _ = write!(line, "{comma} {phase} {seconds:.2} s ({percent:.0} %)");
+        }
+        (total > 0.0).then_some(line)
+    }
+}
+
+impl PeerReport {
+    fn new(peer: &Peer, papers: usize) -> Option<PeerReport> {
+        let (sequences, answers) = peer.best()?;
+        let last = answers.last()?;
+        Some(PeerReport {
+            program: last.program.clone(),
+            sequences,
+            papers_per_hour: Spread::of(answers.iter().map(|a| papers as f64 * 3600.0 / a.wall_s)),
+            wall_s: Spread::of(answers.iter().map(|answer| answer.wall_s)),
+            load_s: Spread::of(answers.iter().map(|answer| answer.load_s)),
+            steps: last.steps,
+            peak_bytes: answers.iter().map(|answer| answer.peak_bytes).max()?,
+            tried: peer.tried().collect(),
+        })
+    }
+
+    fn line(&self) -> String {
+        let Spread { median, min, max } = self.papers_per_hour;
+        format!(
+            "{}, {} sequences: {} papers/h ({} to {}), {:.1} s, peak memory {}",
+            self.program,
+            self.sequences,
+            whole(median),
+            whole(min),
+            whole(max),
+            self.wall_s.median,
+            wording::bytes(self.peak_bytes),
+        )
+    }
+}
+
+/// CPU threads that `settings` come to.
+pub(super) fn threads(settings: &EngineSettings) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    settings.threads.unwrap_or_else(cores)
+}
+
+/// The processor, as far as the system tells (Linux), and its cores.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let name = name.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
+    format!("{name}, {cores} cores")
+}
+
+fn whole(number: f64) -> String {
+    wording::count(number.round() as u64)
+}
