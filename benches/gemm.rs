@@ -17,8 +17,8 @@ const ROWS: [usize; 5] = [1, 8, 32, 64, 256];
 
 fn main() {
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
-    let isas = Isa::all().into_iter().filter(|isa| wanted.as_ref().is_none_or(|w| w == isa.name()));
-    let isa = isas.last().expect("an instruction set of this processor");
+    let here = |isa: &Isa| wanted.as_ref().is_none_or(|wanted| wanted == isa.name());
+    let isa = Isa::all().into_iter().rfind(here).expect("an instruction set of this processor");
     for threads in [1, 2] {
         println!("\n{}, {threads} threads: G multiply-adds/s (of the peak)", isa.name());
         println!("{:<22}{}", "outputs x inputs", ROWS.map(|r| format!("{r:>14}")).concat());

@@ -101,7 +101,9 @@ impl Pool {
 
         take_tasks(shared, 0, borrowed, tasks);
         wait(|| shared.busy.load(Acquire) == 0);
-        if let Some(panic) = shared.panic.lock().expect("no panic holds this lock").take() {
+        // Taken before the unwinding starts: a guard that lived through it would poison the lock.
+        let panic = shared.panic.lock().expect("no panic holds this lock").take();
+        if let Some(panic) = panic {
             resume_unwind(panic);
         }
     }

@@ -11,11 +11,14 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::epilogue::{self, Gate};
-use crate::kernels::packed::Tile;
+use crate::kernels::packed::{Tile, TileLevels};
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
 const ROWS: usize = 6;
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
 
 /// See [`super::scalar::add_product`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
@@ -83,6 +86,11 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
     assert!(first + R <= stride && blocks.end <= x.blocks());
     let levels = &tile.levels[blocks.clone()];
     let weight_scales = &tile.scales[blocks.clone()];
+    // Each group of rows asks for a share of what is read next: it lies behind these blocks. (A
+    // prefetch of what is not there does nothing.)
+    let lines = size_of::<TileLevels>() / LINE;
+    let share = lines.div_ceil(stride.div_ceil(ROWS));
+    let ahead = (first / ROWS * share).min(lines)..((first / ROWS + 1) * share).min(lines);
     let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[blocks.clone()] } else { &[] };
     let mut at = blocks.start * stride + first;
     for i in 0..levels.len() {
@@ -91,6 +99,10 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
         unsafe {
             let activations: *const i32 = x.levels.as_ptr().add(at * BLOCK).cast();
             let (scales, starts) = (x.scales.as_ptr().add(at), x.starts.as_ptr().add(at));
+            for line in ahead.clone() {
+                let next = levels.as_ptr().wrapping_add(levels.len() + i).cast::<i8>();
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(line * LINE));
+            }
             let products = multiply::<R>(activations, starts, &levels[i].0);
             let weight_scales = halves(&weight_scales.get_unchecked(i).0);
             for r in 0..R {
