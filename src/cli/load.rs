@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::num::NonZero;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -14,7 +15,9 @@ use super::args::{EngineChoice, VocabChoice};
 use super::console::Console;
 use super::settings::{AdapterChoice, DigestSettings, EngineSettings, ModelChoice};
 use crate::card::{self, Card};
-use crate::engine::{Engine, candle::CandleEngine};
+use crate::engine::Engine;
+use crate::engine::candle::{CandleEngine, DeviceChoice};
+use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, ModelRef};
 use crate::model::{Adapter, Model};
@@ -100,7 +103,7 @@ impl<'a> Writer<'a> {
         use_threads(settings.engine.threads)?;
         let model = load_model(self.choice, console)?;
         let limits = limits(&model, settings.batch, POSITIONS_PER_SEQUENCE);
-        let shortlist = load_shortlist(self.choice, &model, settings.engine.vocab)?;
+        let shortlist = load_shortlist(self.choice, &model)?;
         let Made { engine, .. } = make_engine(&model, shortlist, &settings.engine, limits)?;
         Ok(Loaded { model, engine, limits })
     }
@@ -118,20 +121,28 @@ pub(super) struct Made {
 /// has no use for `shortlist`.
 pub(super) fn make_engine(
     model: &Model,
-    _shortlist: Option<Shortlist>,
+    shortlist: Option<Shortlist>,
     settings: &EngineSettings,
     limits: Limits,
 ) -> Result<Made> {
-    match settings.engine {
-        EngineChoice::Cpu => {
-            Err(Error::new(ErrorKind::Usage, "the engine cpu is not part of this build")
-                .hint("use --engine auto"))
-        }
-        EngineChoice::Auto | EngineChoice::Candle => {
-            let engine = CandleEngine::new(model, settings.device, limits.max_context)?;
-            Ok(Made { engine: Box::new(engine), name: "candle", shortlisted: None })
-        }
+    let on_cpu = settings.device == DeviceChoice::Cpu;
+    if settings.engine == EngineChoice::Candle || !on_cpu {
+        let engine = CandleEngine::new(model, settings.device, limits.max_context)?;
+        return Ok(Made { engine: Box::new(engine), name: "candle", shortlisted: None });
     }
+    let full_vocabulary = settings.vocab == VocabChoice::Full;
+    let threads = settings.threads.map_or_else(std::thread::available_parallelism, |threads| {
+        NonZero::try_from(threads).map_err(|_| std::io::Error::other("no threads"))
+    });
+    let settings = CpuSettings {
+        threads: threads.map_or(1, NonZero::get),
+        limits,
+        shortlist: shortlist.as_ref(),
+        full_vocabulary,
+    };
+    let engine = CpuEngine::new(model, &settings)?;
+    let shortlisted = shortlist.filter(|_| !full_vocabulary).map(|list| list.ids().len());
+    Ok(Made { engine: Box::new(engine), name: "cpu", shortlisted })
 }
 
 /// The bounds of steps for `sequences` at a time that reserve `positions` each.
@@ -145,14 +156,10 @@ pub(super) fn limits(model: &Model, sequences: usize, positions: usize) -> Limit
     }
 }
 
-/// The shortlist of a model that has one, unless all tokens are to be scored.
-pub(super) fn load_shortlist(
-    choice: &ModelChoice,
-    model: &Model,
-    vocab: VocabChoice,
-) -> Result<Option<Shortlist>> {
+/// The shortlist of a model that has one.
+pub(super) fn load_shortlist(choice: &ModelChoice, model: &Model) -> Result<Option<Shortlist>> {
     let file = choice.card().and_then(|card| card.shortlist.as_ref());
-    let Some(file) = file.filter(|_| vocab == VocabChoice::Shortlist) else { return Ok(None) };
+    let Some(file) = file else { return Ok(None) };
     let list = Shortlist::decode(file.data())?;
     let (of, found) = (list.vocabulary_size(), model.tokenizer().vocab_size());
     if of != found {

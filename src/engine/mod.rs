@@ -5,6 +5,7 @@
 //! rows of one sequence influence another's.
 
 pub mod candle;
+pub mod cpu;
 pub mod plain;
 pub mod scripted;
 

@@ -13,7 +13,7 @@ pub enum Level {
     Scalar,
     /// AVX2 and FMA.
     Avx2,
-    /// AVX-512 F, BW, VL and VNNI (and AVX2 and FMA).
+    /// AVX-512 F, BW, DQ, VL and VNNI (and AVX2 and FMA).
     Avx512Vnni,
 }
 
@@ -75,6 +75,7 @@ impl Level {
             Level::Avx512Vnni => {
                 avx2 && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
@@ -86,3 +87,30 @@ impl Level {
         self == Level::Scalar
     }
 }
+
+/// Calls `$body`, an `#[inline(always)]` function of plain Rust, compiled for the instruction set
+/// `$isa`, which turns its loops into vector code and its `mul_add` into one instruction.
+macro_rules! dispatch {
+    ($isa:expr, $body:ident($($argument:ident: $type:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2($($argument: $type),*) {
+            $body($($argument),*)
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+        fn avx512($($argument: $type),*) {
+            $body($($argument),*)
+        }
+        match $isa.level() {
+            // SAFETY: an `Isa` of this level exists only where the processor has AVX2 and FMA.
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::isa::Level::Avx2 => unsafe { avx2($($argument),*) },
+            // SAFETY: an `Isa` of this level exists only where the processor has all of these.
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::isa::Level::Avx512Vnni => unsafe { avx512($($argument),*) },
+            _ => $body($($argument),*),
+        }
+    }};
+}
+pub(super) use dispatch;

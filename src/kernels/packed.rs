@@ -100,6 +100,25 @@ impl Packed {
         })
     }
 
+    /// Puts the outputs of `other` behind these, so that one product computes both.
+    ///
+    /// # Panics
+    /// When the inputs differ or the outputs here end within a tile.
+    pub fn append(&mut self, mut other: Packed) {
+        assert_eq!(self.blocks, other.blocks, "blocks of inputs");
+        assert!(self.outputs.is_multiple_of(BLOCK), "{} outputs end within a tile", self.outputs);
+        if self.minimums.is_some() || other.minimums.is_some() {
+            let zeros = |packed: &Packed| vec![TileValues([0.0; BLOCK]); packed.scales.len()];
+            let of_other = other.minimums.take().unwrap_or_else(|| zeros(&other));
+            let mut minimums = self.minimums.take().unwrap_or_else(|| zeros(self));
+            minimums.extend(of_other);
+            self.minimums = Some(minimums);
+        }
+        self.outputs += other.outputs;
+        self.levels.append(&mut other.levels);
+        self.scales.append(&mut other.scales);
+    }
+
     /// The number of outputs, without padding.
     pub fn outputs(&self) -> usize {
         self.outputs

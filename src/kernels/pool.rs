@@ -2,21 +2,23 @@
 //!
 //! A step has some hundred and fifty phases of a tenth of a millisecond, so workers must start at
 //! once: they spin for a moment after a phase and park when nothing comes, since the cores may
-//! be needed by others. Tasks are taken from a counter, so a core that is stolen for a while
-//! delays its current task and nothing else. Which thread computes a task never changes a result.
+//! be needed by others. Tasks are claimed one by one, and the caller waits for claimed tasks, not
+//! for workers: a worker whose core is taken away between two tasks holds nobody up, which on a
+//! shared machine is the difference between a little slower and ten times slower. Which thread
+//! computes a task never changes a result.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
-/// How often a worker looks for the next phase before it parks: a few dozen microseconds, longer
-/// than the gaps between the phases of a step and shorter than a time slice.
-const SPINS: usize = 20_000;
+/// How often a thread looks again before it parks: some hundred microseconds, longer than the
+/// gaps between the phases of a step and far shorter than a time slice.
+const SPINS: usize = 2_000;
 
-/// A phase's work: called with (worker, task).
-type Work = dyn Fn(usize, usize) + Sync;
+/// A phase's work, called with (worker, task).
+type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
 /// A fixed number of threads; the caller's own is worker 0.
 #[derive(Debug)]
@@ -26,28 +28,31 @@ pub struct Pool {
 }
 
 struct Shared {
-    /// Counts phases; workers wait for it to change.
-    phase: AtomicUsize,
-    /// The next task to take.
-    next: AtomicUsize,
-    /// Workers that have not finished the phase.
-    busy: AtomicUsize,
+    /// The phase in the upper 32 bits, its next unclaimed task in the lower.
+    ticket: AtomicU64,
+    /// Tasks of the phase that are done.
+    done: AtomicUsize,
     closing: AtomicBool,
-    /// The phase's work and its number of tasks; written by the caller between phases.
-    work: Mutex<Option<(*const Work, usize)>>,
-    caller: Mutex<Option<Thread>>,
+    phase: Mutex<Phase>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: the pointer in `work` is to a closure that is `Sync`, and it is dereferenced only
-// while `Pool::run`, which borrows the closure, waits for all workers.
-unsafe impl Send for Shared {}
-// SAFETY: as above; everything else in it is `Sync` by itself.
-unsafe impl Sync for Shared {}
+/// What the workers have to know of a phase.
+#[derive(Clone)]
+struct Phase {
+    number: u32,
+    work: *const Work<'static>,
+    tasks: u32,
+    caller: Thread,
+}
+
+// SAFETY: `work` points to a closure that is `Sync`, and it is dereferenced only by who has
+// claimed a task of the phase, which `Pool::run`, borrowing the closure, waits for.
+unsafe impl Send for Phase {}
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("Shared").field("ticket", &self.ticket).finish_non_exhaustive()
     }
 }
 
@@ -55,12 +60,15 @@ impl Pool {
     /// A pool of `threads` threads, the caller's included; at least one.
     pub fn new(threads: usize) -> Pool {
         let shared = Arc::new(Shared {
-            phase: AtomicUsize::new(0),
-            next: AtomicUsize::new(0),
-            busy: AtomicUsize::new(0),
+            ticket: AtomicU64::new(0),
+            done: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
-            work: Mutex::new(None),
-            caller: Mutex::new(None),
+            phase: Mutex::new(Phase {
+                number: 0,
+                work: &|_, _| {},
+                tasks: 0,
+                caller: std::thread::current(),
+            }),
             panic: Mutex::new(None),
         });
         let spawn = |worker| {
@@ -79,30 +87,32 @@ impl Pool {
     /// Calls with the same `worker` never overlap.
     ///
     /// # Panics
-    /// When a task does; all others are finished or abandoned by then.
+    /// When a task does, after all others are done; and for more than 2^32 - 1 tasks.
     pub fn run(&mut self, tasks: usize, work: impl Fn(usize, usize) + Sync) {
         if self.workers.is_empty() || tasks <= 1 {
             (0..tasks).for_each(|task| work(0, task));
             return;
         }
         let shared = &*self.shared;
-        let borrowed: &(dyn Fn(usize, usize) + Sync) = &work;
-        // SAFETY: only the lifetime changes; the pointer is used by workers in this phase alone,
-        // and this function does not return before `busy` is zero.
-        let eternal: *const Work = unsafe {
-            std::mem::transmute::<&(dyn Fn(usize, usize) + Sync), &'static Work>(borrowed)
+        let work: &Work<'_> = &work;
+        // SAFETY: only the lifetime changes. The pointer is used by who has claimed a task of
+        // this phase alone, and this function does not return before all claimed tasks are done.
+        let eternal = unsafe { std::mem::transmute::<&Work<'_>, &'static Work<'static>>(work) };
+        let phase = {
+            let mut phase = lock(&shared.phase);
+            phase.number = phase.number.wrapping_add(1);
+            phase.work = eternal;
+            phase.tasks = u32::try_from(tasks).expect("a phase of fewer than 2^32 tasks");
+            phase.caller = std::thread::current();
+            phase.clone()
         };
-        *shared.work.lock().expect("no panic holds this lock") = Some((eternal, tasks));
-        *shared.caller.lock().expect("no panic holds this lock") = Some(std::thread::current());
-        shared.next.store(0, Relaxed);
-        shared.busy.store(self.workers.len(), Relaxed);
-        shared.phase.fetch_add(1, Release);
+        shared.done.store(0, Relaxed);
+        shared.ticket.store(u64::from(phase.number) << 32, Release);
         self.workers.iter().for_each(|worker| worker.thread().unpark());
 
-        take_tasks(shared, 0, borrowed, tasks);
-        wait(|| shared.busy.load(Acquire) == 0);
-        // Taken before the unwinding starts: a guard that lived through it would poison the lock.
-        let panic = shared.panic.lock().expect("no panic holds this lock").take();
+        take_tasks(shared, 0, &phase);
+        wait(|| shared.done.load(Acquire) == tasks);
+        let panic = lock(&shared.panic).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
@@ -112,7 +122,6 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.closing.store(true, Release);
-        self.shared.phase.fetch_add(1, Release);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
             // A worker catches the panics of its tasks, so it ends in order.
@@ -121,43 +130,47 @@ impl Drop for Pool {
     }
 }
 
-/// A worker's life: wait for a phase, share its tasks, say so.
+/// A worker's life: wait for a phase, help with it as long as there are tasks.
 fn serve(shared: &Shared, worker: usize) {
     let mut seen = 0;
     loop {
-        wait(|| shared.phase.load(Acquire) != seen);
-        seen += 1;
+        let number = || (shared.ticket.load(Acquire) >> 32) as u32;
+        wait(|| number() != seen || shared.closing.load(Acquire));
         if shared.closing.load(Acquire) {
             return;
         }
-        let (work, tasks) =
-            shared.work.lock().expect("no panic holds this lock").expect("a phase has work");
-        // SAFETY: the caller keeps the closure alive until `busy` is zero, which needs this
-        // worker's decrement below.
-        take_tasks(shared, worker, unsafe { &*work }, tasks);
-        let caller = shared.caller.lock().expect("no panic holds this lock").clone();
-        if shared.busy.fetch_sub(1, Release) == 1
-            && let Some(caller) = caller
-        {
-            caller.unpark();
+        let phase = lock(&shared.phase).clone();
+        seen = phase.number;
+        take_tasks(shared, worker, &phase);
+    }
+}
+
+/// Claims and does tasks of `phase` until none is left or the phase is over.
+fn take_tasks(shared: &Shared, worker: usize, phase: &Phase) {
+    while let Some(task) = claim(&shared.ticket, phase) {
+        // SAFETY: a task of the phase was claimed and is not done, so its closure is alive.
+        let work = unsafe { &*phase.work };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(worker, task as usize))) {
+            lock(&shared.panic).get_or_insert(panic);
+        }
+        if shared.done.fetch_add(1, AcqRel) + 1 == phase.tasks as usize && worker != 0 {
+            phase.caller.unpark();
         }
     }
 }
 
-/// Takes tasks until none is left; a panic is kept for the caller and ends the phase early.
-fn take_tasks(shared: &Shared, worker: usize, work: &(dyn Fn(usize, usize) + Sync), tasks: usize) {
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        loop {
-            let task = shared.next.fetch_add(1, Relaxed);
-            if task >= tasks {
-                return;
-            }
-            work(worker, task);
+/// The next task of `phase`, unless all are claimed or another phase has begun.
+fn claim(ticket: &AtomicU64, phase: &Phase) -> Option<u32> {
+    let mut current = ticket.load(Acquire);
+    loop {
+        let (number, task) = ((current >> 32) as u32, current as u32);
+        if number != phase.number || task >= phase.tasks {
+            return None;
         }
-    }));
-    if let Err(panic) = outcome {
-        shared.next.store(tasks, Relaxed);
-        shared.panic.lock().expect("no panic holds this lock").get_or_insert(panic);
+        match ticket.compare_exchange_weak(current, current + 1, AcqRel, Acquire) {
+            Ok(_) => return Some(task),
+            Err(seen) => current = seen,
+        }
     }
 }
 
@@ -172,6 +185,11 @@ fn wait(ready: impl Fn() -> bool) {
     while !ready() {
         std::thread::park();
     }
+}
+
+/// No code that can panic runs under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

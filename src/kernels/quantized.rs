@@ -78,6 +78,19 @@ impl Quantized {
         self.width / BLOCK
     }
 
+    /// One row by itself.
+    pub fn row(&self, row: usize) -> Quantized {
+        let places = (0..self.blocks()).map(|block| block * self.rows + row);
+        let mut alone = Quantized::with_capacity(1, self.width);
+        for (block, at) in places.enumerate() {
+            alone.levels[block * BLOCK..(block + 1) * BLOCK]
+                .copy_from_slice(&self.levels[at * BLOCK..(at + 1) * BLOCK]);
+            alone.scales[block] = self.scales[at];
+            alone.starts[block] = self.starts[at];
+        }
+        alone
+    }
+
     /// The value at (row, column), for tests.
     pub fn value(&self, row: usize, column: usize) -> f32 {
         let at = column / BLOCK * self.rows + row;
@@ -111,6 +124,11 @@ impl Tiled {
     /// Columns.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// The value at (row, column).
+    pub fn value(&self, row: usize, column: usize) -> f32 {
+        self.segment(row, column / BLOCK)[column % BLOCK]
     }
 
     /// Columns 32 · `tile` to 32 · `tile` + 31 of a row.

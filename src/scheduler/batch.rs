@@ -13,6 +13,8 @@ pub struct Batch<'a> {
     /// Consecutive stretches of `tokens`, one for each sequence that advances; they cover all
     /// rows, in order.
     pub spans: Vec<Span<'a>>,
+    /// Slots whose sequences have ended since the last batch: what they hold can go.
+    pub closed: Vec<usize>,
 }
 
 /// The rows of one sequence: tokens at consecutive positions.

@@ -47,6 +47,8 @@ pub struct Scheduler {
     /// Slots in the order in which their sequences were admitted.
     admitted: Vec<usize>,
     reserved_positions: usize,
+    /// Slots given free since the last batch.
+    closed: Vec<usize>,
     /// The spans of the step under way: (slot, rows, whether it samples).
     planned: Vec<(usize, usize, bool)>,
 }
@@ -78,6 +80,7 @@ impl Scheduler {
             slots: (0..limits.max_sequences).map(|_| None).collect(),
             admitted: Vec::new(),
             reserved_positions: 0,
+            closed: Vec::new(),
             planned: Vec::new(),
         }
     }
@@ -124,7 +127,7 @@ impl Scheduler {
         if self.planned.is_empty() {
             return None;
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch { closed: std::mem::take(&mut self.closed), ..Batch::default() };
         for &(slot, rows, samples) in &self.planned {
             let sequence = self.slots[slot].as_ref().expect("planned slots hold a sequence");
             let tokens = &sequence.context[sequence.computed..sequence.computed + rows];
@@ -213,6 +216,7 @@ impl Scheduler {
     fn release(&mut self, slot: usize) -> Finished {
         let sequence = self.slots[slot].take().expect("only a living sequence is released");
         self.admitted.retain(|&other| other != slot);
+        self.closed.push(slot);
         self.reserved_positions -= sequence.capacity;
         Finished {
             id: sequence.job.id,

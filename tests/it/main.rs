@@ -5,6 +5,7 @@ mod bench;
 mod cli;
 mod digest;
 mod engine;
+mod engine_cpu;
 mod feed;
 mod fetch;
 mod kernels_attention;

@@ -99,7 +99,7 @@ impl Bench<'_> {
         let started = Instant::now();
         // Room for the whole batch, whatever the lengths.
         let limits = limits(model, batch, workload.longest() + settings.tokens);
-        let shortlist = load_shortlist(&settings.model, model, settings.engine.vocab)?;
+        let shortlist = load_shortlist(&settings.model, model)?;
         let Made { mut engine, name, shortlisted } =
             make_engine(model, shortlist, &settings.engine, limits)?;
         let engine_load = started.elapsed();

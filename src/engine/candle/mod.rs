@@ -110,7 +110,7 @@ impl CandleEngine {
             rows: 0..tokens.len(),
             sample: None,
         };
-        let batch = Batch { tokens: tokens.to_vec(), spans: vec![span] };
+        let batch = Batch { tokens: tokens.to_vec(), spans: vec![span], closed: Vec::new() };
         self.forward(&batch, &[cache])
     }
 
@@ -149,6 +149,9 @@ impl CandleEngine {
 
     /// Makes a fresh cache, prefix included, for every span that opens a sequence.
     fn open_slots(&mut self, batch: &Batch<'_>) -> candle_core::Result<()> {
+        for &slot in &batch.closed {
+            self.slots[slot] = None;
+        }
         for span in &batch.spans {
             if self.slots.len() <= span.slot {
                 self.slots.resize_with(span.slot + 1, || None);

@@ -1,0 +1,357 @@
+//! The decoder's weights, packed for the kernels, and the phases of a layer.
+
+use super::profile::{Clock, Phase};
+use super::{Rows, Workspace, unfit};
+use crate::kernels::attention::{self, PagePool};
+use crate::kernels::blocks::{self, BlockType};
+use crate::kernels::gemm::{self, Gate};
+use crate::kernels::packed::Packed;
+use crate::kernels::rows::{self, Heads, Norm, Pairing, Rope};
+use crate::kernels::{BLOCK, Isa, Pool};
+use crate::model::{Activation, Config, LayerKind, LayerWeights, Matrix, Model, RopePairing};
+use crate::scheduler::TokenId;
+use crate::{Error, Result, error::ErrorKind};
+
+use candle_core::quantized::GgmlDType;
+
+/// All layers, the embedding, and tables of the rotary embedding.
+pub struct Decoder {
+    config: Config,
+    embedding: Rowwise,
+    layers: Vec<Layer>,
+    output_norm: Vec<f32>,
+    ropes: Vec<RopeTable>,
+}
+
+/// A matrix whose rows are read one at a time, as the file has it.
+pub struct Rowwise {
+    matrix: Matrix,
+    kind: BlockType,
+}
+
+/// Cosines and sines for one base, (positions, head_dim / 2).
+struct RopeTable {
+    base: f32,
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+}
+
+/// One block, packed.
+pub struct Layer {
+    kind: LayerKind,
+    eps: f32,
+    gate_activation: Gate,
+    attn_norm: Vec<f32>,
+    /// Queries, keys and values side by side.
+    qkv: Packed,
+    qkv_bias: Option<[Vec<f32>; 3]>,
+    qk_norm: Option<[Vec<f32>; 2]>,
+    output: Packed,
+    post_attention_norm: Option<Vec<f32>>,
+    ffn_norm: Vec<f32>,
+    gate: Packed,
+    up: Packed,
+    down: Packed,
+    post_ffn_norm: Option<Vec<f32>>,
+}
+
+impl Decoder {
+    /// Packs the weights of `model`; positions stay below `max_context`.
+    pub fn new(model: &Model, max_context: usize, pool: &mut Pool) -> Result<Decoder> {
+        let (config, weights) = (model.config(), model.weights());
+        check_shape(config)?;
+        let mut bases: Vec<f32> = config.layers.iter().map(|layer| layer.rope_base).collect();
+        bases.sort_by(f32::total_cmp);
+        bases.dedup();
+        let factors = weights.rope_factors.as_deref();
+        let ropes =
+            bases.into_iter().map(|base| RopeTable::new(config, base, factors, max_context));
+        let layers = config.layers.iter().zip(&weights.layers);
+        Ok(Decoder {
+            embedding: Rowwise::new(&weights.token_embedding)?,
+            layers: layers
+                .map(|(kind, layer)| Layer::new(config, *kind, layer, pool))
+                .collect::<Result<_>>()?,
+            output_norm: weights.output_norm.clone(),
+            ropes: ropes.collect(),
+            config: config.clone(),
+        })
+    }
+
+    /// The layers in order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Width of the residual stream.
+    pub fn hidden(&self) -> usize {
+        self.config.hidden
+    }
+
+    /// The norm before the head.
+    pub fn output_norm(&self) -> Norm<'_> {
+        Norm { weight: &self.output_norm, eps: self.config.norm_eps }
+    }
+
+    /// The window of the layers that have one.
+    pub fn window(&self) -> Option<usize> {
+        self.config.layers.iter().find_map(|layer| layer.window)
+    }
+
+    /// Fills `hidden` with the scaled embeddings of `tokens`.
+    pub fn embed(&self, tokens: &[TokenId], hidden: &mut Vec<f32>) {
+        let width = self.config.hidden;
+        hidden.resize(tokens.len() * width, 0.0);
+        for (row, &token) in hidden.chunks_exact_mut(width).zip(tokens) {
+            self.embedding.read(token, row);
+            row.iter_mut().for_each(|x| *x *= self.config.embedding_scale);
+        }
+    }
+
+    fn rope(&self, base: f32) -> Rope<'_> {
+        let table = self.ropes.iter().find(|table| table.base == base);
+        let table = table.expect("a table for every layer's base");
+        let pairing = match self.config.rope_pairing {
+            RopePairing::Halves => Pairing::Halves,
+            RopePairing::Adjacent => Pairing::Adjacent,
+        };
+        Rope { cos: &table.cos, sin: &table.sin, pairing }
+    }
+}
+
+impl Layer {
+    fn new(
+        config: &Config,
+        kind: LayerKind,
+        weights: &LayerWeights,
+        pool: &mut Pool,
+    ) -> Result<Layer> {
+        let mut qkv = pack(&weights.attn_q, pool)?;
+        qkv.append(pack(&weights.attn_k, pool)?);
+        qkv.append(pack(&weights.attn_v, pool)?);
+        Ok(Layer {
+            kind,
+            eps: config.norm_eps,
+            gate_activation: match config.activation {
+                Activation::Silu => Gate::Silu,
+                Activation::GeluTanh => Gate::GeluTanh,
+            },
+            attn_norm: weights.attn_norm.clone(),
+            qkv,
+            qkv_bias: weights.qkv_bias.clone(),
+            qk_norm: weights.qk_norm.clone(),
+            output: pack(&weights.attn_output, pool)?,
+            post_attention_norm: weights.post_attention_norm.clone(),
+            ffn_norm: weights.ffn_norm.clone(),
+            gate: pack(&weights.ffn_gate, pool)?,
+            up: pack(&weights.ffn_up, pool)?,
+            down: pack(&weights.ffn_down, pool)?,
+            post_ffn_norm: weights.post_ffn_norm.clone(),
+        })
+    }
+
+    /// The norm before attention.
+    pub fn attn_norm(&self) -> Norm<'_> {
+        self.norm(&self.attn_norm)
+    }
+
+    /// The norm before the feed-forward network.
+    pub fn ffn_norm(&self) -> Norm<'_> {
+        self.norm(&self.ffn_norm)
+    }
+
+    /// The norm after attention, where there is one.
+    pub fn post_attention_norm(&self) -> Option<Norm<'_>> {
+        self.post_attention_norm.as_ref().map(|weight| self.norm(weight))
+    }
+
+    /// The norm after the feed-forward network, where there is one.
+    pub fn post_ffn_norm(&self) -> Option<Norm<'_>> {
+        self.post_ffn_norm.as_ref().map(|weight| self.norm(weight))
+    }
+
+    fn norm<'a>(&self, weight: &'a [f32]) -> Norm<'a> {
+        Norm { weight, eps: self.eps }
+    }
+
+    /// From `work.input` (normed) to `work.product`: projections, rotation, storing, attention,
+    /// output projection.
+    #[allow(clippy::too_many_arguments, reason = "the parts of an engine, borrowed one by one")]
+    pub fn attention(
+        &self,
+        isa: Isa,
+        pool: &mut Pool,
+        decoder: &Decoder,
+        index: usize,
+        kv: &mut PagePool,
+        rows: &Rows<'_>,
+        work: &mut Workspace,
+        clock: &mut Clock,
+    ) {
+        let Config { heads, kv_heads, head_dim, .. } = decoder.config;
+        let count = rows.positions.len();
+        gemm::gemm(isa, pool, &work.input, &self.qkv, &mut work.product);
+        clock.lap(Phase::Qkv);
+
+        let rope = Some(decoder.rope(self.kind.rope_base));
+        let bias = |which: usize| self.qkv_bias.as_ref().map(|biases| &biases[which][..]);
+        let norm = |which: usize| self.qk_norm.as_ref().map(|norms| self.norm(&norms[which]));
+        let (q, kv_width) = (heads * head_dim, kv_heads * head_dim);
+        let query = Heads {
+            first_column: 0,
+            heads,
+            head_dim,
+            bias: bias(0),
+            norm: norm(0),
+            rope,
+            scale: decoder.config.attention_scale(),
+        };
+        let key = Heads {
+            first_column: q,
+            heads: kv_heads,
+            bias: bias(1),
+            norm: norm(1),
+            scale: 1.0,
+            ..query
+        };
+        let value =
+            Heads { first_column: q + kv_width, bias: bias(2), norm: None, rope: None, ..key };
+        let targets = [
+            (query, &mut work.queries, q),
+            (key, &mut work.keys, kv_width),
+            (value, &mut work.values, kv_width),
+        ];
+        for (heads, out, width) in targets {
+            out.resize(count * width, 0.0);
+            rows::rotate(isa, pool, &work.product, &rows.positions, heads, out);
+        }
+        kv.write_rows(pool, &rows.places, index, &work.keys, &work.values);
+        clock.lap(Phase::Rope);
+
+        work.attended.resize(count * q, 0.0);
+        let queries = if self.kind.window.is_some() { &rows.sliding } else { &rows.global };
+        attention::attend(
+            isa,
+            pool,
+            kv,
+            index,
+            queries,
+            &work.queries,
+            &mut work.attention,
+            &mut work.attended,
+        );
+        clock.lap(Phase::Attention);
+        rows::quantize(isa, pool, &work.attended, q, &mut work.input);
+        gemm::gemm(isa, pool, &work.input, &self.output, &mut work.product);
+        clock.lap(Phase::Output);
+    }
+
+    /// From `work.input` (normed) to `work.product`.
+    pub fn feed_forward(&self, isa: Isa, pool: &mut Pool, work: &mut Workspace, clock: &mut Clock) {
+        gemm::gate_up(
+            isa,
+            pool,
+            &work.input,
+            &self.gate,
+            &self.up,
+            self.gate_activation,
+            &mut work.gemm,
+            &mut work.gated,
+        );
+        clock.lap(Phase::GateUp);
+        gemm::gemm(isa, pool, &work.gated, &self.down, &mut work.product);
+        clock.lap(Phase::Down);
+    }
+}
+
+impl Rowwise {
+    /// Reads rows of `matrix`.
+    pub fn new(matrix: &Matrix) -> Result<Rowwise> {
+        Ok(Rowwise { kind: block_type(matrix.dtype())?, matrix: matrix.clone() })
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.matrix.shape().dims()[1]
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.matrix.shape().dims()[0]
+    }
+
+    /// Dequantizes one row.
+    pub fn read(&self, row: TokenId, out: &mut [f32]) {
+        let bytes = self.matrix.data().expect("tensors of the CPU lend their bytes");
+        let row_bytes = out.len() / self.kind.block_values() * self.kind.block_bytes();
+        blocks::decode(self.kind, &bytes[row as usize * row_bytes..][..row_bytes], out);
+    }
+
+    /// Packs the rows that are named, or all.
+    pub fn pack(&self, pool: &mut Pool, chosen: Option<&[TokenId]>) -> Packed {
+        let bytes = self.matrix.data().expect("tensors of the CPU lend their bytes");
+        match chosen {
+            Some(chosen) => Packed::select(pool, self.kind, &bytes, self.width(), chosen),
+            None => Packed::from_blocks(pool, self.kind, &bytes, self.rows(), self.width()),
+        }
+    }
+}
+
+impl RopeTable {
+    fn new(config: &Config, base: f32, factors: Option<&[f32]>, positions: usize) -> RopeTable {
+        let half = config.head_dim / 2;
+        let angle = |at: usize| {
+            let (position, i) = (at / half, at % half);
+            let exponent = 2.0 * i as f64 / config.head_dim as f64;
+            let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
+            position as f64 / f64::from(base).powf(exponent) / factor
+        };
+        let table = |f: fn(f64) -> f64| -> Vec<f32> {
+            (0..positions * half).map(|at| f(angle(at)) as f32).collect()
+        };
+        RopeTable { base, cos: table(f64::cos), sin: table(f64::sin) }
+    }
+}
+
+fn pack(matrix: &Matrix, pool: &mut Pool) -> Result<Packed> {
+    let kind = block_type(matrix.dtype())?;
+    let dims = matrix.shape().dims();
+    let bytes = matrix
+        .data()
+        .map_err(|e| Error::new(ErrorKind::Model, "cannot read a matrix").because(e))?;
+    Ok(Packed::from_blocks(pool, kind, &bytes, dims[0], dims[1]))
+}
+
+/// The kernels take widths that are multiples of a block.
+fn check_shape(config: &Config) -> Result<()> {
+    let widths = [
+        ("embedding", config.hidden),
+        ("feed-forward", config.ffn_hidden),
+        ("head", config.head_dim),
+    ];
+    match widths.into_iter().find(|(_, width)| !width.is_multiple_of(BLOCK)) {
+        Some((name, width)) => {
+            Err(unfit(format!("{name} width {width} is no multiple of {BLOCK}")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn block_type(dtype: GgmlDType) -> Result<BlockType> {
+    Ok(match dtype {
+        GgmlDType::F32 => BlockType::F32,
+        GgmlDType::F16 => BlockType::F16,
+        GgmlDType::BF16 => BlockType::BF16,
+        GgmlDType::Q4_0 => BlockType::Q4_0,
+        GgmlDType::Q4_1 => BlockType::Q4_1,
+        GgmlDType::Q5_0 => BlockType::Q5_0,
+        GgmlDType::Q5_1 => BlockType::Q5_1,
+        GgmlDType::Q8_0 => BlockType::Q8_0,
+        GgmlDType::Q2K => BlockType::Q2K,
+        GgmlDType::Q3K => BlockType::Q3K,
+        GgmlDType::Q4K => BlockType::Q4K,
+        GgmlDType::Q5K => BlockType::Q5K,
+        GgmlDType::Q6K => BlockType::Q6K,
+        other => return Err(unfit(format!("block type {other:?} is not supported"))),
+    })
+}

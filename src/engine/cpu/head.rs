@@ -1,0 +1,258 @@
+//! The output head: which token follows each row that samples.
+//!
+//! Of Gemma's 262,144 tokens a Chinese summary uses some twenty thousand, and scoring all of them
+//! would be two thirds of a step. The head scores a base list, learned from Chinese text, and the
+//! tokens of the job's own prompt, which its names and numbers come from. What is scored gets the
+//! very logits of the full head; what is not cannot be written. A greedy choice never stores the
+//! logits: each task keeps the best of its columns.
+
+use super::Workspace;
+use super::decoder::{Decoder, Rowwise};
+use crate::Result;
+use crate::kernels::gemm::{self, Scratch};
+use crate::kernels::packed::Packed;
+use crate::kernels::rows;
+use crate::kernels::{Isa, Pool, Quantized, Tiled};
+use crate::model::Model;
+use crate::pick::{Pick, pick};
+use crate::scheduler::{Sample, Span, TokenId, TokenSet};
+use crate::shortlist::Shortlist;
+
+/// The head's matrix, packed as far as it is used.
+pub struct Head {
+    matrix: Rowwise,
+    /// What all sequences may write; `None` is the whole vocabulary.
+    base: Option<Base>,
+    /// The columns of all sequences: those of the base, or all.
+    packed: Packed,
+    /// Score everything, and count choices outside base and prompt.
+    counting: bool,
+    misses: u64,
+    choices: u64,
+    slots: Vec<Own>,
+    input: Quantized,
+    hidden: Vec<f32>,
+    product: Tiled,
+    best: Vec<(f32, u32)>,
+}
+
+struct Base {
+    ids: Vec<TokenId>,
+    set: TokenSet,
+}
+
+/// What one sequence may write beyond the base: tokens of its prompt.
+#[derive(Default)]
+struct Own {
+    ids: Vec<TokenId>,
+    packed: Option<Packed>,
+}
+
+impl Head {
+    /// Packs the head of `model`.
+    pub fn new(
+        model: &Model,
+        shortlist: Option<&Shortlist>,
+        full: bool,
+        pool: &mut Pool,
+    ) -> Result<Head> {
+        let matrix = Rowwise::new(model.weights().head())?;
+        let base = shortlist.map(|list| Base {
+            ids: list.ids().to_vec(),
+            set: list.ids().iter().copied().collect(),
+        });
+        let packed = matrix.pack(pool, base.as_ref().filter(|_| !full).map(|base| &base.ids[..]));
+        Ok(Head {
+            matrix,
+            counting: full && base.is_some(),
+            base,
+            packed,
+            misses: 0,
+            choices: 0,
+            slots: Vec::new(),
+            input: Quantized::default(),
+            hidden: Vec::new(),
+            product: Tiled::default(),
+            best: Vec::new(),
+        })
+    }
+
+    /// Of how many choices how many fell outside base and prompt; counted only where a shortlist
+    /// is known and the whole vocabulary is scored all the same.
+    pub fn misses(&self) -> (u64, u64) {
+        (self.misses, self.choices)
+    }
+
+    /// A sequence begins in `slot`.
+    pub fn open(&mut self, slot: usize) {
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, Own::default);
+        }
+        self.slots[slot] = Own::default();
+    }
+
+    /// The sequence in `slot` has ended.
+    pub fn close(&mut self, slot: usize) {
+        if let Some(own) = self.slots.get_mut(slot) {
+            *own = Own::default();
+        }
+    }
+
+    /// The sequence in `slot` may write `tokens`, which it has read.
+    pub fn allow(&mut self, pool: &mut Pool, slot: usize, tokens: &[TokenId]) {
+        let Some(base) = &self.base else { return };
+        let own = &mut self.slots[slot];
+        let known = own.ids.len();
+        for token in tokens {
+            if !base.set.contains(*token)
+                && let Err(place) = own.ids.binary_search(token)
+            {
+                own.ids.insert(place, *token);
+            }
+        }
+        if own.ids.len() > known && !self.counting {
+            own.packed = Some(self.matrix.pack(pool, Some(&own.ids)));
+        }
+    }
+
+    /// Picks a token for each sampling span, in order.
+    pub fn pick<'a>(
+        &mut self,
+        isa: Isa,
+        pool: &mut Pool,
+        decoder: &Decoder,
+        work: &mut Workspace,
+        sampling: impl Iterator<Item = (&'a Span<'a>, &'a Sample<'a>)>,
+    ) -> Vec<TokenId> {
+        let (spans, samples): (Vec<&Span<'_>>, Vec<&Sample<'_>>) = sampling.unzip();
+        if spans.is_empty() {
+            return Vec::new();
+        }
+        let last_rows: Vec<usize> = spans.iter().map(|span| span.rows.end - 1).collect();
+        self.normalise(isa, pool, decoder, work, &last_rows);
+        self.best.resize(spans.len(), (0.0, 0));
+        gemm::argmax(isa, pool, &self.input, &self.packed, &mut work.gemm, &mut self.best);
+        let mut picked: Vec<TokenId> = Vec::with_capacity(spans.len());
+        for (row, span) in spans.iter().enumerate() {
+            let (logit, column) = self.best[row];
+            let best = self.own_best(isa, pool, &mut work.gemm, row, span.slot, logit, column);
+            picked.push(best);
+        }
+        if self.counting {
+            self.count(&spans, &picked);
+        }
+        if samples.iter().any(|sample| sample.pick != Pick::Greedy) {
+            self.pick_by_logits(isa, pool, &spans, &samples, &mut picked);
+        }
+        picked
+    }
+
+    /// The logits of rows over the whole vocabulary; minus infinity where none is computed.
+    pub fn logits(
+        &mut self,
+        isa: Isa,
+        pool: &mut Pool,
+        decoder: &Decoder,
+        work: &mut Workspace,
+        last_rows: &[usize],
+    ) -> Vec<Vec<f32>> {
+        self.normalise(isa, pool, decoder, work, last_rows);
+        gemm::gemm(isa, pool, &self.input, &self.packed, &mut self.product);
+        (0..last_rows.len()).map(|row| self.scatter(row)).collect()
+    }
+
+    /// The better of a row's best base token and its own tokens.
+    #[allow(clippy::too_many_arguments, reason = "a row's best and where to look for a better one")]
+    fn own_best(
+        &mut self,
+        isa: Isa,
+        pool: &mut Pool,
+        scratch: &mut Scratch,
+        row: usize,
+        slot: usize,
+        logit: f32,
+        column: u32,
+    ) -> TokenId {
+        let token = self.token(column);
+        let Some(packed) = &self.slots[slot].packed else { return token };
+        let mut own = [(0.0, 0)];
+        let input = self.input.row(row);
+        gemm::argmax(isa, pool, &input, packed, scratch, &mut own);
+        let (own_logit, own_column) = own[0];
+        let own_token = self.slots[slot].ids[own_column as usize];
+        if own_logit > logit || (own_logit == logit && own_token < token) {
+            own_token
+        } else {
+            token
+        }
+    }
+
+    /// Replaces the picks of rows that are not greedy.
+    fn pick_by_logits(
+        &mut self,
+        isa: Isa,
+        pool: &mut Pool,
+        spans: &[&Span<'_>],
+        samples: &[&Sample<'_>],
+        picked: &mut [TokenId],
+    ) {
+        let mut own_product = Tiled::default();
+        for row in (0..spans.len()).filter(|&row| samples[row].pick != Pick::Greedy) {
+            let input = self.input.row(row);
+            gemm::gemm(isa, pool, &input, &self.packed, &mut self.product);
+            let mut logits = self.scatter(0);
+            let own = &self.slots[spans[row].slot];
+            if let Some(packed) = &own.packed {
+                gemm::gemm(isa, pool, &input, packed, &mut own_product);
+                for (column, id) in own.ids.iter().enumerate() {
+                    logits[*id as usize] = own_product.value(0, column);
+                }
+            }
+            picked[row] = pick(&logits, samples[row].pick, samples[row].written);
+        }
+    }
+
+    /// Norm and quantization of the rows that sample, into `self.input`.
+    fn normalise(
+        &mut self,
+        isa: Isa,
+        pool: &mut Pool,
+        decoder: &Decoder,
+        work: &Workspace,
+        last_rows: &[usize],
+    ) {
+        let width = decoder.hidden();
+        self.hidden.clear();
+        for row in last_rows {
+            self.hidden.extend_from_slice(&work.hidden[row * width..(row + 1) * width]);
+        }
+        let next = Some((decoder.output_norm(), &mut self.input));
+        rows::add_and_norm(isa, pool, &mut self.hidden, None, next);
+    }
+
+    /// A row of `self.product` over the whole vocabulary.
+    fn scatter(&self, row: usize) -> Vec<f32> {
+        let mut logits = vec![f32::NEG_INFINITY; self.matrix.rows()];
+        for column in 0..self.packed.outputs() {
+            logits[self.token(column as u32) as usize] = self.product.value(row, column);
+        }
+        logits
+    }
+
+    fn token(&self, column: u32) -> TokenId {
+        match &self.base {
+            Some(base) if !self.counting => base.ids[column as usize],
+            _ => column,
+        }
+    }
+
+    fn count(&mut self, spans: &[&Span<'_>], picked: &[TokenId]) {
+        let Some(base) = &self.base else { return };
+        for (span, token) in spans.iter().zip(picked) {
+            let own = &self.slots[span.slot];
+            let inside = base.set.contains(*token) || own.ids.binary_search(token).is_ok();
+            self.misses += u64::from(!inside);
+            self.choices += 1;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Where the time of the steps goes.
+
+use std::time::{Duration, Instant};
+
+use super::super::Profile;
+
+/// A phase of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Residuals, norms and quantization.
+    Norm,
+    /// The query, key and value products.
+    Qkv,
+    /// Head norms, rotation, and storing of keys and values.
+    Rope,
+    /// Attention itself.
+    Attention,
+    /// The output product and the quantization before it.
+    Output,
+    /// The gate and up products with their activation.
+    GateUp,
+    /// The down product.
+    Down,
+    /// The head, and picking.
+    Head,
+}
+
+const NAMES: [&str; 8] = ["norm", "qkv", "rope", "attention", "output", "gate_up", "down", "head"];
+
+/// Adds up the time of each phase.
+#[derive(Debug, Default)]
+pub struct Clock {
+    last: Option<Instant>,
+    spent: [Duration; NAMES.len()],
+}
+
+impl Clock {
+    /// A step begins.
+    pub fn start(&mut self) {
+        self.last = Some(Instant::now());
+    }
+
+    /// The phase since the last call was `phase`.
+    pub fn lap(&mut self, phase: Phase) {
+        let now = Instant::now();
+        if let Some(last) = self.last.replace(now) {
+            self.spent[phase as usize] += now - last;
+        }
+    }
+
+    /// What was measured so far.
+    pub fn profile(&self) -> Profile {
+        Profile { phases: NAMES.into_iter().zip(self.spent).collect() }
+    }
+}

@@ -1,0 +1,195 @@
+//! The CPU engine on tiny models: near the plain forward, and the same text whatever surrounds it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
+use wenzhai::engine::plain::PlainDecoder;
+use wenzhai::engine::{Engine, turn};
+use wenzhai::model::Model;
+use wenzhai::pick::Pick;
+use wenzhai::scheduler::{Field, Job, JobId, Limits, Scheduler, TokenId, TokenSet};
+use wenzhai::shortlist::Shortlist;
+
+use crate::support::tiny::{self, FAMILIES, Random};
+
+const LIMITS: Limits =
+    Limits { max_sequences: 64, rows_per_step: 96, max_context: 256, kv_positions: 64 * 128 };
+
+fn model(folder: &Path, family: &str) -> Model {
+    let path = folder.join(format!("{family}.gguf"));
+    tiny::write_model(&path, family, 11);
+    Model::load(&path, None).unwrap()
+}
+
+fn engine(model: &Model, threads: usize, limits: Limits) -> CpuEngine {
+    let settings = CpuSettings { threads, limits, shortlist: None, full_vocabulary: false };
+    CpuEngine::new(model, &settings).unwrap()
+}
+
+fn tokens(seed: u64, length: usize) -> Vec<TokenId> {
+    let mut random = Random(seed);
+    (0..length).map(|_| ((random.next() + 1.0) * 136.0) as TokenId).collect()
+}
+
+/// Kullback-Leibler divergence of two rows of logits, in nats.
+fn divergence(p: &[f32], q: &[f32]) -> f64 {
+    let logs = |logits: &[f32]| -> Vec<f64> {
+        let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let total = logits.iter().map(|x| (f64::from(*x) - highest).exp()).sum::<f64>().ln();
+        logits.iter().map(|x| f64::from(*x) - highest - total).collect()
+    };
+    logs(p).into_iter().zip(logs(q)).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+#[test]
+fn logits_are_near_the_plain_forward_for_every_family() {
+    let folder = tempfile::tempdir().unwrap();
+    for family in FAMILIES {
+        let model = model(folder.path(), family);
+        // Beyond a page and beyond the sliding window.
+        let tokens = tokens(1, 90);
+        let truth = PlainDecoder::new(&model).unwrap().logits(&tokens);
+        let logits = engine(&model, 2, LIMITS).logits(&tokens).unwrap();
+        assert_eq!(logits.len(), truth.len());
+        let all: Vec<f64> = truth.iter().zip(&logits).map(|(p, q)| divergence(p, q)).collect();
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        assert!(mean < 2e-3, "{family}: KL divergence {mean:.1e}");
+    }
+}
+
+struct Setting {
+    limits: Limits,
+    threads: usize,
+    prefix: Vec<TokenId>,
+    order: Vec<usize>,
+}
+
+/// Jobs of different lengths and rules, in the order asked for.
+fn write(
+    model: &Model,
+    prompts: &[Vec<TokenId>],
+    setting: &Setting,
+) -> BTreeMap<JobId, Vec<TokenId>> {
+    let mut engine = engine(model, setting.threads, setting.limits);
+    engine.set_prefix(&setting.prefix).unwrap();
+    let mut scheduler = Scheduler::new(setting.limits, setting.prefix.clone());
+    let never = Arc::new(TokenSet::default());
+    for &id in &setting.order {
+        let field = |label: &[TokenId], max_tokens| Field {
+            label: label.to_vec(),
+            stop: never.clone(),
+            max_tokens,
+        };
+        let pick = match id % 4 {
+            0 => Pick::Penalised { penalty: 1.2, window: 16 },
+            1 => Pick::Sampled { temperature: 0.8, top_k: 20, seed: id as u64 },
+            _ => Pick::Greedy,
+        };
+        let fields = vec![field(&[], 9), field(&[40, 41, 42], 12)];
+        let prompt = prompts[id].clone();
+        scheduler.push(Job { id: id as JobId, prompt, fields, pick }).unwrap();
+    }
+    let mut texts = BTreeMap::new();
+    while let Some(turn) = turn(&mut engine, &mut scheduler).unwrap() {
+        for finished in turn.finished {
+            let text = finished.fields.into_iter().flat_map(|field| field.tokens).collect();
+            texts.insert(finished.id, text);
+        }
+    }
+    texts
+}
+
+#[test]
+fn a_text_depends_on_nothing_but_its_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = tokens(5, 70);
+    let prompts: Vec<Vec<TokenId>> = (0..12)
+        .map(|i| [prefix.clone(), tokens(20 + i as u64, 3 + 5 * (i * 7 % 12))].concat())
+        .collect();
+    let straight: Vec<usize> = (0..prompts.len()).collect();
+    let shuffled: Vec<usize> = (0..prompts.len()).map(|i| i * 5 % prompts.len()).collect();
+    let limits = |max_sequences, rows_per_step| Limits { max_sequences, rows_per_step, ..LIMITS };
+    for family in ["gemma3", "qwen2"] {
+        let model = model(folder.path(), family);
+        let setting = |limits, threads, prefix: &[TokenId], order: &[usize]| Setting {
+            limits,
+            threads,
+            prefix: prefix.to_vec(),
+            order: order.to_vec(),
+        };
+        let alone = write(&model, &prompts, &setting(limits(1, 512), 1, &[], &straight));
+        assert!(alone.values().all(|text| text.len() == 21));
+        let others = [
+            setting(limits(7, 96), 2, &[], &straight),
+            setting(limits(64, 256), 2, &[], &shuffled),
+            setting(limits(5, 11), 3, &[], &shuffled),
+            setting(limits(64, 64), 2, &prefix, &straight),
+            setting(limits(3, 31), 1, &prefix, &shuffled),
+        ];
+        for other in others {
+            assert_eq!(write(&model, &prompts, &other), alone, "{family}, {:?}", other.limits);
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), "gemma3");
+    let mut prompts: Vec<Vec<TokenId>> = (0..8).map(|i| tokens(i, 20 + i as usize)).collect();
+    let setting =
+        || Setting { limits: LIMITS, threads: 2, prefix: Vec::new(), order: (0..8).collect() };
+    let before = write(&model, &prompts, &setting());
+    prompts[3] = tokens(77, 45);
+    let after = write(&model, &prompts, &setting());
+    assert_ne!(before[&3], after[&3]);
+    assert!(before.iter().all(|(id, text)| *id == 3 || after[id] == *text));
+}
+
+#[test]
+fn the_shortlist_keeps_logits_and_offers_the_tokens_of_the_prompt() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), "gemma3");
+    let vocabulary = model.tokenizer().vocab_size() as u32;
+    let ids: Vec<TokenId> = (0..vocabulary).filter(|id| id % 3 != 1).collect();
+    let shortlist = Shortlist::new(vocabulary as usize, ids.clone()).unwrap();
+    let tokens = tokens(9, 30);
+    let with = |full_vocabulary, shortlist| {
+        let settings = CpuSettings { threads: 2, limits: LIMITS, shortlist, full_vocabulary };
+        CpuEngine::new(&model, &settings).unwrap()
+    };
+    let full = with(false, None).logits(&tokens).unwrap();
+    let short = with(false, Some(&shortlist)).logits(&tokens).unwrap();
+    for (full, short) in full.iter().zip(&short) {
+        for id in 0..vocabulary {
+            let (full, short) = (full[id as usize], short[id as usize]);
+            let kept = ids.binary_search(&id).is_ok();
+            assert_eq!(short, if kept { full } else { f32::NEG_INFINITY });
+        }
+    }
+
+    // What is written: the best of the base and of the prompt's own tokens.
+    let prompt = tokens.clone();
+    let mut engine = with(false, Some(&shortlist));
+    let mut scheduler = Scheduler::new(LIMITS, Vec::new());
+    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12 };
+    let job = Job { id: 0, prompt: prompt.clone(), fields: vec![field], pick: Pick::Greedy };
+    scheduler.push(job).unwrap();
+    let mut written = Vec::new();
+    while let Some(turn) = turn(&mut engine, &mut scheduler).unwrap() {
+        written.extend(turn.finished.into_iter().flat_map(|f| f.fields).flat_map(|f| f.tokens));
+    }
+    let whole = [&prompt[..], &written].concat();
+    let truth = with(false, None).logits(&whole).unwrap();
+    for (at, token) in written.iter().enumerate() {
+        let row = &truth[prompt.len() - 1 + at];
+        let allowed = (0..vocabulary).filter(|id| ids.contains(id) || prompt.contains(id));
+        let best = allowed.fold(None, |best: Option<u32>, id| match best {
+            Some(best) if row[best as usize] >= row[id as usize] => Some(best),
+            _ => Some(id),
+        });
+        assert_eq!(Some(*token), best, "token {at}");
+    }
+}
