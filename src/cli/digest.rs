@@ -105,8 +105,8 @@ fn summarise(
     if run.account()?.pending == 0 {
         return Ok(None);
     }
-    let Loaded { model, mut engine, limits } = writer.load(settings, console)?;
-    let codec = Codec::new(writer.prompt(), model.tokenizer(), limits.max_context)?;
+    let Loaded { tokenizer, mut engine, limits } = writer.load(settings, console)?;
+    let codec = Codec::new(writer.prompt(), &tokenizer, limits.max_context)?;
     let started = Instant::now();
     let name = writer.name();
     let progress = pipeline::summarise(run, &codec, engine.as_mut(), limits, name, console);

@@ -25,6 +25,7 @@ use crate::prompt::{PLAIN, Template};
 use crate::scheduler::Limits;
 use crate::shortlist::Shortlist;
 use crate::store::Identity;
+use crate::tokens::Tokenizer;
 
 /// Most positions of one sequence: the longest prompt that templates ask for and its answer, with
 /// room for a worked example or two.
@@ -45,9 +46,9 @@ pub(super) struct Writer<'a> {
     prompt: Template,
 }
 
-/// A model that is ready to run.
+/// A model that is ready to run. Its weights are the engine's by then.
 pub(super) struct Loaded {
-    pub(super) model: Model,
+    pub(super) tokenizer: Tokenizer,
     pub(super) engine: Box<dyn Engine>,
     pub(super) limits: Limits,
 }
@@ -105,7 +106,7 @@ impl<'a> Writer<'a> {
         let limits = limits(&model, settings.batch, POSITIONS_PER_SEQUENCE);
         let shortlist = load_shortlist(self.choice, &model)?;
         let Made { engine, .. } = make_engine(&model, shortlist, &settings.engine, limits)?;
-        Ok(Loaded { model, engine, limits })
+        Ok(Loaded { tokenizer: model.into_tokenizer(), engine, limits })
     }
 }
 

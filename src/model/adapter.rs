@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 use safetensors::SafeTensors;
 
-use super::Weights;
+use super::{LayerWeights, Weights};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Largest adapter file accepted, in bytes.
@@ -37,8 +38,9 @@ pub fn merge(weights: &mut Weights, name: &str, bytes: &[u8]) -> Result<()> {
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
         .map_err(|e| bad("cannot be read".into()).because(e))?;
 
-    let mut used = 0;
-    for (index, layer) in weights.layers.iter_mut().enumerate() {
+    // Layers are independent, and requantizing them one by one would be most of loading.
+    let merge_layer = |(index, layer): (usize, &mut LayerWeights)| -> Result<usize> {
+        let mut used = 0;
         for (part, matrix) in layer.matrices_mut() {
             let place = format!("blk.{index}.{part}");
             let factor = |which: &str| tensors.get(&format!("{place}.{which}"));
@@ -48,7 +50,11 @@ pub fn merge(weights: &mut Weights, name: &str, bytes: &[u8]) -> Result<()> {
             *matrix = Arc::new(merged);
             used += 2;
         }
-    }
+        Ok(used)
+    };
+    let used: Vec<usize> =
+        weights.layers.par_iter_mut().enumerate().map(merge_layer).collect::<Result<_>>()?;
+    let used: usize = used.iter().sum();
     if used != tensors.len() || used == 0 {
         return Err(bad(format!("{used} of its {} tensors belong to this model", tensors.len()))
             .hint("was the adapter trained for another model?"));

@@ -82,6 +82,11 @@ impl Model {
         &self.tokenizer
     }
 
+    /// The tokenizer alone, once an engine has taken the weights over.
+    pub fn into_tokenizer(self) -> Tokenizer {
+        self.tokenizer
+    }
+
     /// Writes the model, adapter merged, as a GGUF file that other programs can run too. All
     /// metadata of the original is kept, its tokenizer included. The file is there whole or not at
     /// all, and may be the one that was loaded.

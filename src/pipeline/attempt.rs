@@ -51,6 +51,11 @@ impl Attempts {
         self.tries >= MAX_TRIES || self.best.as_ref().is_some_and(is_good)
     }
 
+    /// Whether no attempt was made yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.tries == 0
+    }
+
     /// How often the paper was tried again.
     pub(super) fn retries(&self) -> u32 {
         self.tries.saturating_sub(1)

@@ -142,7 +142,12 @@ impl Desk<'_, '_> {
     fn ask(&mut self, draft: Draft) -> Result<()> {
         let id = self.next_job;
         self.next_job += 1;
-        match self.scheduler.push(self.codec.job(id, &draft.prompt, draft.attempts.next_pick())) {
+        let job = self.codec.job(id, &draft.prompt, draft.attempts.next_pick());
+        let pushed = match draft.attempts.is_fresh() {
+            true => self.scheduler.push(job),
+            false => self.scheduler.push_first(job),
+        };
+        match pushed {
             Ok(()) => {
                 self.drafts.insert(id, draft);
                 Ok(())

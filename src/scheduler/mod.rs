@@ -91,6 +91,23 @@ impl Scheduler {
     /// [`ErrorKind::Usage`] where the job could never run: it holds no field, an empty prompt,
     /// or needs more positions than a sequence may have.
     pub fn push(&mut self, job: Job) -> Result<()> {
+        self.check(&job)?;
+        self.waiting.push_back(job);
+        Ok(())
+    }
+
+    /// Queues a job before all others that wait: for another attempt at something that was begun
+    /// early, and would otherwise end alone long after the rest.
+    ///
+    /// # Errors
+    /// As [`Scheduler::push`].
+    pub fn push_first(&mut self, job: Job) -> Result<()> {
+        self.check(&job)?;
+        self.waiting.push_front(job);
+        Ok(())
+    }
+
+    fn check(&self, job: &Job) -> Result<()> {
         let needed = job.max_positions();
         let most = self.limits.max_context.min(self.limits.kv_positions);
         if needed > most {
@@ -106,7 +123,6 @@ impl Scheduler {
                 format!("job {}: a job needs a prompt and at least one field", job.id),
             ));
         }
-        self.waiting.push_back(job);
         Ok(())
     }
 

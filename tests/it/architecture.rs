@@ -30,7 +30,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("shortlist", &["error", "scheduler", "tokens"]),
     ("model", &["error", "atomic", "tokens"]),
     ("kernels", &["error"]),
-    ("engine", &["error", "pick", "scheduler", "model", "kernels"]),
+    ("engine", &["error", "pick", "scheduler", "model", "kernels", "shortlist"]),
     ("prompt", &["error", "paper", "summary", "pick", "scheduler", "tokens"]),
     (
         "pipeline",
@@ -87,7 +87,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("candle_core", &["src/model/", "src/tokens/", "src/engine/"]),
     ("candle_nn", &["src/engine/candle/"]),
     ("Tensor", &["src/model/", "src/engine/"]),
-    ("rayon", &["src/engine/", "src/kernels/", "src/cli/load.rs"]),
+    ("rayon", &["src/engine/", "src/model/", "src/cli/load.rs"]),
     ("rusqlite", &["src/store/"]),
     ("clap", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
