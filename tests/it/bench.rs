@@ -63,7 +63,7 @@ fn the_numbers_of_a_report_agree_with_each_other() {
     assert!(finished.status.success(), "{}", text(&finished.stderr));
     let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
     assert_eq!((&report["papers"], &report["tokens_per_paper"]), (&3.into(), &5.into()));
-    assert_eq!((&report["engine"], &report["threads"]), (&"candle".into(), &1.into()));
+    assert_eq!((&report["engine"], &report["threads"]), (&"cpu".into(), &1.into()));
     assert_eq!(report["shortlisted_tokens"], Value::Null, "the tiny model has no shortlist");
     let sizes: Vec<&Value> =
         report["batches"].as_array().unwrap().iter().map(|b| &b["batch"]).collect();
@@ -97,7 +97,7 @@ fn a_table_goes_to_standard_output_and_everything_to_a_file() {
     let report: Value = serde_json::from_str(&record).unwrap();
     let table = text(&finished.stdout);
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines[1].starts_with("tiny.gguf, candle on cpu, "), "{table}");
+    assert!(lines[1].starts_with("tiny.gguf, cpu on cpu, "), "{table}");
     assert!(lines[1].ends_with(", full vocabulary"), "{table}");
     let start =
         format!("2 papers: {} tokens of prompts in all, 0 shared; 5", report["prompt_tokens"]);
