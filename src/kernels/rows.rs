@@ -5,6 +5,8 @@
 //! parts that are added pairwise at the end, which is both what vector registers want and the
 //! same on every instruction set.
 
+use std::ops::Range;
+
 use super::disjoint::Disjoint;
 use super::isa::dispatch;
 use super::quantized::quantize_block;
@@ -59,7 +61,7 @@ pub fn add_and_norm(
         (norm, QuantizedRows::new(out))
     });
     pool.run(rows.div_ceil(ROWS_PER_TASK), |_, task| {
-        for row in task * ROWS_PER_TASK..rows.min((task + 1) * ROWS_PER_TASK) {
+        for row in task_rows(task, rows) {
             // SAFETY: every row belongs to one task.
             let hidden = unsafe { hidden.part(row * width..(row + 1) * width) };
             if let Some((update, post)) = update {
@@ -83,13 +85,18 @@ pub fn add_and_norm(
     });
 }
 
+/// The rows of a task.
+fn task_rows(task: usize, rows: usize) -> Range<usize> {
+    task * ROWS_PER_TASK..rows.min((task + 1) * ROWS_PER_TASK)
+}
+
 /// Quantizes rows of `values` (rows, width) as they are.
 pub fn quantize(isa: Isa, pool: &mut Pool, values: &[f32], width: usize, out: &mut Quantized) {
     let rows = values.len() / width;
     out.resize(rows, width);
     let out = QuantizedRows::new(out);
     pool.run(rows.div_ceil(ROWS_PER_TASK), |_, task| {
-        for row in task * ROWS_PER_TASK..rows.min((task + 1) * ROWS_PER_TASK) {
+        for row in task_rows(task, rows) {
             let values = &values[row * width..(row + 1) * width];
             let out = &out;
             dispatch!(isa, quantize_row(values: &[f32], out: &QuantizedRows<'_>, row: usize));
@@ -142,11 +149,12 @@ pub fn rotate(
     assert_eq!((product.rows(), out.len()), (rows, rows * width));
     let out = Disjoint::new(out);
     pool.run(rows.div_ceil(ROWS_PER_TASK), |_, task| {
-        for row in task * ROWS_PER_TASK..rows.min((task + 1) * ROWS_PER_TASK) {
+        let range = task_rows(task, rows);
+        for (row, &position) in range.clone().zip(&positions[range]) {
             // SAFETY: every row belongs to one task.
             let out = unsafe { out.part(row * width..(row + 1) * width) };
             product.copy_row(row, heads.first_column, out);
-            let (position, heads) = (positions[row], &heads);
+            let heads = &heads;
             dispatch!(isa, rotate_row(out: &mut [f32], position: usize, heads: &Heads<'_>));
         }
     });
