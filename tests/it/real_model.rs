@@ -91,20 +91,19 @@ fn first_choices_along_llama_cpp() {
 fn divergence_from_the_plain_forward() {
     let Some((model, texts)) = real("divergence_from_the_plain_forward") else { return };
     let plain = PlainDecoder::new(&model).unwrap();
-    // The plain forward takes half a minute a paper: a few papers give a thousand positions.
-    let texts = &texts[..texts.len().min(4)];
-    let truth = |greedy: &Greedy| choosing_rows(plain.logits(&whole(greedy)), greedy);
-    let truths: Vec<Vec<Vec<f32>>> = texts.iter().map(truth).collect();
-    for (name, mut logits) in engines(&model) {
-        let mut divergences = Vec::new();
-        let mut same = 0;
-        for (greedy, truth) in texts.iter().zip(&truths) {
+    let mut engines = engines(&model).map(|(name, logits)| (name, logits, Vec::new(), 0));
+    // A paper's logits over the whole vocabulary are some 300 MB, so one paper at a time.
+    for greedy in &texts {
+        let truth = choosing_rows(plain.logits(&whole(greedy)), greedy);
+        for (_, logits, divergences, same) in &mut engines {
             let rows = choosing_rows(logits(&whole(greedy)), greedy);
             for (truth, row) in truth.iter().zip(&rows) {
                 divergences.push(divergence(truth, row));
-                same += usize::from(first_choice(truth) == first_choice(row));
+                *same += usize::from(first_choice(truth) == first_choice(row));
             }
         }
+    }
+    for (name, _, mut divergences, same) in engines {
         divergences.sort_by(f64::total_cmp);
         let count = divergences.len();
         let mean = divergences.iter().sum::<f64>() / count as f64;
