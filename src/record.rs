@@ -1,10 +1,13 @@
 //! A finished paper as one line of JSON: what `--format jsonl` writes and `render` reads.
 //!
 //! A record is plain data; [`read_jsonl`] streams records from a file of millions of lines in
-//! constant memory, and a bad line is an error that names it while the rest goes on.
+//! constant memory, and a bad line is an error that names it while the rest goes on. What else
+//! stands in files of JSON lines ([`JsonLine`]) is read by the same rules.
 
 use std::io::{BufRead, Read};
+use std::marker::PhantomData;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -86,26 +89,50 @@ impl Record {
     }
 }
 
+/// What a line of a JSONL source can be.
+pub trait JsonLine: DeserializeOwned {
+    /// What it is called, with its article.
+    const NAME: &'static str;
+    /// What to say where a line is none.
+    const HINT: &'static str;
+}
+
+impl JsonLine for Record {
+    const NAME: &'static str = "a record";
+    const HINT: &'static str = "a record is one line of JSON with `title`, `link` and `abstract`";
+}
+
 /// Reads one record a line; `name` is what messages call the source.
 ///
 /// A line that is no record gives an error with its number and does not end the iteration; a
 /// source that cannot be read does. Empty lines are passed over.
 pub fn read_jsonl<R: BufRead>(source: R, name: impl Into<String>) -> JsonlReader<R> {
-    JsonlReader { source, name: name.into(), line_number: 0, line: Vec::new(), ended: false }
+    read_lines(source, name)
 }
 
-/// Iterator over the records of a JSONL source, made by [`read_jsonl`].
+/// Reads one `T` a line, by the rules of [`read_jsonl`].
+pub fn read_lines<T: JsonLine, R: BufRead>(
+    source: R,
+    name: impl Into<String>,
+) -> JsonlReader<R, T> {
+    let name = name.into();
+    JsonlReader { source, name, line_number: 0, line: Vec::new(), ended: false, of: PhantomData }
+}
+
+/// Iterator over the records of a JSONL source, made by [`read_jsonl`], or over what else is in
+/// it.
 #[derive(Debug)]
-pub struct JsonlReader<R> {
+pub struct JsonlReader<R, T = Record> {
     source: R,
     name: String,
     line_number: u64,
     line: Vec<u8>,
     ended: bool,
+    of: PhantomData<T>,
 }
 
-impl<R: BufRead> Iterator for JsonlReader<R> {
-    type Item = Result<Record>;
+impl<R: BufRead, T: JsonLine> Iterator for JsonlReader<R, T> {
+    type Item = Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
@@ -124,7 +151,7 @@ impl<R: BufRead> Iterator for JsonlReader<R> {
     }
 }
 
-impl<R: BufRead> JsonlReader<R> {
+impl<R: BufRead, T: JsonLine> JsonlReader<R, T> {
     /// Reads the next line, at most one byte over the limit; false at the end.
     fn read_line(&mut self) -> std::io::Result<bool> {
         self.line.clear();
@@ -143,15 +170,15 @@ impl<R: BufRead> JsonlReader<R> {
         Ok(true)
     }
 
-    fn parse_line(&self) -> Result<Record> {
+    fn parse_line(&self) -> Result<T> {
         let place = || format!("{}, line {}", self.name, self.line_number);
         if self.line.len() > MAX_LINE_BYTES {
             let message = format!("{}: longer than {MAX_LINE_BYTES} bytes", place());
             return Err(Error::new(ErrorKind::Input, message));
         }
         serde_json::from_slice(&self.line).map_err(|cause| {
-            Error::new(ErrorKind::Input, format!("{}: not a record: {cause}", place()))
-                .hint("a record is one line of JSON with `title`, `link` and `abstract`")
+            let message = format!("{}: not {}: {cause}", place(), T::NAME);
+            Error::new(ErrorKind::Input, message).hint(T::HINT)
         })
     }
 }
