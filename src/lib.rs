@@ -15,7 +15,8 @@
 //! [`pipeline`] tells the whole story on one page; [`cli`] is the only module that prints;
 //! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, [`kernels`] compute
 //! with them, [`shortlist`] says which tokens need to be scored, and [`pick`] makes a token of an
-//! engine's logits; [`atomic`] writes files whole or not at all.
+//! engine's logits; [`eval`] measures how good summaries are; [`atomic`] writes files whole or not
+//! at all.
 
 pub mod atomic;
 pub mod card;
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod digest;
 pub mod engine;
 pub mod error;
+pub mod eval;
 pub mod feed;
 pub mod fetch;
 pub mod kernels;

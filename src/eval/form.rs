@@ -1,0 +1,145 @@
+//! The form of a summary: what can be told without a reference.
+//!
+//! Five questions, each answered for itself; a summary that is not there fails them all. Their
+//! limits are those of the references: a summary outside of them is unlike what is asked for, and
+//! need not be bad. Lengths are in characters, and texts are taken as they are, blanks and all.
+
+use std::ops::RangeInclusive;
+
+use super::patterns::Patterns;
+use crate::summary::Summary;
+
+/// Characters of a one-liner.
+const TLDR_CHARS: RangeInclusive<usize> = 10..=160;
+/// Length of the paragraph as a share of the abstract's.
+const PARAGRAPH_SHARE: RangeInclusive<f64> = 0.18..=0.55;
+/// A run of so many characters that comes three times is a loop. Runs are taken at every fourth
+/// character, which finds every loop of a few characters more.
+const RUN_CHARS: usize = 12;
+const RUN_STEP: usize = 4;
+const RUN_REPEATS: usize = 3;
+
+/// What holds of one summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// All three fields are there.
+    pub complete: bool,
+    /// At least half of the letters of one-liner and paragraph are Chinese.
+    pub chinese: bool,
+    /// The one-liner has 10 to 160 characters and no line break.
+    pub one_line: bool,
+    /// There is a paragraph, nothing is looped, and no label or boilerplate has leaked in.
+    pub clean: bool,
+    /// The paragraph has 18 to 55 per cent of the abstract's length.
+    pub length: bool,
+}
+
+impl Form {
+    pub(super) fn of(source: &str, ours: &Summary, patterns: &Patterns) -> Self {
+        let Summary { zh_title, zh_tldr, zh_abstract } = ours;
+        let is_chinese = |text: &str| 2 * han(text) >= patterns.letters(text);
+        let both = !zh_tldr.is_empty() && !zh_abstract.is_empty();
+        let tldr_chars = zh_tldr.chars().count();
+        let share = zh_abstract.chars().count() as f64 / source.chars().count().max(1) as f64;
+        let all = format!("{zh_abstract}\n{zh_tldr}\n{zh_title}");
+        Form {
+            complete: both && !zh_title.is_empty(),
+            chinese: both && is_chinese(zh_abstract) && is_chinese(zh_tldr),
+            one_line: !zh_tldr.contains('\n') && TLDR_CHARS.contains(&tldr_chars),
+            clean: !zh_abstract.is_empty()
+                && !is_looped(zh_abstract)
+                && !is_looped(zh_tldr)
+                && !patterns.has_label(&all),
+            length: PARAGRAPH_SHARE.contains(&share),
+        }
+    }
+}
+
+fn han(text: &str) -> usize {
+    text.chars().filter(|c| ('\u{4e00}'..='\u{9fff}').contains(c)).count()
+}
+
+/// Whether a run comes three times without overlap. The last run that would fit is not looked at,
+/// nor is a text that is no longer than one run.
+fn is_looped(text: &str) -> bool {
+    let starts: Vec<usize> = text.char_indices().map(|(start, _)| start).collect();
+    (0..starts.len().saturating_sub(RUN_CHARS)).step_by(RUN_STEP).any(|at| {
+        let run = &text[starts[at]..starts[at + RUN_CHARS]];
+        text.matches(run).nth(RUN_REPEATS - 1).is_some()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "We count sheep on twelve pastures with a camera and a model of sheep.";
+
+    fn good() -> Summary {
+        Summary {
+            zh_title: "数羊".into(),
+            zh_tldr: "本文用相机和模型数羊。".into(),
+            zh_abstract: "我们用相机和羊的模型在牧场上数羊。".into(),
+        }
+    }
+
+    /// What fails when `change` is made to a summary that passes.
+    #[track_caller]
+    fn check(change: impl Fn(&mut Summary), failing: &[&str]) {
+        let mut summary = good();
+        change(&mut summary);
+        let form = Form::of(SOURCE, &summary, &Patterns::new());
+        let all = [
+            ("complete", form.complete),
+            ("chinese", form.chinese),
+            ("one_line", form.one_line),
+            ("clean", form.clean),
+            ("length", form.length),
+        ];
+        let failed: Vec<&str> =
+            all.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect();
+        assert_eq!(failed, failing, "{summary:?}");
+    }
+
+    #[test]
+    fn each_question_has_its_own_answer() {
+        check(|_| (), &[]);
+        check(|s| *s = Summary::default(), &["complete", "chinese", "one_line", "clean", "length"]);
+        check(|s| s.zh_title.clear(), &["complete"]);
+        check(|s| s.zh_abstract = "We count sheep with a camera.".into(), &["chinese"]);
+        check(|s| s.zh_tldr = "1234567890".into(), &[]);
+        check(|s| s.zh_tldr = "本文数羊，\n用相机和模型。".into(), &["one_line"]);
+        check(|s| s.zh_title = "标题：数羊".into(), &["clean"]);
+    }
+
+    #[test]
+    fn limits_are_inside() {
+        for (chars, failing) in
+            [(9, &["one_line"][..]), (10, &[]), (160, &[]), (161, &["one_line"])]
+        {
+            // No run comes again in the characters one after the other.
+            let text: String = ('\u{4e00}'..).take(chars).collect();
+            check(|s| s.zh_tldr.clone_from(&text), failing);
+        }
+        // The source has 69 characters: 12.42 and 37.95 are the limits.
+        assert_eq!(SOURCE.chars().count(), 69);
+        for (chars, failing) in [(12, &["length"][..]), (13, &[]), (37, &[]), (38, &["length"])] {
+            let text: String = ('\u{4e00}'..).take(chars).collect();
+            check(|s| s.zh_abstract.clone_from(&text), failing);
+        }
+    }
+
+    #[test]
+    fn finds_loops() {
+        let check = |text: &str, expected| assert_eq!(is_looped(text), expected, "{text}");
+        let run = "实验表明该方法优于所有基";
+        check(&run.repeat(3), true);
+        check(&format!("{run}甲{run}乙{run}"), true);
+        check(&run.repeat(2), false);
+        // It is at characters 2, 15 and 28. Of these only 28 would be looked at, but for the end.
+        check(&format!("我们{run}甲{run}乙{run}丙"), true);
+        check(&format!("我们{run}甲{run}乙{run}"), false);
+        check(run, false);
+        check("", false);
+    }
+}
