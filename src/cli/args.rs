@@ -51,6 +51,17 @@ Examples:
   wenzhai bench --papers prompts.jsonl --batch 1,8,16,32,64 --json record.json
   wenzhai bench --peer venv/bin/python --repeat 5";
 
+const EVAL_NOTES: &str = "\
+Ids are compared without their versions. A paper without a record, or with one that failed, counts
+as one with an empty summary, in all measures. chrF, from 0 to 100, is that of sacrebleu (chrF2);
+all other figures are shares, from 0 to 1. None of them can tell whether a sentence is true: read
+the papers at the end of the table, too.
+
+Examples:
+  wenzhai digest papers.jsonl --format jsonl --redo -o records.jsonl
+  wenzhai eval records.jsonl references.jsonl
+  wenzhai eval records.jsonl references.jsonl --worst 30 --json figures.json";
+
 const SHORTLIST_NOTES: &str = "\
 The list names the tokens that summaries are written with, so that the rest of a large vocabulary
 need not be scored. To make it a part of the program, put it into models/ and name it in the card.
@@ -74,6 +85,8 @@ pub(super) enum Command {
     Render(RenderArgs),
     /// Measure how fast a model writes on this machine
     Bench(BenchArgs),
+    /// Measure how good summaries are, against references
+    Eval(EvalArgs),
     /// Show, fetch and export models
     #[command(after_help = MODELS_EXAMPLES)]
     Models {
@@ -235,6 +248,30 @@ pub(super) struct BenchArgs {
 
     /// File to write everything to that was measured; - puts it in place of the table
     #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) json: Option<PathBuf>,
+}
+
+/// Measure how good summaries are, against references.
+#[derive(Debug, Args)]
+#[command(after_help = EVAL_NOTES)]
+pub(super) struct EvalArgs {
+    /// What was written: records, as digest writes them with --format jsonl, or - for standard
+    /// input
+    #[arg(value_name = "RECORDS")]
+    pub(super) records: String,
+
+    /// What it is compared with: one JSON object with `id`, `title`, `abstract`, `zh_title`,
+    /// `zh_tldr` and `zh_abstract` a line, or - for standard input
+    #[arg(value_name = "REFERENCES")]
+    pub(super) references: String,
+
+    /// Show the N papers that are furthest from their references
+    #[arg(long, value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(super) worst: u32,
+
+    /// File to write everything to that was measured; - puts it in place of the table
+    #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }
 

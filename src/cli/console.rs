@@ -49,6 +49,11 @@ pub(super) fn note(text: &str) {
     line(text);
 }
 
+/// Prints that something may be wrong.
+pub(super) fn warn(text: &str) {
+    line(&format!("{} {text}", label("warning:", "1;33")));
+}
+
 /// Standard error may be closed; there is nobody to tell then.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -78,7 +83,7 @@ impl Complaints {
     pub(super) fn add(&mut self, complaint: &str) {
         self.number += 1;
         if self.number <= self.most() {
-            line(&format!("{} {complaint}", label("warning:", "1;33")));
+            warn(complaint);
         }
     }
 

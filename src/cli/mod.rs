@@ -8,6 +8,8 @@ mod args;
 mod bench;
 mod console;
 mod digest;
+mod eval;
+mod input;
 mod load;
 mod models;
 mod output;
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Digest(args) => digest::run(args),
         Command::Render(args) => render::run(&args),
         Command::Bench(args) => bench::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Models { command } => models::run(command),
     };
     match outcome {

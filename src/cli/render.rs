@@ -1,11 +1,9 @@
 //! `wenzhai render`: finished records into a digest.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-
 use super::Outcome;
 use super::args::RenderArgs;
 use super::console::{self, Complaints};
+use super::input;
 use super::output::Output;
 use super::settings::Verbosity;
 use crate::digest::{self, InOrder};
@@ -18,7 +16,7 @@ pub(super) fn run(args: &RenderArgs) -> Result<Outcome> {
     let mut complaints = Complaints::new(Verbosity::Normal);
     for argument in &args.inputs {
         let source = Source::parse(argument);
-        for record in read_jsonl(open(&source)?, source.to_string()) {
+        for record in read_jsonl(input::open(&source)?, source.to_string()) {
             match record {
                 Ok(record) => records.push(record),
                 Err(error) if error.kind() == ErrorKind::Input => {
@@ -41,16 +39,4 @@ pub(super) fn run(args: &RenderArgs) -> Result<Outcome> {
     let records = InOrder::new(records);
     Output::of(args.output.clone()).write(|out| digest::markdown(&records, out))?;
     Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
-}
-
-fn open(source: &Source) -> Result<Box<dyn BufRead>> {
-    match source {
-        Source::Stdin => Ok(Box::new(BufReader::new(std::io::stdin()))),
-        Source::Path(path) => {
-            let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
-            Ok(Box::new(BufReader::new(file)))
-        }
-        Source::Url(url) => Err(Error::new(ErrorKind::Usage, format!("{url} is not a file"))
-            .hint("records are read from files; fetch it first")),
-    }
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::args::{BenchArgs, DigestArgs, EngineArgs, EngineChoice, Format, VocabChoice};
+use super::args::{BenchArgs, DigestArgs, EngineArgs, EngineChoice, EvalArgs, Format, VocabChoice};
 use super::output::Output;
 use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,6 +47,16 @@ pub(super) struct BenchSettings {
     pub(super) engine: EngineSettings,
     /// Python interpreter that has llama.cpp.
     pub(super) peer: Option<PathBuf>,
+    pub(super) json: Option<Output>,
+}
+
+/// Summaries to be measured.
+#[derive(Debug)]
+pub(super) struct EvalSettings {
+    pub(super) records: Source,
+    pub(super) references: Source,
+    /// How many papers are shown.
+    pub(super) worst: usize,
     pub(super) json: Option<Output>,
 }
 
@@ -131,6 +141,19 @@ impl BenchSettings {
     }
 }
 
+impl EvalSettings {
+    pub(super) fn of(args: EvalArgs) -> Result<Self> {
+        let [records, references] = [&args.records, &args.references].map(|a| Source::parse(a));
+        only_one_stdin(&[&records, &references])?;
+        Ok(EvalSettings {
+            records,
+            references,
+            worst: args.worst as usize,
+            json: args.json.map(|path| Output::of(Some(path))),
+        })
+    }
+}
+
 impl EngineSettings {
     fn of(args: &EngineArgs) -> Result<Self> {
         let device: DeviceChoice = args.device.parse()?;
@@ -148,12 +171,17 @@ impl EngineSettings {
     }
 }
 
-/// Standard input can be read once, so it can be named once.
 fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
-    if sources.iter().filter(|source| **source == Source::Stdin).count() > 1 {
+    only_one_stdin(&sources.iter().collect::<Vec<_>>())?;
+    feed::expand(sources)
+}
+
+/// Standard input can be read once, so it can be named once.
+fn only_one_stdin(sources: &[&Source]) -> Result<()> {
+    if sources.iter().filter(|source| ***source == Source::Stdin).count() > 1 {
         return Err(Error::new(ErrorKind::Usage, "standard input (-) is named more than once"));
     }
-    feed::expand(sources)
+    Ok(())
 }
 
 impl Verbosity {

@@ -105,6 +105,7 @@ fn help_reads_well() {
         ("help-digest", &["digest", "--help"]),
         ("help-render", &["render", "--help"]),
         ("help-bench", &["bench", "--help"]),
+        ("help-eval", &["eval", "--help"]),
         ("help-models", &["models", "--help"]),
         ("help-models-list", &["models", "list", "--help"]),
         ("help-models-show", &["models", "show", "--help"]),

@@ -6,6 +6,7 @@ mod cli;
 mod digest;
 mod engine;
 mod engine_cpu;
+mod eval;
 mod feed;
 mod fetch;
 mod kernels_attention;
