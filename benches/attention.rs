@@ -1,4 +1,5 @@
-//! How near attention comes to the processor's peak of f32 multiply-adds.
+//! How near attention comes to the processor's peak of multiply-adds of bf16, where it has such, or
+//! else of f32.
 //!
 //! Four query heads of 256 dimensions share a KV head, as in Gemma 3 270M. "warm" rows attend to
 //! one sequence, as in prefill; "cold" rows to a sequence each, as in decoding, whose keys and
@@ -71,6 +72,7 @@ fn peak_gmacs(isa: Isa, pool: &mut Pool) -> f64 {
     const STEPS: usize = 1 << 18;
     let threads = pool.threads();
     let lanes = match isa.level() {
+        Level::Avx512Bf16 => 32,
         Level::Avx512Vnni => 16,
         Level::Avx2 => 8,
         Level::Scalar => 1,
@@ -79,6 +81,9 @@ fn peak_gmacs(isa: Isa, pool: &mut Pool) -> f64 {
         pool.run(threads, |_, _| {
             let sum = match isa.level() {
                 // SAFETY: an `Isa` exists only where the processor has it.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512Bf16 => unsafe { peak_bf16(STEPS) },
+                // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => unsafe { peak_avx512(STEPS) },
                 // SAFETY: as above.
@@ -101,6 +106,19 @@ fn peak_scalar(steps: usize) -> f32 {
         sums.iter_mut().for_each(|sum| *sum = sum.mul_add(factor, factor));
     }
     sums.iter().sum()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn peak_bf16(steps: usize) -> f32 {
+    let ones = _mm512_set1_epi32(std::hint::black_box(0x3f80_3f80));
+    // SAFETY: both types are 64 bytes without meaning of their own.
+    let ones: __m512bh = unsafe { std::mem::transmute(ones) };
+    let mut sums = [_mm512_setzero_ps(); CHAINS];
+    for _ in 0..steps {
+        sums.iter_mut().for_each(|sum| *sum = _mm512_dpbf16_ps(*sum, ones, ones));
+    }
+    sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use wenzhai::kernels::gemm::{Gate, Scratch, argmax, gate_up, gemm};
 use wenzhai::kernels::packed::Packed;
-use wenzhai::kernels::{Isa, Pool, Quantized, Tiled};
+use wenzhai::kernels::{Isa, Pool, Precision, Quantized, Tiled};
 
 /// (outputs, inputs): query, key and value; output; gate and up; down; output shortlist.
 const SHAPES: [(usize, usize); 5] =
@@ -19,8 +19,11 @@ fn main() {
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
     let here = |isa: &Isa| wanted.as_ref().is_none_or(|wanted| wanted == isa.name());
     let isa = Isa::all().into_iter().rfind(here).expect("an instruction set of this processor");
-    for threads in [1, 2] {
-        println!("\n{}, {threads} threads: G multiply-adds/s (of the peak)", isa.name());
+    for (threads, precision) in
+        [(1, Precision::Coarse), (2, Precision::Coarse), (2, Precision::Fine)]
+    {
+        let name = isa.name();
+        println!("\n{name}, {threads} threads, {precision:?}: G multiply-adds/s (of the peak)");
         println!("{:<22}{}", "outputs x inputs", ROWS.map(|r| format!("{r:>14}")).concat());
         let mut pool = Pool::new(threads);
         for (outputs, inputs) in SHAPES {
@@ -32,9 +35,11 @@ fn main() {
                 print!("{:<22}", format!("{outputs} x {inputs} {name}"));
                 for rows in ROWS {
                     let values: Vec<f32> = noise(2).take(rows * inputs).collect();
-                    let x = Quantized::from_rows(&values, rows, inputs);
+                    let x = Quantized::from_rows(precision, &values, rows, inputs);
                     let seconds = best_time(|| work(&mut pool, &x));
-                    let speed = (rows * outputs * inputs) as f64 / seconds / 1e9;
+                    // A fine activation takes two multiply-adds.
+                    let each = if precision == Precision::Fine { 2 } else { 1 };
+                    let speed = (each * rows * outputs * inputs) as f64 / seconds / 1e9;
                     print!("{:>14}", format!("{speed:.0} ({:.0} %)", 100.0 * speed / peak));
                 }
                 println!();

@@ -35,6 +35,24 @@ impl<'a, T> Disjoint<'a, T> {
         // promises that nobody else holds a part of it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
+
+    /// Replaces the element at `index`.
+    ///
+    /// # Safety
+    /// No part holds it, and no other thread replaces it meanwhile.
+    ///
+    /// # Panics
+    /// When `index` is not inside the slice.
+    #[inline(always)]
+    pub unsafe fn set(&self, index: usize, value: T)
+    where
+        T: Copy,
+    {
+        assert!(index < self.length, "{index} of {}", self.length);
+        // SAFETY: the element is inside the slice that `self` borrows mutably, and the caller
+        // promises that nobody else uses it.
+        unsafe { self.start.add(index).write(value) };
+    }
 }
 
 // SAFETY: a `Disjoint` gives access to the elements only through `part`, whose caller promises

@@ -15,6 +15,8 @@ pub enum Level {
     Avx2,
     /// AVX-512 F, BW, DQ, VL and VNNI (and AVX2 and FMA).
     Avx512Vnni,
+    /// The same and AVX-512 BF16.
+    Avx512Bf16,
 }
 
 /// The environment variable that forces an instruction set.
@@ -43,7 +45,7 @@ impl Isa {
 
     /// All that this processor has, in ascending order.
     pub fn all() -> Vec<Isa> {
-        [Level::Scalar, Level::Avx2, Level::Avx512Vnni]
+        [Level::Scalar, Level::Avx2, Level::Avx512Vnni, Level::Avx512Bf16]
             .into_iter()
             .filter(|level| level.is_here())
             .map(Isa)
@@ -61,6 +63,7 @@ impl Isa {
             Level::Scalar => "scalar",
             Level::Avx2 => "avx2",
             Level::Avx512Vnni => "avx512",
+            Level::Avx512Bf16 => "avx512-bf16",
         }
     }
 }
@@ -68,16 +71,19 @@ impl Isa {
 impl Level {
     #[cfg(target_arch = "x86_64")]
     fn is_here(self) -> bool {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         match self {
             Level::Scalar => true,
-            Level::Avx2 => avx2,
+            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             Level::Avx512Vnni => {
-                avx2 && is_x86_feature_detected!("avx512f")
+                Level::Avx2.is_here()
+                    && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
+            }
+            Level::Avx512Bf16 => {
+                Level::Avx512Vnni.is_here() && is_x86_feature_detected!("avx512bf16")
             }
         }
     }
@@ -108,7 +114,9 @@ macro_rules! dispatch {
             $crate::kernels::isa::Level::Avx2 => unsafe { avx2($($argument),*) },
             // SAFETY: an `Isa` of this level exists only where the processor has all of these.
             #[cfg(target_arch = "x86_64")]
-            $crate::kernels::isa::Level::Avx512Vnni => unsafe { avx512($($argument),*) },
+            $crate::kernels::isa::Level::Avx512Vnni | $crate::kernels::isa::Level::Avx512Bf16 => unsafe {
+                avx512($($argument),*)
+            },
             _ => $body($($argument),*),
         }
     }};

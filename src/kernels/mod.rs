@@ -23,6 +23,7 @@ mod disjoint;
 pub mod gemm;
 pub mod isa;
 pub mod math;
+mod memory;
 pub mod packed;
 pub mod pool;
 pub mod quantized;
@@ -30,7 +31,7 @@ pub mod rows;
 
 pub use isa::Isa;
 pub use pool::Pool;
-pub use quantized::{Quantized, Tiled};
+pub use quantized::{Precision, Quantized, Tiled};
 
 /// Values that share a scale: the block of every format here.
 pub const BLOCK: usize = 32;

@@ -2,14 +2,30 @@
 
 use super::BLOCK;
 
-/// Rows of activations as int8: a value is level · scale of its block of 32.
+/// How finely activations are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 8 bits: one product.
+    #[default]
+    Coarse,
+    /// 14 bits, as two planes of 8: a second product, with the same weights while they are in
+    /// registers' reach, for inputs whose rounding shows in what a model says.
+    Fine,
+}
+
+/// Rows of activations as integers: a value is level · scale of its block of 32.
 ///
 /// Block-major, so that the rows a micro-kernel works on lie side by side: the levels of block b
 /// of row r are `levels[(b · rows + r) · 32 ..][.. 32]`, its scale and its start are at
-/// `[b · rows + r]`. The start is -128 · the sum of the levels: where a product with weights that
-/// are stored as level + 128 starts.
+/// `[b · rows + r]`. A fine level is 128 · the one there + one from -64 to 64 that lies at the same
+/// place of a second plane behind the first.
+///
+/// The start is where a product with weights that are stored as level + 128 starts: coarse -128 ·
+/// the sum of the levels, fine - the sum of the levels, since it is multiplied with 128 together
+/// with the first plane's product.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Quantized {
+    precision: Precision,
     rows: usize,
     width: usize,
     pub(super) levels: Vec<i8>,
@@ -28,11 +44,9 @@ pub struct Tiled {
 }
 
 impl Quantized {
-    /// Room for rows and columns without a further allocation.
-    pub fn with_capacity(rows: usize, width: usize) -> Quantized {
-        let mut quantized = Quantized::default();
-        quantized.resize(rows, width);
-        quantized
+    /// No rows yet, of a precision that stays.
+    pub fn new(precision: Precision) -> Quantized {
+        Quantized { precision, ..Quantized::default() }
     }
 
     /// Takes another shape; what it holds is unspecified until it is written.
@@ -42,7 +56,8 @@ impl Quantized {
     pub fn resize(&mut self, rows: usize, width: usize) {
         assert!(width.is_multiple_of(BLOCK), "a width of {width} is no multiple of {BLOCK}");
         (self.rows, self.width) = (rows, width);
-        self.levels.resize(rows * width, 0);
+        let planes = if self.is_fine() { 2 } else { 1 };
+        self.levels.resize(planes * rows * width, 0);
         self.scales.resize(rows * width / BLOCK, 0.0);
         self.starts.resize(rows * width / BLOCK, 0);
     }
@@ -51,16 +66,36 @@ impl Quantized {
     ///
     /// # Panics
     /// When `width` is no multiple of 32, or `values` has another length than such rows.
-    pub fn from_rows(values: &[f32], rows: usize, width: usize) -> Quantized {
+    pub fn from_rows(precision: Precision, values: &[f32], rows: usize, width: usize) -> Quantized {
         assert_eq!(values.len(), rows * width, "{rows} rows of {width}");
-        let mut quantized = Quantized::with_capacity(rows, width);
+        let mut quantized = Quantized::new(precision);
+        quantized.resize(rows, width);
         for (i, values) in values.as_chunks().0.iter().enumerate() {
             let at = i % (width / BLOCK) * rows + i / (width / BLOCK);
-            let (levels, scale, start) = quantize_block(values);
-            quantized.levels[at * BLOCK..][..BLOCK].copy_from_slice(&levels);
-            (quantized.scales[at], quantized.starts[at]) = (scale, start);
+            let (levels, low) = quantized.levels.split_at_mut(rows * width);
+            let block = quantize_into(
+                values,
+                &mut levels[at * BLOCK..][..BLOCK],
+                low.get_mut(at * BLOCK..(at + 1) * BLOCK).unwrap_or_default(),
+            );
+            (quantized.scales[at], quantized.starts[at]) = block;
         }
         quantized
+    }
+
+    /// How finely it is rounded.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    pub(super) fn is_fine(&self) -> bool {
+        self.precision == Precision::Fine
+    }
+
+    /// The sum of the levels of the block at `at`.
+    #[inline(always)]
+    pub(super) fn level_sum(&self, at: usize) -> i32 {
+        self.starts[at] / if self.is_fine() { -1 } else { -128 }
     }
 
     /// Rows.
@@ -80,11 +115,14 @@ impl Quantized {
 
     /// One row by itself.
     pub fn row(&self, row: usize) -> Quantized {
-        let places = (0..self.blocks()).map(|block| block * self.rows + row);
-        let mut alone = Quantized::with_capacity(1, self.width);
-        for (block, at) in places.enumerate() {
-            alone.levels[block * BLOCK..(block + 1) * BLOCK]
-                .copy_from_slice(&self.levels[at * BLOCK..(at + 1) * BLOCK]);
+        let mut alone = Quantized::new(self.precision);
+        alone.resize(1, self.width);
+        for block in 0..self.blocks() {
+            let at = block * self.rows + row;
+            for (plane, levels) in alone.levels.chunks_exact_mut(self.width).enumerate() {
+                let from = plane * self.rows * self.width + at * BLOCK;
+                levels[block * BLOCK..][..BLOCK].copy_from_slice(&self.levels[from..][..BLOCK]);
+            }
             alone.scales[block] = self.scales[at];
             alone.starts[block] = self.starts[at];
         }
@@ -94,7 +132,15 @@ impl Quantized {
     /// The value at (row, column), for tests.
     pub fn value(&self, row: usize, column: usize) -> f32 {
         let at = column / BLOCK * self.rows + row;
-        f32::from(self.levels[at * BLOCK + column % BLOCK]) * self.scales[at]
+        let place = at * BLOCK + column % BLOCK;
+        let level = i32::from(self.levels[place]);
+        let level = match self.precision {
+            Precision::Coarse => level,
+            Precision::Fine => {
+                128 * level + i32::from(self.levels[self.rows * self.width + place])
+            }
+        };
+        level as f32 * self.scales[at]
     }
 }
 
@@ -156,25 +202,77 @@ impl Tiled {
 /// same bits on every instruction set; inlined, so that it uses the caller's.
 #[inline(always)]
 pub fn quantize_block(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32, i32) {
-    // Adding 1.5 · 2^23 leaves the nearest integer in the low bits of the sum.
-    const ROUND: f32 = 12_582_912.0;
-    // Magnitudes are ordered as their bits are, and compilers vectorize a maximum of integers.
-    let magnitude = |value: f32| (value.to_bits() & 0x7fff_ffff) as i32;
-    let largest = values.iter().fold(0, |largest, &value| largest.max(magnitude(value)));
-    let scale = f32::from_bits(largest as u32) / 127.0;
+    let scale = scale_of(values);
     if scale == 0.0 {
         return ([0; BLOCK], 0.0, 0);
     }
     let mut levels = [0; BLOCK];
     let mut sum = 0;
     for (level, value) in levels.iter_mut().zip(values) {
-        // Only where the scale is subnormal does the quotient leave the range.
-        let rounded = (value / scale).clamp(-127.0, 127.0) + ROUND;
-        let integer = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-        *level = integer as i8;
+        (*level, _) = nearest(steps(*value, scale));
         sum += i32::from(*level);
     }
     (levels, scale, -128 * sum)
+}
+
+/// The same in 14 bits: levels, what is left of them in 1/128 of a step, the scale of 1/128 of a
+/// step, and - the sum of the fine levels.
+#[inline(always)]
+fn quantize_block_finely(values: &[f32; BLOCK]) -> ([i8; BLOCK], [i8; BLOCK], f32, i32) {
+    let scale = scale_of(values);
+    let (mut levels, mut low) = ([0; BLOCK], [0; BLOCK]);
+    if scale == 0.0 {
+        return (levels, low, 0.0, 0);
+    }
+    let mut sum = 0;
+    for ((level, low), value) in levels.iter_mut().zip(&mut low).zip(values) {
+        let (coarse, rest) = nearest(steps(*value, scale));
+        (*level, *low) = (coarse, nearest(rest * 128.0).0);
+        sum += 128 * i32::from(*level) + i32::from(*low);
+    }
+    (levels, low, scale / 128.0, -sum)
+}
+
+/// Writes a block as int8 or, where there is a place for what is left, finely; its scale and start.
+#[inline(always)]
+pub(super) fn quantize_into(
+    values: &[f32; BLOCK],
+    levels: &mut [i8],
+    low: &mut [i8],
+) -> (f32, i32) {
+    if low.is_empty() {
+        let (block, scale, start) = quantize_block(values);
+        levels.copy_from_slice(&block);
+        return (scale, start);
+    }
+    let (block, rest, scale, start) = quantize_block_finely(values);
+    levels.copy_from_slice(&block);
+    low.copy_from_slice(&rest);
+    (scale, start)
+}
+
+#[inline(always)]
+fn scale_of(values: &[f32; BLOCK]) -> f32 {
+    // Magnitudes are ordered as their bits are, and compilers vectorize a maximum of integers.
+    let magnitude = |value: f32| (value.to_bits() & 0x7fff_ffff) as i32;
+    let largest = values.iter().fold(0, |largest, &value| largest.max(magnitude(value)));
+    f32::from_bits(largest as u32) / 127.0
+}
+
+/// Only where the scale is subnormal does the quotient leave the range.
+#[inline(always)]
+fn steps(value: f32, scale: f32) -> f32 {
+    (value / scale).clamp(-127.0, 127.0)
+}
+
+/// The nearest integer, the even one from the middle, and what is left.
+#[inline(always)]
+fn nearest(value: f32) -> (i8, f32) {
+    // Adding 1.5 · 2^23 leaves the nearest integer in the low bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    let rounded = value + ROUND;
+    let integer = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    (integer as i8, value - (rounded - ROUND))
 }
 
 #[cfg(test)]
@@ -200,5 +298,20 @@ mod tests {
         let tiny = f32::from_bits(190);
         check(block([tiny, -tiny, 0.0, f32::from_bits(5)]), [127, -127, 0, 5], f32::from_bits(1));
         check(block([f32::from_bits(1), 0.0, 0.0, 0.0]), [0; 4], 0.0);
+    }
+    #[test]
+    fn fine_levels_are_128_times_as_fine() {
+        let values: [f32; BLOCK] = std::array::from_fn(|i| (i as f32 * 0.7).sin() * 3.0);
+        let fine = Quantized::from_rows(Precision::Fine, &values, 1, BLOCK);
+        let coarse = Quantized::from_rows(Precision::Coarse, &values, 1, BLOCK);
+        assert_eq!(fine.scales[0], coarse.scales[0] / 128.0);
+        let mut sum = 0;
+        for (column, value) in values.iter().enumerate() {
+            assert!((fine.value(0, column) - value).abs() <= 0.501 * fine.scales[0], "{column}");
+            sum += (fine.value(0, column) / fine.scales[0]).round() as i32;
+        }
+        assert_eq!(fine.starts[0], -sum);
+        assert_eq!(fine.levels[..BLOCK], coarse.levels);
+        assert_eq!(fine.row(0), fine);
     }
 }

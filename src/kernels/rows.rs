@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::disjoint::Disjoint;
 use super::isa::dispatch;
-use super::quantized::quantize_block;
+use super::quantized::quantize_into;
 use super::{BLOCK, Isa, Pool, Quantized, Tiled};
 
 /// Rows that one task computes: enough work to be worth a task, few enough to share out evenly.
@@ -289,6 +289,7 @@ fn read_block(x: &[f32], block: usize) -> [f32; BLOCK] {
 struct QuantizedRows<'a> {
     rows: usize,
     blocks: usize,
+    fine: bool,
     levels: Disjoint<'a, i8>,
     scales: Disjoint<'a, f32>,
     starts: Disjoint<'a, i32>,
@@ -299,6 +300,7 @@ impl<'a> QuantizedRows<'a> {
         QuantizedRows {
             rows: out.rows(),
             blocks: out.blocks(),
+            fine: out.is_fine(),
             levels: Disjoint::new(&mut out.levels),
             scales: Disjoint::new(&mut out.scales),
             starts: Disjoint::new(&mut out.starts),
@@ -311,15 +313,20 @@ impl<'a> QuantizedRows<'a> {
     /// No two threads may write the same row at once.
     #[inline(always)]
     unsafe fn write(&self, row: usize, value: impl Fn(usize) -> [f32; BLOCK]) {
+        let plane = self.rows * self.blocks * BLOCK;
         for block in 0..self.blocks {
             let at = block * self.rows + row;
-            let (levels, scale, start) = quantize_block(&value(block));
+            let from = at * BLOCK;
             // SAFETY: these places belong to `row` alone.
-            unsafe {
-                self.levels.part(at * BLOCK..(at + 1) * BLOCK).copy_from_slice(&levels);
-                self.scales.part(at..at + 1)[0] = scale;
-                self.starts.part(at..at + 1)[0] = start;
-            }
+            let (levels, low, scale, start) = unsafe {
+                (
+                    self.levels.part(from..from + BLOCK),
+                    self.levels.part(if self.fine { plane + from..plane + from + BLOCK } else { 0..0 }),
+                    &mut self.scales.part(at..at + 1)[0],
+                    &mut self.starts.part(at..at + 1)[0],
+                )
+            };
+            (*scale, *start) = quantize_into(&value(block), levels, low);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows;
-use crate::kernels::{Isa, Pool, Quantized, Tiled};
+use crate::kernels::{Isa, Pool, Precision, Quantized, Tiled};
 use crate::model::Model;
 use crate::pick::{Pick, pick};
 use crate::scheduler::{Sample, Span, TokenId, TokenSet};
@@ -70,7 +70,7 @@ impl Head {
             misses: 0,
             choices: 0,
             slots: Vec::new(),
-            input: Quantized::default(),
+            input: Quantized::new(Precision::Fine),
             hidden: Vec::new(),
             product: Tiled::default(),
             best: Vec::new(),

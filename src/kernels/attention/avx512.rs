@@ -1,18 +1,15 @@
-//! Attention to a page with AVX-512: 4 heads by 64 keys or dimensions in 16 accumulators.
+//! Attention to a page with AVX-512, but without its instruction for bf16: 4 heads by 64 keys or
+//! dimensions in 16 accumulators.
 //!
-//! A step loads two lines of bf16, makes four vectors of f32 of them and feeds sixteen
-//! multiply-adds. The four conversions share the ports of the multiply-adds, which bounds the
-//! speed at 16 / 20 of the peak. Fewer heads have fewer accumulators, as the lines' way from
-//! memory bounds their speed anyway.
+//! A pair of rows loads four vectors of words, makes two vectors of f32 of each and feeds 32
+//! multiply-adds; making them, and the heads' factors, takes 16 more operations.
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Product, softmax};
+use super::{Kernel, Product, pack, softmax};
 use crate::kernels::isa::{Isa, Level};
 
-/// bf16 values of a cache line.
-const LINE: usize = 32;
-/// f32 values of a vector.
+/// Words, and f32 values, of a vector.
 const LANES: usize = 16;
 
 /// The kernel for processors with AVX-512: proof that this is one.
@@ -27,20 +24,16 @@ impl Avx512 {
 
 impl Kernel for Avx512 {
     fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
-        product.check::<HEADS>(out.len());
-        let end = product.columns.end.next_multiple_of(LINE);
-        let mut from = product.columns.start / LINE * LINE;
-        while from < end {
-            let lines = if from + LINE < end { 2 } else { 1 };
-            // SAFETY: `self` proves the instruction set, the sizes have been checked, and rows
-            // consist of whole lines.
+        let (_, width) = product.sizes::<HEADS>(out.len());
+        for from in (product.columns.start / 32 * 32..product.columns.end).step_by(4 * LANES) {
+            // SAFETY: `self` proves the instruction set, the sizes have been checked, and the
+            // width is a multiple of 32, so that what is left of it is two or four vectors.
             unsafe {
-                match lines {
-                    1 => multiply_lines::<HEADS, 1>(&product, from, out),
-                    _ => multiply_lines::<HEADS, 2>(&product, from, out),
+                match width - from {
+                    32 => multiply_columns::<HEADS, 2>(&product, from, out),
+                    _ => multiply_columns::<HEADS, 4>(&product, from, out),
                 }
             }
-            from += lines * LINE;
         }
     }
 
@@ -48,46 +41,55 @@ impl Kernel for Avx512 {
         // SAFETY: `self` proves the instruction set.
         unsafe { softmax_in_place(scores) }
     }
+
+    fn pack(self, values: &[f32], words: &mut [u32]) {
+        // SAFETY: `self` proves the instruction set.
+        unsafe { pack_words(values, words) }
+    }
 }
 
-/// The columns `from .. from + 32 · LINES` of a product.
+/// The columns `from .. from + 16 · VECTORS` of a product.
 ///
 /// # Safety
-/// The processor has AVX-512, the product passed [`Product::check`], and it has these columns.
+/// The processor has AVX-512, the product passed [`Product::sizes`], and it has these columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-unsafe fn multiply_lines<const HEADS: usize, const LINES: usize>(
+unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
     product: &Product,
     from: usize,
     out: &mut [f32],
 ) {
-    let Product { a, b, next, rows, .. } = product;
-    let (length, width) = (a.len() / HEADS, out.len() / HEADS);
-    let mut sums = [[[_mm512_setzero_ps(); 2]; LINES]; HEADS];
+    let (pairs, width) = (product.a.len() / HEADS, out.len() / HEADS);
+    let mut sums = [[_mm512_setzero_ps(); VECTORS]; HEADS];
     for (head, sums) in sums.iter_mut().enumerate() {
-        for (vector, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
+        for (vector, sum) in sums.iter_mut().enumerate() {
             let at = head * width + from + vector * LANES;
             // SAFETY: the 16 columns lie in row `head` of `out`.
             *sum = unsafe { _mm512_loadu_ps(out.as_ptr().add(at)) };
         }
     }
-    for row in rows.clone() {
-        let mut values = [[_mm512_setzero_ps(); 2]; LINES];
-        for (line, values) in values.iter_mut().enumerate() {
-            let at = row * width + from + line * LINE;
-            // SAFETY: the 32 values lie in row `row` of `b`.
-            *values = unsafe { load_line(b.as_ptr().add(at)) };
-            _mm_prefetch::<_MM_HINT_T1>(next.as_ptr().wrapping_add(at).cast());
+    let whole = product.whole_pairs();
+    for pair in product.pairs() {
+        let at = 2 * (pair * width + from);
+        let mask = if whole.contains(&pair) { !0 } else { product.mask(pair) };
+        let mut values = [[_mm512_setzero_ps(); 2]; VECTORS];
+        for (vector, values) in values.iter_mut().enumerate() {
+            let at = at + vector * 2 * LANES;
+            // SAFETY: the 16 words lie in row `pair` of `b`.
+            let words = unsafe { _mm512_loadu_si512(product.b.as_ptr().add(at).cast()) };
+            *values = halves(_mm512_and_si512(words, _mm512_set1_epi32(mask as i32)));
+            _mm_prefetch::<_MM_HINT_T1>(product.next.as_ptr().wrapping_add(at).cast());
         }
         for (head, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: `a` has HEADS rows of `length`, and `row` is below it.
-            let factor = _mm512_set1_ps(unsafe { *a.get_unchecked(head * length + row) });
-            for (sum, value) in sums.as_flattened_mut().iter_mut().zip(values.as_flattened()) {
-                *sum = _mm512_fmadd_ps(factor, *value, *sum);
+            // SAFETY: `a` has HEADS rows of `pairs`, and `pair` is below that.
+            let word = unsafe { *product.a.get_unchecked(head * pairs + pair) };
+            let [first, second] = halves(_mm512_set1_epi32(word as i32));
+            for (sum, [above, below]) in sums.iter_mut().zip(values) {
+                *sum = _mm512_fmadd_ps(second, below, _mm512_fmadd_ps(first, above, *sum));
             }
         }
     }
     for (head, sums) in sums.iter().enumerate() {
-        for (vector, sum) in sums.as_flattened().iter().enumerate() {
+        for (vector, sum) in sums.iter().enumerate() {
             let at = head * width + from + vector * LANES;
             // SAFETY: the 16 columns lie in row `head` of `out`.
             unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(at), *sum) };
@@ -95,24 +97,22 @@ unsafe fn multiply_lines<const HEADS: usize, const LINES: usize>(
     }
 }
 
-/// A line's first and last 16 values.
-///
-/// # Safety
-/// The processor has AVX-512, and 32 values can be read at `line`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+/// The values of words: those of the first rows and those of the second.
+#[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn load_line(line: *const u16) -> [__m512; 2] {
-    // SAFETY: the caller promises 64 bytes.
-    let words = unsafe { _mm512_loadu_si512(line.cast()) };
-    let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
-    [
-        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words)),
-        _mm512_castsi512_ps(_mm512_and_si512(words, high)),
-    ]
+fn halves(words: __m512i) -> [__m512; 2] {
+    let above = _mm512_and_si512(words, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+    [_mm512_castsi512_ps(above), _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))]
 }
 
 /// [`softmax::in_place`] in this instruction set.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-fn softmax_in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
+pub(super) fn softmax_in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
     softmax::in_place(scores)
+}
+
+/// [`pack`] in this instruction set.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+pub(super) fn pack_words(values: &[f32], words: &mut [u32]) {
+    pack(values, words);
 }

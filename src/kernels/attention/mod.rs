@@ -2,11 +2,13 @@
 //!
 //! The query heads that share a KV head are computed together, up to four at a time, since that
 //! is what makes the work multiply-adds instead of loads: scores of all keys, softmax with the
-//! largest score taken off, then the mixture of the values. Every number is built in one order
-//! that depends on positions alone: a score adds its dimensions in ascending order, a dimension
-//! of the result its positions, each by fused multiply-adds into one f32; `softmax` fixes the
-//! order of the sum of weights. So a row's result is the same bits however its sequence was
-//! chunked, whoever shares its pages, on any number of threads and on every instruction set.
+//! largest score taken off, then the mixture of the values. Queries and weights are rounded to
+//! bf16 like keys and values, so that `vdpbf16ps` does two multiply-adds at a time where the
+//! processor has it. Every number is built in one order that depends on positions alone: a score
+//! adds its dimensions in ascending order, a dimension of the result its positions, each by fused
+//! multiply-adds into one f32; `softmax` fixes the order of the sum of weights. So a row's result
+//! is the same bits however its sequence was chunked, whoever shares its pages, on any number of
+//! threads and on every instruction set.
 //!
 //! Left out: a shared prefix is read by every row anew. Merging it by log-sum-exp would save
 //! loads, and would tie results to where prefixes end.
@@ -15,6 +17,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod pages;
 mod scalar;
 mod softmax;
@@ -25,6 +29,7 @@ use super::BLOCK;
 use super::disjoint::Disjoint;
 use super::isa::Isa;
 use super::pool::Pool;
+use pages::rounded;
 pub use pages::{PAGE, PageId, PagePool, PageShape, RowPlace};
 
 /// Query heads that a kernel computes at once: with 64 keys, 16 of AVX-512's 32 registers.
@@ -52,6 +57,8 @@ pub struct Query<'a> {
 pub struct AttentionScratch {
     /// For each worker the scores of four heads, `[pages][heads][64]`.
     scores: Vec<f32>,
+    /// For each worker the queries of four heads, or their weights of a page, in words.
+    words: Vec<u32>,
     /// For each task its units: row times KV head.
     tasks: Vec<Range<usize>>,
 }
@@ -81,6 +88,10 @@ pub fn attend(
     }
     let phase = Phase::new(kv, layer, queries, q, out.len());
     #[cfg(target_arch = "x86_64")]
+    if let Some(kernel) = bf16::Bf16::new(isa) {
+        return phase.run(kernel, pool, scratch, out);
+    }
+    #[cfg(target_arch = "x86_64")]
     if let Some(kernel) = avx512::Avx512::new(isa) {
         return phase.run(kernel, pool, scratch, out);
     }
@@ -101,34 +112,71 @@ trait Kernel: Copy + Sync {
 
     /// [`softmax::in_place`].
     fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS];
+
+    /// [`pack`].
+    fn pack(self, values: &[f32], words: &mut [u32]);
 }
 
 /// Some columns of the matrix product a · b, summed over some rows of b in ascending order.
 ///
 /// Scores are queries times transposed keys, all rows (dimensions) and the columns (positions)
 /// attended to; the mixture is weights times values, the rows (positions) attended to and all
-/// columns (dimensions).
+/// columns (dimensions). Both factors are words of two bf16, for an even row and the next one.
 struct Product<'a> {
-    /// (heads, length).
-    a: &'a [f32],
-    /// A block of keys or values, (length, width) in lines.
+    /// (heads, pairs of rows).
+    a: &'a [u32],
+    /// A block of keys or values, (pairs of rows, width), each word as two elements.
     b: &'a [u16],
     /// The block that comes next, fetched into the cache meanwhile: a sequence of its own is
     /// attended to as fast as its blocks come from memory.
     next: &'a [u16],
-    /// Of b, and columns of a.
+    /// Of b.
     rows: Range<usize>,
     /// Of b.
     columns: Range<usize>,
 }
 
 impl Product<'_> {
-    /// Makes sure that the sizes agree with a result of `out` values, for kernels that rely on it.
-    fn check<const HEADS: usize>(&self, out: usize) {
-        let (length, width) = (self.a.len() / HEADS, out / HEADS);
-        assert!(self.a.len() == HEADS * length && out == HEADS * width);
-        assert!(self.b.len() == length * width && width.is_multiple_of(BLOCK));
-        assert!(self.rows.end <= length && self.columns.end <= width);
+    /// Pairs of rows, and the width of b. Makes sure that the sizes agree with a result of `out`
+    /// values, for kernels that rely on it.
+    fn sizes<const HEADS: usize>(&self, out: usize) -> (usize, usize) {
+        let (pairs, width) = (self.a.len() / HEADS, out / HEADS);
+        assert!(self.a.len() == HEADS * pairs && out == HEADS * width);
+        assert!(self.b.len() == 2 * pairs * width && width.is_multiple_of(BLOCK));
+        assert!(self.rows.end <= 2 * pairs && self.columns.end <= width);
+        (pairs, width)
+    }
+
+    /// The pairs that have a row of the product.
+    fn pairs(&self) -> Range<usize> {
+        self.rows.start / 2..self.rows.end.div_ceil(2)
+    }
+
+    /// The pairs that have two.
+    fn whole_pairs(&self) -> Range<usize> {
+        self.rows.start.div_ceil(2)..self.rows.end / 2
+    }
+
+    /// Keeps those halves of a pair's words that belong to the product: what else they hold may
+    /// not even be a number.
+    fn mask(&self, pair: usize) -> u32 {
+        let keep = |row, half: u32| if self.rows.contains(&row) { half } else { 0 };
+        keep(2 * pair, 0xffff_0000) | keep(2 * pair + 1, 0xffff)
+    }
+}
+
+/// The values of a word.
+#[inline(always)]
+fn halves(word: u32) -> [f32; 2] {
+    [f32::from_bits(word & 0xffff_0000), f32::from_bits(word << 16)]
+}
+
+/// Rounds values to bf16 and puts two into each word, the first above. Inlined into functions
+/// that enable an instruction set.
+#[inline(always)]
+fn pack(values: &[f32], words: &mut [u32]) {
+    for (pair, word) in values.as_chunks::<2>().0.iter().zip(words) {
+        *word = rounded(pair[0]) | rounded(pair[1]) >> 16;
     }
 }
 
@@ -176,21 +224,26 @@ impl<'a> Phase<'a> {
         scratch: &mut AttentionScratch,
         out: &mut [f32],
     ) {
-        let AttentionScratch { scores, tasks } = scratch;
+        let AttentionScratch { scores, words, tasks } = scratch;
         self.split(tasks);
         let pages = self.queries.iter().map(|query| query.table().len()).max().unwrap_or(0);
         let room = pages * HEADS * PAGE;
         if scores.len() < pool.threads() * room {
             scores.resize(pool.threads() * room, 0.0);
         }
-        let (scores, out) = (Disjoint::new(scores), Disjoint::new(out));
+        let room_words = HEADS * self.kv.shape().head_dim.max(PAGE) / 2;
+        words.resize(pool.threads() * room_words, 0);
+        let (scores, words) = (Disjoint::new(scores), Disjoint::new(words));
+        let out = Disjoint::new(out);
         pool.run(tasks.len(), |worker, task| {
             // SAFETY: calls with the same worker never overlap.
             let scores = unsafe { scores.part(worker * room..(worker + 1) * room) };
+            // SAFETY: as above.
+            let words = unsafe { words.part(worker * room_words..(worker + 1) * room_words) };
             for unit in tasks[task].clone() {
                 // SAFETY: each unit is in one task, and no task runs twice.
                 let out = unsafe { out.part(unit * self.width..(unit + 1) * self.width) };
-                self.unit(kernel, unit, scores, out);
+                self.unit(kernel, unit, scores, words, out);
             }
         });
     }
@@ -213,16 +266,23 @@ impl<'a> Phase<'a> {
     }
 
     /// All query heads of a unit.
-    fn unit(&self, kernel: impl Kernel, unit: usize, scores: &mut [f32], out: &mut [f32]) {
+    fn unit(
+        &self,
+        kernel: impl Kernel,
+        unit: usize,
+        scores: &mut [f32],
+        words: &mut [u32],
+        out: &mut [f32],
+    ) {
         let head_dim = self.kv.shape().head_dim;
         let q = &self.q[unit * self.width..][..self.width];
         let heads = HEADS * head_dim;
         for (q, out) in q.chunks(heads).zip(out.chunks_mut(heads)) {
             match q.len() / head_dim {
-                1 => self.heads::<1>(kernel, unit, q, scores, out),
-                2 => self.heads::<2>(kernel, unit, q, scores, out),
-                3 => self.heads::<3>(kernel, unit, q, scores, out),
-                _ => self.heads::<HEADS>(kernel, unit, q, scores, out),
+                1 => self.heads::<1>(kernel, unit, q, scores, words, out),
+                2 => self.heads::<2>(kernel, unit, q, scores, words, out),
+                3 => self.heads::<3>(kernel, unit, q, scores, words, out),
+                _ => self.heads::<HEADS>(kernel, unit, q, scores, words, out),
             }
         }
     }
@@ -234,16 +294,19 @@ impl<'a> Phase<'a> {
         unit: usize,
         q: &[f32],
         scores: &mut [f32],
+        words: &mut [u32],
         out: &mut [f32],
     ) {
         let (query, blocks) = self.blocks(unit);
         let (pages, head_dim) = (blocks.table.len(), q.len() / N);
         let scores = &mut scores[..pages * N * PAGE];
         scores.fill(0.0);
+        let packed = &mut words[..q.len() / 2];
+        kernel.pack(q, packed);
         for (page, scores) in scores.chunks_exact_mut(N * PAGE).enumerate() {
             let next = if page + 1 < pages { blocks.keys(page + 1) } else { blocks.values(0) };
             let (rows, columns) = (0..head_dim, query.positions(page));
-            let product = Product { a: q, b: blocks.keys(page), next, rows, columns };
+            let product = Product { a: packed, b: blocks.keys(page), next, rows, columns };
             kernel.multiply::<N>(product, scores);
             for scores in scores.chunks_exact_mut(PAGE) {
                 scores[..query.positions(page).start].fill(f32::NEG_INFINITY);
@@ -256,7 +319,9 @@ impl<'a> Phase<'a> {
         for (page, weights) in scores.chunks_exact(N * PAGE).enumerate() {
             let next = if page + 1 < pages { blocks.values(page + 1) } else { following.keys(0) };
             let (rows, columns) = (query.positions(page), 0..head_dim);
-            let product = Product { a: weights, b: blocks.values(page), next, rows, columns };
+            let packed = &mut words[..weights.len() / 2];
+            kernel.pack(weights, packed);
+            let product = Product { a: packed, b: blocks.values(page), next, rows, columns };
             kernel.multiply::<N>(product, out);
         }
         for (out, sum) in out.chunks_exact_mut(head_dim).zip(sums) {

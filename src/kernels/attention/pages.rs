@@ -2,17 +2,15 @@
 //!
 //! A page holds its positions of all layers and KV heads, so that a sequence owns one list of
 //! pages and giving a page away is one integer. Within it, a KV head of a layer has a block of
-//! keys, `[head_dim][64 positions]`, and a block of values, `[64 positions][head_dim]`: both are
-//! read row by row, by scores (a query's dimension against many keys) and by their mixing (a
-//! weight against many dimensions).
-//!
-//! Rows consist of lines of 32 values, a cache line each, in which value p < 16 lies at 2p and
-//! value 16 + p at 2p + 1. Read as 16 little-endian 32-bit words, `word << 16` is thus the f32
-//! vector of the first 16 values and `word & 0xffff_0000` that of the last, both in order.
+//! keys, `[head_dim / 2][64 positions]`, and a block of values, `[64 positions / 2][head_dim]`, of
+//! 32-bit words: each holds two values that follow one another along the dimension that is summed
+//! over, the first in its upper half. `vdpbf16ps` multiplies such words and adds the upper product
+//! first, so sums go in ascending order; and a word is one of its f32 values as soon as the other
+//! half is gone.
 //!
 //! bf16 and not fp16, since activations of some models exceed 65,504.
 
-use crate::kernels::{BLOCK, Pool, disjoint::Disjoint};
+use crate::kernels::{BLOCK, Pool, disjoint::Disjoint, memory::Memory};
 
 /// Positions of a page.
 pub const PAGE: usize = 64;
@@ -48,7 +46,7 @@ pub struct RowPlace {
 #[derive(Debug)]
 pub struct PagePool {
     layout: Layout,
-    memory: Vec<u16>,
+    memory: Memory,
     /// The positions of each page that the rows of a `write_rows` take, a bit each.
     taken: Vec<u64>,
 }
@@ -58,10 +56,6 @@ pub struct PagePool {
 struct Layout {
     shape: PageShape,
     pages: usize,
-    /// Where the first page begins: at a cache line's begin. The allocator does not promise that,
-    /// and asking it to would have it write the zeros instead of leaving them to the operating
-    /// system.
-    start: usize,
 }
 
 impl PagePool {
@@ -69,15 +63,14 @@ impl PagePool {
     ///
     /// # Panics
     /// When a field of `shape` is 0, its `head_dim` is no multiple of 32, or the pages exceed the
-    /// address space.
+    /// address space, or the system has no memory for them.
     pub fn new(shape: PageShape, pages: usize) -> PagePool {
         assert!(shape.layers > 0 && shape.kv_heads > 0 && shape.head_dim > 0, "{shape:?} is empty");
         let head_dim = shape.head_dim;
         assert!(head_dim.is_multiple_of(BLOCK), "{head_dim} dimensions are no multiple of {BLOCK}");
         let values = shape.page_values().checked_mul(pages).expect("pages fit the address space");
-        let memory = vec![0u16; values + BLOCK - 1];
-        let start = memory.as_ptr().align_offset(BLOCK * size_of::<u16>());
-        PagePool { layout: Layout { shape, pages, start }, memory, taken: vec![0; pages] }
+        let memory = Memory::zeroed(values);
+        PagePool { layout: Layout { shape, pages }, memory, taken: vec![0; pages] }
     }
 
     /// What a page holds.
@@ -109,7 +102,7 @@ impl PagePool {
         value: &[f32],
     ) {
         let at = self.layout.block(place.page, layer, kv_head);
-        let memory = Disjoint::new(&mut self.memory);
+        let memory = Disjoint::new(self.memory.values_mut());
         // SAFETY: nobody else has a part of the memory.
         unsafe {
             write_position(&memory, at, self.layout.shape.head_dim, place.offset, key, value)
@@ -134,7 +127,7 @@ impl PagePool {
         assert!(keys.len() == rows.len() * width && values.len() == keys.len(), "sizes of rows");
         self.take(rows);
         let layout = self.layout;
-        let memory = Disjoint::new(&mut self.memory);
+        let memory = Disjoint::new(self.memory.values_mut());
         pool.run(rows.len().div_ceil(TASK_ROWS), |_, task| {
             let from = task * TASK_ROWS;
             let places = &rows[from..rows.len().min(from + TASK_ROWS)];
@@ -157,31 +150,33 @@ impl PagePool {
     /// When there is no such page.
     pub fn copy_page(&mut self, from: PageId, to: PageId) {
         let (from, to) = (self.layout.block(from, 0, 0), self.layout.block(to, 0, 0));
-        self.memory.copy_within(from..from + self.layout.shape.page_values(), to);
+        self.memory.values_mut().copy_within(from..from + self.layout.shape.page_values(), to);
     }
 
     /// The key of a position, for tests.
     pub fn key(&self, place: RowPlace, layer: usize, kv_head: usize) -> Vec<f32> {
         let keys = self.keys(place.page, layer, kv_head);
-        keys.chunks_exact(PAGE).map(|row| widen(row[slot(place.offset)])).collect()
+        let dims = 0..self.layout.shape.head_dim;
+        dims.map(|dim| widen(keys[slot(dim, place.offset, PAGE)])).collect()
     }
 
     /// The value of a position, for tests.
     pub fn value(&self, place: RowPlace, layer: usize, kv_head: usize) -> Vec<f32> {
+        let values = self.values(place.page, layer, kv_head);
         let head_dim = self.layout.shape.head_dim;
-        let row = &self.values(place.page, layer, kv_head)[place.offset * head_dim..][..head_dim];
-        (0..head_dim).map(|dim| widen(row[slot(dim)])).collect()
+        (0..head_dim).map(|dim| widen(values[slot(place.offset, dim, head_dim)])).collect()
     }
 
-    /// The keys of a KV head, `[head_dim][64 positions]` in lines of 32.
+    /// The keys of a KV head, `[head_dim / 2][64 positions]` of words.
     pub(super) fn keys(&self, page: PageId, layer: usize, kv_head: usize) -> &[u16] {
-        &self.memory[self.layout.block(page, layer, kv_head)..][..self.layout.shape.head_dim * PAGE]
+        let length = self.layout.shape.head_dim * PAGE;
+        &self.memory.values()[self.layout.block(page, layer, kv_head)..][..length]
     }
 
-    /// The values of a KV head, `[64 positions][head_dim]` in lines of 32.
+    /// The values of a KV head, `[64 positions / 2][head_dim]` of words.
     pub(super) fn values(&self, page: PageId, layer: usize, kv_head: usize) -> &[u16] {
         let length = self.layout.shape.head_dim * PAGE;
-        &self.memory[self.layout.block(page, layer, kv_head) + length..][..length]
+        &self.memory.values()[self.layout.block(page, layer, kv_head) + length..][..length]
     }
 
     /// Makes sure that all places exist and are distinct.
@@ -211,7 +206,7 @@ impl Layout {
         let page = page.0 as usize;
         assert!(page < self.pages, "page {page} of {}", self.pages);
         assert!(layer < layers && kv_head < kv_heads, "layer {layer}, KV head {kv_head}");
-        self.start + ((page * layers + layer) * kv_heads + kv_head) * 2 * PAGE * head_dim
+        ((page * layers + layer) * kv_heads + kv_head) * 2 * PAGE * head_dim
     }
 }
 
@@ -236,37 +231,44 @@ unsafe fn write_position(
 ) {
     assert!(offset < PAGE, "position {offset} of a page");
     assert!(key.len() == head_dim && value.len() == head_dim, "a key and a value of {head_dim}");
-    for (dim, key) in key.iter().enumerate() {
-        let to = at + dim * PAGE + slot(offset);
-        // SAFETY: the element belongs to this position alone.
-        let element = unsafe { memory.part(to..to + 1) };
-        element[0] = round(*key);
-    }
-    let to = at + (PAGE + offset) * head_dim;
-    // SAFETY: the row belongs to this position alone.
-    let row = unsafe { memory.part(to..to + head_dim) };
-    for (dim, value) in value.iter().enumerate() {
-        row[slot(dim)] = round(*value);
+    let values_at = at + PAGE * head_dim;
+    let bf16 = |value: f32| (rounded(value) >> 16) as u16;
+    for (dim, (key, value)) in key.iter().zip(value).enumerate() {
+        // SAFETY: the elements belong to this position alone.
+        unsafe {
+            memory.set(at + slot(dim, offset, PAGE), bf16(*key));
+            memory.set(values_at + slot(offset, dim, head_dim), bf16(*value));
+        }
     }
 }
 
-/// Where a value of a row lies in it.
-pub(super) fn slot(index: usize) -> usize {
-    index / 32 * 32 + index % 16 * 2 + index % 32 / 16
+/// Where the value at (row, column) of a block lies whose words hold two rows; a word is little-
+/// endian and has the even row in its upper half.
+#[inline(always)]
+fn slot(row: usize, column: usize, columns: usize) -> usize {
+    (row / 2 * columns + column) * 2 + (1 - row % 2)
 }
 
 /// The f32 of a bf16.
-pub(super) fn widen(value: u16) -> f32 {
+fn widen(value: u16) -> f32 {
     f32::from_bits(u32::from(value) << 16)
 }
 
-/// The nearest bf16, the even one from the middle; what is not a number stays so.
-fn round(value: f32) -> u16 {
+/// The nearest bf16 as the upper half of a word, the even one from the middle; what is not a
+/// number stays so.
+///
+/// Magnitudes below 2^-40 become 0. They mean nothing beside others, and without them no product
+/// or sum of two such values is ever subnormal: `vdpbf16ps` takes subnormal numbers for 0, other
+/// instructions do not, and so nobody can tell. Inlined, so that it uses the caller's instructions.
+#[inline(always)]
+pub(super) fn rounded(value: f32) -> u32 {
+    const INFINITY: u32 = f32::INFINITY.to_bits();
+    const SMALLEST: u32 = (127 - 40) << 23;
     let bits = value.to_bits();
-    if value.is_nan() {
-        return (bits >> 16) as u16 | 0x40;
-    }
-    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+    let magnitude = bits & 0x7fff_ffff;
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    let number = if magnitude < SMALLEST { 0 } else { nearest };
+    (if magnitude > INFINITY { bits | 0x40_0000 } else { number }) & 0xffff_0000
 }
 
 #[cfg(test)]
@@ -275,31 +277,33 @@ mod tests {
 
     #[test]
     fn rounding_is_to_the_nearest_and_to_even_from_the_middle() {
-        let check = |bits: u32, expected: u16| {
-            assert_eq!(round(f32::from_bits(bits)), expected, "{bits:#x}");
+        let check = |bits: u32, expected: u32| {
+            assert_eq!(rounded(f32::from_bits(bits)), expected << 16, "{bits:#x}");
         };
         check(0x3f80_0000, 0x3f80);
         check(0x3f80_7fff, 0x3f80);
         check(0x3f80_8000, 0x3f80);
         check(0x3f80_8001, 0x3f81);
         check(0x3f81_8000, 0x3f82);
-        check(0x8000_0001, 0x8000);
         check(0x7f7f_ffff, 0x7f80); // beyond the largest bf16
         check(0xff80_0000, 0xff80);
-        assert!(widen(round(f32::from_bits(0x7f80_0001))).is_nan());
-        assert!(widen(round(f32::from_bits(0xffff_ffff))).is_nan());
+        check(2f32.powi(-40).to_bits(), 0x2b80);
+        check(2f32.powi(-40).to_bits() - 1, 0);
+        check(0x8000_0001, 0);
+        assert!(f32::from_bits(rounded(f32::from_bits(0x7f80_0001))).is_nan());
+        assert!(f32::from_bits(rounded(f32::from_bits(0xffff_ffff))).is_nan());
     }
 
     #[test]
-    fn a_line_read_as_words_gives_two_vectors_in_order() {
-        let mut line = [0u16; 32];
-        for value in 0..32 {
-            line[slot(value)] = round(value as f32);
+    fn a_word_holds_two_rows_the_first_above() {
+        let mut block = [0u16; 4 * 8];
+        for (at, value) in (0..32u16).enumerate() {
+            block[slot(at / 8, at % 8, 8)] = value;
         }
-        for (p, pair) in line.chunks_exact(2).enumerate() {
-            let word = u32::from(pair[0]) | u32::from(pair[1]) << 16;
-            assert_eq!(f32::from_bits(word << 16), p as f32);
-            assert_eq!(f32::from_bits(word & 0xffff_0000), (16 + p) as f32);
+        for (word, halves) in block.chunks_exact(2).enumerate() {
+            let (pair, column) = (word / 8, word % 8);
+            let expected = [2 * pair + 1, 2 * pair].map(|row| (row * 8 + column) as u16);
+            assert_eq!(halves, expected);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Attention to a page in plain Rust: the truth that the other instruction sets repeat.
 
-use super::pages::{slot, widen};
-use super::{Kernel, Product, softmax};
+use super::{Kernel, Product, halves, pack, softmax};
 
 /// The kernel that every processor has.
 #[derive(Debug, Clone, Copy)]
@@ -9,13 +8,16 @@ pub(super) struct Scalar;
 
 impl Kernel for Scalar {
     fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
-        let Product { a, b, rows, columns, .. } = product;
-        let (length, width) = (a.len() / HEADS, out.len() / HEADS);
-        for (a, out) in a.chunks_exact(length).zip(out.chunks_exact_mut(width)) {
-            for row in rows.clone() {
-                for column in columns.clone() {
-                    let b = widen(b[row * width + slot(column)]);
-                    out[column] = a[row].mul_add(b, out[column]);
+        let (pairs, width) = product.sizes::<HEADS>(out.len());
+        for (a, out) in product.a.chunks_exact(pairs).zip(out.chunks_exact_mut(width)) {
+            for pair in product.pairs() {
+                let mask = product.mask(pair);
+                let [first, second] = halves(a[pair]);
+                for column in product.columns.clone() {
+                    let b = &product.b[2 * (pair * width + column)..][..2];
+                    let word = u32::from(b[0]) | u32::from(b[1]) << 16;
+                    let [above, below] = halves(word & mask);
+                    out[column] = second.mul_add(below, first.mul_add(above, out[column]));
                 }
             }
         }
@@ -23,5 +25,9 @@ impl Kernel for Scalar {
 
     fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
         softmax::in_place(scores)
+    }
+
+    fn pack(self, values: &[f32], words: &mut [u32]) {
+        pack(values, words);
     }
 }

@@ -1,6 +1,6 @@
 //! Softmax of the scores of some heads, in one order for all instruction sets.
 
-use super::pages::PAGE;
+use super::pages::{PAGE, rounded};
 use crate::kernels::math;
 
 /// Partial sums of a head.
@@ -8,6 +8,9 @@ const LANES: usize = 16;
 
 /// Turns scores, `[pages][HEADS][64]`, into e^(score - largest of the head) and returns the sums
 /// of these weights. A score of minus infinity becomes a weight of 0.
+///
+/// Weights are rounded to bf16, as values are, before they are summed: so their mixture has
+/// weights whose sum is 1.
 ///
 /// Lane l sums, in ascending order, the positions p with p mod 16 = l, and the lanes are added in
 /// halves: 16 to 8, 4, 2, 1. Pages begin at multiples of 64 and zeros change no sum, so the order
@@ -29,7 +32,7 @@ pub(super) fn in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
         for page in scores.chunks_exact_mut(HEADS * PAGE) {
             for scores in page[head * PAGE..][..PAGE].as_chunks_mut::<LANES>().0 {
                 for (partial, score) in partial.iter_mut().zip(scores) {
-                    *score = math::exp(*score - largest);
+                    *score = f32::from_bits(rounded(math::exp(*score - largest)));
                     *partial += *score;
                 }
             }

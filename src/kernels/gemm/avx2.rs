@@ -9,7 +9,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::epilogue::{self, Gate};
+use super::epilogue::{self, Block, Gate};
 use crate::kernels::packed::Tile;
 use crate::kernels::{BLOCK, Quantized};
 
@@ -36,15 +36,8 @@ pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, o
 
 /// See [`epilogue::gate`].
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn gate(
-    act: Gate,
-    gate: &[f32],
-    up: &[f32],
-    levels: &mut [i8],
-    scales: &mut [f32],
-    starts: &mut [i32],
-) {
-    epilogue::gate(act, gate, up, levels, scales, starts);
+pub(super) fn gate(act: Gate, gate: &[f32], up: &[f32], out: Block<'_>) {
+    epilogue::gate(act, gate, up, out);
 }
 
 /// See [`epilogue::best`].
@@ -69,19 +62,26 @@ fn add_rows<const R: usize>(
     for block in blocks {
         let at = block * x.rows() + first;
         let activations = widen::<R>(&x.levels[at * BLOCK..][..R * BLOCK]);
+        let low = x.is_fine().then(|| {
+            widen::<R>(&x.levels[x.rows() * x.width() + at * BLOCK..][..R * BLOCK])
+        });
         let (scales, starts) = (&x.scales[at..][..R], &x.starts[at..][..R]);
         let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
         for quarter in 0..4 {
             let products = multiply::<R>(&activations, &tile.levels[block].0, quarter);
+            let rest = low.as_ref().map(|low| multiply::<R>(low, &tile.levels[block].0, quarter));
             let weight_scales = load(&weight_scales[quarter]);
             for r in 0..R {
-                let product = _mm256_add_epi32(products[r], _mm256_set1_epi32(starts[r]));
+                let mut product = _mm256_add_epi32(products[r], _mm256_set1_epi32(starts[r]));
+                if let Some(rest) = &rest {
+                    product = _mm256_add_epi32(_mm256_slli_epi32::<7>(product), rest[r]);
+                }
                 let scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(scales[r]));
                 let result = &mut out[r * 4 + quarter];
                 let mut value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), scale, load(result));
                 if let Some(minimums) = tile.minimums {
                     let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
-                    let activation = _mm256_set1_ps((starts[r] / -128) as f32 * scales[r]);
+                    let activation = _mm256_set1_ps(x.level_sum(at + r) as f32 * scales[r]);
                     value = _mm256_fmadd_ps(activation, minimums, value);
                 }
                 // SAFETY: 8 values are one register.

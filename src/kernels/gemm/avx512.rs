@@ -2,15 +2,16 @@
 //!
 //! Of the 32 registers 12 hold integer sums of a block and 12 the f32 results; two hold weights
 //! and one four activations of a row, broadcast. Both ports that can do so multiply: 8 `vpdpbusd`
-//! for a block and then a conversion, a product of scales and a multiply-add, so 8 / 11 of the
-//! peak of `vpdpbusd` are the limit of the format.
+//! for a block (16 for fine activations) and then a product of scales and a multiply-add, beside a
+//! conversion on other ports, so 8 / 10 (16 / 18) of the peak of `vpdpbusd` are the limit of the
+//! format.
 
 #![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::epilogue::{self, Gate};
+use super::epilogue::{self, Block, Gate};
 use crate::kernels::packed::{Tile, TileLevels};
 use crate::kernels::{BLOCK, Quantized};
 
@@ -28,19 +29,11 @@ pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, o
         let rows = ROWS.min(x.rows() - row);
         let blocks = blocks.clone();
         let out = &mut out[row * BLOCK..][..rows * BLOCK];
-        match (rows, tile.minimums.is_some()) {
-            (1, false) => add_rows::<1, false>(x, row, tile, blocks, out),
-            (2, false) => add_rows::<2, false>(x, row, tile, blocks, out),
-            (3, false) => add_rows::<3, false>(x, row, tile, blocks, out),
-            (4, false) => add_rows::<4, false>(x, row, tile, blocks, out),
-            (5, false) => add_rows::<5, false>(x, row, tile, blocks, out),
-            (_, false) => add_rows::<ROWS, false>(x, row, tile, blocks, out),
-            (1, true) => add_rows::<1, true>(x, row, tile, blocks, out),
-            (2, true) => add_rows::<2, true>(x, row, tile, blocks, out),
-            (3, true) => add_rows::<3, true>(x, row, tile, blocks, out),
-            (4, true) => add_rows::<4, true>(x, row, tile, blocks, out),
-            (5, true) => add_rows::<5, true>(x, row, tile, blocks, out),
-            (_, true) => add_rows::<ROWS, true>(x, row, tile, blocks, out),
+        match (x.is_fine(), tile.minimums.is_some()) {
+            (false, false) => add_some::<false, false>(rows, x, row, tile, blocks, out),
+            (false, true) => add_some::<false, true>(rows, x, row, tile, blocks, out),
+            (true, false) => add_some::<true, false>(rows, x, row, tile, blocks, out),
+            (true, true) => add_some::<true, true>(rows, x, row, tile, blocks, out),
         }
         row += rows;
     }
@@ -48,15 +41,8 @@ pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, o
 
 /// See [`epilogue::gate`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-pub(super) fn gate(
-    act: Gate,
-    gate: &[f32],
-    up: &[f32],
-    levels: &mut [i8],
-    scales: &mut [f32],
-    starts: &mut [i32],
-) {
-    epilogue::gate(act, gate, up, levels, scales, starts);
+pub(super) fn gate(act: Gate, gate: &[f32], up: &[f32], out: Block<'_>) {
+    epilogue::gate(act, gate, up, out);
 }
 
 /// See [`epilogue::best`].
@@ -65,9 +51,30 @@ pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32,
     epilogue::best(tile, first, columns, best);
 }
 
-/// The same for `R` rows from `first` on.
+/// The same for up to [`ROWS`] rows from `first` on.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn add_rows<const R: usize, const MINIMUMS: bool>(
+fn add_some<const FINE: bool, const MINIMUMS: bool>(
+    rows: usize,
+    x: &Quantized,
+    first: usize,
+    tile: Tile<'_>,
+    blocks: Range<usize>,
+    out: &mut [f32],
+) {
+    match rows {
+        1 => add_rows::<1, FINE, MINIMUMS>(x, first, tile, blocks, out),
+        2 => add_rows::<2, FINE, MINIMUMS>(x, first, tile, blocks, out),
+        3 => add_rows::<3, FINE, MINIMUMS>(x, first, tile, blocks, out),
+        4 => add_rows::<4, FINE, MINIMUMS>(x, first, tile, blocks, out),
+        5 => add_rows::<5, FINE, MINIMUMS>(x, first, tile, blocks, out),
+        _ => add_rows::<ROWS, FINE, MINIMUMS>(x, first, tile, blocks, out),
+    }
+}
+
+/// The same for `R` rows from `first` on. Never inlined: each variant has the registers to itself.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn add_rows<const R: usize, const FINE: bool, const MINIMUMS: bool>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
@@ -91,6 +98,8 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
     // prefetch of what is not there does nothing.)
     let lines = size_of::<TileLevels>() / LINE;
     let ahead = (first / ROWS * 2).min(lines)..(first / ROWS * 2 + 2).min(lines);
+    let second_plane = x.rows() * x.width();
+    assert!(x.levels.len() == if FINE { 2 } else { 1 } * second_plane);
     let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[blocks.clone()] } else { &[] };
     let mut at = blocks.start * stride + first;
     for i in 0..levels.len() {
@@ -103,7 +112,20 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
                 let next = levels.as_ptr().wrapping_add(levels.len() + i).cast::<i8>();
                 _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(line * LINE));
             }
-            let products = multiply::<R>(activations, starts, &levels[i].0);
+            let mut products = [[_mm512_setzero_si512(); 2]; R];
+            for r in 0..R {
+                products[r] = [_mm512_set1_epi32(*starts.add(r)); 2];
+            }
+            multiply::<R>(activations, &levels[i].0, &mut products);
+            if FINE {
+                for r in 0..R {
+                    for half in 0..2 {
+                        products[r][half] = _mm512_slli_epi32::<7>(products[r][half]);
+                    }
+                }
+                let low = activations.byte_add(second_plane);
+                multiply::<R>(low, &levels[i].0, &mut products);
+            }
             let weight_scales = halves(&weight_scales.get_unchecked(i).0);
             for r in 0..R {
                 let scale = _mm512_set1_ps(*scales.add(r));
@@ -116,7 +138,7 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
             if MINIMUMS {
                 let minimums = halves(&minimums.get_unchecked(i).0);
                 for r in 0..R {
-                    let sum = *starts.add(r) / -128;
+                    let sum = *starts.add(r) / if FINE { -1 } else { -128 };
                     let activation = _mm512_set1_ps(sum as f32 * *scales.add(r));
                     for half in 0..2 {
                         results[r][half] =
@@ -133,24 +155,19 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
     }
 }
 
-/// The integer products of a block: `R` rows of activations and 32 columns of weights.
+/// Adds the integer products of a block: `R` rows of activations and 32 columns of weights.
 ///
 /// # Safety
-/// `activations` point to `R` rows of 32 bytes, `starts` to `R` integers.
+/// `activations` point to `R` rows of 32 bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 unsafe fn multiply<const R: usize>(
     activations: *const i32,
-    starts: *const i32,
     weights: &[u8; BLOCK * BLOCK],
-) -> [[__m512i; 2]; R] {
-    // SAFETY: the caller promises the activations and starts; 128 bytes of weights are two
-    // registers.
+    products: &mut [[__m512i; 2]; R],
+) {
+    // SAFETY: the caller promises the activations; 128 bytes of weights are two registers.
     unsafe {
-        let mut products = [[_mm512_setzero_si512(); 2]; R];
-        for r in 0..R {
-            products[r] = [_mm512_set1_epi32(*starts.add(r)); 2];
-        }
         for group in 0..BLOCK / 4 {
             let weights: *const __m512i = weights.as_ptr().add(group * 4 * BLOCK).cast();
             let (low, high) = (_mm512_loadu_si512(weights), _mm512_loadu_si512(weights.add(1)));
@@ -161,7 +178,6 @@ unsafe fn multiply<const R: usize>(
                 products[r][1] = _mm512_dpbusd_epi32(products[r][1], high, four);
             }
         }
-        products
     }
 }
 

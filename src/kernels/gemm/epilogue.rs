@@ -2,7 +2,7 @@
 //!
 //! Plain code, inlined into functions that enable an instruction set, and the same bits on all.
 
-use crate::kernels::{BLOCK, math, quantized::quantize_block};
+use crate::kernels::{BLOCK, math, quantized::quantize_into};
 
 /// The activation of a gated feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,19 +13,26 @@ pub enum Gate {
     GeluTanh,
 }
 
+/// A block of inputs of the next product, all rows of it.
+pub(super) struct Block<'a> {
+    pub levels: &'a mut [i8],
+    /// The second plane, where there is one.
+    pub low: &'a mut [i8],
+    pub scales: &'a mut [f32],
+    pub starts: &'a mut [i32],
+}
+
 /// Gates a tile and quantizes it, a block a row.
 #[inline(always)]
 pub(super) fn gate(
     act: Gate,
     gate: &[f32],
     up: &[f32],
-    levels: &mut [i8],
-    scales: &mut [f32],
-    starts: &mut [i32],
+    out: Block<'_>,
 ) {
     match act {
-        Gate::Silu => gate_with(math::silu, gate, up, levels, scales, starts),
-        Gate::GeluTanh => gate_with(math::gelu_tanh, gate, up, levels, scales, starts),
+        Gate::Silu => gate_with(math::silu, gate, up, out),
+        Gate::GeluTanh => gate_with(math::gelu_tanh, gate, up, out),
     }
 }
 
@@ -34,20 +41,20 @@ fn gate_with(
     act: impl Fn(f32) -> f32,
     gate: &[f32],
     up: &[f32],
-    levels: &mut [i8],
-    scales: &mut [f32],
-    starts: &mut [i32],
+    out: Block<'_>,
 ) {
     let gates = gate.as_chunks::<BLOCK>().0;
     let ups = up.as_chunks::<BLOCK>().0;
-    let levels = levels.as_chunks_mut::<BLOCK>().0;
-    let places = levels.iter_mut().zip(scales).zip(starts);
-    for ((gate, up), ((levels, scale), start)) in gates.iter().zip(ups).zip(places) {
+    let Block { levels, low, scales, starts } = out;
+    let places = levels.chunks_exact_mut(BLOCK).zip(scales).zip(starts);
+    for (row, ((gate, up), ((levels, scale), start))) in gates.iter().zip(ups).zip(places).enumerate()
+    {
         let mut values = [0.0; BLOCK];
         for i in 0..BLOCK {
             values[i] = act(gate[i]) * up[i];
         }
-        (*levels, *scale, *start) = quantize_block(&values);
+        let low = low.get_mut(row * BLOCK..(row + 1) * BLOCK).unwrap_or_default();
+        (*scale, *start) = quantize_into(&values, levels, low);
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The arithmetic is defined, and the same on every instruction set. An output starts at 0; for
 //! each block of 32 inputs, in ascending order, it becomes
-//! `fma(integer sum, weight scale * activation scale, output)`, and then, where the weights have
+//! `fma(integer sum, weight scale * activation scale, output)` (fine activations have integer sums
+//! of two planes), and then, where the weights have
 //! minimums, `fma(sum of activations * activation scale, minimum, output)`. One row has no special
 //! case. So a row's result depends on nothing but the row.
 //!
@@ -24,6 +25,8 @@ mod scalar;
 use std::ops::Range;
 
 pub use epilogue::Gate;
+
+use epilogue::Block;
 
 use super::disjoint::Disjoint;
 #[cfg(target_arch = "x86_64")]
@@ -92,7 +95,9 @@ pub fn gate_up(
     out.resize(rows, tiles * BLOCK);
     scratch.resize(pool.threads(), rows);
     let threads = Disjoint::new(&mut scratch.threads);
-    let levels = Disjoint::new(&mut out.levels);
+    let (levels, low) = out.levels.split_at_mut(rows * tiles * BLOCK);
+    let low_rows = if low.is_empty() { 0 } else { rows };
+    let (levels, low) = (Disjoint::new(levels), Disjoint::new(low));
     let scales = Disjoint::new(&mut out.scales);
     let starts = Disjoint::new(&mut out.starts);
     for_tiles(pool, tiles, 2 * rows * BLOCK * x.width(), |thread, tile| {
@@ -100,21 +105,26 @@ pub fn gate_up(
         // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
         let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
         // SAFETY: every tile is computed once, and these parts are the tile's own.
-        let (levels, scales, starts) = unsafe {
-            (levels.part(part(rows * BLOCK)), scales.part(part(rows)), starts.part(part(rows)))
+        let block = unsafe {
+            Block {
+                levels: levels.part(part(rows * BLOCK)),
+                low: low.part(part(low_rows * BLOCK)),
+                scales: scales.part(part(rows)),
+                starts: starts.part(part(rows)),
+            }
         };
         product(isa, x, gate.tile(tile), &mut own.gate);
         product(isa, x, up.tile(tile), &mut own.up);
         match isa.level() {
             // SAFETY: an `Isa` exists only where the processor has it.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => unsafe {
-                avx512::gate(act, &own.gate, &own.up, levels, scales, starts);
+            Level::Avx512Vnni | Level::Avx512Bf16 => unsafe {
+                avx512::gate(act, &own.gate, &own.up, block);
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2::gate(act, &own.gate, &own.up, levels, scales, starts) },
-            _ => epilogue::gate(act, &own.gate, &own.up, levels, scales, starts),
+            Level::Avx2 => unsafe { avx2::gate(act, &own.gate, &own.up, block) },
+            _ => epilogue::gate(act, &own.gate, &own.up, block),
         }
     });
 }
@@ -145,7 +155,7 @@ pub fn argmax(
         match isa.level() {
             // SAFETY: an `Isa` exists only where the processor has it.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => unsafe { avx512::best(&own.gate, first, columns, &mut own.best) },
+            Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { avx512::best(&own.gate, first, columns, &mut own.best) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { avx2::best(&own.gate, first, columns, &mut own.best) },
@@ -208,7 +218,7 @@ fn add_product(isa: Isa, x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, ou
     match isa.level() {
         // SAFETY: an `Isa` exists only where the processor has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::add_product(x, tile, blocks, out) },
+        Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { avx512::add_product(x, tile, blocks, out) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::add_product(x, tile, blocks, out) },

@@ -14,16 +14,21 @@ pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, o
     for (row, out) in out.chunks_exact_mut(BLOCK).enumerate() {
         for block in blocks.clone() {
             let at = block * x.rows() + row;
-            let activations = &x.levels[at * BLOCK..][..BLOCK];
             for (column, out) in out.iter_mut().enumerate() {
-                let mut sum = x.starts[at];
-                for (input, &activation) in activations.iter().enumerate() {
-                    let byte = (input / 4 * BLOCK + column) * 4 + input % 4;
-                    sum += i32::from(tile.levels[block].0[byte]) * i32::from(activation);
+                let product = |plane: usize| -> i32 {
+                    let levels = &x.levels[plane * x.rows() * x.width() + at * BLOCK..][..BLOCK];
+                    let byte = |input| (input / 4 * BLOCK + column) * 4 + input % 4;
+                    let weight = |input| i32::from(tile.levels[block].0[byte(input)]);
+                    let levels = levels.iter().enumerate();
+                    levels.map(|(input, &level)| weight(input) * i32::from(level)).sum()
+                };
+                let mut sum = x.starts[at] + product(0);
+                if x.is_fine() {
+                    sum = 128 * sum + product(1);
                 }
                 *out = (sum as f32).mul_add(tile.scales[block].0[column] * x.scales[at], *out);
                 if let Some(minimums) = tile.minimums {
-                    let activation = (x.starts[at] / -128) as f32 * x.scales[at];
+                    let activation = x.level_sum(at) as f32 * x.scales[at];
                     *out = activation.mul_add(minimums[block].0[column], *out);
                 }
             }

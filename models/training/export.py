@@ -1,0 +1,46 @@
+"""Writes the adapter of a checkpoint in the form in which the program loads it.
+
+    export.py RUN/checkpoint.pt ADAPTER.safetensors [--average]
+
+For a matrix W called `blk.3.attn_q` the file has `blk.3.attn_q.lora_a` (rank × inputs) and
+`blk.3.attn_q.lora_b` (outputs × rank) in f16, and the metadata `scale`: the program makes
+W + scale · B · A of them.
+"""
+
+import argparse
+import hashlib
+import os
+
+import torch
+from safetensors.torch import save_file
+
+MAX_BYTES = 35 << 20  # the adapter is compiled into the program
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint")
+    parser.add_argument("out")
+    parser.add_argument("--average", action="store_true",
+                        help="the running average of the parameters instead of the last ones")
+    args = parser.parse_args()
+    state = torch.load(args.checkpoint, weights_only=True)
+    factors = {name: value.to(torch.float16).contiguous()
+               for name, value in state["average" if args.average else "params"].items()}
+    for name, value in factors.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} has values that f16 cannot hold")
+    rank = next(iter(factors.values())).shape[0]
+    save_file(factors, args.out, metadata={
+        "scale": str(state["scale"]), "rank": str(rank), "base": "gemma-3-270m-q4_k_m"})
+    size = os.path.getsize(args.out)
+    if size > MAX_BYTES:
+        raise ValueError(f"{args.out} has {size} bytes, more than {MAX_BYTES}")
+    with open(args.out, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    print(f"step {state['step']}, {state['position']} papers, {state['tokens']} tokens")
+    print(f"bytes = {size}\nsha256 = \"{digest}\"")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+r"""Trains an adapter on a data file of prepare.py until a given time; can be killed and called again.
+
+    train.py BASE.gguf DATA.npz RUN/ --shortlist SHORTLIST --until 2026-11-25T10:00 \
+        [--warm ADAPTER.safetensors]
+
+RUN/ gets `checkpoint.pt` (parameters, their average, optimizer, position; written anew every few
+minutes and never half), `log.jsonl` (a line a report), and `pid`. When called again with a
+checkpoint there, training goes on from it and --warm is ignored.
+
+The learning rate falls linearly with the clock, not with the steps, to a twentieth at the end: on a
+machine that has other work to do nobody knows how many steps there will be. A new end can be
+written to RUN/until at any time.
+
+Two batches are computed at once by threads with one core each, which beats two cores on one batch:
+neither waits for the other within an operation.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model import Model
+
+LAST_RATE = 0.05
+BETAS, EPSILON = (0.9, 0.98), 1e-8
+POOL = 256  # papers among which those of similar length are put together
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("base")
+    parser.add_argument("data")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--until", required=True, help="UTC, such as 2026-11-25T10:00")
+    parser.add_argument("--shortlist", required=True, help="the model's output shortlist")
+    parser.add_argument("--warm", help="an adapter to begin with")
+    parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--warmup", type=int, default=15, help="steps")
+    parser.add_argument("--papers-a-step", type=int, default=16)
+    parser.add_argument("--papers-a-batch", type=int, default=4)
+    parser.add_argument("--one-liner-weight", type=float, default=1.5)
+    parser.add_argument("--average", type=float, default=0.97, help="decay a step")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--save-minutes", type=float, default=5)
+    parser.add_argument("--dev-minutes", type=float, default=20)
+    parser.add_argument("--steps", type=int, default=1 << 30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-compile", action="store_true")
+    return parser.parse_args()
+
+
+class Data:
+    """Sequences of a data file, and batches of them."""
+
+    def __init__(self, path, shortlist, one_liner_weight):
+        self.arrays = dict(np.load(path))
+        self.one_liner_weight = one_liner_weight
+        self.order = self.arrays["order"]
+        self.vocabulary = read_shortlist(shortlist)
+        self.index = np.full(1 << 18, -1)
+        self.index[self.vocabulary] = np.arange(len(self.vocabulary))
+
+    def dev_papers(self):
+        return len(self.arrays.get("dev_prompts", ()))
+
+    def sequence(self, at, prefix=""):
+        starts = self.arrays[prefix + "starts"]
+        return self.arrays[prefix + "tokens"][starts[at]:starts[at + 1]]
+
+    def batch(self, papers, prefix="", weighted=True):
+        """Arguments of Model.loss, and the total weight."""
+        sequences = [self.sequence(at, prefix) for at in papers]
+        longest = max(map(len, sequences)) - 1
+        ids = np.zeros((len(papers), longest), np.int64)
+        # The program scores the tokens of its shortlist and those of the prompt; so do we.
+        extra = np.unique(np.concatenate(sequences))
+        extra = extra[self.index[extra] < 0]
+        index = self.index.copy()
+        index[extra] = len(self.vocabulary) + np.arange(len(extra))
+        rows, labels, weights = [], [], []
+        for row, (at, tokens) in enumerate(zip(papers, sequences)):
+            ids[row, :len(tokens) - 1] = tokens[:-1]
+            prompt = self.arrays[prefix + "prompts"][at]
+            label = index[tokens[prompt:]]
+            weight = np.ones(len(label), np.float32)
+            if weighted:
+                weight[self.arrays[prefix + "one_liners"][at] - prompt:] = self.one_liner_weight
+            rows.append(row * longest + prompt - 1 + np.arange(len(label)))
+            labels.append(label)
+            weights.append(weight)
+        join = lambda arrays: torch.from_numpy(np.concatenate(arrays))
+        weights = join(weights)
+        arguments = torch.from_numpy(ids), join(rows), join(labels), weights, torch.from_numpy(extra)
+        return arguments, float(weights.sum())
+
+    def steps(self, position, papers_a_step, papers_a_batch, seed):
+        """Yields (position after it, batches of one step) for ever, from `position` on."""
+        size = POOL - POOL % papers_a_step
+        while True:
+            pool, skip = divmod(position, size)
+            chosen = [self.order[(pool * size + i) % len(self.order)] for i in range(size)]
+            chosen.sort(key=lambda at: len(self.sequence(at)))
+            batches = [chosen[i:i + papers_a_batch] for i in range(0, size, papers_a_batch)]
+            random.Random(seed * 1_000_003 + pool).shuffle(batches)
+            for done in range(skip, size, papers_a_step):
+                first = done // papers_a_batch
+                position = pool * size + done + papers_a_step
+                yield position, batches[first:first + papers_a_step // papers_a_batch]
+
+
+def read_shortlist(path):
+    """Token ids of a shortlist file: after 16 bytes of header the gaps between them, LEB128."""
+    with open(path, "rb") as file:
+        content = file.read()
+    ids, next_id, gap, shift = [], 0, 0, 0
+    for byte in content[16:]:
+        gap |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            ids.append(next_id + gap)
+            next_id, gap, shift = ids[-1] + 1, 0, 0
+    if content[:7] != b"wzshort" or len(ids) != int.from_bytes(content[12:16], "little"):
+        raise ValueError(f"{path} is no shortlist")
+    return ids
+
+
+class Trainer:
+    def __init__(self, args):
+        self.args = args
+        self.threads = ThreadPoolExecutor(args.threads)
+        self.data = Data(args.data, args.shortlist, args.one_liner_weight)
+        checkpoint = args.run / "checkpoint.pt"
+        self.model = Model(args.base, args.rank, self.data.vocabulary,
+                           None if checkpoint.exists() else args.warm, not args.no_compile)
+        params = self.model.params
+        self.state = {
+            "params": params, "average": {n: p.clone() for n, p in params.items()},
+            "first": {n: torch.zeros_like(p) for n, p in params.items()},
+            "second": {n: torch.zeros_like(p) for n, p in params.items()},
+            "step": 0, "position": 0, "tokens": 0, "began": time.time(), "scale": self.model.scale,
+        }
+        if checkpoint.exists():
+            self.state = torch.load(checkpoint, weights_only=True)
+            self.model.params = self.state["params"]
+            print(f"going on from step {self.state['step']}")
+        self.until_file = args.run / "until"
+        self.until_file.write_text(args.until)
+
+    def compile(self):
+        """Has the model's functions compiled in this thread; threads would compile twice."""
+        for papers in (range(2), range(2, 5)):
+            arguments, total = self.data.batch([self.data.order[i] for i in papers])
+            loss = self.model.loss(*arguments) / total
+            torch.autograd.grad(loss, self.model.leaves())
+            with torch.no_grad():
+                self.model.loss(*arguments)
+
+    def progress(self):
+        """0 at the beginning, 1 at the end, by the clock."""
+        until = datetime.datetime.fromisoformat(self.until_file.read_text().strip())
+        end = until.replace(tzinfo=datetime.timezone.utc).timestamp()
+        return (time.time() - self.state["began"]) / max(1.0, end - self.state["began"])
+
+    def merge(self):
+        list(self.threads.map(self.model.merge, range(len(self.model.groups))))
+
+    def step(self, batches):
+        """Takes one step; returns the loss in nats a (weighted) token, and the tokens read."""
+        made = [self.data.batch(papers) for papers in batches]
+        total = sum(weight for _, weight in made)
+        leaves = self.model.leaves()
+
+        def work(arguments):
+            loss = self.model.loss(*arguments) / total
+            return loss.item(), torch.autograd.grad(loss, leaves)
+
+        results = list(self.threads.map(work, [arguments for arguments, _ in made]))
+        sums = [torch.stack(parts).sum(0, dtype=torch.float32)
+                for parts in zip(*(found for _, found in results))]
+        self.update(self.model.gradients(sums))
+        self.merge()
+        return sum(loss for loss, _ in results), sum(a[0].numel() for a, _ in made)
+
+    def update(self, gradients):
+        """AdamW without decay of weights, and the running average of the parameters."""
+        state, args = self.state, self.args
+        state["step"] += 1
+        step = state["step"]
+        grads = [gradients[name] for name in state["params"]]
+        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        torch._foreach_mul_(grads, min(1.0, 1.0 / (length.item() + 1e-6)))
+        params, average, first, second = (list(state[key].values())
+                                          for key in ("params", "average", "first", "second"))
+        torch._foreach_lerp_(first, grads, 1 - BETAS[0])
+        torch._foreach_mul_(second, BETAS[1])
+        torch._foreach_addcmul_(second, grads, grads, 1 - BETAS[1])
+        rate = args.rate * min(1.0, step / args.warmup) * \
+            max(LAST_RATE, 1 - (1 - LAST_RATE) * self.progress())
+        roots = torch._foreach_sqrt(second)
+        torch._foreach_div_(roots, (1 - BETAS[1] ** step) ** 0.5)
+        torch._foreach_add_(roots, EPSILON)
+        torch._foreach_addcdiv_(params, first, roots, -rate / (1 - BETAS[0] ** step))
+        torch._foreach_lerp_(average, params, 1 - min(args.average, step / (step + 10)))
+        self.rate, self.length = rate, length.item()
+
+    def dev_loss(self, params=None):
+        """Nats a token on the papers to measure on, with `params` or the current ones."""
+        current = self.model.params
+        self.model.params = params or current
+        self.merge()
+        papers = sorted(range(self.data.dev_papers()),
+                        key=lambda at: len(self.data.sequence(at, "dev_")))
+        made = [self.data.batch(papers[i:i + 4], "dev_", weighted=False)
+                for i in range(0, len(papers), 4)]
+
+        def work(arguments):
+            with torch.no_grad():
+                return self.model.loss(*arguments).item()
+
+        losses = list(self.threads.map(work, [arguments for arguments, _ in made]))
+        self.model.params = current
+        self.merge()
+        return sum(losses) / sum(weight for _, weight in made)
+
+    def save(self):
+        path = self.args.run / "checkpoint.pt"
+        torch.save(self.state, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+
+    def report(self, **what):
+        line = {"time": datetime.datetime.now(datetime.timezone.utc).strftime("%H:%M:%S")} | what
+        print(json.dumps(line), flush=True)
+        with open(self.args.run / "log.jsonl", "a", encoding="utf8") as log:
+            log.write(json.dumps(line) + "\n")
+
+    def run(self):
+        args, state = self.args, self.state
+        self.merge()
+        self.compile()
+        if self.data.dev_papers() and not state["step"]:
+            self.report(step=0, dev_loss=round(self.dev_loss(), 4))
+        saved = measured = reported = time.time()
+        mean, tokens_before = None, state["tokens"]
+        steps = self.data.steps(state["position"], args.papers_a_step, args.papers_a_batch,
+                                args.seed)
+        for position, batches in steps:
+            if self.progress() >= 1 or state["step"] >= args.steps:
+                break
+            loss, tokens = self.step(batches)
+            state["position"], state["tokens"] = position, state["tokens"] + tokens
+            mean = loss if mean is None else 0.9 * mean + 0.1 * loss
+            now = time.time()
+            if state["step"] % 5 == 0:
+                speed = (state["tokens"] - tokens_before) / (now - reported)
+                reported, tokens_before = now, state["tokens"]
+                self.report(step=state["step"], papers=position, tokens=state["tokens"],
+                            loss=round(mean, 4), rate=round(self.rate, 6),
+                            gradient=round(self.length, 2), tokens_a_second=round(speed))
+            if now - saved > args.save_minutes * 60:
+                self.save()
+                saved = now
+            if self.data.dev_papers() and now - measured > args.dev_minutes * 60:
+                self.report(step=state["step"], dev_loss=round(self.dev_loss(), 4))
+                measured = time.time()
+        if self.data.dev_papers():
+            self.report(step=state["step"], dev_loss=round(self.dev_loss(), 4),
+                        dev_loss_of_average=round(self.dev_loss(state["average"]), 4))
+        self.save()
+
+
+def main():
+    args = parse_arguments()
+    torch.set_num_threads(1)  # the threads above are all there are
+    torch.manual_seed(args.seed)
+    args.run.mkdir(parents=True, exist_ok=True)
+    (args.run / "pid").write_text(f"{os.getpid()}\n")
+    Trainer(args).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+//! Attention to a page with AVX-512 and `vdpbf16ps`: 4 heads by 64 keys or dimensions in 16
+//! accumulators, each of which takes two multiply-adds at a time.
+//!
+//! The instruction adds the product of the upper halves with one rounding, then that of the lower
+//! halves with another, as two fused multiply-adds do (Intel's manual describes it so, and AMD's
+//! processors do the same); that it takes subnormal numbers for 0 never shows, since
+//! [`super::pages`] keeps values away from there.
+
+use std::arch::x86_64::*;
+use std::mem::transmute;
+
+use super::avx512::{pack_words, softmax_in_place};
+use super::{Kernel, Product};
+use crate::kernels::isa::{Isa, Level};
+
+/// Words, and f32 values, of a vector.
+const LANES: usize = 16;
+
+/// The kernel for processors with AVX-512 BF16: proof that this is one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bf16(());
+
+impl Bf16 {
+    pub fn new(isa: Isa) -> Option<Bf16> {
+        (isa.level() >= Level::Avx512Bf16).then_some(Bf16(()))
+    }
+}
+
+impl Kernel for Bf16 {
+    fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+        let (_, width) = product.sizes::<HEADS>(out.len());
+        for from in (product.columns.start / 32 * 32..product.columns.end).step_by(4 * LANES) {
+            // SAFETY: `self` proves the instruction set, the sizes have been checked, and the
+            // width is a multiple of 32, so that what is left of it is two or four vectors.
+            unsafe {
+                match width - from {
+                    32 => multiply_columns::<HEADS, 2>(&product, from, out),
+                    _ => multiply_columns::<HEADS, 4>(&product, from, out),
+                }
+            }
+        }
+    }
+
+    fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
+        // SAFETY: `self` proves the instruction set.
+        unsafe { softmax_in_place(scores) }
+    }
+
+    fn pack(self, values: &[f32], words: &mut [u32]) {
+        // SAFETY: `self` proves the instruction set.
+        unsafe { pack_words(values, words) }
+    }
+}
+
+/// The columns `from .. from + 16 · VECTORS` of a product.
+///
+/// # Safety
+/// The processor has AVX-512 BF16, the product passed [`Product::sizes`], and it has these columns.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
+    product: &Product,
+    from: usize,
+    out: &mut [f32],
+) {
+    let width = out.len() / HEADS;
+    let mut sums = [[_mm512_setzero_ps(); VECTORS]; HEADS];
+    for (head, sums) in sums.iter_mut().enumerate() {
+        for (vector, sum) in sums.iter_mut().enumerate() {
+            let at = head * width + from + vector * LANES;
+            // SAFETY: the 16 columns lie in row `head` of `out`.
+            *sum = unsafe { _mm512_loadu_ps(out.as_ptr().add(at)) };
+        }
+    }
+    let whole = product.whole_pairs();
+    for pair in product.pairs() {
+        // SAFETY: this is a pair of the product, with columns that the caller promises.
+        unsafe {
+            if whole.contains(&pair) {
+                add_pair::<HEADS, VECTORS, false>(product, pair, from, width, &mut sums);
+            } else {
+                add_pair::<HEADS, VECTORS, true>(product, pair, from, width, &mut sums);
+            }
+        }
+    }
+    for (head, sums) in sums.iter().enumerate() {
+        for (vector, sum) in sums.iter().enumerate() {
+            let at = head * width + from + vector * LANES;
+            // SAFETY: the 16 columns lie in row `head` of `out`.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(at), *sum) };
+        }
+    }
+}
+
+/// Adds the products of a pair of rows, of both or, `MASKED`, of those that belong to the product.
+///
+/// # Safety
+/// As for [`multiply_columns`], and the pair is one of the product.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+#[inline]
+unsafe fn add_pair<const HEADS: usize, const VECTORS: usize, const MASKED: bool>(
+    product: &Product,
+    pair: usize,
+    from: usize,
+    width: usize,
+    sums: &mut [[__m512; VECTORS]; HEADS],
+) {
+    let at = 2 * (pair * width + from);
+    let mut values = [_mm512_setzero_si512(); VECTORS];
+    for (vector, values) in values.iter_mut().enumerate() {
+        let at = at + vector * 2 * LANES;
+        // SAFETY: the 16 words lie in row `pair` of `b`.
+        *values = unsafe { _mm512_loadu_si512(product.b.as_ptr().add(at).cast()) };
+        if MASKED {
+            *values = _mm512_and_si512(*values, _mm512_set1_epi32(product.mask(pair) as i32));
+        }
+        _mm_prefetch::<_MM_HINT_T1>(product.next.as_ptr().wrapping_add(at).cast());
+    }
+    let pairs = product.a.len() / HEADS;
+    for (head, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: `a` has HEADS rows of `pairs`, and `pair` is below that.
+        let word = unsafe { *product.a.get_unchecked(head * pairs + pair) };
+        let word = _mm512_set1_epi32(word as i32);
+        for (sum, values) in sums.iter_mut().zip(values) {
+            // SAFETY: both types are 64 bytes without meaning of their own.
+            *sum = unsafe { _mm512_dpbf16_ps(*sum, transmute(word), transmute(values)) };
+        }
+    }
+}
