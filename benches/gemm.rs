@@ -4,11 +4,13 @@
 //! `cargo bench --bench gemm [-- <instruction set>]`
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wenzhai::kernels::gemm::{Gate, Scratch, argmax, gate_up, gemm};
+use wenzhai::kernels::isa::Level;
 use wenzhai::kernels::packed::Packed;
-use wenzhai::kernels::{Isa, Pool, Precision, Quantized, Tiled};
+use wenzhai::kernels::{Grain, Isa, Pool, Quantized, Tiled};
 
 /// (outputs, inputs): query, key and value; output; gate and up; down; output shortlist.
 const SHAPES: [(usize, usize); 5] =
@@ -19,11 +21,10 @@ fn main() {
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
     let here = |isa: &Isa| wanted.as_ref().is_none_or(|wanted| wanted == isa.name());
     let isa = Isa::all().into_iter().rfind(here).expect("an instruction set of this processor");
-    for (threads, precision) in
-        [(1, Precision::Coarse), (2, Precision::Coarse), (2, Precision::Fine)]
-    {
+    for (threads, fine) in [(1, 0), (2, 0), (2, 1)] {
         let name = isa.name();
-        println!("\n{name}, {threads} threads, {precision:?}: G multiply-adds/s (of the peak)");
+        let rounding = if fine == 0 { "coarse" } else { "a quarter of the blocks fine" };
+        println!("\n{name}, {threads} threads, {rounding}: G multiply-adds/s (of the peak)");
         println!("{:<22}{}", "outputs x inputs", ROWS.map(|r| format!("{r:>14}")).concat());
         let mut pool = Pool::new(threads);
         for (outputs, inputs) in SHAPES {
@@ -35,11 +36,11 @@ fn main() {
                 print!("{:<22}", format!("{outputs} x {inputs} {name}"));
                 for rows in ROWS {
                     let values: Vec<f32> = noise(2).take(rows * inputs).collect();
-                    let x = Quantized::from_rows(precision, &values, rows, inputs);
+                    let x = Quantized::from_rows(&grain(inputs, fine), &values);
                     let seconds = best_time(|| work(&mut pool, &x));
                     // A fine activation takes two multiply-adds.
-                    let each = if precision == Precision::Fine { 2 } else { 1 };
-                    let speed = (each * rows * outputs * inputs) as f64 / seconds / 1e9;
+                    let products = inputs + fine * inputs / 4;
+                    let speed = (rows * outputs * products) as f64 / seconds / 1e9;
                     print!("{:>14}", format!("{speed:.0} ({:.0} %)", 100.0 * speed / peak));
                 }
                 println!();
@@ -51,9 +52,19 @@ fn main() {
                 let half = outputs / 2 * inputs;
                 let gate = Packed::from_rows(&mut pool, &weights[..half], outputs / 2, inputs);
                 let up = Packed::from_rows(&mut pool, &weights[half..], outputs / 2, inputs);
-                let mut out = Quantized::default();
+                let (mut out, next) = (Quantized::default(), grain(outputs / 2, fine));
                 line("gate", &mut |pool, x| {
-                    gate_up(isa, pool, x, &gate, &up, Gate::GeluTanh, &mut scratch, &mut out);
+                    gate_up(
+                        isa,
+                        pool,
+                        x,
+                        &gate,
+                        &up,
+                        Gate::GeluTanh,
+                        &mut scratch,
+                        &next,
+                        &mut out,
+                    );
                 });
             }
             if outputs == 20_000 {
@@ -65,6 +76,11 @@ fn main() {
         }
     }
     packing();
+}
+
+/// A quarter of the blocks is fine, or none.
+fn grain(width: usize, fine: usize) -> Arc<Grain> {
+    Arc::new(Grain::of(width, |block| fine > 0 && block % 4 == 0))
 }
 
 /// How long packing takes, for one thread.
@@ -130,7 +146,7 @@ fn multiply_add(loops: usize) {
         sums
     }
 
-    if Isa::all().last().is_some_and(|isa| isa.name() == "avx512") {
+    if Isa::all().into_iter().any(|isa| isa.level() == Level::Avx512Vnni) {
         // SAFETY: the processor has these instruction sets.
         black_box(unsafe { sums(black_box(loops)) });
     }

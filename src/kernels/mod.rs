@@ -21,6 +21,7 @@ pub mod attention;
 pub mod blocks;
 mod disjoint;
 pub mod gemm;
+pub mod grain;
 pub mod isa;
 pub mod math;
 mod memory;
@@ -29,9 +30,10 @@ pub mod pool;
 pub mod quantized;
 pub mod rows;
 
+pub use grain::Grain;
 pub use isa::Isa;
 pub use pool::Pool;
-pub use quantized::{Precision, Quantized, Tiled};
+pub use quantized::{Quantized, Tiled};
 
 /// Values that share a scale: the block of every format here.
 pub const BLOCK: usize = 32;

@@ -25,6 +25,8 @@ type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    /// For each thread the next item of its stretch, while items are computed.
+    cursors: Arc<[AtomicUsize]>,
 }
 
 struct Shared {
@@ -75,12 +77,45 @@ impl Pool {
             let shared = shared.clone();
             std::thread::spawn(move || serve(&shared, worker))
         };
-        Pool { workers: (1..threads).map(spawn).collect(), shared }
+        let cursors = (0..threads.max(1)).map(|_| AtomicUsize::new(0)).collect();
+        Pool { workers: (1..threads).map(spawn).collect(), shared, cursors }
     }
 
     /// How many threads there are.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Calls `work(worker, item)` once for each item below `items`: a worker has a stretch of
+    /// neighbours, which it takes `at_once` at a time, and then helps with the others' stretches.
+    ///
+    /// # Panics
+    /// As [`Pool::run`].
+    pub fn run_neighbours(
+        &mut self,
+        items: usize,
+        at_once: usize,
+        work: impl Fn(usize, usize) + Sync,
+    ) {
+        let threads = self.threads();
+        let stretch = items.div_ceil(threads);
+        let begin = |owner: usize| (owner * stretch).min(items);
+        let cursors = self.cursors.clone();
+        for (owner, cursor) in cursors.iter().enumerate() {
+            cursor.store(begin(owner), Relaxed);
+        }
+        self.run(threads, |worker, first_owner| {
+            for owner in (first_owner..threads).chain(0..first_owner) {
+                let end = begin(owner + 1);
+                loop {
+                    let first = cursors[owner].fetch_add(at_once, Relaxed);
+                    if first >= end {
+                        break;
+                    }
+                    (first..end.min(first + at_once)).for_each(|item| work(worker, item));
+                }
+            }
+        });
     }
 
     /// Calls `work(worker, task)` once for each task below `tasks` and returns when all are done.
@@ -209,6 +244,23 @@ mod tests {
                 });
                 assert!(counts.iter().all(|count| count.load(Relaxed) == 1));
             }
+        }
+    }
+
+    #[test]
+    fn neighbours_are_computed_once_each_and_a_panic_leaves_the_pool_usable() {
+        for (threads, items, at_once) in [(1, 9, 2), (2, 0, 1), (2, 1, 1), (3, 100, 7), (4, 3, 5)] {
+            let mut pool = Pool::new(threads);
+            let panics = catch_unwind(AssertUnwindSafe(|| {
+                pool.run_neighbours(items + 1, at_once, |_, item| assert!(item < items));
+            }));
+            assert!(panics.is_err());
+            let counts: Vec<AtomicUsize> = (0..items).map(|_| AtomicUsize::new(0)).collect();
+            pool.run_neighbours(items, at_once, |worker, item| {
+                assert!(worker < threads);
+                counts[item].fetch_add(1, Relaxed);
+            });
+            assert!(counts.iter().all(|count| count.load(Relaxed) == 1), "{threads} {items}");
         }
     }
 

@@ -1,33 +1,24 @@
 //! Activations on their way into and out of a matrix product.
 
-use super::BLOCK;
+use std::sync::Arc;
 
-/// How finely activations are rounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// 8 bits: one product.
-    #[default]
-    Coarse,
-    /// 14 bits, as two planes of 8: a second product, with the same weights while they are in
-    /// registers' reach, for inputs whose rounding shows in what a model says.
-    Fine,
-}
+use super::{BLOCK, Grain};
 
 /// Rows of activations as integers: a value is level · scale of its block of 32.
 ///
 /// Block-major, so that the rows a micro-kernel works on lie side by side: the levels of block b
 /// of row r are `levels[(b · rows + r) · 32 ..][.. 32]`, its scale and its start are at
-/// `[b · rows + r]`. A fine level is 128 · the one there + one from -64 to 64 that lies at the same
-/// place of a second plane behind the first.
+/// `[b · rows + r]`. In a block that its [`Grain`] has fine, a level has 14 bits: 128 · the one
+/// there + one from -64 to 64 in a second plane behind the first, which holds the fine blocks alone
+/// in the same order.
 ///
-/// The start is where a product with weights that are stored as level + 128 starts: coarse -128 ·
-/// the sum of the levels, fine - the sum of the levels, since it is multiplied with 128 together
-/// with the first plane's product.
+/// The start is where a product with weights that are stored as level + 128 starts: -128 · the sum
+/// of the levels, or of fine ones - their sum, since it is multiplied with 128 together with the
+/// first plane's product.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Quantized {
-    precision: Precision,
+    grain: Arc<Grain>,
     rows: usize,
-    width: usize,
     pub(super) levels: Vec<i8>,
     pub(super) scales: Vec<f32>,
     pub(super) starts: Vec<i32>,
@@ -44,58 +35,58 @@ pub struct Tiled {
 }
 
 impl Quantized {
-    /// No rows yet, of a precision that stays.
-    pub fn new(precision: Precision) -> Quantized {
-        Quantized { precision, ..Quantized::default() }
-    }
-
     /// Takes another shape; what it holds is unspecified until it is written.
-    ///
-    /// # Panics
-    /// When `width` is no multiple of 32.
-    pub fn resize(&mut self, rows: usize, width: usize) {
-        assert!(width.is_multiple_of(BLOCK), "a width of {width} is no multiple of {BLOCK}");
-        (self.rows, self.width) = (rows, width);
-        let planes = if self.is_fine() { 2 } else { 1 };
-        self.levels.resize(planes * rows * width, 0);
-        self.scales.resize(rows * width / BLOCK, 0.0);
-        self.starts.resize(rows * width / BLOCK, 0);
+    pub fn resize(&mut self, rows: usize, grain: &Arc<Grain>) {
+        (self.rows, self.grain) = (rows, grain.clone());
+        let blocks = grain.blocks() * rows;
+        self.levels.resize((blocks + grain.fine_blocks() * rows) * BLOCK, 0);
+        self.scales.resize(blocks, 0.0);
+        self.starts.resize(blocks, 0);
     }
 
     /// Quantizes rows of f32, one after another.
     ///
     /// # Panics
-    /// When `width` is no multiple of 32, or `values` has another length than such rows.
-    pub fn from_rows(precision: Precision, values: &[f32], rows: usize, width: usize) -> Quantized {
-        assert_eq!(values.len(), rows * width, "{rows} rows of {width}");
-        let mut quantized = Quantized::new(precision);
-        quantized.resize(rows, width);
+    /// When `values` is no whole number of rows as wide as `grain`.
+    pub fn from_rows(grain: &Arc<Grain>, values: &[f32]) -> Quantized {
+        let blocks = grain.blocks();
+        let rows = values.len() / grain.width();
+        assert_eq!(values.len(), rows * grain.width(), "rows of {}", grain.width());
+        let mut quantized = Quantized::default();
+        quantized.resize(rows, grain);
         for (i, values) in values.as_chunks().0.iter().enumerate() {
-            let at = i % (width / BLOCK) * rows + i / (width / BLOCK);
-            let (levels, low) = quantized.levels.split_at_mut(rows * width);
-            let block = quantize_into(
-                values,
-                &mut levels[at * BLOCK..][..BLOCK],
-                low.get_mut(at * BLOCK..(at + 1) * BLOCK).unwrap_or_default(),
-            );
-            (quantized.scales[at], quantized.starts[at]) = block;
+            let (row, block) = (i / blocks, i % blocks);
+            let low = quantized.low_place(row, block);
+            let at = block * rows + row;
+            let (levels, second) = quantized.levels.split_at_mut(blocks * rows * BLOCK);
+            let levels = &mut levels[at * BLOCK..][..BLOCK];
+            let low = low.map(|at| &mut second[at..][..BLOCK]);
+            (quantized.scales[at], quantized.starts[at]) = quantize_into(values, levels, low);
         }
         quantized
     }
 
-    /// How finely it is rounded.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    /// Which blocks are fine.
+    pub fn grain(&self) -> &Arc<Grain> {
+        &self.grain
     }
 
-    pub(super) fn is_fine(&self) -> bool {
-        self.precision == Precision::Fine
-    }
-
-    /// The sum of the levels of the block at `at`.
+    /// Where the second plane has the levels of a block of a row, if the block is fine.
     #[inline(always)]
-    pub(super) fn level_sum(&self, at: usize) -> i32 {
-        self.starts[at] / if self.is_fine() { -1 } else { -128 }
+    pub(super) fn low_place(&self, row: usize, block: usize) -> Option<usize> {
+        self.grain.second(block).map(|second| (second * self.rows + row) * BLOCK)
+    }
+
+    /// The second plane.
+    pub(super) fn low(&self) -> &[i8] {
+        &self.levels[self.rows * self.width()..]
+    }
+
+    /// The sum of the levels of a row's block.
+    #[inline(always)]
+    pub(super) fn level_sum(&self, row: usize, block: usize) -> i32 {
+        let unit = if self.grain.second(block).is_some() { -1 } else { -128 };
+        self.starts[block * self.rows + row] / unit
     }
 
     /// Rows.
@@ -105,42 +96,48 @@ impl Quantized {
 
     /// Columns.
     pub fn width(&self) -> usize {
-        self.width
+        self.grain.width()
     }
 
     /// Blocks of a row.
     pub fn blocks(&self) -> usize {
-        self.width / BLOCK
+        self.grain.blocks()
     }
 
     /// One row by itself.
     pub fn row(&self, row: usize) -> Quantized {
-        let mut alone = Quantized::new(self.precision);
-        alone.resize(1, self.width);
+        let mut alone = Quantized::default();
+        alone.resize(1, &self.grain);
         for block in 0..self.blocks() {
             let at = block * self.rows + row;
-            for (plane, levels) in alone.levels.chunks_exact_mut(self.width).enumerate() {
-                let from = plane * self.rows * self.width + at * BLOCK;
-                levels[block * BLOCK..][..BLOCK].copy_from_slice(&self.levels[from..][..BLOCK]);
+            alone.levels[block * BLOCK..][..BLOCK]
+                .copy_from_slice(&self.levels[at * BLOCK..][..BLOCK]);
+            (alone.scales[block], alone.starts[block]) = (self.scales[at], self.starts[at]);
+            if let Some(place) = self.low_place(row, block) {
+                let to = alone.width() + alone.low_place(0, block).expect("of the same grain");
+                alone.levels[to..][..BLOCK].copy_from_slice(&self.low()[place..][..BLOCK]);
             }
-            alone.scales[block] = self.scales[at];
-            alone.starts[block] = self.starts[at];
         }
         alone
     }
 
     /// The value at (row, column), for tests.
     pub fn value(&self, row: usize, column: usize) -> f32 {
-        let at = column / BLOCK * self.rows + row;
-        let place = at * BLOCK + column % BLOCK;
-        let level = i32::from(self.levels[place]);
-        let level = match self.precision {
-            Precision::Coarse => level,
-            Precision::Fine => {
-                128 * level + i32::from(self.levels[self.rows * self.width + place])
-            }
+        let (block, offset) = (column / BLOCK, column % BLOCK);
+        let at = block * self.rows + row;
+        let level = i32::from(self.levels[at * BLOCK + offset]);
+        let level = match self.low_place(row, block) {
+            None => level,
+            Some(place) => 128 * level + i32::from(self.low()[place + offset]),
         };
         level as f32 * self.scales[at]
+    }
+
+    /// Adds to `power` the power of each block: the square of its step, summed over rows.
+    pub fn add_power(&self, power: &mut [f64]) {
+        for (scales, power) in self.scales.chunks_exact(self.rows).zip(power) {
+            *power += scales.iter().map(|scale| f64::from(*scale).powi(2)).sum::<f64>();
+        }
     }
 }
 
@@ -238,13 +235,13 @@ fn quantize_block_finely(values: &[f32; BLOCK]) -> ([i8; BLOCK], [i8; BLOCK], f3
 pub(super) fn quantize_into(
     values: &[f32; BLOCK],
     levels: &mut [i8],
-    low: &mut [i8],
+    low: Option<&mut [i8]>,
 ) -> (f32, i32) {
-    if low.is_empty() {
+    let Some(low) = low else {
         let (block, scale, start) = quantize_block(values);
         levels.copy_from_slice(&block);
         return (scale, start);
-    }
+    };
     let (block, rest, scale, start) = quantize_block_finely(values);
     levels.copy_from_slice(&block);
     low.copy_from_slice(&rest);
@@ -301,17 +298,25 @@ mod tests {
     }
     #[test]
     fn fine_levels_are_128_times_as_fine() {
-        let values: [f32; BLOCK] = std::array::from_fn(|i| (i as f32 * 0.7).sin() * 3.0);
-        let fine = Quantized::from_rows(Precision::Fine, &values, 1, BLOCK);
-        let coarse = Quantized::from_rows(Precision::Coarse, &values, 1, BLOCK);
-        assert_eq!(fine.scales[0], coarse.scales[0] / 128.0);
-        let mut sum = 0;
-        for (column, value) in values.iter().enumerate() {
-            assert!((fine.value(0, column) - value).abs() <= 0.501 * fine.scales[0], "{column}");
-            sum += (fine.value(0, column) / fine.scales[0]).round() as i32;
+        let values: [f32; 3 * BLOCK] = std::array::from_fn(|i| (i as f32 * 0.7).sin() * 3.0);
+        let grain = Arc::new(Grain::of(3 * BLOCK, |block| block > 0));
+        let mixed = Quantized::from_rows(&grain, &values);
+        let coarse = Quantized::from_rows(&Arc::new(Grain::coarse(3 * BLOCK)), &values);
+        assert_eq!(mixed.levels[..3 * BLOCK], coarse.levels);
+        for block in 0..3 {
+            let finer = if block > 0 { 128.0 } else { 1.0 };
+            assert_eq!(mixed.scales[block], coarse.scales[block] / finer);
+            let mut sum = 0.0;
+            for (column, value) in values.iter().enumerate().skip(block * BLOCK).take(BLOCK) {
+                let found = mixed.value(0, column);
+                assert!((found - value).abs() <= 0.501 * mixed.scales[block], "{column}");
+                sum += found / mixed.scales[block];
+            }
+            assert_eq!(mixed.level_sum(0, block), sum.round() as i32);
         }
-        assert_eq!(fine.starts[0], -sum);
-        assert_eq!(fine.levels[..BLOCK], coarse.levels);
-        assert_eq!(fine.row(0), fine);
+        assert_eq!(mixed.row(0), mixed);
+        let mut power = [1.0; 3];
+        coarse.add_power(&mut power);
+        assert_eq!(power[1], 1.0 + f64::from(coarse.scales[1]).powi(2));
     }
 }

@@ -6,11 +6,12 @@
 //! same on every instruction set.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::disjoint::Disjoint;
 use super::isa::dispatch;
 use super::quantized::quantize_into;
-use super::{BLOCK, Isa, Pool, Quantized, Tiled};
+use super::{BLOCK, Grain, Isa, Pool, Quantized, Tiled};
 
 /// Rows that one task computes: enough work to be worth a task, few enough to share out evenly.
 const ROWS_PER_TASK: usize = 4;
@@ -43,10 +44,10 @@ pub fn add_and_norm(
     pool: &mut Pool,
     hidden: &mut [f32],
     update: Option<(&Tiled, Option<Norm<'_>>)>,
-    next: Option<(Norm<'_>, &mut Quantized)>,
+    next: Option<(Norm<'_>, &Arc<Grain>, &mut Quantized)>,
 ) {
     let width = match (&update, &next) {
-        (_, Some((norm, _))) => norm.weight.len(),
+        (_, Some((norm, ..))) => norm.weight.len(),
         (Some((update, _)), None) => update.width(),
         (None, None) => return,
     };
@@ -56,8 +57,9 @@ pub fn add_and_norm(
         assert_eq!((update.rows(), update.width()), (rows, width));
     }
     let hidden = Disjoint::new(hidden);
-    let next = next.map(|(norm, out)| {
-        out.resize(rows, width);
+    let next = next.map(|(norm, grain, out)| {
+        assert_eq!(grain.width(), width, "columns of the next product's inputs");
+        out.resize(rows, grain);
         (norm, QuantizedRows::new(out))
     });
     pool.run(rows.div_ceil(ROWS_PER_TASK), |_, task| {
@@ -90,10 +92,17 @@ fn task_rows(task: usize, rows: usize) -> Range<usize> {
     task * ROWS_PER_TASK..rows.min((task + 1) * ROWS_PER_TASK)
 }
 
-/// Quantizes rows of `values` (rows, width) as they are.
-pub fn quantize(isa: Isa, pool: &mut Pool, values: &[f32], width: usize, out: &mut Quantized) {
+/// Quantizes rows of `values` (rows, width of `grain`) as they are.
+pub fn quantize(
+    isa: Isa,
+    pool: &mut Pool,
+    values: &[f32],
+    grain: &Arc<Grain>,
+    out: &mut Quantized,
+) {
+    let width = grain.width();
     let rows = values.len() / width;
-    out.resize(rows, width);
+    out.resize(rows, grain);
     let out = QuantizedRows::new(out);
     pool.run(rows.div_ceil(ROWS_PER_TASK), |_, task| {
         for row in task_rows(task, rows) {
@@ -177,8 +186,9 @@ fn rotate_row(row: &mut [f32], position: usize, heads: &Heads<'_>) {
             match rope.pairing {
                 Pairing::Halves => {
                     let (low, high) = head.split_at_mut(half);
-                    for i in 0..half {
-                        (low[i], high[i]) = turn(low[i], high[i], cos[i], sin[i]);
+                    let turned = low.iter_mut().zip(high).zip(cos.iter().zip(sin));
+                    for ((low, high), (cos, sin)) in turned {
+                        (*low, *high) = turn(*low, *high, *cos, *sin);
                     }
                 }
                 Pairing::Adjacent => {
@@ -288,20 +298,22 @@ fn read_block(x: &[f32], block: usize) -> [f32; BLOCK] {
 /// A [`Quantized`] whose rows are written by different tasks.
 struct QuantizedRows<'a> {
     rows: usize,
-    blocks: usize,
-    fine: bool,
+    grain: Arc<Grain>,
     levels: Disjoint<'a, i8>,
+    low: Disjoint<'a, i8>,
     scales: Disjoint<'a, f32>,
     starts: Disjoint<'a, i32>,
 }
 
 impl<'a> QuantizedRows<'a> {
     fn new(out: &'a mut Quantized) -> Self {
+        let (rows, grain) = (out.rows(), out.grain().clone());
+        let (levels, low) = out.levels.split_at_mut(rows * grain.width());
         QuantizedRows {
-            rows: out.rows(),
-            blocks: out.blocks(),
-            fine: out.is_fine(),
-            levels: Disjoint::new(&mut out.levels),
+            rows,
+            grain,
+            levels: Disjoint::new(levels),
+            low: Disjoint::new(low),
             scales: Disjoint::new(&mut out.scales),
             starts: Disjoint::new(&mut out.starts),
         }
@@ -313,15 +325,15 @@ impl<'a> QuantizedRows<'a> {
     /// No two threads may write the same row at once.
     #[inline(always)]
     unsafe fn write(&self, row: usize, value: impl Fn(usize) -> [f32; BLOCK]) {
-        let plane = self.rows * self.blocks * BLOCK;
-        for block in 0..self.blocks {
+        let part = |at: usize| at * BLOCK..(at + 1) * BLOCK;
+        for block in 0..self.grain.blocks() {
             let at = block * self.rows + row;
-            let from = at * BLOCK;
+            let second = self.grain.second(block).map(|second| second * self.rows + row);
             // SAFETY: these places belong to `row` alone.
             let (levels, low, scale, start) = unsafe {
                 (
-                    self.levels.part(from..from + BLOCK),
-                    self.levels.part(if self.fine { plane + from..plane + from + BLOCK } else { 0..0 }),
+                    self.levels.part(part(at)),
+                    second.map(|at| self.low.part(part(at))),
                     &mut self.scales.part(at..at + 1)[0],
                     &mut self.starts.part(at..at + 1)[0],
                 )
@@ -366,6 +378,7 @@ mod tests {
         let (hidden, update) = (values(1, rows * width), values(2, rows * width));
         let (post, weight) = (values(3, width), values(4, width));
         let norm = |weight| Norm { weight, eps: 1e-6 };
+        let grain = Arc::new(Grain::of(width, |block| block == 1));
         let mut first = None;
         for isa in Isa::all() {
             for threads in [1, 2] {
@@ -376,7 +389,7 @@ mod tests {
                     &mut Pool::new(threads),
                     &mut hidden,
                     Some((&update, Some(norm(&post)))),
-                    Some((norm(&weight), &mut out)),
+                    Some((norm(&weight), &grain, &mut out)),
                 );
                 let got = (hidden, out.levels, out.scales, out.starts);
                 assert!(*first.get_or_insert(got.clone()) == got, "{}", isa.name());
@@ -397,7 +410,8 @@ mod tests {
         let (rows, width) = (5, 64);
         let values = values(5, rows * width);
         let mut out = Quantized::default();
-        quantize(Isa::SCALAR, &mut Pool::new(1), &values, width, &mut out);
+        let grain = Arc::new(Grain::coarse(width));
+        quantize(Isa::SCALAR, &mut Pool::new(1), &values, &grain, &mut out);
         for row in 0..rows {
             for column in 0..width {
                 let at = column / BLOCK * rows + row;

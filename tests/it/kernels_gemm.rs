@@ -1,12 +1,14 @@
 //! Block types against candle, and matrix products against a plain one and one another.
 
+use std::sync::Arc;
+
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use wenzhai::kernels::blocks::{BlockType, Native, decode};
 use wenzhai::kernels::gemm::{Gate, Scratch, argmax, gate_up, gemm};
 use wenzhai::kernels::math::{gelu_tanh, silu};
 use wenzhai::kernels::packed::Packed;
-use wenzhai::kernels::{Precision, Isa, Pool, Quantized, Tiled};
+use wenzhai::kernels::{Grain, Isa, Pool, Quantized, Tiled};
 
 /// Around the edges of micro-kernels (4 and 6 rows) and beyond.
 const ROWS: [usize; 9] = [1, 2, 5, 6, 7, 12, 13, 31, 33];
@@ -80,8 +82,8 @@ fn selected_rows_are_those_of_the_matrix() {
 fn every_type_and_shape_agrees_with_a_plain_product_and_across_instruction_sets() {
     for kind in BlockType::ALL {
         for (outputs, inputs) in SMALL {
-            check_product(Precision::Coarse, kind, outputs, inputs);
-            check_product(Precision::Fine, kind, outputs, inputs);
+            check_product(&coarse(inputs), kind, outputs, inputs);
+            check_product(&mixed(inputs), kind, outputs, inputs);
         }
     }
 }
@@ -89,14 +91,14 @@ fn every_type_and_shape_agrees_with_a_plain_product_and_across_instruction_sets(
 #[test]
 fn large_products_agree_too() {
     for (kind, outputs, inputs) in LARGE {
-        check_product(Precision::Coarse, kind, outputs, inputs);
-        check_product(Precision::Fine, kind, outputs, inputs);
+        check_product(&coarse(inputs), kind, outputs, inputs);
+        check_product(&mixed(inputs), kind, outputs, inputs);
     }
 }
 
 /// Checks the scalar product against f64, and that all instruction sets, numbers of rows and
 /// numbers of threads give its bits.
-fn check_product(precision: Precision, kind: BlockType, outputs: usize, inputs: usize) {
+fn check_product(grain: &Arc<Grain>, kind: BlockType, outputs: usize, inputs: usize) {
     if !inputs.is_multiple_of(kind.block_values()) {
         return;
     }
@@ -104,17 +106,17 @@ fn check_product(precision: Precision, kind: BlockType, outputs: usize, inputs: 
     let bytes = random_blocks(kind, outputs * inputs);
     let w = Packed::from_blocks(&mut pool, kind, &bytes, outputs, inputs);
     let values = activations(MOST_ROWS, inputs);
-    let x = Quantized::from_rows(precision, &values, MOST_ROWS, inputs);
+    let x = Quantized::from_rows(grain, &values);
     let mut truth = Tiled::default();
     gemm(Isa::SCALAR, &mut pool, &x, &w, &mut truth);
     assert_eq!((truth.rows(), truth.width()), (MOST_ROWS, outputs.next_multiple_of(32)));
-    check_against_f64(&x, &w, &truth, &format!("{precision:?} {kind:?} {outputs} x {inputs}"));
+    check_against_f64(&x, &w, &truth, &format!("{grain:?} {kind:?} {outputs} x {inputs}"));
     for isa in Isa::all() {
         for rows in ROWS {
             if isa == Isa::SCALAR && rows != 1 {
                 continue;
             }
-            let x = Quantized::from_rows(precision, &values[..rows * inputs], rows, inputs);
+            let x = Quantized::from_rows(grain, &values[..rows * inputs]);
             let mut pool = Pool::new(1 + rows % 2);
             let mut out = Tiled::default();
             gemm(isa, &mut pool, &x, &w, &mut out);
@@ -163,14 +165,14 @@ fn extreme_levels_do_not_saturate() {
     let weights: Vec<f32> = (0..32 * inputs).map(|i| [127.0, -127.0][i / inputs % 2]).collect();
     let mut pool = Pool::new(1);
     let w = Packed::from_rows(&mut pool, &weights, 32, inputs);
-    for precision in [Precision::Coarse, Precision::Fine] {
-        let x = Quantized::from_rows(precision, &vec![127.0; 2 * inputs], 2, inputs);
+    for grain in [coarse(inputs), mixed(inputs)] {
+        let x = Quantized::from_rows(&grain, &vec![127.0; 2 * inputs]);
         for isa in Isa::all() {
             let mut out = Tiled::default();
             gemm(isa, &mut pool, &x, &w, &mut out);
             let expected = 127.0 * 127.0 * inputs as f32;
             let found = &out.segment(1, 0)[..2];
-            assert_eq!(found, [expected, -expected], "{} {precision:?}", isa.name());
+            assert_eq!(found, [expected, -expected], "{} {grain:?}", isa.name());
         }
     }
 }
@@ -184,27 +186,27 @@ fn gate_and_up_equal_the_separate_computation() {
         let (gate, up) = bytes.split_at(bytes.len() / 2);
         let gate = Packed::from_blocks(&mut pool, kind, gate, outputs, inputs);
         let up = Packed::from_blocks(&mut pool, kind, up, outputs, inputs);
-        for (isa, act, f, precision) in Isa::all().into_iter().flat_map(|isa| {
+        let width = gate.tiles() * 32;
+        for (isa, act, f, next) in Isa::all().into_iter().flat_map(|isa| {
             [
-                (isa, Gate::Silu, silu as fn(f32) -> f32, Precision::Coarse),
-                (isa, Gate::GeluTanh, gelu_tanh, Precision::Fine),
+                (isa, Gate::Silu, silu as fn(f32) -> f32, coarse(width)),
+                (isa, Gate::GeluTanh, gelu_tanh, mixed(width)),
             ]
         }) {
-            let (mut scratch, mut out) = (Scratch::default(), Quantized::new(precision));
+            let (mut scratch, mut out) = (Scratch::default(), Quantized::default());
             for rows in ROWS {
-                let x = Quantized::from_rows(precision, &activations(rows, inputs), rows, inputs);
+                let x = Quantized::from_rows(&mixed(inputs), &activations(rows, inputs));
                 let (mut gates, mut ups) = (Tiled::default(), Tiled::default());
                 gemm(Isa::SCALAR, &mut pool, &x, &gate, &mut gates);
                 gemm(Isa::SCALAR, &mut pool, &x, &up, &mut ups);
-                let width = gate.tiles() * 32;
                 let at = |i: usize| (i / width, i % width / 32, i % 32);
                 let products: Vec<f32> = (0..rows * width)
                     .map(at)
                     .map(|(r, t, c)| f(gates.segment(r, t)[c]) * ups.segment(r, t)[c])
                     .collect();
-                let expected = Quantized::from_rows(precision, &products, rows, width);
+                let expected = Quantized::from_rows(&next, &products);
                 let mut pool = Pool::new(1 + rows % 3);
-                gate_up(isa, &mut pool, &x, &gate, &up, act, &mut scratch, &mut out);
+                gate_up(isa, &mut pool, &x, &gate, &up, act, &mut scratch, &next, &mut out);
                 assert_eq!(out, expected, "{} {act:?} {rows} rows", isa.name());
             }
         }
@@ -220,7 +222,7 @@ fn the_maximum_is_that_of_the_stored_product() {
     let mut scratch = Scratch::default();
     for isa in Isa::all() {
         for rows in ROWS {
-            let x = Quantized::from_rows(Precision::Fine, &activations(rows, inputs), rows, inputs);
+            let x = Quantized::from_rows(&mixed(inputs), &activations(rows, inputs));
             let mut out = Tiled::default();
             gemm(Isa::SCALAR, &mut pool, &x, &w, &mut out);
             let mut best = vec![(f32::NAN, 7); rows];
@@ -244,7 +246,7 @@ fn the_lowest_of_equal_maxima_wins_and_padding_never_does() {
     // Row 1 of the matrix points away from the activations, row 0 points farther away.
     let weights: Vec<f32> = [[-2.0; 32], [-1.0; 32]].concat();
     let bytes: Vec<u8> = weights.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let x = Quantized::from_rows(Precision::Coarse, &[1.0; 64], 2, 32);
+    let x = Quantized::from_rows(&coarse(32), &[1.0; 64]);
     for winners in [vec![0], vec![5, 6], vec![31, 32], vec![40, 100, 200], vec![64, 65, 3000]] {
         let mut rows = vec![0; 3001];
         winners.iter().for_each(|&winner| rows[winner] = 1);
@@ -261,6 +263,15 @@ fn the_lowest_of_equal_maxima_wins_and_padding_never_does() {
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn coarse(width: usize) -> Arc<Grain> {
+    Arc::new(Grain::coarse(width))
+}
+
+/// Fine and coarse blocks in turns, the first of them fine.
+fn mixed(width: usize) -> Arc<Grain> {
+    Arc::new(Grain::of(width, |block| block % 3 != 1))
 }
 
 /// Rows with zeros, blocks of zeros, and magnitudes that differ by orders.

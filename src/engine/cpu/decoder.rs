@@ -1,5 +1,8 @@
 //! The decoder's weights, packed for the kernels, and the phases of a layer.
 
+use std::sync::Arc;
+
+use super::census::{Census, Grains, Site};
 use super::profile::{Clock, Phase};
 use super::{Rows, Workspace, unfit};
 use crate::kernels::attention::{self, PagePool};
@@ -7,7 +10,7 @@ use crate::kernels::blocks::{self, BlockType};
 use crate::kernels::gemm::{self, Gate};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows::{self, Heads, Norm, Pairing, Rope};
-use crate::kernels::{BLOCK, Isa, Pool};
+use crate::kernels::{BLOCK, Grain, Isa, Pool};
 use crate::model::{Activation, Config, LayerKind, LayerWeights, Matrix, Model, RopePairing};
 use crate::scheduler::TokenId;
 use crate::{Error, Result, error::ErrorKind};
@@ -53,6 +56,7 @@ pub struct Layer {
     up: Packed,
     down: Packed,
     post_ffn_norm: Option<Vec<f32>>,
+    grains: Grains,
 }
 
 impl Decoder {
@@ -76,6 +80,13 @@ impl Decoder {
             ropes: ropes.collect(),
             config: config.clone(),
         })
+    }
+
+    /// Rounds more finely where `census` found large values.
+    pub fn use_census(&mut self, census: &Census) {
+        for (layer, grains) in self.layers.iter_mut().zip(census.grains()) {
+            layer.grains = grains;
+        }
     }
 
     /// The layers in order.
@@ -147,7 +158,17 @@ impl Layer {
             up: pack(&weights.ffn_up, pool)?,
             down: pack(&weights.ffn_down, pool)?,
             post_ffn_norm: weights.post_ffn_norm.clone(),
+            grains: Grains::coarse(
+                config.hidden,
+                config.heads * config.head_dim,
+                config.ffn_hidden,
+            ),
         })
+    }
+
+    /// How the input of a product is rounded.
+    pub fn grain(&self, site: Site) -> &Arc<Grain> {
+        self.grains.at(site)
     }
 
     /// The norm before attention.
@@ -190,6 +211,7 @@ impl Layer {
     ) {
         let Config { heads, kv_heads, head_dim, .. } = decoder.config;
         let count = rows.positions.len();
+        work.count(index, Site::Qkv);
         gemm::gemm(isa, pool, &work.input, &self.qkv, &mut work.product);
         clock.lap(Phase::Qkv);
 
@@ -225,7 +247,7 @@ impl Layer {
             out.resize(count * width, 0.0);
             rows::rotate(isa, pool, &work.product, &rows.positions, heads, out);
         }
-        kv.write_rows(pool, &rows.places, index, &work.keys, &work.values);
+        kv.write_rows(isa, pool, &rows.places, index, &work.keys, &work.values);
         clock.lap(Phase::Rope);
 
         work.attended.resize(count * q, 0.0);
@@ -241,13 +263,22 @@ impl Layer {
             &mut work.attended,
         );
         clock.lap(Phase::Attention);
-        rows::quantize(isa, pool, &work.attended, q, &mut work.input);
+        rows::quantize(isa, pool, &work.attended, self.grain(Site::Output), &mut work.input);
+        work.count(index, Site::Output);
         gemm::gemm(isa, pool, &work.input, &self.output, &mut work.product);
         clock.lap(Phase::Output);
     }
 
     /// From `work.input` (normed) to `work.product`.
-    pub fn feed_forward(&self, isa: Isa, pool: &mut Pool, work: &mut Workspace, clock: &mut Clock) {
+    pub fn feed_forward(
+        &self,
+        isa: Isa,
+        pool: &mut Pool,
+        index: usize,
+        work: &mut Workspace,
+        clock: &mut Clock,
+    ) {
+        work.count(index, Site::GateUp);
         gemm::gate_up(
             isa,
             pool,
@@ -256,9 +287,11 @@ impl Layer {
             &self.up,
             self.gate_activation,
             &mut work.gemm,
+            self.grain(Site::Down),
             &mut work.gated,
         );
         clock.lap(Phase::GateUp);
+        work.count(index, Site::Down);
         gemm::gemm(isa, pool, &work.gated, &self.down, &mut work.product);
         clock.lap(Phase::Down);
     }

@@ -6,13 +6,15 @@
 //! very logits of the full head; what is not cannot be written. A greedy choice never stores the
 //! logits: each task keeps the best of its columns.
 
+use std::sync::Arc;
+
 use super::Workspace;
 use super::decoder::{Decoder, Rowwise};
 use crate::Result;
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows;
-use crate::kernels::{Isa, Pool, Precision, Quantized, Tiled};
+use crate::kernels::{Grain, Isa, Pool, Quantized, Tiled};
 use crate::model::Model;
 use crate::pick::{Pick, pick};
 use crate::scheduler::{Sample, Span, TokenId, TokenSet};
@@ -30,6 +32,8 @@ pub struct Head {
     misses: u64,
     choices: u64,
     slots: Vec<Own>,
+    /// Fine: the last rounding before the logits would make half of the error of all.
+    grain: Arc<Grain>,
     input: Quantized,
     hidden: Vec<f32>,
     product: Tiled,
@@ -63,17 +67,18 @@ impl Head {
         });
         let packed = matrix.pack(pool, base.as_ref().filter(|_| !full).map(|base| &base.ids[..]));
         Ok(Head {
-            matrix,
             counting: full && base.is_some(),
             base,
             packed,
             misses: 0,
             choices: 0,
             slots: Vec::new(),
-            input: Quantized::new(Precision::Fine),
+            grain: Arc::new(Grain::fine(matrix.width())),
+            input: Quantized::default(),
             hidden: Vec::new(),
             product: Tiled::default(),
             best: Vec::new(),
+            matrix,
         })
     }
 
@@ -226,7 +231,7 @@ impl Head {
         for row in last_rows {
             self.hidden.extend_from_slice(&work.hidden[row * width..(row + 1) * width]);
         }
-        let next = Some((decoder.output_norm(), &mut self.input));
+        let next = Some((decoder.output_norm(), &self.grain, &mut self.input));
         rows::add_and_norm(isa, pool, &mut self.hidden, None, next);
     }
 

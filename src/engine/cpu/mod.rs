@@ -13,6 +13,7 @@
 //! embedding as the file has it, and pages for all positions that the limits allow.
 
 mod cache;
+mod census;
 mod decoder;
 mod head;
 mod profile;
@@ -27,6 +28,7 @@ use crate::{Error, Result, error::ErrorKind};
 
 use super::{Engine, Profile};
 use cache::Tables;
+use census::{Census, Site};
 use decoder::Decoder;
 use head::Head;
 use profile::{Clock, Phase};
@@ -74,6 +76,8 @@ struct Workspace {
     attended: Vec<f32>,
     gemm: Scratch,
     attention: AttentionScratch,
+    /// Counts large activations while an engine is made.
+    census: Option<Census>,
 }
 
 /// Rows of one pass through the decoder: what stands where.
@@ -105,7 +109,7 @@ impl CpuEngine {
         let decoder = Decoder::new(model, settings.limits.max_context, &mut pool)?;
         let head = Head::new(model, settings.shortlist, settings.full_vocabulary, &mut pool)?;
         let pages = Tables::pages_for(&settings.limits);
-        Ok(CpuEngine {
+        let mut engine = CpuEngine {
             isa,
             pool,
             decoder,
@@ -115,7 +119,27 @@ impl CpuEngine {
             rows_per_step: settings.limits.rows_per_step,
             work: Workspace::default(),
             clock: Clock::default(),
-        })
+        };
+        engine.take_census(model, settings.limits.max_context)?;
+        Ok(engine)
+    }
+
+    /// Finds out where activations are large, and rounds them more finely there.
+    fn take_census(&mut self, model: &Model, max_context: usize) -> Result<()> {
+        let tokenizer = model.tokenizer();
+        let beginning = tokenizer.bos().filter(|_| tokenizer.add_bos());
+        let text = tokenizer.encode(census::TEXT);
+        let tokens: Vec<TokenId> = beginning.into_iter().chain(text).collect();
+        let tokens = &tokens[..tokens.len().min(census::TOKENS).min(max_context)];
+        self.work.census = Some(Census::new(self.decoder.layers().len()));
+        self.tables.open_alone(tokens.len())?;
+        self.forward_alone(tokens, 0);
+        self.tables.close_alone();
+        if let Some(census) = self.work.census.take() {
+            self.decoder.use_census(&census);
+        }
+        self.clock = Clock::default();
+        Ok(())
     }
 
     /// The logits that follow every one of `tokens`, read as one sequence, over the tokens that
@@ -159,6 +183,16 @@ impl CpuEngine {
             &mut self.work,
             &mut self.clock,
         );
+    }
+}
+
+impl Workspace {
+    /// Tells the census, if there is one, what a site of a layer is about to multiply.
+    fn count(&mut self, layer: usize, site: Site) {
+        if let Some(census) = &mut self.census {
+            let down = site == Site::Down;
+            census.count(layer, site, if down { &self.gated } else { &self.input });
+        }
     }
 }
 
@@ -249,15 +283,15 @@ fn forward(
     let mut update: Option<&decoder::Layer> = None;
     for (index, layer) in decoder.layers().iter().enumerate() {
         let before = update.map(|layer| (&work.product, layer.post_ffn_norm()));
-        let next = Some((layer.attn_norm(), &mut work.input));
+        let next = Some((layer.attn_norm(), layer.grain(Site::Qkv), &mut work.input));
         rows::add_and_norm(isa, pool, &mut work.hidden, before, next);
         clock.lap(Phase::Norm);
         layer.attention(isa, pool, decoder, index, kv, rows, work, clock);
         let before = Some((&work.product, layer.post_attention_norm()));
-        let next = Some((layer.ffn_norm(), &mut work.input));
+        let next = Some((layer.ffn_norm(), layer.grain(Site::GateUp), &mut work.input));
         rows::add_and_norm(isa, pool, &mut work.hidden, before, next);
         clock.lap(Phase::Norm);
-        layer.feed_forward(isa, pool, work, clock);
+        layer.feed_forward(isa, pool, index, work, clock);
         update = Some(layer);
     }
     let before = update.map(|layer| (&work.product, layer.post_ffn_norm()));

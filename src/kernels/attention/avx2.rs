@@ -60,8 +60,9 @@ unsafe fn multiply_columns<const HEADS: usize>(product: &Product, from: usize, o
         }
     }
     let whole = product.whole_pairs();
+    let (start, stride) = product.place(from, pairs, width);
     for pair in product.pairs() {
-        let at = 2 * (pair * width + from);
+        let at = start + pair * stride;
         let mask = if whole.contains(&pair) { !0 } else { product.mask(pair) };
         let mut values = [[_mm256_setzero_ps(); 2]; VECTORS];
         for (vector, values) in values.iter_mut().enumerate() {
@@ -70,7 +71,6 @@ unsafe fn multiply_columns<const HEADS: usize>(product: &Product, from: usize, o
             let words = unsafe { _mm256_loadu_si256(product.b.as_ptr().add(at).cast()) };
             *values = halves(_mm256_and_si256(words, _mm256_set1_epi32(mask as i32)));
         }
-        _mm_prefetch::<_MM_HINT_T1>(product.next.as_ptr().wrapping_add(at).cast());
         for (head, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `a` has HEADS rows of `pairs`, and `pair` is below that.
             let word = unsafe { *product.a.get_unchecked(head * pairs + pair) };

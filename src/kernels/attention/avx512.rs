@@ -68,8 +68,9 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
         }
     }
     let whole = product.whole_pairs();
+    let (start, stride) = product.place(from, pairs, width);
     for pair in product.pairs() {
-        let at = 2 * (pair * width + from);
+        let at = start + pair * stride;
         let mask = if whole.contains(&pair) { !0 } else { product.mask(pair) };
         let mut values = [[_mm512_setzero_ps(); 2]; VECTORS];
         for (vector, values) in values.iter_mut().enumerate() {
@@ -77,7 +78,6 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
             // SAFETY: the 16 words lie in row `pair` of `b`.
             let words = unsafe { _mm512_loadu_si512(product.b.as_ptr().add(at).cast()) };
             *values = halves(_mm512_and_si512(words, _mm512_set1_epi32(mask as i32)));
-            _mm_prefetch::<_MM_HINT_T1>(product.next.as_ptr().wrapping_add(at).cast());
         }
         for (head, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `a` has HEADS rows of `pairs`, and `pair` is below that.

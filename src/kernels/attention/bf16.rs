@@ -16,6 +16,10 @@ use crate::kernels::isa::{Isa, Level};
 /// Words, and f32 values, of a vector.
 const LANES: usize = 16;
 
+/// Elements of the next block that are fetched in advance: a page of memory, where the processor's
+/// own fetching begins anew.
+const FETCHED: usize = 2048;
+
 /// The kernel for processors with AVX-512 BF16: proof that this is one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bf16(());
@@ -104,7 +108,9 @@ unsafe fn add_pair<const HEADS: usize, const VECTORS: usize, const MASKED: bool>
     width: usize,
     sums: &mut [[__m512; VECTORS]; HEADS],
 ) {
-    let at = 2 * (pair * width + from);
+    let pairs = product.a.len() / HEADS;
+    let (start, stride) = product.place(from, pairs, width);
+    let at = start + pair * stride;
     let mut values = [_mm512_setzero_si512(); VECTORS];
     for (vector, values) in values.iter_mut().enumerate() {
         let at = at + vector * 2 * LANES;
@@ -113,9 +119,10 @@ unsafe fn add_pair<const HEADS: usize, const VECTORS: usize, const MASKED: bool>
         if MASKED {
             *values = _mm512_and_si512(*values, _mm512_set1_epi32(product.mask(pair) as i32));
         }
-        _mm_prefetch::<_MM_HINT_T1>(product.next.as_ptr().wrapping_add(at).cast());
+        if at < FETCHED {
+            _mm_prefetch::<_MM_HINT_T0>(product.next.as_ptr().wrapping_add(at).cast());
+        }
     }
-    let pairs = product.a.len() / HEADS;
     for (head, sums) in sums.iter_mut().enumerate() {
         // SAFETY: `a` has HEADS rows of `pairs`, and `pair` is below that.
         let word = unsafe { *product.a.get_unchecked(head * pairs + pair) };

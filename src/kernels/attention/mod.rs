@@ -29,8 +29,8 @@ use super::BLOCK;
 use super::disjoint::Disjoint;
 use super::isa::Isa;
 use super::pool::Pool;
-use pages::rounded;
 pub use pages::{PAGE, PageId, PagePool, PageShape, RowPlace};
+use pages::{PANEL, rounded};
 
 /// Query heads that a kernel computes at once: with 64 keys, 16 of AVX-512's 32 registers.
 const HEADS: usize = 4;
@@ -125,10 +125,10 @@ trait Kernel: Copy + Sync {
 struct Product<'a> {
     /// (heads, pairs of rows).
     a: &'a [u32],
-    /// A block of keys or values, (pairs of rows, width), each word as two elements.
+    /// A block of keys or values, (pairs of rows, width) in panels, each word as two elements.
     b: &'a [u16],
-    /// The block that comes next, fetched into the cache meanwhile: a sequence of its own is
-    /// attended to as fast as its blocks come from memory.
+    /// The block that comes next. Its begin is fetched meanwhile; what follows the processor
+    /// fetches by itself. A sequence of its own is attended to as fast as memory is.
     next: &'a [u16],
     /// Of b.
     rows: Range<usize>,
@@ -145,6 +145,12 @@ impl Product<'_> {
         assert!(self.b.len() == 2 * pairs * width && width.is_multiple_of(BLOCK));
         assert!(self.rows.end <= 2 * pairs && self.columns.end <= width);
         (pairs, width)
+    }
+
+    /// Where the columns from `from` on lie in `b`, and the elements from a pair to the next.
+    fn place(&self, from: usize, pairs: usize, width: usize) -> (usize, usize) {
+        let panel = from / PANEL * PANEL;
+        (2 * (panel * pairs + from % PANEL), 2 * (width - panel).min(PANEL))
     }
 
     /// The pairs that have a row of the product.

@@ -2,18 +2,23 @@
 //!
 //! A page holds its positions of all layers and KV heads, so that a sequence owns one list of
 //! pages and giving a page away is one integer. Within it, a KV head of a layer has a block of
-//! keys, `[head_dim / 2][64 positions]`, and a block of values, `[64 positions / 2][head_dim]`, of
-//! 32-bit words: each holds two values that follow one another along the dimension that is summed
+//! keys, `[head_dim / 2][64 positions]`, and a block of values, `[64 positions / 2][head_dim]` in
+//! panels of 64 columns one after another, so that a kernel reads either from its begin to its
+//! end, as memory is fastest. They consist of 32-bit words: each holds two values that follow one another along the dimension that is summed
 //! over, the first in its upper half. `vdpbf16ps` multiplies such words and adds the upper product
 //! first, so sums go in ascending order; and a word is one of its f32 values as soon as the other
 //! half is gone.
 //!
 //! bf16 and not fp16, since activations of some models exceed 65,504.
 
+use crate::kernels::isa::{Isa, dispatch};
 use crate::kernels::{BLOCK, Pool, disjoint::Disjoint, memory::Memory};
 
 /// Positions of a page.
 pub const PAGE: usize = 64;
+
+/// Columns of a panel; the last one of a block may have 32.
+pub(super) const PANEL: usize = 64;
 
 /// Rows that one task of [`PagePool::write_rows`] writes: neighbours share cache lines of a page.
 const TASK_ROWS: usize = 16;
@@ -116,6 +121,7 @@ impl PagePool {
     /// When there is no such place, two rows have the same, or a slice has another size.
     pub fn write_rows(
         &mut self,
+        isa: Isa,
         pool: &mut Pool,
         rows: &[RowPlace],
         layer: usize,
@@ -131,15 +137,18 @@ impl PagePool {
         pool.run(rows.len().div_ceil(TASK_ROWS), |_, task| {
             let from = task * TASK_ROWS;
             let places = &rows[from..rows.len().min(from + TASK_ROWS)];
-            for (row, RowPlace { page, offset }) in (from..).zip(places) {
-                for kv_head in 0..kv_heads {
-                    let from = row * width + kv_head * head_dim;
-                    let (key, value) = (&keys[from..][..head_dim], &values[from..][..head_dim]);
-                    let at = layout.block(*page, layer, kv_head);
-                    // SAFETY: `take` found all (page, offset) to be distinct, and the KV heads
-                    // of a place have blocks of their own.
-                    unsafe { write_position(&memory, at, head_dim, *offset, key, value) };
-                }
+            for (row, place) in (from..).zip(places) {
+                let range = row * width..(row + 1) * width;
+                let (key, value) = (&keys[range.clone()], &values[range]);
+                let (memory, layout, place) = (&memory, &layout, *place);
+                dispatch!(isa, write_own_row(
+                    memory: &Disjoint<u16>,
+                    layout: &Layout,
+                    layer: usize,
+                    place: RowPlace,
+                    key: &[f32],
+                    value: &[f32],
+                ));
             }
         });
     }
@@ -156,15 +165,16 @@ impl PagePool {
     /// The key of a position, for tests.
     pub fn key(&self, place: RowPlace, layer: usize, kv_head: usize) -> Vec<f32> {
         let keys = self.keys(place.page, layer, kv_head);
-        let dims = 0..self.layout.shape.head_dim;
-        dims.map(|dim| widen(keys[slot(dim, place.offset, PAGE)])).collect()
+        let dims_of = self.layout.shape.head_dim;
+        let dims = 0..dims_of;
+        dims.map(|dim| widen(keys[slot(dim, place.offset, dims_of, PAGE)])).collect()
     }
 
     /// The value of a position, for tests.
     pub fn value(&self, place: RowPlace, layer: usize, kv_head: usize) -> Vec<f32> {
         let values = self.values(place.page, layer, kv_head);
         let head_dim = self.layout.shape.head_dim;
-        (0..head_dim).map(|dim| widen(values[slot(place.offset, dim, head_dim)])).collect()
+        (0..head_dim).map(|dim| widen(values[slot(place.offset, dim, PAGE, head_dim)])).collect()
     }
 
     /// The keys of a KV head, `[head_dim / 2][64 positions]` of words.
@@ -221,6 +231,7 @@ impl PageShape {
 ///
 /// # Safety
 /// No other thread writes this position of this block.
+#[inline(always)]
 unsafe fn write_position(
     memory: &Disjoint<u16>,
     at: usize,
@@ -232,21 +243,52 @@ unsafe fn write_position(
     assert!(offset < PAGE, "position {offset} of a page");
     assert!(key.len() == head_dim && value.len() == head_dim, "a key and a value of {head_dim}");
     let values_at = at + PAGE * head_dim;
-    let bf16 = |value: f32| (rounded(value) >> 16) as u16;
-    for (dim, (key, value)) in key.iter().zip(value).enumerate() {
-        // SAFETY: the elements belong to this position alone.
-        unsafe {
-            memory.set(at + slot(dim, offset, PAGE), bf16(*key));
-            memory.set(values_at + slot(offset, dim, head_dim), bf16(*value));
+    let mut bf16 = [0; BLOCK];
+    for first in (0..head_dim).step_by(BLOCK) {
+        // Rounding is vector code; the elements go to places that are apart.
+        for (to, from) in [(at, key), (values_at, value)] {
+            for (bf16, value) in bf16.iter_mut().zip(&from[first..first + BLOCK]) {
+                *bf16 = (rounded(*value) >> 16) as u16;
+            }
+            for (dim, bf16) in (first..).zip(bf16) {
+                let place = match to == at {
+                    true => slot(dim, offset, head_dim, PAGE),
+                    false => slot(offset, dim, PAGE, head_dim),
+                };
+                // SAFETY: the element belongs to this position alone.
+                unsafe { memory.set(to + place, bf16) };
+            }
         }
     }
 }
 
-/// Where the value at (row, column) of a block lies whose words hold two rows; a word is little-
-/// endian and has the even row in its upper half.
+/// [`write_position`] for every KV head of a row, `key` and `value` being all of them. Called
+/// for rows whose places are distinct, each by one task.
 #[inline(always)]
-fn slot(row: usize, column: usize, columns: usize) -> usize {
-    (row / 2 * columns + column) * 2 + (1 - row % 2)
+fn write_own_row(
+    memory: &Disjoint<u16>,
+    layout: &Layout,
+    layer: usize,
+    place: RowPlace,
+    key: &[f32],
+    value: &[f32],
+) {
+    let head_dim = layout.shape.head_dim;
+    let heads = key.chunks_exact(head_dim).zip(value.chunks_exact(head_dim));
+    for (kv_head, (key, value)) in heads.enumerate() {
+        let at = layout.block(place.page, layer, kv_head);
+        // SAFETY: the place is this row's alone, and KV heads have their own blocks.
+        unsafe { write_position(memory, at, head_dim, place.offset, key, value) };
+    }
+}
+
+/// Where the value at (row, column) of a (rows, columns) block lies; a word is little-endian and
+/// has the even row in its upper half.
+#[inline(always)]
+fn slot(row: usize, column: usize, rows: usize, columns: usize) -> usize {
+    let panel = column / PANEL * PANEL;
+    let width = (columns - panel).min(PANEL);
+    (panel * rows / 2 + row / 2 * width + column % PANEL) * 2 + (1 - row % 2)
 }
 
 /// The f32 of a bf16.
@@ -296,15 +338,15 @@ mod tests {
 
     #[test]
     fn a_word_holds_two_rows_the_first_above() {
-        let mut block = [0u16; 4 * 8];
-        for (at, value) in (0..32u16).enumerate() {
-            block[slot(at / 8, at % 8, 8)] = value;
+        let (rows, columns) = (4, 96);
+        let mut block = vec![0u16; rows * columns];
+        for at in 0..rows * columns {
+            block[slot(at / columns, at % columns, rows, columns)] = at as u16;
         }
-        for (word, halves) in block.chunks_exact(2).enumerate() {
-            let (pair, column) = (word / 8, word % 8);
-            let expected = [2 * pair + 1, 2 * pair].map(|row| (row * 8 + column) as u16);
-            assert_eq!(halves, expected);
-        }
+        let pair = |first: usize| [first + columns, first].map(|at| at as u16);
+        // A panel of 64 columns, pair by pair, then one of 32.
+        let expected = (0..64).chain(192..256).chain(64..96).chain(256..288).flat_map(pair);
+        assert!(block.into_iter().eq(expected));
     }
 
     #[test]

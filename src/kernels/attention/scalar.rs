@@ -14,7 +14,8 @@ impl Kernel for Scalar {
                 let mask = product.mask(pair);
                 let [first, second] = halves(a[pair]);
                 for column in product.columns.clone() {
-                    let b = &product.b[2 * (pair * width + column)..][..2];
+                    let (start, stride) = product.place(column, pairs, width);
+                    let b = &product.b[start + pair * stride..][..2];
                     let word = u32::from(b[0]) | u32::from(b[1]) << 16;
                     let [above, below] = halves(word & mask);
                     out[column] = second.mul_add(below, first.mul_add(above, out[column]));

@@ -62,9 +62,8 @@ fn add_rows<const R: usize>(
     for block in blocks {
         let at = block * x.rows() + first;
         let activations = widen::<R>(&x.levels[at * BLOCK..][..R * BLOCK]);
-        let low = x.is_fine().then(|| {
-            widen::<R>(&x.levels[x.rows() * x.width() + at * BLOCK..][..R * BLOCK])
-        });
+        let low = x.low_place(first, block);
+        let low = low.map(|place| widen::<R>(&x.low()[place..][..R * BLOCK]));
         let (scales, starts) = (&x.scales[at..][..R], &x.starts[at..][..R]);
         let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
         for quarter in 0..4 {
@@ -81,7 +80,8 @@ fn add_rows<const R: usize>(
                 let mut value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), scale, load(result));
                 if let Some(minimums) = tile.minimums {
                     let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
-                    let activation = _mm256_set1_ps(x.level_sum(at + r) as f32 * scales[r]);
+                    let activation =
+                        _mm256_set1_ps(x.level_sum(first + r, block) as f32 * scales[r]);
                     value = _mm256_fmadd_ps(activation, minimums, value);
                 }
                 // SAFETY: 8 values are one register.

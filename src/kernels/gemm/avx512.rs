@@ -2,13 +2,14 @@
 //!
 //! Of the 32 registers 12 hold integer sums of a block and 12 the f32 results; two hold weights
 //! and one four activations of a row, broadcast. Both ports that can do so multiply: 8 `vpdpbusd`
-//! for a block (16 for fine activations) and then a product of scales and a multiply-add, beside a
+//! for a block (16 for a fine one) and then a product of scales and a multiply-add, beside a
 //! conversion on other ports, so 8 / 10 (16 / 18) of the peak of `vpdpbusd` are the limit of the
 //! format.
 
 #![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
 
 use std::arch::x86_64::*;
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::epilogue::{self, Block, Gate};
@@ -29,11 +30,9 @@ pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, o
         let rows = ROWS.min(x.rows() - row);
         let blocks = blocks.clone();
         let out = &mut out[row * BLOCK..][..rows * BLOCK];
-        match (x.is_fine(), tile.minimums.is_some()) {
-            (false, false) => add_some::<false, false>(rows, x, row, tile, blocks, out),
-            (false, true) => add_some::<false, true>(rows, x, row, tile, blocks, out),
-            (true, false) => add_some::<true, false>(rows, x, row, tile, blocks, out),
-            (true, true) => add_some::<true, true>(rows, x, row, tile, blocks, out),
+        match tile.minimums.is_some() {
+            false => add_some::<false>(rows, x, row, tile, blocks, out),
+            true => add_some::<true>(rows, x, row, tile, blocks, out),
         }
         row += rows;
     }
@@ -53,7 +52,7 @@ pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32,
 
 /// The same for up to [`ROWS`] rows from `first` on.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn add_some<const FINE: bool, const MINIMUMS: bool>(
+fn add_some<const MINIMUMS: bool>(
     rows: usize,
     x: &Quantized,
     first: usize,
@@ -62,19 +61,19 @@ fn add_some<const FINE: bool, const MINIMUMS: bool>(
     out: &mut [f32],
 ) {
     match rows {
-        1 => add_rows::<1, FINE, MINIMUMS>(x, first, tile, blocks, out),
-        2 => add_rows::<2, FINE, MINIMUMS>(x, first, tile, blocks, out),
-        3 => add_rows::<3, FINE, MINIMUMS>(x, first, tile, blocks, out),
-        4 => add_rows::<4, FINE, MINIMUMS>(x, first, tile, blocks, out),
-        5 => add_rows::<5, FINE, MINIMUMS>(x, first, tile, blocks, out),
-        _ => add_rows::<ROWS, FINE, MINIMUMS>(x, first, tile, blocks, out),
+        1 => add_rows::<1, MINIMUMS>(x, first, tile, blocks, out),
+        2 => add_rows::<2, MINIMUMS>(x, first, tile, blocks, out),
+        3 => add_rows::<3, MINIMUMS>(x, first, tile, blocks, out),
+        4 => add_rows::<4, MINIMUMS>(x, first, tile, blocks, out),
+        5 => add_rows::<5, MINIMUMS>(x, first, tile, blocks, out),
+        _ => add_rows::<ROWS, MINIMUMS>(x, first, tile, blocks, out),
     }
 }
 
 /// The same for `R` rows from `first` on. Never inlined: each variant has the registers to itself.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn add_rows<const R: usize, const FINE: bool, const MINIMUMS: bool>(
+fn add_rows<const R: usize, const MINIMUMS: bool>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
@@ -98,13 +97,13 @@ fn add_rows<const R: usize, const FINE: bool, const MINIMUMS: bool>(
     // prefetch of what is not there does nothing.)
     let lines = size_of::<TileLevels>() / LINE;
     let ahead = (first / ROWS * 2).min(lines)..(first / ROWS * 2 + 2).min(lines);
-    let second_plane = x.rows() * x.width();
-    assert!(x.levels.len() == if FINE { 2 } else { 1 } * second_plane);
+    let low_levels = x.low();
+    assert!(low_levels.len() == x.grain().fine_blocks() * stride * BLOCK);
     let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[blocks.clone()] } else { &[] };
     let mut at = blocks.start * stride + first;
     for i in 0..levels.len() {
-        // SAFETY: R rows from `first` on are rows of the block, as asserted above; and there are
-        // as many scales, and minimums where they are used, as levels.
+        // SAFETY: R rows from `first` on are rows of the block, as asserted above, in both planes;
+        // and there are as many scales, and minimums where they are used, as levels.
         unsafe {
             let activations: *const i32 = x.levels.as_ptr().add(at * BLOCK).cast();
             let (scales, starts) = (x.scales.as_ptr().add(at), x.starts.as_ptr().add(at));
@@ -117,14 +116,17 @@ fn add_rows<const R: usize, const FINE: bool, const MINIMUMS: bool>(
                 products[r] = [_mm512_set1_epi32(*starts.add(r)); 2];
             }
             multiply::<R>(activations, &levels[i].0, &mut products);
-            if FINE {
+            let low = x.low_place(first, blocks.start + i);
+            if let Some(place) = low {
                 for r in 0..R {
                     for half in 0..2 {
                         products[r][half] = _mm512_slli_epi32::<7>(products[r][half]);
                     }
                 }
-                let low = activations.byte_add(second_plane);
-                multiply::<R>(low, &levels[i].0, &mut products);
+                let low = low_levels.as_ptr().add(place).cast();
+                // As another address to the compiler: weights that it kept for this would take
+                // the registers of sums.
+                multiply::<R>(low, black_box(&levels[i].0), &mut products);
             }
             let weight_scales = halves(&weight_scales.get_unchecked(i).0);
             for r in 0..R {
@@ -137,9 +139,11 @@ fn add_rows<const R: usize, const FINE: bool, const MINIMUMS: bool>(
             }
             if MINIMUMS {
                 let minimums = halves(&minimums.get_unchecked(i).0);
+                // Starts over their unit are sums of levels; both operations are exact.
+                let start_unit = if low.is_some() { -1.0 } else { -1.0 / 128.0 };
                 for r in 0..R {
-                    let sum = *starts.add(r) / if FINE { -1 } else { -128 };
-                    let activation = _mm512_set1_ps(sum as f32 * *scales.add(r));
+                    let sum = *starts.add(r) as f32 * start_unit;
+                    let activation = _mm512_set1_ps(sum * *scales.add(r));
                     for half in 0..2 {
                         results[r][half] =
                             _mm512_fmadd_ps(activation, minimums[half], results[r][half]);

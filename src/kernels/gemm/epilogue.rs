@@ -16,20 +16,15 @@ pub enum Gate {
 /// A block of inputs of the next product, all rows of it.
 pub(super) struct Block<'a> {
     pub levels: &'a mut [i8],
-    /// The second plane, where there is one.
-    pub low: &'a mut [i8],
+    /// The second plane, of a fine block.
+    pub low: Option<&'a mut [i8]>,
     pub scales: &'a mut [f32],
     pub starts: &'a mut [i32],
 }
 
 /// Gates a tile and quantizes it, a block a row.
 #[inline(always)]
-pub(super) fn gate(
-    act: Gate,
-    gate: &[f32],
-    up: &[f32],
-    out: Block<'_>,
-) {
+pub(super) fn gate(act: Gate, gate: &[f32], up: &[f32], out: Block<'_>) {
     match act {
         Gate::Silu => gate_with(math::silu, gate, up, out),
         Gate::GeluTanh => gate_with(math::gelu_tanh, gate, up, out),
@@ -37,37 +32,34 @@ pub(super) fn gate(
 }
 
 #[inline(always)]
-fn gate_with(
-    act: impl Fn(f32) -> f32,
-    gate: &[f32],
-    up: &[f32],
-    out: Block<'_>,
-) {
+fn gate_with(act: impl Fn(f32) -> f32, gate: &[f32], up: &[f32], out: Block<'_>) {
     let gates = gate.as_chunks::<BLOCK>().0;
     let ups = up.as_chunks::<BLOCK>().0;
-    let Block { levels, low, scales, starts } = out;
+    let Block { levels, mut low, scales, starts } = out;
     let places = levels.chunks_exact_mut(BLOCK).zip(scales).zip(starts);
-    for (row, ((gate, up), ((levels, scale), start))) in gates.iter().zip(ups).zip(places).enumerate()
+    for (row, ((gate, up), ((levels, scale), start))) in
+        gates.iter().zip(ups).zip(places).enumerate()
     {
         let mut values = [0.0; BLOCK];
         for i in 0..BLOCK {
             values[i] = act(gate[i]) * up[i];
         }
-        let low = low.get_mut(row * BLOCK..(row + 1) * BLOCK).unwrap_or_default();
+        let low = low.as_mut().map(|low| &mut low[row * BLOCK..(row + 1) * BLOCK]);
         (*scale, *start) = quantize_into(&values, levels, low);
     }
 }
 
 /// Updates the best output and its index of each row by the first `columns` of a tile, whose own
-/// first is number `first`.
+/// first is number `first`. Of equal outputs the lowest index is best, in whichever order tiles
+/// come.
 #[inline(always)]
 pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
     for (row, best) in tile.as_chunks::<BLOCK>().0.iter().zip(best) {
         // A tile rarely has a new maximum, and this look at all of it is vector code.
-        if row.iter().fold(false, |any, &value| any | (value > best.0)) {
-            for (column, &value) in row[..columns].iter().enumerate() {
-                if value > best.0 {
-                    *best = (value, (first + column) as u32);
+        if row.iter().fold(false, |any, &value| any | (value >= best.0)) {
+            for (index, &value) in (first as u32..).zip(&row[..columns]) {
+                if value > best.0 || (value == best.0 && index < best.1) {
+                    *best = (value, index);
                 }
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! The arithmetic is defined, and the same on every instruction set. An output starts at 0; for
 //! each block of 32 inputs, in ascending order, it becomes
-//! `fma(integer sum, weight scale * activation scale, output)` (fine activations have integer sums
-//! of two planes), and then, where the weights have
+//! `fma(integer sum, weight scale * activation scale, output)` (that of a fine block is of both its
+//! planes), and then, where the weights have
 //! minimums, `fma(sum of activations * activation scale, minimum, output)`. One row has no special
 //! case. So a row's result depends on nothing but the row.
 //!
@@ -23,6 +23,7 @@ mod epilogue;
 mod scalar;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use epilogue::Gate;
 
@@ -32,15 +33,15 @@ use super::disjoint::Disjoint;
 #[cfg(target_arch = "x86_64")]
 use super::isa::Level;
 use super::packed::{Packed, Tile};
-use super::{BLOCK, Isa, Pool, Quantized, Tiled};
+use super::{BLOCK, Grain, Isa, Pool, Quantized, Tiled};
 
-/// Multiply-adds of a task, where there are enough: some 20 us, so that taking a task costs
-/// little and the last one is not waited for long.
-const TASK: usize = 1 << 21;
+/// Multiply-adds that are taken at once, where tiles are small: some 5 us, so that taking them
+/// costs little and the last ones are not waited for long.
+const TASK: usize = 1 << 19;
 
-/// Blocks of a tile that are multiplied with all rows before the next ones: their levels and
-/// scales take 36 KiB, which a first-level cache of 48 KiB keeps.
-const RESIDENT: usize = 32;
+/// Most blocks of a tile that are multiplied with all rows before the next ones: their levels and
+/// scales take 23 KiB, which leaves room for activations in a first-level cache of 32 KiB.
+const RESIDENT: usize = 20;
 
 /// Room for what a thread computes and does not hand out; kept, so that steps allocate nothing.
 #[derive(Debug, Default)]
@@ -76,7 +77,8 @@ pub fn gemm(isa: Isa, pool: &mut Pool, x: &Quantized, w: &Packed, out: &mut Tile
 /// next product's inputs. Padded outputs are zeros there.
 ///
 /// # Panics
-/// When `x` is not as wide as the matrices have inputs, or these have different outputs.
+/// When `x` is not as wide as the matrices have inputs, these have different outputs, or `grain` is
+/// not as wide as they, padding included.
 #[allow(clippy::too_many_arguments, reason = "a struct for one call would only rename them")]
 pub fn gate_up(
     isa: Isa,
@@ -86,29 +88,31 @@ pub fn gate_up(
     up: &Packed,
     act: Gate,
     scratch: &mut Scratch,
+    grain: &Arc<Grain>,
     out: &mut Quantized,
 ) {
     check_width(x, gate);
     check_width(x, up);
     assert_eq!(gate.outputs(), up.outputs(), "outputs of gate and up");
     let (rows, tiles) = (x.rows(), gate.tiles());
-    out.resize(rows, tiles * BLOCK);
+    assert_eq!(grain.blocks(), tiles, "blocks of the next product's inputs");
+    out.resize(rows, grain);
     scratch.resize(pool.threads(), rows);
     let threads = Disjoint::new(&mut scratch.threads);
     let (levels, low) = out.levels.split_at_mut(rows * tiles * BLOCK);
-    let low_rows = if low.is_empty() { 0 } else { rows };
     let (levels, low) = (Disjoint::new(levels), Disjoint::new(low));
     let scales = Disjoint::new(&mut out.scales);
     let starts = Disjoint::new(&mut out.starts);
     for_tiles(pool, tiles, 2 * rows * BLOCK * x.width(), |thread, tile| {
-        let part = |length: usize| tile * length..(tile + 1) * length;
+        let place = |tile: usize, length: usize| tile * length..(tile + 1) * length;
+        let part = |length: usize| place(tile, length);
         // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
         let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
         // SAFETY: every tile is computed once, and these parts are the tile's own.
         let block = unsafe {
             Block {
                 levels: levels.part(part(rows * BLOCK)),
-                low: low.part(part(low_rows * BLOCK)),
+                low: grain.second(tile).map(|second| low.part(place(second, rows * BLOCK))),
                 scales: scales.part(part(rows)),
                 starts: starts.part(part(rows)),
             }
@@ -155,7 +159,9 @@ pub fn argmax(
         match isa.level() {
             // SAFETY: an `Isa` exists only where the processor has it.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { avx512::best(&own.gate, first, columns, &mut own.best) },
+            Level::Avx512Vnni | Level::Avx512Bf16 => unsafe {
+                avx512::best(&own.gate, first, columns, &mut own.best)
+            },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { avx2::best(&own.gate, first, columns, &mut own.best) },
@@ -189,27 +195,26 @@ fn check_width(x: &Quantized, w: &Packed) {
     assert_eq!(x.width(), w.inputs(), "activations and inputs of the weights");
 }
 
-/// Calls `work(thread, tile)` for every tile, several in a task where tiles are small. A thread
-/// gets tiles in ascending order.
+/// Calls `work(thread, tile)` for every tile: neighbours on one thread, so that what a kernel
+/// fetches in advance is what its own thread computes next, and several at once where tiles are
+/// small.
 fn for_tiles(
     pool: &mut Pool,
     tiles: usize,
     multiply_adds_of_tile: usize,
     work: impl Fn(usize, usize) + Sync,
 ) {
-    let fair_share = tiles.div_ceil(pool.threads()).max(1);
-    let tiles_of_task = (TASK / multiply_adds_of_tile.max(1)).clamp(1, fair_share);
-    pool.run(tiles.div_ceil(tiles_of_task), |thread, task| {
-        let first = task * tiles_of_task;
-        (first..tiles.min(first + tiles_of_task)).for_each(|tile| work(thread, tile));
-    });
+    let at_once = (TASK / multiply_adds_of_tile.max(1)).max(1);
+    pool.run_neighbours(tiles, at_once, work);
 }
 
 /// The product of all rows with a tile: `out` holds a row of 32 after another.
 fn product(isa: Isa, x: &Quantized, tile: Tile<'_>, out: &mut [f32]) {
     let blocks = x.blocks();
-    for first in (0..blocks).step_by(RESIDENT) {
-        add_product(isa, x, tile, first..blocks.min(first + RESIDENT), out);
+    // In parts of equal size: a short one would only load and store results.
+    let part = blocks.div_ceil(blocks.div_ceil(RESIDENT).max(1)).max(1);
+    for first in (0..blocks).step_by(part) {
+        add_product(isa, x, tile, first..blocks.min(first + part), out);
     }
 }
 
@@ -218,7 +223,9 @@ fn add_product(isa: Isa, x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, ou
     match isa.level() {
         // SAFETY: an `Isa` exists only where the processor has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { avx512::add_product(x, tile, blocks, out) },
+        Level::Avx512Vnni | Level::Avx512Bf16 => unsafe {
+            avx512::add_product(x, tile, blocks, out)
+        },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::add_product(x, tile, blocks, out) },

@@ -15,20 +15,19 @@ pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, o
         for block in blocks.clone() {
             let at = block * x.rows() + row;
             for (column, out) in out.iter_mut().enumerate() {
-                let product = |plane: usize| -> i32 {
-                    let levels = &x.levels[plane * x.rows() * x.width() + at * BLOCK..][..BLOCK];
+                let product = |levels: &[i8]| -> i32 {
                     let byte = |input| (input / 4 * BLOCK + column) * 4 + input % 4;
                     let weight = |input| i32::from(tile.levels[block].0[byte(input)]);
-                    let levels = levels.iter().enumerate();
+                    let levels = levels[..BLOCK].iter().enumerate();
                     levels.map(|(input, &level)| weight(input) * i32::from(level)).sum()
                 };
-                let mut sum = x.starts[at] + product(0);
-                if x.is_fine() {
-                    sum = 128 * sum + product(1);
+                let mut sum = x.starts[at] + product(&x.levels[at * BLOCK..]);
+                if let Some(place) = x.low_place(row, block) {
+                    sum = 128 * sum + product(&x.low()[place..]);
                 }
                 *out = (sum as f32).mul_add(tile.scales[block].0[column] * x.scales[at], *out);
                 if let Some(minimums) = tile.minimums {
-                    let activation = x.level_sum(at) as f32 * x.scales[at];
+                    let activation = x.level_sum(row, block) as f32 * x.scales[at];
                     *out = activation.mul_add(minimums[block].0[column], *out);
                 }
             }
