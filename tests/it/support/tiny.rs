@@ -116,6 +116,8 @@ fn metadata(
         ("attention.sliding_window", size(WINDOW)),
         ("attention.layer_norm_rms_epsilon", Value::F32(1e-6)),
         ("rope.freq_base", Value::F32(1e6)),
+        // As Gemma 3 of 4B parameters and more has it, in its global layers.
+        ("rope.scaling.factor", Value::F32(if family == "gemma3" { 8.0 } else { 1.0 })),
         ("rope.dimension_count", size(HEAD_DIM)),
     ];
     let general = [
