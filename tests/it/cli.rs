@@ -236,6 +236,46 @@ fn a_model_that_writes_nonsense_is_marked_as_such_and_not_asked_again() {
 }
 
 #[test]
+fn a_model_that_knows_chats_is_asked_in_one_unless_told_otherwise() {
+    let place = Place::new();
+    tiny::write_model(&place.path().join("base.gguf"), "qwen3", 1);
+    let template = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    tiny::write_chat_model(&place.path().join("chat.gguf"), "qwen3", 1, template);
+    place.write("mine.toml", SHORT_PROMPT);
+    place.write("papers.jsonl", &summed_up(1));
+    let prompt = |model: &str, args: &[&str]| {
+        let all = ["digest", "papers.jsonl", "--no-store", "-v", "--model", model];
+        let said = place.run(&[&all[..], args].concat()).stderr;
+        said.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(prompt("base.gguf", &[]), "model: base, prompt: plain");
+    assert_eq!(prompt("chat.gguf", &[]), "model: chat, prompt: chat");
+    assert_eq!(prompt("chat.gguf", &["--prompt", "plain"]), "model: chat, prompt: plain");
+    assert_eq!(prompt("chat.gguf", &["--prompt", "mine.toml"]), "model: chat, prompt: mine.toml");
+
+    place.write("bare.jsonl", &bare(2));
+    let message = "[[message]]\nrole = 'user'\ncontent = '{{ title }}: {{ abstract }}'";
+    let short_chat = SHORT_PROMPT.replace("template = \"{{ title }}: {{ abstract }} \"", message);
+    place.write("mine.toml", &short_chat);
+    let args =
+        ["digest", "bare.jsonl", "--no-store", "--model", "chat.gguf", "--prompt", "mine.toml"];
+    let written = place.run(&args);
+    assert!(written.stderr.starts_with("read 1 = summarised 1 "), "{}", written.stderr);
+    assert_eq!(written.status, 0);
+
+    let args = ["digest", "bare.jsonl", "--no-store", "--model", "base.gguf", "--prompt", "chat"];
+    assert_eq!(
+        place.run(&args).stderr,
+        "error: prompt chat: the model has no chat template\n  \
+         hint: use --prompt plain, or a prompt of your own with a `template`\n"
+    );
+    let missing = place.run(&["digest", "bare.jsonl", "--prompt", "chatty"]).stderr;
+    assert!(missing.starts_with("error: cannot read the prompt chatty\n"), "{missing}");
+    let hint = "\n  hint: a prompt is a file, or one of gemma3-270m-zh, chat, plain\n";
+    assert!(missing.ends_with(hint), "{missing}");
+}
+
+#[test]
 fn an_exported_model_writes_what_the_original_does() {
     let place = Place::new();
     tiny::write_model(&place.path().join("tiny.gguf"), "llama", 2);
