@@ -19,9 +19,17 @@ use crate::error::{Error, ErrorKind, Result};
 pub const DEFAULT: &str = "gemma3-270m-zh";
 
 /// Every card, in the order in which lists show them: the default first.
-const CARD_SOURCES: [&str; 3] = [
+const CARD_SOURCES: [&str; 11] = [
     include_str!("../models/gemma3-270m-zh.toml"),
     include_str!("../models/gemma3-270m.toml"),
+    include_str!("../models/qwen2.5-0.5b.toml"),
+    include_str!("../models/qwen2.5-1.5b.toml"),
+    include_str!("../models/qwen2.5-3b.toml"),
+    include_str!("../models/qwen3-0.6b.toml"),
+    include_str!("../models/qwen3-1.7b.toml"),
+    include_str!("../models/qwen3-4b.toml"),
+    include_str!("../models/gemma3-1b.toml"),
+    include_str!("../models/gemma3-4b.toml"),
     include_str!("../models/smollm2-135m.toml"),
 ];
 
@@ -51,7 +59,7 @@ pub struct Card {
     pub name: String,
     /// One line for lists.
     pub description: String,
-    /// Architecture as GGUF names it: `gemma3`, `llama`.
+    /// Architecture as GGUF names it: `gemma3`, `llama`, `qwen2`, `qwen3`.
     pub family: String,
     /// Number of parameters, for people.
     pub parameters: String,

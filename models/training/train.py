@@ -99,7 +99,8 @@ class Data:
             weights.append(weight)
         join = lambda arrays: torch.from_numpy(np.concatenate(arrays))
         weights = join(weights)
-        arguments = torch.from_numpy(ids), join(rows), join(labels), weights, torch.from_numpy(extra)
+        arguments = (torch.from_numpy(ids), join(rows), join(labels), weights,
+                     torch.from_numpy(extra))
         return arguments, float(weights.sum())
 
     def steps(self, position, papers_a_step, papers_a_batch, seed):
@@ -134,9 +135,11 @@ def read_shortlist(path):
 
 
 class Trainer:
+    """A run: the model, the optimizer's state, and what is written of them."""
+
     def __init__(self, args):
         self.args = args
-        self.threads = ThreadPoolExecutor(args.threads)
+        self.threads = ThreadPoolExecutor(args.threads, initializer=one_core)
         self.data = Data(args.data, args.shortlist, args.one_liner_weight)
         checkpoint = args.run / "checkpoint.pt"
         self.model = Model(args.base, args.rank, self.data.vocabulary,
@@ -271,15 +274,20 @@ class Trainer:
             if self.data.dev_papers() and now - measured > args.dev_minutes * 60:
                 self.report(step=state["step"], dev_loss=round(self.dev_loss(), 4))
                 measured = time.time()
+        self.save()
         if self.data.dev_papers():
             self.report(step=state["step"], dev_loss=round(self.dev_loss(), 4),
                         dev_loss_of_average=round(self.dev_loss(state["average"]), 4))
-        self.save()
+
+
+def one_core():
+    """Keeps PyTorch from starting more threads within an operation of the calling thread."""
+    torch.set_num_threads(1)
 
 
 def main():
     args = parse_arguments()
-    torch.set_num_threads(1)  # the threads above are all there are
+    one_core()
     torch.manual_seed(args.seed)
     args.run.mkdir(parents=True, exist_ok=True)
     (args.run / "pid").write_text(f"{os.getpid()}\n")

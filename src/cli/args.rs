@@ -142,8 +142,8 @@ pub(super) struct DigestArgs {
     #[command(flatten)]
     pub(super) model: ModelArgs,
 
-    /// Prompt of your own: a TOML file like those in prompts/
-    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    /// Prompt instead of the model's own: chat, plain, or a TOML file like those in prompts/
+    #[arg(long, value_name = "PROMPT", help_heading = "Model")]
     pub(super) prompt: Option<PathBuf>,
 
     /// Papers that are written about at a time

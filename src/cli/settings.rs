@@ -24,7 +24,7 @@ pub(super) struct DigestSettings {
     pub(super) redo: bool,
     pub(super) store: StoreChoice,
     pub(super) model: ModelChoice,
-    /// A prompt of the user's own.
+    /// A prompt instead of the model's own.
     pub(super) prompt: Option<Template>,
     pub(super) batch: usize,
     pub(super) engine: EngineSettings,
@@ -114,7 +114,7 @@ impl DigestSettings {
             redo: args.redo,
             store: StoreChoice::of(args.store, args.no_store)?,
             model: ModelChoice::of(&args.model.model, args.model.adapter)?,
-            prompt: args.prompt.as_deref().map(Template::read).transpose()?,
+            prompt: args.prompt.as_deref().map(Template::find).transpose()?,
             batch: args.batch as usize,
             engine: EngineSettings::of(&args.engine)?,
         })

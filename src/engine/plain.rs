@@ -7,7 +7,7 @@
 use candle_core::Device;
 use rayon::prelude::*;
 
-use crate::model::{Activation, Config, LayerWeights, Matrix, Model, RopePairing};
+use crate::model::{Activation, Config, LayerWeights, Matrix, Model, RopePairing, Rotary};
 use crate::scheduler::TokenId;
 use crate::{Error, Result, error::ErrorKind};
 
@@ -103,7 +103,7 @@ impl PlainDecoder {
                     if let Some(norm) = norm {
                         head.copy_from_slice(&rms_norm(head, norm, self.config.norm_eps));
                     }
-                    self.rotate(head, position, self.config.layers[index].rope_base);
+                    self.rotate(head, position, self.config.layers[index].rotary);
                 }
                 x
             };
@@ -160,12 +160,13 @@ impl PlainDecoder {
     }
 
     /// Rotary embedding (Su et al. 2021) of one head at `position`.
-    fn rotate(&self, head: &mut [f32], position: usize, base: f32) {
+    fn rotate(&self, head: &mut [f32], position: usize, rotary: Rotary) {
         let half = head.len() / 2;
         for i in 0..half {
             let exponent = 2.0 * i as f64 / head.len() as f64;
             let factor = self.rope_factors.as_ref().map_or(1.0, |f| f64::from(f[i]));
-            let angle = position as f64 / f64::from(base).powf(exponent) / factor;
+            let divisor = factor * f64::from(rotary.stretch);
+            let angle = position as f64 / f64::from(rotary.base).powf(exponent) / divisor;
             let (sin, cos) = (angle.sin() as f32, angle.cos() as f32);
             let (a, b) = match self.config.rope_pairing {
                 RopePairing::Halves => (i, i + half),

@@ -80,9 +80,12 @@ pub(super) fn receive(
     }
 }
 
+/// A branch is looked up in `refs/`; a commit is the name of its snapshot.
 fn in_shared_folder(folder: &Path, file: &HubFile) -> Option<PathBuf> {
     let repo = Repo::with_revision(file.repo.clone(), RepoType::Model, file.revision.clone());
-    hf_hub::Cache::new(folder.to_owned()).repo(repo).get(&file.file)
+    let repo = hf_hub::Cache::new(folder.to_owned()).repo(repo);
+    let of_commit = repo.pointer_path(&file.revision).join(&file.file);
+    repo.get(&file.file).or_else(|| of_commit.is_file().then_some(of_commit))
 }
 
 fn url(endpoint: &str, HubFile { repo, revision, file }: &HubFile) -> String {

@@ -313,13 +313,14 @@ mod tests {
         check_unknown(
             "Gemma3",
             "there is no model `Gemma3`",
-            "did you mean `gemma3-270m-zh`, `gemma3-270m`?",
+            "did you mean `gemma3-270m-zh`, `gemma3-270m`, `gemma3-1b`, `gemma3-4b`?",
         );
         check_unknown(
             "gpt",
             "there is no model `gpt`",
-            "known models: `gemma3-270m-zh`, `gemma3-270m`, `smollm2-135m`; \
-             or a path to a .gguf file, or hf:OWNER/NAME:FILE",
+            "known models: `gemma3-270m-zh`, `gemma3-270m`, `qwen2.5-0.5b`, `qwen2.5-1.5b`, \
+             `qwen2.5-3b`, `qwen3-0.6b`, `qwen3-1.7b`, `qwen3-4b`, `gemma3-1b`, `gemma3-4b`, \
+             `smollm2-135m`; or a path to a .gguf file, or hf:OWNER/NAME:FILE",
         );
         check_unknown("no/such.gguf", "there is no model file no/such.gguf", "");
     }

@@ -41,7 +41,7 @@ pub struct Config {
     pub post_norms: bool,
     /// Token embeddings are multiplied by it.
     pub embedding_scale: f32,
-    /// What each layer attends to, and its rotary base.
+    /// What each layer attends to, and its rotary embedding.
     pub layers: Vec<LayerKind>,
 }
 
@@ -51,8 +51,18 @@ pub struct LayerKind {
     /// Keys further back than this many positions (the query's own included) are out of sight;
     /// `None` sees everything.
     pub window: Option<usize>,
-    /// Base of the rotary embedding's frequencies.
-    pub rope_base: f32,
+    /// The rotary embedding.
+    pub rotary: Rotary,
+}
+
+/// Frequencies of a rotary embedding.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rotary {
+    /// Dimension pair i of a head turns by base^(-2 i / head_dim) a position.
+    pub base: f32,
+    /// What all frequencies are divided by; 1 leaves them alone (Gemma 3 of 4B parameters and
+    /// more has 8 in its global layers).
+    pub stretch: f32,
 }
 
 /// Activation of the gated feed-forward network.
@@ -75,8 +85,8 @@ pub enum RopePairing {
 
 /// Gemma 3 (technical report 2025, section 2.1): five local layers, then a global one.
 const GEMMA3_GLOBAL_EVERY: usize = 6;
-/// Rotary base of Gemma 3's local layers; the file gives that of the global ones only.
-const GEMMA3_LOCAL_ROPE_BASE: f32 = 10_000.0;
+/// Rotary embedding of Gemma 3's local layers; the file gives that of the global ones only.
+const GEMMA3_LOCAL_ROTARY: Rotary = Rotary { base: 10_000.0, stretch: 1.0 };
 /// Largest value accepted for any dimension: beyond it a file is damaged, not large.
 const MAX_DIMENSION: usize = 1 << 20;
 
@@ -107,15 +117,18 @@ impl Config {
                 "{heads} query heads, {kv_heads} key heads of width {head_dim} do not fit together"
             )));
         }
-        let rope_base = keys.optional_number("rope.freq_base")?.unwrap_or(10_000.0);
+        let rotary = Rotary {
+            base: keys.optional_number("rope.freq_base")?.unwrap_or(10_000.0),
+            stretch: keys.rope_stretch()?,
+        };
         let window = keys.optional_size("attention.sliding_window")?;
         let layer_kind = |layer: usize| match (family, window) {
             (Family::Gemma3, Some(_)) if (layer + 1).is_multiple_of(GEMMA3_GLOBAL_EVERY) => {
-                LayerKind { window: None, rope_base }
+                LayerKind { window: None, rotary }
             }
-            (Family::Gemma3, window) => LayerKind { window, rope_base: GEMMA3_LOCAL_ROPE_BASE },
+            (Family::Gemma3, window) => LayerKind { window, rotary: GEMMA3_LOCAL_ROTARY },
             // Qwen2 files name a window that the published models do not use.
-            _ => LayerKind { window: None, rope_base },
+            _ => LayerKind { window: None, rotary },
         };
         Ok(Config {
             hidden,
@@ -143,6 +156,17 @@ impl Config {
             layers: (0..keys.size("block_count")?).map(layer_kind).collect(),
             architecture,
         })
+    }
+
+    /// Every rotary embedding that a layer has, each once.
+    pub fn rotaries(&self) -> Vec<Rotary> {
+        let mut rotaries: Vec<Rotary> = Vec::new();
+        for layer in &self.layers {
+            if !rotaries.contains(&layer.rotary) {
+                rotaries.push(layer.rotary);
+            }
+        }
+        rotaries
     }
 
     /// Factor on the dot product of a query and a key: 1 / √head_dim.
@@ -210,6 +234,19 @@ impl Keys<'_> {
         })
     }
 
+    /// A stretch that is of another kind (YaRN) would be computed wrongly, and nothing would tell.
+    fn rope_stretch(&self) -> Result<f32> {
+        let kind = self.get("rope.scaling.type").and_then(|value| value.to_string().ok());
+        match kind.map_or("linear", String::as_str) {
+            "none" => Ok(1.0),
+            "linear" => Ok(self.optional_number("rope.scaling.factor")?.unwrap_or(1.0)),
+            other => Err(bad(format!(
+                "{}.rope.scaling.type is \"{other}\", which is not supported",
+                self.architecture
+            ))),
+        }
+    }
+
     fn get(&self, key: &str) -> Option<&Value> {
         self.metadata.get(&format!("{}.{key}", self.architecture))
     }
@@ -252,11 +289,13 @@ mod tests {
         let extra = [
             ("attention.sliding_window", Value::U32(512)),
             ("rope.freq_base", Value::F32(1e6)),
+            ("rope.scaling.type", Value::String("linear".into())),
+            ("rope.scaling.factor", Value::F32(8.0)),
             ("attention.key_length", Value::U32(32)),
         ];
         let config = Config::from_gguf(&metadata("gemma3", &extra)).unwrap();
-        let local = LayerKind { window: Some(512), rope_base: 1e4 };
-        let global = LayerKind { window: None, rope_base: 1e6 };
+        let local = LayerKind { window: Some(512), rotary: Rotary { base: 1e4, stretch: 1.0 } };
+        let global = LayerKind { window: None, rotary: Rotary { base: 1e6, stretch: 8.0 } };
         assert_eq!(config.layers, [local, local, local, local, local, global, local]);
         assert_eq!((config.head_dim, config.embedding_scale), (32, 8.0));
         assert!(config.qk_norm && config.post_norms && !config.qkv_bias);
@@ -282,6 +321,8 @@ mod tests {
         check(metadata("mamba", &[]), "\"mamba\" is not supported");
         check(metadata("llama", &[("block_count", Value::U32(0))]), "llama.block_count");
         check(metadata("llama", &[("attention.head_count_kv", Value::U32(3))]), "3 key heads");
+        let yarn = ("rope.scaling.type", Value::String("yarn".into()));
+        check(metadata("qwen3", &[yarn]), "qwen3.rope.scaling.type is \"yarn\"");
         let mut lacking = metadata("llama", &[]);
         lacking.remove("llama.feed_forward_length");
         check(lacking, "lacks llama.feed_forward_length");

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{QTensor, gguf_file};
 
-pub use config::{Activation, Config, LayerKind, RopePairing};
+pub use config::{Activation, Config, LayerKind, RopePairing, Rotary};
 pub use weights::{LayerWeights, Matrix, Weights};
 
 use crate::atomic::write_atomically;

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use super::{Piece, Template};
+use super::{ChatTemplate, Piece, Template, chat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Paper;
 use crate::pick::Pick;
 use crate::scheduler::{self, Ending, Finished, Job, JobId, TokenId, TokenSet};
 use crate::summary::{Field, Summary, cut_at_sentence};
-use crate::tokens::Tokenizer;
+use crate::tokens::{Stretch, Tokenizer};
 
 /// Text to token ids and back: what prompts need of a tokenizer.
 pub trait Encoding {
@@ -26,6 +26,14 @@ pub trait Encoding {
     fn beginning(&self) -> Option<TokenId>;
     /// Every token that ends a line or the whole text.
     fn line_ends(&self) -> TokenSet;
+    /// The model's own chat template, where it has one.
+    fn chat_template(&self) -> Option<ChatTemplate<'_>> {
+        None
+    }
+    /// `text`, which a chat template wrote, cut at the names of control tokens.
+    fn stretches(&self, text: &str) -> Vec<Stretch> {
+        vec![Stretch::Text(text.to_owned())]
+    }
 }
 
 /// A template in the tokens of one model.
@@ -33,9 +41,18 @@ pub struct Codec<'a> {
     template: &'a Template,
     encoding: &'a dyn Encoding,
     fields: Vec<scheduler::Field>,
+    frame: Vec<Part>,
     prefix: Vec<TokenId>,
     /// Most positions of a job; see [`scheduler::Limits::max_context`].
     max_positions: usize,
+}
+
+/// A part of every prompt.
+enum Part {
+    /// What stands between messages: text, or a control token.
+    Frame(Stretch),
+    /// The template's message of this number.
+    Message(usize),
 }
 
 /// The prompt for one paper.
@@ -63,7 +80,9 @@ impl<'a> Codec<'a> {
             max_tokens: form.max_tokens,
         };
         let fields = template.fields().iter().map(field).collect();
-        let mut codec = Codec { template, encoding, fields, prefix: Vec::new(), max_positions };
+        let frame = frame(template, encoding)?;
+        let mut codec =
+            Codec { template, encoding, fields, frame, prefix: Vec::new(), max_positions };
         codec.prefix = codec.common_prefix()?;
         Ok(codec)
     }
@@ -124,13 +143,23 @@ impl<'a> Codec<'a> {
     }
 
     fn tokens(&self, title: &str, abstract_text: &str) -> Result<Vec<TokenId>> {
-        let mut tokens = Vec::new();
-        for piece in self.template.render(title, abstract_text)? {
-            match piece {
-                Piece::Text(text) => tokens.extend(self.encoding.encode(&text)),
-                Piece::Control(name) => tokens.push(self.control(&name)?),
+        let messages = self.template.render(title, abstract_text)?;
+        let mut run = Run { encoding: self.encoding, text: String::new(), tokens: Vec::new() };
+        for part in &self.frame {
+            match part {
+                Part::Frame(Stretch::Text(text)) => run.text.push_str(text),
+                Part::Frame(Stretch::Control(token)) => run.control(*token),
+                Part::Message(number) => {
+                    for piece in &messages[*number] {
+                        match piece {
+                            Piece::Text(text) => run.text.push_str(text),
+                            Piece::Control(name) => run.control(self.control(name)?),
+                        }
+                    }
+                }
             }
         }
+        let mut tokens = run.finish();
         match self.encoding.beginning() {
             Some(beginning) if tokens.first() != Some(&beginning) => tokens.insert(0, beginning),
             _ => {}
@@ -163,6 +192,42 @@ impl<'a> Codec<'a> {
     }
 }
 
+/// What all prompts by `template` have in common, in the tokens of `encoding`.
+fn frame(template: &Template, encoding: &dyn Encoding) -> Result<Vec<Part>> {
+    let Some(roles) = template.roles() else { return Ok(vec![Part::Message(0)]) };
+    let chat_template = encoding.chat_template().ok_or_else(|| {
+        let message = format!("prompt {}: the model has no chat template", template.name());
+        Error::new(ErrorKind::Usage, message)
+            .hint("use --prompt plain, or a prompt of your own with a `template`")
+    })?;
+    let stretches = |part| match part {
+        chat::Part::Frame(text) => encoding.stretches(&text).into_iter().map(Part::Frame).collect(),
+        chat::Part::Message(number) => vec![Part::Message(number)],
+    };
+    Ok(chat::render(&chat_template, roles)?.into_iter().flat_map(stretches).collect())
+}
+
+/// Tokens in the making. Text waits until a control token or the end comes, because vocabularies
+/// merge across the seam of what a template wrote and what a paper says.
+struct Run<'a> {
+    encoding: &'a dyn Encoding,
+    text: String,
+    tokens: Vec<TokenId>,
+}
+
+impl Run<'_> {
+    fn control(&mut self, token: TokenId) {
+        self.tokens.extend(self.encoding.encode(&self.text));
+        self.text.clear();
+        self.tokens.push(token);
+    }
+
+    fn finish(mut self) -> Vec<TokenId> {
+        self.tokens.extend(self.encoding.encode(&self.text));
+        self.tokens
+    }
+}
+
 impl Encoding for Tokenizer {
     fn encode(&self, text: &str) -> Vec<TokenId> {
         self.encode(text)
@@ -186,6 +251,19 @@ impl Encoding for Tokenizer {
     fn line_ends(&self) -> TokenSet {
         let ends = self.end_of_generation().iter().copied();
         self.line_break_tokens().into_iter().chain(ends).collect()
+    }
+
+    fn chat_template(&self) -> Option<ChatTemplate<'_>> {
+        let name = |token: Option<TokenId>| token.map_or("", |token| self.name(token));
+        Some(ChatTemplate {
+            source: self.chat_template()?,
+            beginning: name(self.bos()),
+            end: name(self.eos()),
+        })
+    }
+
+    fn stretches(&self, text: &str) -> Vec<Stretch> {
+        self.stretches(text)
     }
 }
 

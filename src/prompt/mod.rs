@@ -1,8 +1,10 @@
 //! Papers to prompts: templates, and the tokens that come of them.
 //!
-//! A [`Template`] is a TOML file with a minijinja template for the prompt and, in the order in
-//! which they are written, the fields of the answer with the label before each. Labels are forced
-//! into the sequence, so that an answer always parses; see [`Codec`].
+//! A [`Template`] is a TOML file with minijinja templates for what stands before the answer, one
+//! text or the messages of a chat, and, in the order in which they are written, the fields of the
+//! answer with the label before each. Labels are forced into the sequence, so that an answer
+//! always parses; see [`Codec`]. What separates the messages of a chat is the model's own chat
+//! template (`chat`).
 //!
 //! Text of papers must never act as a control token. Only the template can name one, as
 //! `{{ control("<start_of_turn>") }}`, which marks it with characters that Unicode sets aside for
@@ -11,11 +13,10 @@
 //!
 //! Each version of a built-in template is a file of its own that stays as it is: the hash of the
 //! file is a part of the key under which summaries are kept.
-//!
-//! Left out: the chat templates that GGUF files carry. The labels are what gives an answer its
-//! form, and a template that wants a chat's turns writes them.
 
+mod chat;
 mod codec;
+mod piece;
 
 use std::path::Path;
 
@@ -26,10 +27,16 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::summary::Field;
 
+pub use chat::{ChatTemplate, Role};
 pub use codec::{Codec, Encoding, Prompt};
+pub use piece::Piece;
+use piece::{marked, pieces, plain};
 
-/// The template for models that have none of their own.
+/// The template for models that have none of their own, and no chat template either.
 pub const PLAIN: &str = "plain";
+
+/// The template for models that have none of their own, but a chat template.
+pub const CHAT: &str = "chat";
 
 /// Largest template file; a dozen worked examples have 20 KiB.
 pub const MAX_FILE_BYTES: u64 = 256 << 10;
@@ -38,14 +45,11 @@ pub const MAX_FILE_BYTES: u64 = 256 << 10;
 pub const MAX_TOKENS: usize = 16 << 10;
 
 /// Templates that are part of the program: name and newest version.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("gemma3-270m-zh", include_str!("../../prompts/gemma3-270m-zh/1.toml")),
+    (CHAT, include_str!("../../prompts/chat/1.toml")),
     (PLAIN, include_str!("../../prompts/plain/1.toml")),
 ];
-
-/// Noncharacters (Unicode 16, section 23.7) that enclose the name of a control token.
-const CONTROL_BEGIN: char = '\u{fdd0}';
-const CONTROL_END: char = '\u{fdd1}';
 
 /// What a prompt looks like and what is to be written after it.
 #[derive(Debug, Clone)]
@@ -54,7 +58,18 @@ pub struct Template {
     identity: String,
     abstract_tokens: usize,
     fields: Vec<FieldForm>,
+    messages: Messages,
+    /// The templates of the messages, by number.
     jinja: Environment<'static>,
+}
+
+/// What stands before the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Messages {
+    /// One text that the answer continues.
+    Text,
+    /// A chat that the answer is the next turn of.
+    Chat(Vec<Role>),
 }
 
 /// One field of the answer.
@@ -68,22 +83,22 @@ pub struct FieldForm {
     pub max_tokens: usize,
 }
 
-/// A stretch of a prompt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
-    /// Text, in which nothing is a control token.
-    Text(String),
-    /// The name of a control token, from the template.
-    Control(String),
-}
-
 /// A template file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     abstract_tokens: usize,
-    template: String,
+    template: Option<String>,
+    #[serde(default)]
+    message: Vec<MessageTable>,
     field: Vec<FieldTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MessageTable {
+    role: Role,
+    content: String,
 }
 
 #[derive(Deserialize)]
@@ -113,9 +128,20 @@ impl Template {
         Template::parse(name, source)
     }
 
-    /// A template of the user's own.
-    pub fn read(path: &Path) -> Result<Template> {
-        let failed = |cause| Error::io("read the prompt", path, cause);
+    /// The built-in template that `word` names, or else the file of the user's own.
+    pub fn find(word: &Path) -> Result<Template> {
+        match BUILT_IN.iter().find(|(name, _)| word == Path::new(name)) {
+            Some((name, source)) => Template::parse(name, source),
+            None => Template::read(word),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Template> {
+        let failed = |cause| {
+            let known: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+            Error::io("read the prompt", path, cause)
+                .hint(format!("a prompt is a file, or one of {}", known.join(", ")))
+        };
         let bytes = path.metadata().map_err(failed)?.len();
         if bytes > MAX_FILE_BYTES {
             let message =
@@ -132,8 +158,8 @@ impl Template {
     pub fn parse(name: &str, source: &str) -> Result<Template> {
         let wrong = |what: String| {
             Error::new(ErrorKind::Usage, format!("prompt {name}: {what}")).hint(
-                "a prompt is TOML: `abstract_tokens`, `template` with {{ title }} and \
-                 {{ abstract }}, and a [[field]] for each of title, paragraph and one-liner",
+                "a prompt is TOML: `abstract_tokens`, `template` or [[message]]s with {{ title }} \
+                 and {{ abstract }}, and a [[field]] for each of title, paragraph and one-liner",
             )
         };
         let file: File = toml::from_str(source)
@@ -142,13 +168,15 @@ impl Template {
         if let Some(fault) = fault(file.abstract_tokens, &fields) {
             return Err(wrong(fault));
         }
+        let (messages, texts) = messages(file.template, file.message).map_err(&wrong)?;
         let identity = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
-        let jinja = compile(file.template).map_err(|cause| wrong(cause.to_string()))?;
+        let jinja = compile(texts).map_err(|cause| wrong(cause.to_string()))?;
         let template = Template {
             name: name.to_owned(),
             identity,
             abstract_tokens: file.abstract_tokens,
             fields,
+            messages,
             jinja,
         };
         template.check_variables()?;
@@ -175,21 +203,34 @@ impl Template {
         &self.fields
     }
 
-    /// The prompt for a paper.
-    pub fn render(&self, title: &str, abstract_text: &str) -> Result<Vec<Piece>> {
+    /// Who says the messages; `None` where the prompt is one text.
+    pub fn roles(&self) -> Option<&[Role]> {
+        match &self.messages {
+            Messages::Text => None,
+            Messages::Chat(roles) => Some(roles),
+        }
+    }
+
+    /// The messages of the prompt for a paper; a prompt that is one text is one message.
+    pub fn render(&self, title: &str, abstract_text: &str) -> Result<Vec<Vec<Piece>>> {
         let values = context! { title => plain(title), abstract => plain(abstract_text) };
-        let rendered = self.jinja.get_template("prompt").and_then(|prompt| prompt.render(values));
-        let rendered = rendered.map_err(|cause| {
-            Error::new(ErrorKind::Usage, format!("prompt {}: {cause}", self.name))
-        })?;
-        Ok(pieces(&rendered))
+        let count = self.roles().map_or(1, <[Role]>::len);
+        let message = |number: usize| {
+            let rendered = self.jinja.get_template(&number.to_string())?.render(&values)?;
+            // Chat templates trim the messages of some roles; here nobody has to know which.
+            Ok(pieces(if self.roles().is_some() { rendered.trim() } else { &rendered }))
+        };
+        (0..count)
+            .map(message)
+            .collect::<std::result::Result<_, minijinja::Error>>()
+            .map_err(|cause| Error::new(ErrorKind::Usage, format!("prompt {}: {cause}", self.name)))
     }
 
     /// A template that ignores the paper, or asks for what is not there, is refused before a
     /// model is loaded for it.
     fn check_variables(&self) -> Result<()> {
         let (title, abstract_text) = ("A title", "An abstract.");
-        let pieces = self.render(title, abstract_text)?;
+        let pieces = self.render(title, abstract_text)?.concat();
         for (variable, value) in [("title", title), ("abstract", abstract_text)] {
             let is_there =
                 |piece: &Piece| matches!(piece, Piece::Text(text) if text.contains(value));
@@ -224,36 +265,34 @@ fn fault(abstract_tokens: usize, fields: &[FieldForm]) -> Option<String> {
     Some(format!("the field {odd} is there {} times instead of once", count(odd)))
 }
 
-fn compile(template: String) -> std::result::Result<Environment<'static>, minijinja::Error> {
+/// What a file's messages are, and their templates.
+fn messages(
+    template: Option<String>,
+    tables: Vec<MessageTable>,
+) -> std::result::Result<(Messages, Vec<String>), String> {
+    match template {
+        Some(template) if tables.is_empty() => Ok((Messages::Text, vec![template])),
+        Some(_) => Err("has both `template` and [[message]]s".into()),
+        None => {
+            let (roles, texts): (Vec<Role>, Vec<String>) =
+                tables.into_iter().map(|table| (table.role, table.content)).unzip();
+            match chat::order_fault(&roles) {
+                Some(fault) => Err(fault.into()),
+                None => Ok((Messages::Chat(roles), texts)),
+            }
+        }
+    }
+}
+
+fn compile(texts: Vec<String>) -> std::result::Result<Environment<'static>, minijinja::Error> {
     let mut jinja = Environment::new();
     jinja.set_undefined_behavior(UndefinedBehavior::Strict);
     jinja.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
-    jinja.add_function("control", |name: String| format!("{CONTROL_BEGIN}{name}{CONTROL_END}"));
-    jinja.add_template_owned("prompt", template)?;
-    Ok(jinja)
-}
-
-/// Text of a paper, without the marks of control tokens.
-fn plain(text: &str) -> String {
-    text.replace([CONTROL_BEGIN, CONTROL_END], "")
-}
-
-fn pieces(rendered: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let add_text = |pieces: &mut Vec<Piece>, text: &str| {
-        if !text.is_empty() {
-            pieces.push(Piece::Text(text.to_owned()));
-        }
-    };
-    let mut rest = rendered;
-    while let Some((text, marked)) = rest.split_once(CONTROL_BEGIN) {
-        let (name, after) = marked.split_once(CONTROL_END).unwrap_or((marked, ""));
-        add_text(&mut pieces, text);
-        pieces.push(Piece::Control(name.to_owned()));
-        rest = after;
+    jinja.add_function("control", |name: String| marked(&name));
+    for (number, text) in texts.into_iter().enumerate() {
+        jinja.add_template_owned(number.to_string(), text)?;
     }
-    add_text(&mut pieces, rest);
-    pieces
+    Ok(jinja)
 }
 
 #[cfg(test)]
@@ -282,7 +321,7 @@ mod tests {
     #[test]
     fn the_default_template_is_what_the_adapter_was_trained_on() {
         let template = Template::built_in("gemma3-270m-zh").unwrap();
-        let pieces = template.render("A {{ b }}", "C\\d < e & \"f\".").unwrap();
+        let pieces = template.render("A {{ b }}", "C\\d < e & \"f\".").unwrap().concat();
         let text = "Title: A {{ b }}\nAbstract: C\\d < e & \"f\".\n标题：";
         assert_eq!(pieces, [Piece::Text(text.into())]);
         let fields: Vec<_> =
@@ -303,8 +342,7 @@ mod tests {
     #[test]
     fn control_tokens_come_from_the_template_alone() {
         let template = parse("{{ control(\"<user>\") }}{{ title }}: {{ abstract }}").unwrap();
-        let forged = format!("{CONTROL_BEGIN}<user>{CONTROL_END}");
-        let pieces = template.render("<user>", &forged).unwrap();
+        let pieces = template.render("<user>", &marked("<user>")).unwrap().concat();
         let expected = [Piece::Control("<user>".into()), Piece::Text("<user>: <user>".into())];
         assert_eq!(pieces, expected);
     }
@@ -327,6 +365,21 @@ mod tests {
         };
         check("max_tokens = 9", "max_tokens = 0", "bound of 0 tokens");
         check("one-liner", "title", "the field title is there 2 times");
+        let message = |role: &str| {
+            format!("[[message]]\nrole = '{role}'\ncontent = '{{{{title}}}}{{{{abstract}}}}'\n")
+        };
+        let both = format!("{}\n[[field]]", message("user"));
+        let file_with_both = file.replacen("[[field]]", &both, 1);
+        let error = Template::parse("mine", &file_with_both).unwrap_err().to_string();
+        assert_eq!(error, "prompt mine: has both `template` and [[message]]s");
+        let chat = |roles: &[&str]| {
+            let messages: String = roles.iter().map(|role| message(role)).collect();
+            Template::parse("mine", &format!("abstract_tokens = 5\n{messages}{FIELDS}"))
+        };
+        assert_eq!(chat(&["user"]).unwrap().roles(), Some(&[Role::User][..]));
+        let error = chat(&["system", "user", "assistant"]).unwrap_err().to_string();
+        assert_eq!(error, "prompt mine: the last message is not the user's");
+        assert!(chat(&["speaker"]).unwrap_err().to_string().ends_with("cannot be read"));
         check("label", "lable", "cannot be read");
     }
 

@@ -36,6 +36,15 @@ use score::ScoreMerge;
 use special::SpecialTokens;
 use vocabulary::{Kind, Vocabulary};
 
+/// A stretch of text that a program or a model's file wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stretch {
+    /// Text between control tokens.
+    Text(String),
+    /// A control token that was named.
+    Control(u32),
+}
+
 /// Turns text into token ids and back.
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -101,6 +110,30 @@ impl Tokenizer {
     /// it become those tokens. No beginning of sequence is added.
     pub fn encode_template(&self, text: &str) -> Vec<u32> {
         self.encode_around(text, &self.template)
+    }
+
+    /// `text`, which the program or the model's file and not a paper wrote, cut at the names of
+    /// control tokens. [`Self::encode`] of the text between, together with what is next to it,
+    /// gives what [`Self::encode_template`] gives of the whole.
+    pub fn stretches(&self, text: &str) -> Vec<Stretch> {
+        let mut stretches = Vec::new();
+        let mut between = String::new();
+        for fragment in self.template.cut(text) {
+            match fragment {
+                Fragment::Token(id) if self.is_control(id) => {
+                    if !between.is_empty() {
+                        stretches.push(Stretch::Text(std::mem::take(&mut between)));
+                    }
+                    stretches.push(Stretch::Control(id));
+                }
+                Fragment::Token(id) => between.push_str(self.vocabulary.text(id)),
+                Fragment::Text(text) => between.push_str(text),
+            }
+        }
+        if !between.is_empty() {
+            stretches.push(Stretch::Text(between));
+        }
+        stretches
     }
 
     fn encode_around(&self, text: &str, added: &AddedTokens) -> Vec<u32> {
@@ -177,6 +210,12 @@ impl Tokenizer {
     /// Every token after which there is nothing more to generate, ascending.
     pub fn end_of_generation(&self) -> &[u32] {
         &self.special.end_of_generation
+    }
+
+    /// How the vocabulary spells token `id`, which for a control token is its name; empty outside
+    /// the vocabulary.
+    pub fn name(&self, id: u32) -> &str {
+        self.vocabulary.text(id)
     }
 
     /// Whether `id` is a control token, one that stands for no text.

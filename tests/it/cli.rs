@@ -136,7 +136,9 @@ fn errors_name_the_thing_and_what_can_be_done() {
     check_error(
         &["digest", "papers.jsonl", "--model", "gpt"],
         "error: there is no model `gpt`\n  hint: known models: `gemma3-270m-zh`, `gemma3-270m`, \
-         `smollm2-135m`; or a path to a .gguf file, or hf:OWNER/NAME:FILE\n",
+         `qwen2.5-0.5b`, `qwen2.5-1.5b`, `qwen2.5-3b`, `qwen3-0.6b`, `qwen3-1.7b`, `qwen3-4b`, \
+         `gemma3-1b`, `gemma3-4b`, `smollm2-135m`; or a path to a .gguf file, or \
+         hf:OWNER/NAME:FILE\n",
     );
     check_error(
         &["digest", "papers.jsonl", "--model", "smollm2-135m"],
@@ -233,6 +235,46 @@ fn a_model_that_writes_nonsense_is_marked_as_such_and_not_asked_again() {
         assert_eq!(alone.stdout, first.stdout, "a batch of {batch}");
     }
     assert!(digest(&[]).stdout.contains('⚠'));
+}
+
+#[test]
+fn a_model_that_knows_chats_is_asked_in_one_unless_told_otherwise() {
+    let place = Place::new();
+    tiny::write_model(&place.path().join("base.gguf"), "qwen3", 1);
+    let template = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    tiny::write_chat_model(&place.path().join("chat.gguf"), "qwen3", 1, template);
+    place.write("mine.toml", SHORT_PROMPT);
+    place.write("papers.jsonl", &summed_up(1));
+    let prompt = |model: &str, args: &[&str]| {
+        let all = ["digest", "papers.jsonl", "--no-store", "-v", "--model", model];
+        let said = place.run(&[&all[..], args].concat()).stderr;
+        said.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(prompt("base.gguf", &[]), "model: base, prompt: plain");
+    assert_eq!(prompt("chat.gguf", &[]), "model: chat, prompt: chat");
+    assert_eq!(prompt("chat.gguf", &["--prompt", "plain"]), "model: chat, prompt: plain");
+    assert_eq!(prompt("chat.gguf", &["--prompt", "mine.toml"]), "model: chat, prompt: mine.toml");
+
+    place.write("bare.jsonl", &bare(2));
+    let message = "[[message]]\nrole = 'user'\ncontent = '{{ title }}: {{ abstract }}'";
+    let short_chat = SHORT_PROMPT.replace("template = \"{{ title }}: {{ abstract }} \"", message);
+    place.write("mine.toml", &short_chat);
+    let args =
+        ["digest", "bare.jsonl", "--no-store", "--model", "chat.gguf", "--prompt", "mine.toml"];
+    let written = place.run(&args);
+    assert!(written.stderr.starts_with("read 1 = summarised 1 "), "{}", written.stderr);
+    assert_eq!(written.status, 0);
+
+    let args = ["digest", "bare.jsonl", "--no-store", "--model", "base.gguf", "--prompt", "chat"];
+    assert_eq!(
+        place.run(&args).stderr,
+        "error: prompt chat: the model has no chat template\n  \
+         hint: use --prompt plain, or a prompt of your own with a `template`\n"
+    );
+    let missing = place.run(&["digest", "bare.jsonl", "--prompt", "chatty"]).stderr;
+    assert!(missing.starts_with("error: cannot read the prompt chatty\n"), "{missing}");
+    let hint = "\n  hint: a prompt is a file, or one of gemma3-270m-zh, chat, plain\n";
+    assert!(missing.ends_with(hint), "{missing}");
 }
 
 #[test]
@@ -372,14 +414,37 @@ fn models_are_listed_and_shown_without_network() {
     let list = place.run(&["models", "list"]);
     assert_eq!((list.status, list.stderr.as_str()), (0, ""));
     assert_snapshot!(list.stdout, @r"
-    gemma3-270m-zh   241 MiB  to fetch  Chinese title, paragraph and one-liner of an abstract; small and quick on a CPU
-    gemma3-270m      241 MiB  to fetch  Base model without adapter; continues text, follows no instructions
-    smollm2-135m      94 MiB  to fetch  SmolLM2 135M Instruct; English only, not fit for digests
+    gemma3-270m-zh    241 MiB  to fetch  Chinese title, paragraph and one-liner of an abstract; small and quick on a CPU
+    gemma3-270m       241 MiB  to fetch  Base model without adapter; continues text, follows no instructions
+    qwen2.5-0.5b      469 MiB  to fetch  Qwen2.5 0.5B Instruct, Q4_K_M; a general prompt
+    qwen2.5-1.5b    1,066 MiB  to fetch  Qwen2.5 1.5B Instruct, Q4_K_M; a general prompt
+    qwen2.5-3b      2,007 MiB  to fetch  Qwen2.5 3B Instruct, Q4_K_M; a general prompt; no commercial use
+    qwen3-0.6b        610 MiB  to fetch  Qwen3 0.6B without thinking, Q8_0; a general prompt
+    qwen3-1.7b      1,749 MiB  to fetch  Qwen3 1.7B without thinking, Q8_0; a general prompt
+    qwen3-4b        2,382 MiB  to fetch  Qwen3 4B without thinking, Q4_K_M; a general prompt
+    gemma3-1b         769 MiB  to fetch  Gemma 3 1B instruction-tuned, Q4_K_M; a general prompt
+    gemma3-4b       2,374 MiB  to fetch  Gemma 3 4B instruction-tuned, Q4_K_M; a general prompt
+    smollm2-135m       94 MiB  to fetch  SmolLM2 135M Instruct; English only, not fit for digests
     ");
     let show = place.run(&["models", "show", "gemma3-270m-zh"]);
     assert_eq!(show.status, 0);
     assert!(show.stdout.contains("licence       Gemma Terms of Use\n"), "{}", show.stdout);
     assert!(show.stdout.contains("Gemma is provided under and subject to the Gemma Terms of Use"));
+    let pinned = place.run(&["models", "show", "qwen2.5-3b"]).stdout;
+    assert_snapshot!(pinned, @r"
+    qwen2.5-3b: Qwen2.5 3B Instruct, Q4_K_M; a general prompt; no commercial use
+
+    parameters    3.09B
+    architecture  qwen2
+    context       32,768 tokens
+    prompt        chat
+    adapter       none
+    file          qwen2.5-3b-instruct-q4_k_m.gguf, 2,007 MiB
+    sha256        626b4a6678b86442240e33df819e00132d3ba7dddfe1cdc4fbb18e0a9615c62d
+    from          hf:Qwen/Qwen2.5-3B-Instruct-GGUF:qwen2.5-3b-instruct-q4_k_m.gguf@7dabda4d13d513e3e842b20f0d435c732f172cbe
+    here          not yet; `wenzhai models fetch qwen2.5-3b` brings it
+    licence       Qwen Research License (no commercial use)
+    ");
     let unknown = place.run(&["models", "fetch", "gemma3-270m-zh", "gemma"]);
     assert_eq!(unknown.status, 1);
     assert!(unknown.stderr.contains("error: there is no model `gemma`\n  hint: did you mean"));

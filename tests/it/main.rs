@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bench;
+mod chat;
 mod cli;
 mod digest;
 mod engine;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use candle_core::quantized::gguf_file::{Content, Value};
 use proptest::prelude::*;
-use wenzhai::tokens::Tokenizer;
+use wenzhai::tokens::{Stretch, Tokenizer};
 
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
@@ -168,6 +168,10 @@ fn text_never_becomes_a_control_token() {
     let tokenizer = no_space(tiny);
     check(&tokenizer, "<e>", &["<e", ">"]);
     assert_eq!(tokenizer.encode_template("e<e>"), [260, 263]);
+    let text = |text: &str| Stretch::Text(text.into());
+    let stretches = [text("e<table>"), Stretch::Control(263), text("<0x0A>")];
+    assert_eq!(tokenizer.stretches("e<table><e><0x0A>"), stretches);
+    assert_eq!(tokenizer.name(263), "<e>");
     assert!(tokenizer.is_control(263) && !tokenizer.is_control(264));
     assert_eq!((tokenizer.decode(&[263]).as_str(), tokenizer.piece_bytes(263)), ("", vec![]));
     check(&tokenizer, "e<table>e", &["e", "<table>", "e"]);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::load::general_prompt;
 use super::super::settings::BenchSettings;
 use super::super::wording;
 use crate::error::{Error, ErrorKind, Result};
@@ -187,10 +188,13 @@ fn papers(name: &str, bytes: &[u8]) -> Result<Vec<Paper>> {
     Ok(papers)
 }
 
-/// In the prompt that the model was made for, or else the plain one.
+/// In the prompt that the model was made for, or else a general one.
 fn of_papers(papers: &[Paper], settings: &BenchSettings, model: &Model) -> Result<Workload> {
-    let prompt = settings.model.card().and_then(|card| card.prompt.as_deref());
-    let template = Template::built_in(prompt.unwrap_or(PLAIN))?;
+    let prompt = match settings.model.card() {
+        Some(card) => card.prompt.as_deref().unwrap_or(PLAIN),
+        None => general_prompt(model.tokenizer()),
+    };
+    let template = Template::built_in(prompt)?;
     let max_context = super::limits(model, 1, 0).max_context;
     let codec = Codec::new(&template, model.tokenizer(), max_context)?;
     let prompts: Result<Vec<_>> =

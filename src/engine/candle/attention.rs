@@ -5,7 +5,7 @@ use candle_nn::ops::softmax_last_dim;
 use candle_nn::rotary_emb::{rope_i, rope_thd};
 use rayon::prelude::*;
 
-use crate::model::{Config, RopePairing};
+use crate::model::{Config, RopePairing, Rotary};
 use crate::scheduler::{Batch, Span};
 
 /// Keys and values of one sequence, a pair of tensors (kv_heads, capacity, head_dim) a layer.
@@ -32,14 +32,14 @@ impl KvCache {
     }
 }
 
-/// Cosines and sines of every position, for each rotary base that the model uses.
+/// Cosines and sines of every position, for each rotary embedding that the model uses.
 pub struct RopeTable {
-    tables: Vec<(f32, Tensor, Tensor)>,
+    tables: Vec<(Rotary, Tensor, Tensor)>,
     device: Device,
 }
 
-/// The rows of the table that a batch needs, (rows, head_dim / 2) for each base.
-pub struct Rotations(Vec<(f32, Tensor, Tensor)>);
+/// The rows of the table that a batch needs, (rows, head_dim / 2) for each of them.
+pub struct Rotations(Vec<(Rotary, Tensor, Tensor)>);
 
 impl RopeTable {
     /// Tables for positions below `max_context`; `factors` divide the frequencies (Llama 3).
@@ -50,14 +50,12 @@ impl RopeTable {
         device: &Device,
     ) -> Result<RopeTable> {
         let half = config.head_dim / 2;
-        let mut bases: Vec<f32> = config.layers.iter().map(|layer| layer.rope_base).collect();
-        bases.sort_by(f32::total_cmp);
-        bases.dedup();
-        let tables = bases.into_iter().map(|base| {
+        let tables = config.rotaries().into_iter().map(|rotary| {
             let angle = |position: usize, i: usize| {
                 let exponent = 2.0 * i as f64 / config.head_dim as f64;
                 let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
-                position as f64 / f64::from(base).powf(exponent) / factor
+                let divisor = factor * f64::from(rotary.stretch);
+                position as f64 / f64::from(rotary.base).powf(exponent) / divisor
             };
             let table = |f: fn(f64) -> f64| {
                 let values: Vec<f32> = (0..max_context * half)
@@ -65,7 +63,7 @@ impl RopeTable {
                     .collect();
                 Tensor::from_vec(values, (max_context, half), device)
             };
-            Ok((base, table(f64::cos)?, table(f64::sin)?))
+            Ok((rotary, table(f64::cos)?, table(f64::sin)?))
         });
         Ok(RopeTable { tables: tables.collect::<Result<_>>()?, device: device.clone() })
     }
@@ -78,18 +76,18 @@ impl RopeTable {
             .flat_map(|span| (0..span.rows.len()).map(|row| (span.start + row) as u32))
             .collect();
         let positions = Tensor::new(positions, &self.device)?;
-        let rows = self.tables.iter().map(|(base, cos, sin)| {
-            Ok((*base, cos.index_select(&positions, 0)?, sin.index_select(&positions, 0)?))
+        let rows = self.tables.iter().map(|(rotary, cos, sin)| {
+            Ok((*rotary, cos.index_select(&positions, 0)?, sin.index_select(&positions, 0)?))
         });
         Ok(Rotations(rows.collect::<Result<_>>()?))
     }
 }
 
 impl Rotations {
-    /// Cosines and sines for a layer with this base.
-    pub fn of(&self, base: f32) -> (&Tensor, &Tensor) {
+    /// Cosines and sines for a layer with this rotary embedding.
+    pub fn of(&self, rotary: Rotary) -> (&Tensor, &Tensor) {
         let (_, cos, sin) =
-            self.0.iter().find(|(b, ..)| *b == base).expect("a table for every layer's base");
+            self.0.iter().find(|(r, ..)| *r == rotary).expect("a table for every layer");
         (cos, sin)
     }
 }

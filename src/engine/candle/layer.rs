@@ -109,7 +109,7 @@ impl Layer {
             q = self.norm(&q, q_norm)?;
             k = self.norm(&k, k_norm)?;
         }
-        let rotation = rotations.of(self.kind.rope_base);
+        let rotation = rotations.of(self.kind.rotary);
         q = rotate(&q, rotation, rope_pairing)?;
         k = rotate(&k, rotation, rope_pairing)?;
         let q = (q * f64::from(self.config.attention_scale()))?;

@@ -11,7 +11,9 @@ use crate::kernels::gemm::{self, Gate};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows::{self, Heads, Norm, Pairing, Rope};
 use crate::kernels::{BLOCK, Grain, Isa, Pool};
-use crate::model::{Activation, Config, LayerKind, LayerWeights, Matrix, Model, RopePairing};
+use crate::model::{
+    Activation, Config, LayerKind, LayerWeights, Matrix, Model, RopePairing, Rotary,
+};
 use crate::scheduler::TokenId;
 use crate::{Error, Result, error::ErrorKind};
 
@@ -32,9 +34,9 @@ pub struct Rowwise {
     kind: BlockType,
 }
 
-/// Cosines and sines for one base, (positions, head_dim / 2).
+/// Cosines and sines for one rotary embedding, (positions, head_dim / 2).
 struct RopeTable {
-    base: f32,
+    rotary: Rotary,
     cos: Vec<f32>,
     sin: Vec<f32>,
 }
@@ -64,12 +66,9 @@ impl Decoder {
     pub fn new(model: &Model, max_context: usize, pool: &mut Pool) -> Result<Decoder> {
         let (config, weights) = (model.config(), model.weights());
         check_shape(config)?;
-        let mut bases: Vec<f32> = config.layers.iter().map(|layer| layer.rope_base).collect();
-        bases.sort_by(f32::total_cmp);
-        bases.dedup();
         let factors = weights.rope_factors.as_deref();
-        let ropes =
-            bases.into_iter().map(|base| RopeTable::new(config, base, factors, max_context));
+        let table = |rotary| RopeTable::new(config, rotary, factors, max_context);
+        let ropes = config.rotaries().into_iter().map(table);
         let layers = config.layers.iter().zip(&weights.layers);
         Ok(Decoder {
             embedding: Rowwise::new(&weights.token_embedding)?,
@@ -119,9 +118,9 @@ impl Decoder {
         }
     }
 
-    fn rope(&self, base: f32) -> Rope<'_> {
-        let table = self.ropes.iter().find(|table| table.base == base);
-        let table = table.expect("a table for every layer's base");
+    fn rope(&self, rotary: Rotary) -> Rope<'_> {
+        let table = self.ropes.iter().find(|table| table.rotary == rotary);
+        let table = table.expect("a table for every layer");
         let pairing = match self.config.rope_pairing {
             RopePairing::Halves => Pairing::Halves,
             RopePairing::Adjacent => Pairing::Adjacent,
@@ -215,7 +214,7 @@ impl Layer {
         gemm::gemm(isa, pool, &work.input, &self.qkv, &mut work.product);
         clock.lap(Phase::Qkv);
 
-        let rope = Some(decoder.rope(self.kind.rope_base));
+        let rope = Some(decoder.rope(self.kind.rotary));
         let bias = |which: usize| self.qkv_bias.as_ref().map(|biases| &biases[which][..]);
         let norm = |which: usize| self.qk_norm.as_ref().map(|norms| self.norm(&norms[which]));
         let (q, kv_width) = (heads * head_dim, kv_heads * head_dim);
@@ -331,18 +330,24 @@ impl Rowwise {
 }
 
 impl RopeTable {
-    fn new(config: &Config, base: f32, factors: Option<&[f32]>, positions: usize) -> RopeTable {
+    fn new(
+        config: &Config,
+        rotary: Rotary,
+        factors: Option<&[f32]>,
+        positions: usize,
+    ) -> RopeTable {
         let half = config.head_dim / 2;
         let angle = |at: usize| {
             let (position, i) = (at / half, at % half);
             let exponent = 2.0 * i as f64 / config.head_dim as f64;
             let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
-            position as f64 / f64::from(base).powf(exponent) / factor
+            let divisor = factor * f64::from(rotary.stretch);
+            position as f64 / f64::from(rotary.base).powf(exponent) / divisor
         };
         let table = |f: fn(f64) -> f64| -> Vec<f32> {
             (0..positions * half).map(|at| f(angle(at)) as f32).collect()
         };
-        RopeTable { base, cos: table(f64::cos), sin: table(f64::sin) }
+        RopeTable { rotary, cos: table(f64::cos), sin: table(f64::sin) }
     }
 }
 

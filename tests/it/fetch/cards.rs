@@ -80,6 +80,22 @@ fn wheels_are_pinned_to_a_version() {
     }
 }
 
+/// Files are known by their SHA-256 whatever the revision. A commit besides keeps a card working
+/// when a branch gets another file.
+#[test]
+fn hub_sources_are_pinned_to_a_commit_except_where_the_package_index_is_asked_first() {
+    for card in card::all() {
+        let pinned = |source: &Source| match source {
+            Source::Hub(file) => {
+                file.revision.len() == 40 && file.revision.bytes().all(|b| b.is_ascii_hexdigit())
+            }
+            Source::Pypi { .. } => true,
+        };
+        let index_first = matches!(card.sources[0], Source::Pypi { .. });
+        assert!(index_first || card.sources.iter().all(pinned), "{}", card.name);
+    }
+}
+
 #[test]
 fn prompts_that_cards_name_exist() {
     let prompts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/prompts"));

@@ -18,6 +18,13 @@ use super::{Recorder, card_for, content, files_called, nothing, sha256};
 const SOURCE: &str =
     "source = [{ kind = 'hub', repo = 'o/r', revision = 'main', file = 'm.gguf' }]";
 
+const COMMIT: &str = "00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee";
+
+/// As [`SOURCE`], of one commit.
+fn pinned() -> String {
+    SOURCE.replace("main", COMMIT)
+}
+
 /// What the storage does with a request for the file.
 #[derive(Clone, Copy)]
 enum Storage {
@@ -85,7 +92,7 @@ fn answer(
     let request = read_request(&stream)?;
     seen.lock().expect("requests").push(request.clone());
     let empty = "content-length: 0\r\nconnection: close\r\n\r\n";
-    match request.path.as_str() {
+    match request.path.replace(COMMIT, "main").as_str() {
         "/o/r/resolve/main/m.gguf" => write!(
             stream,
             "HTTP/1.1 302 Found\r\nlocation: http://localhost:{port}/storage\r\n\
@@ -214,6 +221,25 @@ fn another_file_than_the_expected_one_is_refused_and_removed() {
 }
 
 #[test]
+fn a_pinned_revision_is_what_is_asked_for_and_another_file_there_is_refused() {
+    let file = content(5_000);
+    let card = card_for(&file, &pinned());
+    let (_folder, cache, offline) = nothing();
+    let path = format!("/o/r/resolve/{COMMIT}/m.gguf");
+    let mut changed = file.clone();
+    changed[0] ^= 1;
+    let hub = Hub::start(changed, Storage::Works);
+    let error = fetch(card, &cache, &hub.origins(offline.clone())).err().expect("refused");
+    assert!(error.to_string().contains("delivered a file with SHA-256"), "{error}");
+    assert_eq!(hub.requests()[0].path, path);
+    assert_eq!(status(card, &cache), None);
+
+    let hub = Hub::start(file, Storage::Works);
+    fetch(card, &cache, &hub.origins(offline)).expect("fetched");
+    assert_eq!(hub.requests()[0].path, path);
+}
+
+#[test]
 fn when_all_sources_fail_each_is_named_with_its_reason_and_what_to_do() {
     let hub = Hub::start(Vec::new(), Storage::Works);
     let (folder, cache, offline) = nothing();
@@ -293,11 +319,17 @@ fn files_of_the_shared_folder_are_used_before_the_network() {
     let (folder, cache, offline) = nothing();
     let repo = folder.path().join("hub/models--o--r");
     fs::create_dir_all(repo.join("refs")).expect("refs");
-    fs::create_dir_all(repo.join("snapshots/c0ffee")).expect("snapshots");
-    fs::write(repo.join("refs/main"), "c0ffee").expect("ref");
-    fs::write(repo.join("snapshots/c0ffee/m.gguf"), &file).expect("file");
+    let snapshot = repo.join("snapshots").join(COMMIT);
+    fs::create_dir_all(&snapshot).expect("snapshots");
+    fs::write(repo.join("refs/main"), COMMIT).expect("ref");
+    fs::write(snapshot.join("m.gguf"), &file).expect("file");
     let origins = Origins { hub_cache: Some(folder.path().join("hub")), ..offline };
     fetch(card_for(&file, SOURCE), &cache, &origins).expect("copied");
+
+    // Whoever fetched one commit has no ref that names it.
+    fs::remove_file(repo.join("refs/main")).expect("no ref");
+    let cache = Cache::new(folder.path().join("another cache"));
+    fetch(card_for(&file, &pinned()), &cache, &origins).expect("copied");
 }
 
 #[test]

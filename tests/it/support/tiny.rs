@@ -26,6 +26,15 @@ pub fn write_model(path: &Path, family: &str, seed: u64) {
 
 /// Writes a model of `family` to `path`, for sequences of up to `context` tokens.
 pub fn write_model_for(path: &Path, family: &str, seed: u64, context: usize) {
+    write(path, family, seed, context, None);
+}
+
+/// Writes a model to `path` that says how its chats are written.
+pub fn write_chat_model(path: &Path, family: &str, seed: u64, template: &str) {
+    write(path, family, seed, 256, Some(template));
+}
+
+fn write(path: &Path, family: &str, seed: u64, context: usize, chat_template: Option<&str>) {
     let vocabulary = vocabulary();
     let mut random = Random(seed);
     let mut tensors = vec![
@@ -41,7 +50,9 @@ pub fn write_model_for(path: &Path, family: &str, seed: u64, context: usize) {
             tensors.push((format!("blk.{layer}.{part}"), tensor));
         }
     }
-    let metadata = metadata(family, &vocabulary, context);
+    let mut metadata = metadata(family, &vocabulary, context);
+    let chat_template = chat_template.map(|text| Value::String(text.to_owned()));
+    metadata.extend(chat_template.map(|text| ("tokenizer.chat_template".to_owned(), text)));
     let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     gguf_file::write(&mut File::create(path).unwrap(), &metadata, &tensors).unwrap();
@@ -116,6 +127,8 @@ fn metadata(
         ("attention.sliding_window", size(WINDOW)),
         ("attention.layer_norm_rms_epsilon", Value::F32(1e-6)),
         ("rope.freq_base", Value::F32(1e6)),
+        // As Gemma 3 of 4B parameters and more has it, in its global layers.
+        ("rope.scaling.factor", Value::F32(if family == "gemma3" { 8.0 } else { 1.0 })),
         ("rope.dimension_count", size(HEAD_DIM)),
     ];
     let general = [
