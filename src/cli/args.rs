@@ -304,6 +304,9 @@ pub(super) enum ModelsCommand {
         /// Adapter to merge into the model instead of its own, or `none`
         #[arg(long, value_name = "FILE")]
         adapter: Option<PathBuf>,
+        /// Write matrices as the f32 values that their blocks stand for; some four times as large
+        #[arg(long)]
+        f32: bool,
         /// Say nothing but errors
         #[arg(short, long)]
         quiet: bool,

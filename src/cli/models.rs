@@ -24,9 +24,9 @@ pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
         ModelsCommand::Fetch { names, quiet } => {
             fetch_all(&names, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
-        ModelsCommand::Export { model, output, adapter, quiet } => {
+        ModelsCommand::Export { model, output, adapter, f32: expanded, quiet } => {
             let choice = ModelChoice::of(&model, adapter)?;
-            export(&choice, output, &mut Console::new(Verbosity::of(quiet, false)))?;
+            export(&choice, output, expanded, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
         ModelsCommand::Shortlist { model, inputs, min_count, output, quiet } => {
             let model = fetch::resolve(&model)?;
@@ -110,8 +110,13 @@ fn fetch_all(names: &[String], console: &mut Console) -> Result<()> {
     Ok(())
 }
 
-fn export(choice: &ModelChoice, output: PathBuf, console: &mut Console) -> Result<()> {
-    load_model(choice, console)?.export(&output)?;
+fn export(
+    choice: &ModelChoice,
+    output: PathBuf,
+    expanded: bool,
+    console: &mut Console,
+) -> Result<()> {
+    load_model(choice, console)?.export(&output, expanded)?;
     console.say(&format!("{} is written", output.display()));
     Ok(())
 }

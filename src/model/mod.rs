@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::{QTensor, gguf_file};
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 
 pub use config::{Activation, Config, LayerKind, RopePairing, Rotary};
 pub use weights::{LayerWeights, Matrix, Weights};
@@ -25,6 +25,8 @@ pub struct Model {
     config: Config,
     weights: Weights,
     tokenizer: Tokenizer,
+    /// Where the file has the token embedding and, if it is another matrix, the head.
+    vocabulary_places: [Option<u64>; 2],
 }
 
 /// The bytes of a safetensors file and a name for messages.
@@ -53,7 +55,23 @@ impl Model {
         if let Some(Adapter { name, bytes }) = adapter {
             adapter::merge(&mut weights, name, bytes)?;
         }
-        Ok(Model { path: path.to_owned(), config, weights, tokenizer })
+        let place =
+            |name| Some(content.tensor_data_offset + content.tensor_infos.get(name)?.offset);
+        let vocabulary_places = ["token_embd.weight", "output.weight"].map(place);
+        Ok(Model { path: path.to_owned(), config, weights, tokenizer, vocabulary_places })
+    }
+
+    /// The file and the first byte there of `matrix`, if it is one of the vocabulary: these are
+    /// as the file has them, whatever was merged into others.
+    pub fn place_in_file(&self, matrix: &Matrix) -> Option<(&Path, u64)> {
+        let [embedding, output] = self.vocabulary_places;
+        let is = |other: &Matrix| std::sync::Arc::ptr_eq(matrix, other);
+        let place = match &self.weights.output {
+            Some(head) if is(head) => output,
+            _ if is(&self.weights.token_embedding) => embedding,
+            _ => None,
+        };
+        place.map(|place| (&*self.path, place))
     }
 
     /// The tokenizer of the GGUF file at `path`, without its weights.
@@ -90,7 +108,10 @@ impl Model {
     /// Writes the model, adapter merged, as a GGUF file that other programs can run too. All
     /// metadata of the original is kept, its tokenizer included. The file is there whole or not at
     /// all, and may be the one that was loaded.
-    pub fn export(&self, to: &Path) -> Result<()> {
+    ///
+    /// With `expanded`, matrices are written as the f32 values that their blocks stand for: for
+    /// programs that round activations as coarsely as they find weights, and for other tools.
+    pub fn export(&self, to: &Path, expanded: bool) -> Result<()> {
         let (mut reader, content) = open(&self.path)?;
         let failed = |e: candle_core::Error| {
             Error::new(ErrorKind::Model, format!("cannot export to {}", to.display())).because(e)
@@ -106,6 +127,7 @@ impl Model {
                     content.tensor(&mut reader, name, &device).map_err(failed)?.into()
                 }
             };
+            let tensor = if expanded { expand(&tensor).map_err(failed)? } else { tensor };
             tensors.push((name.clone(), tensor));
         }
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
@@ -124,6 +146,11 @@ impl Model {
         let layer = self.weights.layers.get(layer.parse::<usize>().ok()?)?;
         layer.matrices().into_iter().find(|(name, _)| *name == part).map(|(_, matrix)| matrix)
     }
+}
+
+fn expand(tensor: &QTensor) -> candle_core::Result<Matrix> {
+    let values = tensor.dequantize(&candle_core::Device::Cpu)?;
+    QTensor::quantize(&values, GgmlDType::F32).map(Matrix::new)
 }
 
 fn open(path: &Path) -> Result<(BufReader<File>, gguf_file::Content)> {

@@ -153,15 +153,19 @@ fn an_adapter_is_merged_and_survives_export() {
     }
 
     let exported = folder.path().join("merged.gguf");
-    merged.export(&exported).unwrap();
+    merged.export(&exported, false).unwrap();
     let again = Model::load(&exported, None).unwrap();
     let tokens = tokens(4, 20);
     let logits = |model: &Model| engine(model).logits(&tokens).unwrap();
     assert_eq!(logits(&again), logits(&merged));
     assert_ne!(logits(&merged), logits(&base));
-    merged.export(&path).unwrap();
+    merged.export(&path, true).unwrap();
     let replaced = Model::load(&path, None).unwrap();
-    assert_eq!(logits(&replaced), logits(&merged), "exported onto the file that it came from");
+    assert_eq!(
+        logits(&replaced),
+        logits(&merged),
+        "exported as f32 onto the file that it came from"
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Peer {
             Error::new(ErrorKind::Io, "cannot hand the prompts over").because(cause)
         })?;
         put("workload.json", &json)?;
-        model.export(&folder.path().join("model.gguf"))?;
+        model.export(&folder.path().join("model.gguf"), false)?;
         Ok(Peer {
             python: python.to_owned(),
             folder,

@@ -2,8 +2,9 @@
 //!
 //! A slot's table lists its pages in the order of positions. The whole pages of the shared prefix
 //! stand first in every table that uses it and belong to none; what the prefix holds of its last
-//! page is copied when a slot is opened. A slot takes all pages that it can ever need at once, as
-//! the scheduler has reserved their positions.
+//! page is copied when a slot is opened. A slot is promised all pages that it can ever need, as the
+//! scheduler has reserved their positions, and takes them when it gets there: so memory is what
+//! sequences hold, not what they might.
 
 use crate::kernels::attention::{PAGE, PageId, PagePool, RowPlace};
 use crate::scheduler::Limits;
@@ -12,6 +13,8 @@ use crate::{Error, Result, error::ErrorKind};
 /// The pages of all slots.
 pub struct Tables {
     free: Vec<PageId>,
+    /// How many of the free pages are promised to slots.
+    promised: usize,
     slots: Vec<Table>,
     prefix: Vec<PageId>,
     /// A sequence that is computed by itself: the prefix to be, or a text that is measured.
@@ -23,6 +26,8 @@ struct Table {
     pages: Vec<PageId>,
     /// How many of the leading pages belong to the prefix.
     shared: usize,
+    /// How many pages it has been promised and not taken.
+    promised: usize,
 }
 
 /// Where a position of a table lies.
@@ -43,6 +48,7 @@ impl Tables {
     pub fn new(pages: usize) -> Tables {
         Tables {
             free: (0..pages as u32).rev().map(PageId).collect(),
+            promised: 0,
             slots: Vec::new(),
             prefix: Vec::new(),
             alone: Vec::new(),
@@ -54,7 +60,7 @@ impl Tables {
         &self.slots[slot].pages
     }
 
-    /// Takes pages for `capacity` positions, of which the first `prefix_len` are the prefix.
+    /// Opens a slot for `capacity` positions, of which the first `prefix_len` are the prefix.
     pub fn open(
         &mut self,
         slot: usize,
@@ -67,19 +73,33 @@ impl Tables {
         }
         self.close(slot);
         let shared = prefix_len / PAGE;
-        let mut pages = self.prefix[..shared].to_vec();
-        self.take(capacity.div_ceil(PAGE) - shared, &mut pages)?;
+        let promised = capacity.div_ceil(PAGE) - shared;
+        self.check(promised)?;
+        self.promised += promised;
+        let pages = self.prefix[..shared].to_vec();
+        self.slots[slot] = Table { pages, shared, promised };
         if !prefix_len.is_multiple_of(PAGE) {
-            kv.copy_page(self.prefix[shared], pages[shared]);
+            self.grow(slot, prefix_len);
+            kv.copy_page(self.prefix[shared], self.slots[slot].pages[shared]);
         }
-        self.slots[slot] = Table { pages, shared };
         Ok(())
+    }
+
+    /// Takes the pages that a slot needs to hold `positions`, at most those it was opened for.
+    pub fn grow(&mut self, slot: usize, positions: usize) {
+        let table = &mut self.slots[slot];
+        let count = positions.div_ceil(PAGE).saturating_sub(table.pages.len());
+        assert!(count <= table.promised, "slot {slot} was opened for fewer than {positions}");
+        table.promised -= count;
+        self.promised -= count;
+        table.pages.extend(self.free.drain(self.free.len() - count..));
     }
 
     /// Gives the pages of a slot back.
     pub fn close(&mut self, slot: usize) {
         if let Some(table) = self.slots.get_mut(slot) {
             let table = std::mem::take(table);
+            self.promised -= table.promised;
             self.free.extend(&table.pages[table.shared..]);
         }
     }
@@ -114,12 +134,44 @@ impl Tables {
     }
 
     fn take(&mut self, count: usize, pages: &mut Vec<PageId>) -> Result<()> {
-        if count > self.free.len() {
-            let message = format!("{count} pages are needed and {} are free", self.free.len());
+        self.check(count)?;
+        pages.extend(self.free.drain(self.free.len() - count..));
+        Ok(())
+    }
+
+    /// Whether `count` pages are free and promised to nobody.
+    fn check(&self, count: usize) -> Result<()> {
+        let free = self.free.len() - self.promised;
+        if count > free {
+            let message = format!("{count} pages are needed and {free} are free");
             return Err(Error::new(ErrorKind::Engine, message)
                 .hint("the engine was made for a scheduler with other limits"));
         }
-        pages.extend(self.free.drain(self.free.len() - count..));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::attention::PageShape;
+
+    #[test]
+    fn promises_are_kept_and_pages_taken_when_they_are_needed() {
+        let mut kv = PagePool::new(PageShape { layers: 1, kv_heads: 1, head_dim: 32 }, 6);
+        let mut tables = Tables::new(6);
+        tables.open(0, 4 * PAGE, 0, &mut kv).unwrap();
+        assert!(tables.of(0).is_empty());
+        tables.grow(0, PAGE + 1);
+        assert_eq!(tables.of(0), [PageId(1), PageId(0)].as_slice());
+        let refused = tables.open(1, 3 * PAGE, 0, &mut kv).unwrap_err();
+        assert!(refused.to_string().contains("3 pages are needed and 2 are free"), "{refused}");
+        tables.open(1, 2 * PAGE, 0, &mut kv).unwrap();
+        tables.grow(1, 2 * PAGE);
+        tables.grow(0, 4 * PAGE);
+        assert_eq!(tables.of(0).len() + tables.of(1).len(), 6);
+        tables.close(0);
+        tables.open(0, 4 * PAGE, 0, &mut kv).unwrap();
+        assert!(tables.open_alone(1).is_err(), "all free pages are promised");
     }
 }

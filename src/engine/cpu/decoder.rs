@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::census::{Census, Grains, Site};
 use super::profile::{Clock, Phase};
+use super::vocabulary::Rowwise;
 use super::{Rows, Workspace, unfit};
 use crate::kernels::attention::{self, PagePool};
-use crate::kernels::blocks::{self, BlockType};
+use crate::kernels::blocks::BlockType;
 use crate::kernels::gemm::{self, Gate};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows::{self, Heads, Norm, Pairing, Rope};
@@ -26,12 +27,6 @@ pub struct Decoder {
     layers: Vec<Layer>,
     output_norm: Vec<f32>,
     ropes: Vec<RopeTable>,
-}
-
-/// A matrix whose rows are read one at a time, as the file has it.
-pub struct Rowwise {
-    matrix: Matrix,
-    kind: BlockType,
 }
 
 /// Cosines and sines for one rotary embedding, (positions, head_dim / 2).
@@ -71,7 +66,7 @@ impl Decoder {
         let ropes = config.rotaries().into_iter().map(table);
         let layers = config.layers.iter().zip(&weights.layers);
         Ok(Decoder {
-            embedding: Rowwise::new(&weights.token_embedding)?,
+            embedding: Rowwise::new(model, &weights.token_embedding)?,
             layers: layers
                 .map(|(kind, layer)| Layer::new(config, *kind, layer, pool))
                 .collect::<Result<_>>()?,
@@ -109,13 +104,17 @@ impl Decoder {
     }
 
     /// Fills `hidden` with the scaled embeddings of `tokens`.
-    pub fn embed(&self, tokens: &[TokenId], hidden: &mut Vec<f32>) {
+    ///
+    /// # Errors
+    /// Where the embedding's file cannot be read.
+    pub fn embed(&self, tokens: &[TokenId], hidden: &mut Vec<f32>) -> Result<()> {
         let width = self.config.hidden;
         hidden.resize(tokens.len() * width, 0.0);
         for (row, &token) in hidden.chunks_exact_mut(width).zip(tokens) {
-            self.embedding.read(token, row);
+            self.embedding.read(token, row)?;
             row.iter_mut().for_each(|x| *x *= self.config.embedding_scale);
         }
+        Ok(())
     }
 
     fn rope(&self, rotary: Rotary) -> Rope<'_> {
@@ -296,39 +295,6 @@ impl Layer {
     }
 }
 
-impl Rowwise {
-    /// Reads rows of `matrix`.
-    pub fn new(matrix: &Matrix) -> Result<Rowwise> {
-        Ok(Rowwise { kind: block_type(matrix.dtype())?, matrix: matrix.clone() })
-    }
-
-    /// Columns.
-    pub fn width(&self) -> usize {
-        self.matrix.shape().dims()[1]
-    }
-
-    /// Rows.
-    pub fn rows(&self) -> usize {
-        self.matrix.shape().dims()[0]
-    }
-
-    /// Dequantizes one row.
-    pub fn read(&self, row: TokenId, out: &mut [f32]) {
-        let bytes = self.matrix.data().expect("tensors of the CPU lend their bytes");
-        let row_bytes = out.len() / self.kind.block_values() * self.kind.block_bytes();
-        blocks::decode(self.kind, &bytes[row as usize * row_bytes..][..row_bytes], out);
-    }
-
-    /// Packs the rows that are named, or all.
-    pub fn pack(&self, pool: &mut Pool, chosen: Option<&[TokenId]>) -> Packed {
-        let bytes = self.matrix.data().expect("tensors of the CPU lend their bytes");
-        match chosen {
-            Some(chosen) => Packed::select(pool, self.kind, &bytes, self.width(), chosen),
-            None => Packed::from_blocks(pool, self.kind, &bytes, self.rows(), self.width()),
-        }
-    }
-}
-
 impl RopeTable {
     fn new(
         config: &Config,
@@ -375,7 +341,7 @@ fn check_shape(config: &Config) -> Result<()> {
     }
 }
 
-fn block_type(dtype: GgmlDType) -> Result<BlockType> {
+pub fn block_type(dtype: GgmlDType) -> Result<BlockType> {
     Ok(match dtype {
         GgmlDType::F32 => BlockType::F32,
         GgmlDType::F16 => BlockType::F16,

@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use super::Workspace;
-use super::decoder::{Decoder, Rowwise};
+use super::decoder::Decoder;
+use super::vocabulary::Rowwise;
 use crate::Result;
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
@@ -60,12 +61,13 @@ impl Head {
         full: bool,
         pool: &mut Pool,
     ) -> Result<Head> {
-        let matrix = Rowwise::new(model.weights().head())?;
+        let matrix = Rowwise::new(model, model.weights().head())?;
         let base = shortlist.map(|list| Base {
             ids: list.ids().to_vec(),
             set: list.ids().iter().copied().collect(),
         });
-        let packed = matrix.pack(pool, base.as_ref().filter(|_| !full).map(|base| &base.ids[..]));
+        let chosen = base.as_ref().filter(|_| !full).map(|base| &base.ids[..]);
+        let packed = matrix.pack(pool, chosen)?;
         Ok(Head {
             counting: full && base.is_some(),
             base,
@@ -104,8 +106,8 @@ impl Head {
     }
 
     /// The sequence in `slot` may write `tokens`, which it has read.
-    pub fn allow(&mut self, pool: &mut Pool, slot: usize, tokens: &[TokenId]) {
-        let Some(base) = &self.base else { return };
+    pub fn allow(&mut self, pool: &mut Pool, slot: usize, tokens: &[TokenId]) -> Result<()> {
+        let Some(base) = &self.base else { return Ok(()) };
         let own = &mut self.slots[slot];
         let known = own.ids.len();
         for token in tokens {
@@ -116,8 +118,9 @@ impl Head {
             }
         }
         if own.ids.len() > known && !self.counting {
-            own.packed = Some(self.matrix.pack(pool, Some(&own.ids)));
+            own.packed = Some(self.matrix.pack(pool, Some(&own.ids))?);
         }
+        Ok(())
     }
 
     /// Picks a token for each sampling span, in order.

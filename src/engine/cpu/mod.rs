@@ -10,13 +10,15 @@
 //! one fixed order ([`crate::kernels`]), so batch, neighbours, chunks and threads change nothing.
 //!
 //! Memory is bounded when the engine is made: weights at one byte and an eighth a parameter, the
-//! embedding as the file has it, and pages for all positions that the limits allow.
+//! embedding remaining in its file, and pages for all positions that the limits allow, of which
+//! those are taken that sequences hold.
 
 mod cache;
 mod census;
 mod decoder;
 mod head;
 mod profile;
+mod vocabulary;
 
 use crate::kernels::attention::{AttentionScratch, PagePool, PageShape, Query, RowPlace};
 use crate::kernels::gemm::Scratch;
@@ -133,7 +135,7 @@ impl CpuEngine {
         let tokens = &tokens[..tokens.len().min(census::TOKENS).min(max_context)];
         self.work.census = Some(Census::new(self.decoder.layers().len()));
         self.tables.open_alone(tokens.len())?;
-        self.forward_alone(tokens, 0);
+        self.forward_alone(tokens, 0)?;
         self.tables.close_alone();
         if let Some(census) = self.work.census.take() {
             self.decoder.use_census(&census);
@@ -149,7 +151,7 @@ impl CpuEngine {
         let mut logits = Vec::with_capacity(tokens.len());
         for (chunk, tokens) in tokens.chunks(self.rows_per_step).enumerate() {
             let start = chunk * self.rows_per_step;
-            self.forward_alone(tokens, start);
+            self.forward_alone(tokens, start)?;
             let rows: Vec<usize> = (0..tokens.len()).collect();
             logits.extend(self.head.logits(
                 self.isa,
@@ -171,7 +173,7 @@ impl CpuEngine {
 
     /// Keys, values and hidden states of `tokens`, which stand at `start` in the table that was
     /// opened alone.
-    fn forward_alone(&mut self, tokens: &[TokenId], start: usize) {
+    fn forward_alone(&mut self, tokens: &[TokenId], start: usize) -> Result<()> {
         let mut rows = Rows { tokens, ..Rows::default() };
         rows.add(self.tables.alone(), start, tokens.len(), self.decoder.window());
         forward(
@@ -182,7 +184,7 @@ impl CpuEngine {
             &rows,
             &mut self.work,
             &mut self.clock,
-        );
+        )
     }
 }
 
@@ -220,7 +222,7 @@ impl Engine for CpuEngine {
         self.tables.forget_prefix();
         self.tables.open_alone(tokens.len())?;
         for (chunk, part) in tokens.chunks(self.rows_per_step).enumerate() {
-            self.forward_alone(part, chunk * self.rows_per_step);
+            self.forward_alone(part, chunk * self.rows_per_step)?;
         }
         self.tables.keep_as_prefix(tokens.len());
         Ok(())
@@ -236,7 +238,8 @@ impl Engine for CpuEngine {
                 self.tables.open(span.slot, span.capacity, span.prefix_len, &mut self.kv)?;
                 self.head.open(span.slot);
             }
-            self.head.allow(&mut self.pool, span.slot, &batch.tokens[span.rows.clone()]);
+            self.tables.grow(span.slot, span.start + span.rows.len());
+            self.head.allow(&mut self.pool, span.slot, &batch.tokens[span.rows.clone()])?;
         }
         let mut rows = Rows { tokens: &batch.tokens, ..Rows::default() };
         for span in &batch.spans {
@@ -251,7 +254,7 @@ impl Engine for CpuEngine {
             &rows,
             &mut self.work,
             &mut self.clock,
-        );
+        )?;
         let picked = self.head.pick(
             self.isa,
             &mut self.pool,
@@ -277,9 +280,9 @@ fn forward(
     rows: &Rows<'_>,
     work: &mut Workspace,
     clock: &mut Clock,
-) {
+) -> Result<()> {
     clock.start();
-    decoder.embed(rows.tokens, &mut work.hidden);
+    decoder.embed(rows.tokens, &mut work.hidden)?;
     let mut update: Option<&decoder::Layer> = None;
     for (index, layer) in decoder.layers().iter().enumerate() {
         let before = update.map(|layer| (&work.product, layer.post_ffn_norm()));
@@ -297,6 +300,7 @@ fn forward(
     let before = update.map(|layer| (&work.product, layer.post_ffn_norm()));
     rows::add_and_norm(isa, pool, &mut work.hidden, before, None);
     clock.lap(Phase::Norm);
+    Ok(())
 }
 
 fn unfit(message: String) -> Error {
