@@ -147,7 +147,7 @@ pub(super) struct DigestArgs {
     pub(super) prompt: Option<PathBuf>,
 
     /// Papers that are written about at a time
-    #[arg(long, value_name = "N", default_value_t = 32, help_heading = "Model",
+    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) batch: u32,
 
@@ -229,7 +229,7 @@ pub(super) struct BenchArgs {
     pub(super) tokens: u32,
 
     /// Papers at a time: each number is measured
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "32",
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64",
           help_heading = "Workload", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) batch: Vec<u32>,
 

@@ -111,6 +111,9 @@ fn summarise(
     let name = writer.name();
     let progress = pipeline::summarise(run, &codec, engine.as_mut(), limits, name, console);
     console.clear();
+    if let Some(misses) = engine.misses() {
+        console.detail(&wording::misses(misses));
+    }
     match progress {
         Ok(progress) => Ok(Some((progress, started.elapsed()))),
         Err(error) => Err(match settings.store {

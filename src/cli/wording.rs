@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::Misses;
 use crate::pipeline::Progress;
 use crate::store::Account;
 
@@ -86,6 +87,13 @@ pub(super) fn skipped(account: &Account) -> String {
         .map(|(number, reason)| format!("{} {reason}", count(number)))
         .collect();
     reasons.join(", ")
+}
+
+/// What a shortlist would have missed.
+pub(super) fn misses(Misses { misses, choices }: Misses) -> String {
+    let percent = 100.0 * misses as f64 / choices.max(1) as f64;
+    let (misses, choices) = (count(misses), count(choices));
+    format!("the shortlist would have missed {misses} of {choices} tokens ({percent:.3} %)")
 }
 
 #[cfg(test)]

@@ -27,6 +27,21 @@ pub trait Engine {
     fn profile(&self) -> Option<Profile> {
         None
     }
+
+    /// How many greedy choices a shortlist would have missed, where the engine scores the whole
+    /// vocabulary all the same and keeps count.
+    fn misses(&self) -> Option<Misses> {
+        None
+    }
+}
+
+/// Greedy choices, and those of them that are neither on the shortlist nor in the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misses {
+    /// Choices that a shortlist would have made otherwise.
+    pub misses: u64,
+    /// All choices.
+    pub choices: u64,
 }
 
 /// Time by phase of a step, in the order of the phases.

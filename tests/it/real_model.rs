@@ -1,7 +1,9 @@
 //! The real default model against llama.cpp and the plain forward. Needs weights, so each test
 //! runs only where its environment variables point to them and says so where they do not:
 //! `WENZHAI_TEST_MODEL` names the merged model as GGUF (`wenzhai models export`), and
-//! `WENZHAI_TEST_GREEDY` the output of `tests/llama_cpp/greedy.py` for it.
+//! `WENZHAI_TEST_GREEDY` the output of `tests/llama_cpp/greedy.py` for the same weights exported
+//! with `--f32`: with quantized ones llama.cpp rounds activations to int8 itself, and the choices
+//! along its text tell as much of its rounding as of ours.
 
 use std::path::PathBuf;
 
@@ -83,7 +85,9 @@ fn first_choices_along_llama_cpp() {
             positions += greedy.written.len();
         }
         eprintln!("{name}: first choice that of llama.cpp in {same} of {positions} positions");
-        assert!(positions > 0 && same as f64 >= 0.99 * positions as f64, "{name}");
+        // The CPU engine rounds activations and keys to integers and bf16, candle's does not.
+        let least = if name == "cpu" { 0.975 } else { 0.99 };
+        assert!(positions > 0 && same as f64 >= least * positions as f64, "{name}");
     }
 }
 
@@ -113,8 +117,7 @@ fn divergence_from_the_plain_forward() {
             divergences[count / 2],
             divergences[count - 1],
         );
-        // The CPU engine rounds activations to int8, candle's works in f32.
-        let (most, least_same) = if name == "cpu" { (5e-3, 0.97) } else { (1e-6, 0.999) };
+        let (most, least_same) = if name == "cpu" { (1e-3, 0.98) } else { (1e-6, 0.999) };
         assert!(mean < most && same as f64 >= least_same * count as f64, "{name}");
     }
 }

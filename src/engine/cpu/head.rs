@@ -12,6 +12,7 @@ use super::Workspace;
 use super::decoder::Decoder;
 use super::vocabulary::Rowwise;
 use crate::Result;
+use crate::engine::Misses;
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows;
@@ -84,10 +85,11 @@ impl Head {
         })
     }
 
-    /// Of how many choices how many fell outside base and prompt; counted only where a shortlist
-    /// is known and the whole vocabulary is scored all the same.
-    pub fn misses(&self) -> (u64, u64) {
-        (self.misses, self.choices)
+    /// Choices outside base and prompt; counted only where a shortlist is known and the whole
+    /// vocabulary is scored all the same.
+    pub fn misses(&self) -> Option<Misses> {
+        let (misses, choices) = (self.misses, self.choices);
+        self.counting.then_some(Misses { misses, choices })
     }
 
     /// A sequence begins in `slot`.

@@ -28,7 +28,7 @@ use crate::scheduler::{Batch, Limits, TokenId};
 use crate::shortlist::Shortlist;
 use crate::{Error, Result, error::ErrorKind};
 
-use super::{Engine, Profile};
+use super::{Engine, Misses, Profile};
 use cache::Tables;
 use census::{Census, Site};
 use decoder::Decoder;
@@ -165,12 +165,6 @@ impl CpuEngine {
         Ok(logits)
     }
 
-    /// How many of how many greedy choices fell outside the shortlist and the prompt, counted only
-    /// where [`CpuSettings::full_vocabulary`] scores them all the same.
-    pub fn misses(&self) -> (u64, u64) {
-        self.head.misses()
-    }
-
     /// Keys, values and hidden states of `tokens`, which stand at `start` in the table that was
     /// opened alone.
     fn forward_alone(&mut self, tokens: &[TokenId], start: usize) -> Result<()> {
@@ -268,6 +262,10 @@ impl Engine for CpuEngine {
 
     fn profile(&self) -> Option<Profile> {
         Some(self.clock.profile())
+    }
+
+    fn misses(&self) -> Option<Misses> {
+        self.head.misses()
     }
 }
 
