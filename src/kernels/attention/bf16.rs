@@ -126,10 +126,17 @@ unsafe fn add_pair<const HEADS: usize, const VECTORS: usize, const MASKED: bool>
     for (head, sums) in sums.iter_mut().enumerate() {
         // SAFETY: `a` has HEADS rows of `pairs`, and `pair` is below that.
         let word = unsafe { *product.a.get_unchecked(head * pairs + pair) };
-        let word = _mm512_set1_epi32(word as i32);
+        let word = pairs_of(_mm512_set1_epi32(word as i32));
         for (sum, values) in sums.iter_mut().zip(values) {
-            // SAFETY: both types are 64 bytes without meaning of their own.
-            *sum = unsafe { _mm512_dpbf16_ps(*sum, transmute(word), transmute(values)) };
+            *sum = _mm512_dpbf16_ps(*sum, word, pairs_of(values));
         }
     }
+}
+
+/// Words as the instruction's type.
+#[target_feature(enable = "avx512f,avx512bf16")]
+#[inline]
+fn pairs_of(words: __m512i) -> __m512bh {
+    // SAFETY: both types are 64 bytes without meaning of their own.
+    unsafe { transmute::<__m512i, __m512bh>(words) }
 }
