@@ -52,8 +52,8 @@ class Merged(torch.autograd.Function):
 
 
 class Attention(torch.autograd.Function):
-    """q: batch × (time · heads) × width; k, v: batch × time × width. Gives (batch · time) × (heads ·
-    width); causal."""
+    """Causal. q: batch × (time · heads) × width; k, v: batch × time × width. Gives (batch · time) ×
+    (heads · width)."""
 
     @staticmethod
     def blocks(time, window):

@@ -32,7 +32,7 @@ def parse_arguments():
     parser.add_argument("--dev")
     parser.add_argument("--dev-papers", type=int, default=48)
     parser.add_argument("--recent", default="2405", help="year and month (default: %(default)s)")
-    parser.add_argument("--recent-share", type=float, default=0.75)
+    parser.add_argument("--recent-share", type=float, default=0.85)
     parser.add_argument("--min-rating", type=float, default=0.7)
     parser.add_argument("--papers", type=int, default=16000, help="length of the order")
     parser.add_argument("--max-tokens", type=int, default=640)
@@ -60,8 +60,8 @@ def main():
         arrays |= packed([sequence(tokenizer, record) for record in dev], "dev_")
     np.savez_compressed(args.out, **arrays)
     total = sum(len(sequences[at][0]) for at in order)
-    print(f"{len(order)} papers in the order, {len(used)} different, {total / len(order):.0f} tokens "
-          f"each; {short.count(False)} too long")
+    print(f"{len(order)} papers in the order, {len(used)} different, "
+          f"{total / len(order):.0f} tokens each; {short.count(False)} too long")
 
 
 def read_clean(path):

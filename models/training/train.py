@@ -1,11 +1,11 @@
-r"""Trains an adapter on a data file of prepare.py until a given time; can be killed and called again.
+r"""Trains an adapter on a data file of prepare.py until a given time.
 
     train.py BASE.gguf DATA.npz RUN/ --shortlist SHORTLIST --until 2026-11-25T10:00 \
         [--warm ADAPTER.safetensors]
 
 RUN/ gets `checkpoint.pt` (parameters, their average, optimizer, position; written anew every few
-minutes and never half), `log.jsonl` (a line a report), and `pid`. When called again with a
-checkpoint there, training goes on from it and --warm is ignored.
+minutes and never half), `log.jsonl` (a line a report), and `pid`. When it was killed and is called
+again, training goes on from the checkpoint and --warm is ignored.
 
 The learning rate falls linearly with the clock, not with the steps, to a twentieth at the end: on a
 machine that has other work to do nobody knows how many steps there will be. A new end can be
