@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Product, pack, softmax};
+use super::{Kernel, PANEL, Product, pack, softmax};
 use crate::kernels::isa::{Isa, Level};
 
 /// Words, and f32 values, of a vector.
@@ -25,9 +25,9 @@ impl Avx512 {
 impl Kernel for Avx512 {
     fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
         let (_, width) = product.sizes::<HEADS>(out.len());
-        for from in (product.columns.start / 32 * 32..product.columns.end).step_by(4 * LANES) {
-            // SAFETY: `self` proves the instruction set, the sizes have been checked, and the
-            // width is a multiple of 32, so that what is left of it is two or four vectors.
+        for from in (product.columns.start / PANEL * PANEL..product.columns.end).step_by(PANEL) {
+            // SAFETY: `self` proves the instruction set, the sizes have been checked, and a panel
+            // has two or four vectors.
             unsafe {
                 match width - from {
                     32 => multiply_columns::<HEADS, 2>(&product, from, out),

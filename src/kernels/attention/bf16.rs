@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 use std::mem::transmute;
 
 use super::avx512::{pack_words, softmax_in_place};
-use super::{Kernel, Product};
+use super::{Kernel, PANEL, Product};
 use crate::kernels::isa::{Isa, Level};
 
 /// Words, and f32 values, of a vector.
@@ -33,9 +33,9 @@ impl Bf16 {
 impl Kernel for Bf16 {
     fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
         let (_, width) = product.sizes::<HEADS>(out.len());
-        for from in (product.columns.start / 32 * 32..product.columns.end).step_by(4 * LANES) {
-            // SAFETY: `self` proves the instruction set, the sizes have been checked, and the
-            // width is a multiple of 32, so that what is left of it is two or four vectors.
+        for from in (product.columns.start / PANEL * PANEL..product.columns.end).step_by(PANEL) {
+            // SAFETY: `self` proves the instruction set, the sizes have been checked, and a panel
+            // has two or four vectors.
             unsafe {
                 match width - from {
                     32 => multiply_columns::<HEADS, 2>(&product, from, out),
