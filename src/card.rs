@@ -41,6 +41,10 @@ const ADAPTERS: [(&str, &[u8]); 1] =
 const SHORTLISTS: [(&str, &[u8]); 1] =
     [("gemma3-270m-zh.shortlist", include_bytes!("../models/gemma3-270m-zh.shortlist"))];
 
+/// The glossaries that cards can name, by file name.
+const GLOSSARIES: [(&str, &str); 1] =
+    [("gemma3-270m-zh.terms.tsv", include_str!("../models/gemma3-270m-zh.terms.tsv"))];
+
 /// The notices that cards can name, by file name; each with the terms that it speaks of.
 const NOTICES: [(&str, &str); 1] = [(
     "NOTICE-gemma.md",
@@ -75,6 +79,8 @@ pub struct Card {
     pub adapter: Option<Adapter>,
     /// Tokens that it writes Chinese summaries with; `None`: any of its vocabulary.
     pub shortlist: Option<ShortlistFile>,
+    /// Name of the glossary that it was taught to follow; see [`Card::glossary_text`].
+    pub glossary: Option<String>,
     /// The GGUF file.
     pub file: File,
     /// Where to find the file, in the order in which to try.
@@ -192,6 +198,12 @@ impl Card {
         NOTICES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
     }
 
+    /// The glossary that the model was taught to follow, in the form of [`crate::glossary`].
+    pub fn glossary_text(&self) -> Option<&'static str> {
+        let name = self.glossary.as_deref()?;
+        GLOSSARIES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
+
     fn fault(&self) -> Option<String> {
         if !is_file_name(&self.file.name) {
             return Some(format!("`{}` is not a plain file name", self.file.name));
@@ -213,6 +225,11 @@ impl Card {
             && self.notice_text().is_none()
         {
             return Some(format!("notice `{notice}` is not part of the program"));
+        }
+        if let Some(glossary) = &self.glossary
+            && self.glossary_text().is_none()
+        {
+            return Some(format!("glossary `{glossary}` is not part of the program"));
         }
         self.sources.is_empty().then(|| "no source is named".into())
     }
@@ -279,6 +296,7 @@ mod tests {
         check_fault("\"m.gguf\", bytes", "\"../m.gguf\", bytes", "`../m.gguf` is not a plain file");
         check_fault(&"0".repeat(64), "12AB", "`12AB` is not a SHA-256");
         check_fault("name = \"m\"", "name = \"m\"\nnotice = \"N\"", "notice `N` is not part");
+        check_fault("name = \"m\"", "name = \"m\"\nglossary = \"G\"", "glossary `G` is not part");
         let list = "name = \"m\"\nshortlist = { name = \"S\", bytes = 1, sha256 = \"0\" }";
         check_fault("name = \"m\"", list, "shortlist `S` is not part");
         check_fault("family", "famly", "cannot read a model card");

@@ -6,6 +6,9 @@ summaries were written by several language models over the years. Recent ones sh
 stop), and older ones are brought to it as far as characters go.
 """
 
+import collections
+import gzip
+import json
 import re
 
 FIELDS = ("zh_title", "zh_abstract", "zh_tldr")
@@ -23,6 +26,20 @@ FULL_WIDTH = {0xFF10 + i: 0x30 + i for i in range(10)} | {
     for base, ascii_base in ((0xFF21, 0x41), (0xFF41, 0x61)) for i in range(26)
 } | {ord("％"): ord("%"), 0x3000: 0x20, 0xA0: 0x20, 0x200B: None}
 TO_FULL_WIDTH = {",": "，", ";": "；", ":": "：", "?": "？", "!": "！"}
+
+
+def read_clean(path):
+    """The records that are fit to learn from, each with its `rating`, and how many are not."""
+    records, faults = [], collections.Counter()
+    with gzip.open(path, "rt", encoding="utf8") as lines:
+        for line in lines:
+            record = repaired(json.loads(line))
+            reason = fault(record) if record else "breaks off early"
+            if reason:
+                faults[reason] += 1
+            else:
+                records.append(record | {"rating": rating(record)})
+    return records, faults
 
 
 def repaired(record):

@@ -1,10 +1,14 @@
 """Makes the data file of a training run: cleaned, rated, tokenized, in the order of training.
 
-    prepare.py BASE.gguf TRAIN.jsonl.gz DATA.npz [--dev DEV.jsonl]
+    prepare.py BASE.gguf TRAIN.jsonl.gz DATA.npz [--dev DEV.jsonl] [--terms TERMS.tsv]
 
 Papers from --recent on (a year and month as in arXiv's ids) have summaries in the style that is
 wanted: they make up --recent-share of every stretch of the order, and come again when all were
 seen. The rest is filled up with older papers, the best rated first, each once.
+
+With --terms, the prompt tells the terms of the table of glossary.py that a paper has, as the program
+does. In training nearly all of them are those that the summary uses, so that the model learns to
+follow what it is told; now and then one is a name that stays as it is, and sometimes there is none.
 
 DATA.npz holds the sequences end to end (`tokens`; `starts` has a sequence's first index, and the
 end of the last), where the prompt ends and where the one-liner begins in each (`prompts`,
@@ -13,14 +17,13 @@ the loss on; their summaries are taken as they are.
 """
 
 import argparse
-import collections
-import gzip
 import json
 import random
 
 import numpy as np
 
-from cleaning import fault, rating, repaired
+from cleaning import FIELDS, NAME, read_clean
+from glossary import read_table, terms_in
 from tokenizer import Tokenizer
 
 
@@ -36,6 +39,8 @@ def parse_arguments():
     parser.add_argument("--min-rating", type=float, default=0.7)
     parser.add_argument("--papers", type=int, default=16000, help="length of the order")
     parser.add_argument("--max-tokens", type=int, default=640)
+    parser.add_argument("--terms", help="table of glossary.py")
+    parser.add_argument("--most-terms", type=int, default=8, help="of a paper")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -50,32 +55,23 @@ def main():
     order = order_of(records, args, rng)
     used = sorted(set(order))  # papers that are never reached are not stored
     place = {index: at for at, index in enumerate(used)}
-    sequences = [sequence(tokenizer, records[index]) for index in used]
+    table = read_table(args.terms) if args.terms else {}
+    found = lambda record: terms_in(f"{record['title']}\n{record['abstract']}", table,
+                                    args.most_terms)
+    sequences = [sequence(tokenizer, record, terms_to_learn(record, found(record), rng))
+                 for record in (records[index] for index in used)]
     short = [len(tokens) <= args.max_tokens for tokens, *_ in sequences]
     order = [place[index] for index in order if short[place[index]]]
     arrays = packed(sequences, "") | {"order": np.array(order, np.int32)}
     if args.dev:
         with open(args.dev, encoding="utf8") as lines:
             dev = [json.loads(line) for line, _ in zip(lines, range(args.dev_papers))]
-        arrays |= packed([sequence(tokenizer, record) for record in dev], "dev_")
+        arrays |= packed([sequence(tokenizer, record, [pair[:2] for pair in found(record)])
+                          for record in dev], "dev_")
     np.savez_compressed(args.out, **arrays)
     total = sum(len(sequences[at][0]) for at in order)
     print(f"{len(order)} papers in the order, {len(used)} different, "
           f"{total / len(order):.0f} tokens each; {short.count(False)} too long")
-
-
-def read_clean(path):
-    """The records that are fit to learn from, each with its `rating`, and how many are not."""
-    records, faults = [], collections.Counter()
-    with gzip.open(path, "rt", encoding="utf8") as lines:
-        for line in lines:
-            record = repaired(json.loads(line))
-            reason = fault(record) if record else "breaks off early"
-            if reason:
-                faults[reason] += 1
-            else:
-                records.append(record | {"rating": rating(record)})
-    return records, faults
 
 
 def order_of(records, args, rng):
@@ -101,12 +97,31 @@ def order_of(records, args, rng):
     return order
 
 
-def sequence(tokenizer, record):
+def terms_to_learn(record, found, rng):
+    """(term, translation) pairs for the prompt of `record`, of those that were `found` in it."""
+    if rng.random() < 0.1:
+        return []
+    summary = "\n".join(record[field] for field in FIELDS)
+    share = lambda translation: 0.9 if translation in summary else 0.05
+    terms = [(term, translation) for term, translation, _ in found
+             if rng.random() < share(translation)]
+    names = sorted(name for name in set(NAME.findall(record["abstract"]))
+                   if name in record["zh_abstract"])
+    if names and rng.random() < 0.15:
+        name = rng.choice(names)
+        terms.insert(rng.randrange(len(terms) + 1), (name, name))
+    return terms
+
+
+def sequence(tokenizer, record, terms):
     """Ids of prompt and target, where the prompt ends, and where the one-liner's label begins.
 
     Prompt, labels and fields are tokenized one by one, as the program does."""
     ids = [tokenizer.bos]
-    ids += tokenizer.encode(f"Title: {record['title']}\nAbstract: {record['abstract']}\n标题：")
+    told = "；".join(f"{term}={translation}" for term, translation in terms)
+    told = f"\nTerms: {told}" if terms else ""
+    ids += tokenizer.encode(
+        f"Title: {record['title']}\nAbstract: {record['abstract']}{told}\n标题：")
     prompt = len(ids)
     ids += tokenizer.encode(record["zh_title"])
     ids += tokenizer.encode("\n摘要：") + tokenizer.encode(record["zh_abstract"])

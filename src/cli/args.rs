@@ -146,6 +146,11 @@ pub(super) struct DigestArgs {
     #[arg(long, value_name = "PROMPT", help_heading = "Model")]
     pub(super) prompt: Option<PathBuf>,
 
+    /// Terms and how to translate them, which come before those of the model's own glossary: a
+    /// term, a tab and its translation a line. `none` leaves the model's own away
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(super) glossary: Option<PathBuf>,
+
     /// Papers that are written about at a time
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]

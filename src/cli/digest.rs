@@ -20,8 +20,15 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
     if settings.dry_run {
         return dry_run(&settings, &mut console);
     }
-    let writer = Writer::find(&settings.model, settings.prompt.clone(), &mut console)?;
-    console.detail(&format!("model: {}, prompt: {}", writer.name(), writer.prompt().name()));
+    let writer =
+        Writer::find(&settings.model, settings.prompt.clone(), &settings.glossary, &mut console)?;
+    let terms = writer.glossary().map(|glossary| format!(", glossary: {} terms", glossary.len()));
+    console.detail(&format!(
+        "model: {}, prompt: {}{}",
+        writer.name(),
+        writer.prompt().name(),
+        terms.unwrap_or_default()
+    ));
     let mut store = open_store(&settings, &console)?;
     let mut run = store.begin(writer.identity(), settings.redo)?;
     let Some(inputs) = read(&settings, &mut run, &mut console)? else {
@@ -106,7 +113,10 @@ fn summarise(
         return Ok(None);
     }
     let Loaded { tokenizer, mut engine, limits } = writer.load(settings, console)?;
-    let codec = Codec::new(writer.prompt(), &tokenizer, limits.max_context)?;
+    let mut codec = Codec::new(writer.prompt(), &tokenizer, limits.max_context)?;
+    if let Some(glossary) = writer.glossary() {
+        codec = codec.with_glossary(glossary);
+    }
     let started = Instant::now();
     let name = writer.name();
     let progress = pipeline::summarise(run, &codec, engine.as_mut(), limits, name, console);

@@ -13,13 +13,14 @@ use sha2::{Digest, Sha256};
 
 use super::args::{EngineChoice, VocabChoice};
 use super::console::Console;
-use super::settings::{AdapterChoice, DigestSettings, EngineSettings, ModelChoice};
+use super::settings::{AdapterChoice, DigestSettings, EngineSettings, GlossaryChoice, ModelChoice};
 use crate::card::{self, Card};
 use crate::engine::Engine;
 use crate::engine::candle::{CandleEngine, DeviceChoice};
 use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, ModelRef};
+use crate::glossary::Glossary;
 use crate::model::{Adapter, Model};
 use crate::prompt::{CHAT, PLAIN, Template};
 use crate::scheduler::Limits;
@@ -44,6 +45,7 @@ pub(super) struct Writer<'a> {
     name: String,
     identity: Identity,
     prompt: Template,
+    glossary: Option<Glossary>,
 }
 
 /// A model that is ready to run. Its weights are the engine's by then.
@@ -58,6 +60,7 @@ impl<'a> Writer<'a> {
     pub(super) fn find(
         choice: &'a ModelChoice,
         prompt: Option<Template>,
+        glossary: &GlossaryChoice,
         console: &mut Console,
     ) -> Result<Self> {
         let (prompt, name, model) = match &choice.model {
@@ -86,8 +89,14 @@ impl<'a> Writer<'a> {
             (AdapterChoice::None, Some(_)) => (format!("{name} without adapter"), None),
             (_, None) => (name, None),
         };
-        let identity = Identity { model, adapter, prompt: prompt.identity().to_owned() };
-        Ok(Writer { choice, name, identity, prompt })
+        let glossary = choice.glossary(glossary, &prompt)?;
+        let identity = Identity {
+            model,
+            adapter,
+            prompt: prompt.identity().to_owned(),
+            glossary: glossary.as_ref().and_then(Glossary::identity).map(str::to_owned),
+        };
+        Ok(Writer { choice, name, identity, prompt, glossary })
     }
 
     /// What records call it.
@@ -101,6 +110,10 @@ impl<'a> Writer<'a> {
 
     pub(super) fn prompt(&self) -> &Template {
         &self.prompt
+    }
+
+    pub(super) fn glossary(&self) -> Option<&Glossary> {
+        self.glossary.as_ref()
     }
 
     /// Fetches the weights where they are not here, and loads them.
@@ -179,6 +192,27 @@ impl ModelChoice {
         match &self.model {
             ModelRef::Card(card) => Some(card),
             ModelRef::Path(_) | ModelRef::Hub(_) => None,
+        }
+    }
+
+    /// The glossary whose terms `prompt` is to tell.
+    fn glossary(&self, choice: &GlossaryChoice, prompt: &Template) -> Result<Option<Glossary>> {
+        let own = || {
+            let text = self.card().and_then(Card::glossary_text);
+            text.map(|text| Glossary::parse("of the model", text)).transpose()
+        };
+        match choice {
+            GlossaryChoice::None => Ok(None),
+            GlossaryChoice::Own if prompt.tells_terms() => own(),
+            GlossaryChoice::Own => Ok(None),
+            GlossaryChoice::File(file) if prompt.tells_terms() => {
+                Ok(Some(file.clone().over(own()?.unwrap_or_default())))
+            }
+            GlossaryChoice::File(_) => {
+                let message = format!("the prompt {} has no place for terms", prompt.name());
+                Err(Error::new(ErrorKind::Usage, message)
+                    .hint("leave --glossary away, or use a prompt with `{% for t in terms %}`"))
+            }
         }
     }
 

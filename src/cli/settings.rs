@@ -2,7 +2,7 @@
 //!
 //! Everything that can be found wrong without reading a feed or loading a model is found here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::{BenchArgs, DigestArgs, EngineArgs, EngineChoice, EvalArgs, Format, VocabChoice};
 use super::output::Output;
@@ -10,6 +10,7 @@ use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
 use crate::fetch::{self, ModelRef};
+use crate::glossary::{self, Glossary};
 use crate::prompt::Template;
 
 /// One digest to be made.
@@ -26,6 +27,7 @@ pub(super) struct DigestSettings {
     pub(super) model: ModelChoice,
     /// A prompt instead of the model's own.
     pub(super) prompt: Option<Template>,
+    pub(super) glossary: GlossaryChoice,
     pub(super) batch: usize,
     pub(super) engine: EngineSettings,
 }
@@ -101,6 +103,16 @@ pub(super) enum AdapterChoice {
     File(PathBuf),
 }
 
+/// Which terms prompts tell.
+#[derive(Debug, Clone)]
+pub(super) enum GlossaryChoice {
+    /// Those of the glossary that the model's card names, if it does.
+    Own,
+    None,
+    /// The user's, and then those.
+    File(Glossary),
+}
+
 impl DigestSettings {
     pub(super) fn of(args: DigestArgs) -> Result<Self> {
         let sources = args.inputs.iter().map(|argument| Source::parse(argument)).collect();
@@ -115,6 +127,7 @@ impl DigestSettings {
             store: StoreChoice::of(args.store, args.no_store)?,
             model: ModelChoice::of(&args.model.model, args.model.adapter)?,
             prompt: args.prompt.as_deref().map(Template::find).transpose()?,
+            glossary: GlossaryChoice::of(args.glossary.as_deref())?,
             batch: args.batch as usize,
             engine: EngineSettings::of(&args.engine)?,
         })
@@ -210,6 +223,28 @@ impl StoreChoice {
 impl ModelChoice {
     pub(super) fn of(model: &str, adapter: Option<PathBuf>) -> Result<Self> {
         Ok(ModelChoice { model: fetch::resolve(model)?, adapter: AdapterChoice::of(adapter)? })
+    }
+}
+
+impl GlossaryChoice {
+    fn of(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(GlossaryChoice::Own) };
+        if path.as_os_str() == "none" {
+            return Ok(GlossaryChoice::None);
+        }
+        let failed = |cause| {
+            Error::io("read the glossary", path, cause)
+                .hint("a glossary has a term, a tab and its translation a line; `none` is none")
+        };
+        let bytes = path.metadata().map_err(failed)?.len();
+        if bytes > glossary::MAX_FILE_BYTES {
+            let most = glossary::MAX_FILE_BYTES;
+            let message =
+                format!("{}: {bytes} bytes; a glossary has at most {most}", path.display());
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        Ok(GlossaryChoice::File(Glossary::parse(&path.display().to_string(), &text)?))
     }
 }
 

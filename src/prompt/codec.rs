@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{ChatTemplate, Piece, Template, chat};
 use crate::error::{Error, ErrorKind, Result};
+use crate::glossary::{Glossary, Term};
 use crate::paper::Paper;
 use crate::pick::Pick;
 use crate::scheduler::{self, Ending, Finished, Job, JobId, TokenId, TokenSet};
@@ -43,6 +44,7 @@ pub struct Codec<'a> {
     fields: Vec<scheduler::Field>,
     frame: Vec<Part>,
     prefix: Vec<TokenId>,
+    glossary: Option<&'a Glossary>,
     /// Most positions of a job; see [`scheduler::Limits::max_context`].
     max_positions: usize,
 }
@@ -81,10 +83,24 @@ impl<'a> Codec<'a> {
         };
         let fields = template.fields().iter().map(field).collect();
         let frame = frame(template, encoding)?;
-        let mut codec =
-            Codec { template, encoding, fields, frame, prefix: Vec::new(), max_positions };
+        let mut codec = Codec {
+            template,
+            encoding,
+            fields,
+            frame,
+            prefix: Vec::new(),
+            glossary: None,
+            max_positions,
+        };
         codec.prefix = codec.common_prefix()?;
         Ok(codec)
+    }
+
+    /// The same codec, whose prompts tell the terms of `glossary` that a paper has, if the
+    /// template has a place for them.
+    pub fn with_glossary(mut self, glossary: &'a Glossary) -> Self {
+        self.glossary = Some(glossary).filter(|_| self.template.tells_terms());
+        self
     }
 
     /// The tokens with which (nearly) every prompt begins.
@@ -97,11 +113,14 @@ impl<'a> Codec<'a> {
     pub fn prompt(&self, paper: &Paper) -> Result<Prompt> {
         let title = &paper.plain_title;
         // What could fail apart from its length fails here, whatever the abstract.
-        let without = self.tokens(title, "")?.len();
+        let without = self.tokens(title, "", &[])?.len();
+        let terms = self
+            .glossary
+            .map_or_else(Vec::new, |glossary| glossary.terms_of(title, &paper.plain_abstract));
         let most = self.max_positions.saturating_sub(self.answer_positions());
         let fits = |text: &str| {
             self.encoding.encode(text).len() <= self.template.abstract_tokens()
-                && self.tokens(title, text).is_ok_and(|tokens| tokens.len() <= most)
+                && self.tokens(title, text, &terms).is_ok_and(|tokens| tokens.len() <= most)
         };
         let (abstract_text, cut) = cut_at_sentence(&paper.plain_abstract, fits);
         if cut && abstract_text.is_empty() {
@@ -110,7 +129,7 @@ impl<'a> Codec<'a> {
             );
             return Err(Error::new(ErrorKind::Input, message));
         }
-        let tokens = self.tokens(title, &abstract_text)?;
+        let tokens = self.tokens(title, &abstract_text, &terms)?;
         Ok(Prompt { tokens, abstract_text, cut })
     }
 
@@ -142,8 +161,8 @@ impl<'a> Codec<'a> {
         self.fields.iter().map(|field| field.label.len() + field.max_tokens).sum()
     }
 
-    fn tokens(&self, title: &str, abstract_text: &str) -> Result<Vec<TokenId>> {
-        let messages = self.template.render(title, abstract_text)?;
+    fn tokens(&self, title: &str, abstract_text: &str, terms: &[Term]) -> Result<Vec<TokenId>> {
+        let messages = self.template.render(title, abstract_text, terms)?;
         let mut run = Run { encoding: self.encoding, text: String::new(), tokens: Vec::new() };
         for part in &self.frame {
             match part {
@@ -182,7 +201,7 @@ impl<'a> Codec<'a> {
             ["A", "the", "2", "$x$", "(", "\"Q\"", "-", "中", "é", "\u{1f600}", "\\", "<b>"];
         let mut prefix: Option<Vec<TokenId>> = None;
         for title in TITLES {
-            let tokens = self.tokens(title, title)?;
+            let tokens = self.tokens(title, title, &[])?;
             let shared = prefix.map_or(tokens.len(), |prefix| {
                 prefix.iter().zip(&tokens).take_while(|(a, b)| a == b).count()
             });

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::glossary::Term;
 use crate::summary::Field;
 
 pub use chat::{ChatTemplate, Role};
@@ -46,8 +47,8 @@ pub const MAX_TOKENS: usize = 16 << 10;
 
 /// Templates that are part of the program: name and newest version.
 const BUILT_IN: [(&str, &str); 3] = [
-    ("gemma3-270m-zh", include_str!("../../prompts/gemma3-270m-zh/1.toml")),
-    (CHAT, include_str!("../../prompts/chat/1.toml")),
+    ("gemma3-270m-zh", include_str!("../../prompts/gemma3-270m-zh/2.toml")),
+    (CHAT, include_str!("../../prompts/chat/2.toml")),
     (PLAIN, include_str!("../../prompts/plain/1.toml")),
 ];
 
@@ -61,6 +62,7 @@ pub struct Template {
     messages: Messages,
     /// The templates of the messages, by number.
     jinja: Environment<'static>,
+    tells_terms: bool,
 }
 
 /// What stands before the answer.
@@ -171,15 +173,17 @@ impl Template {
         let (messages, texts) = messages(file.template, file.message).map_err(&wrong)?;
         let identity = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
         let jinja = compile(texts).map_err(|cause| wrong(cause.to_string()))?;
-        let template = Template {
+        let mut template = Template {
             name: name.to_owned(),
             identity,
             abstract_tokens: file.abstract_tokens,
             fields,
             messages,
             jinja,
+            tells_terms: false,
         };
         template.check_variables()?;
+        template.tells_terms = template.looks_at("terms");
         Ok(template)
     }
 
@@ -211,10 +215,28 @@ impl Template {
         }
     }
 
-    /// The messages of the prompt for a paper; a prompt that is one text is one message.
-    pub fn render(&self, title: &str, abstract_text: &str) -> Result<Vec<Vec<Piece>>> {
-        let values = context! { title => plain(title), abstract => plain(abstract_text) };
-        let count = self.roles().map_or(1, <[Role]>::len);
+    /// Whether it has a place for the terms of a glossary.
+    pub fn tells_terms(&self) -> bool {
+        self.tells_terms
+    }
+
+    /// The messages of the prompt for a paper; a prompt that is one text is one message. `terms`
+    /// are those of the paper that a glossary translates.
+    pub fn render(
+        &self,
+        title: &str,
+        abstract_text: &str,
+        terms: &[Term],
+    ) -> Result<Vec<Vec<Piece>>> {
+        let told = |Term { term, translation }: &Term| {
+            context! { term => plain(term), translation => plain(translation) }
+        };
+        let values = context! {
+            title => plain(title),
+            abstract => plain(abstract_text),
+            terms => terms.iter().map(told).collect::<Vec<_>>(),
+        };
+        let count = self.count();
         let message = |number: usize| {
             let rendered = self.jinja.get_template(&number.to_string())?.render(&values)?;
             // Chat templates trim the messages of some roles; here nobody has to know which.
@@ -226,11 +248,22 @@ impl Template {
             .map_err(|cause| Error::new(ErrorKind::Usage, format!("prompt {}: {cause}", self.name)))
     }
 
+    /// How many messages there are.
+    fn count(&self) -> usize {
+        self.roles().map_or(1, <[Role]>::len)
+    }
+
+    fn looks_at(&self, variable: &str) -> bool {
+        let templates =
+            (0..self.count()).map(|number| self.jinja.get_template(&number.to_string()));
+        templates.flatten().any(|one| one.undeclared_variables(false).contains(variable))
+    }
+
     /// A template that ignores the paper, or asks for what is not there, is refused before a
     /// model is loaded for it.
     fn check_variables(&self) -> Result<()> {
         let (title, abstract_text) = ("A title", "An abstract.");
-        let pieces = self.render(title, abstract_text)?.concat();
+        let pieces = self.render(title, abstract_text, &[])?.concat();
         for (variable, value) in [("title", title), ("abstract", abstract_text)] {
             let is_there =
                 |piece: &Piece| matches!(piece, Piece::Text(text) if text.contains(value));
@@ -321,9 +354,20 @@ mod tests {
     #[test]
     fn the_default_template_is_what_the_adapter_was_trained_on() {
         let template = Template::built_in("gemma3-270m-zh").unwrap();
-        let pieces = template.render("A {{ b }}", "C\\d < e & \"f\".").unwrap().concat();
-        let text = "Title: A {{ b }}\nAbstract: C\\d < e & \"f\".\n标题：";
-        assert_eq!(pieces, [Piece::Text(text.into())]);
+        let check = |terms: &[Term], line: &str| {
+            let rendered = template.render("A {{ b }}", "C\\d < e & \"f\".", terms).unwrap();
+            let text = format!("Title: A {{{{ b }}}}\nAbstract: C\\d < e & \"f\".{line}\n标题：");
+            assert_eq!(rendered.concat(), [Piece::Text(text)]);
+        };
+        let term = |term: &str, translation: &str| Term {
+            term: term.into(),
+            translation: translation.into(),
+        };
+        check(&[], "");
+        check(&[term("lidar", "激光雷达")], "\nTerms: lidar=激光雷达");
+        check(&[term("a b", "甲"), term("<b>", "<b>")], "\nTerms: a b=甲；<b>=<b>");
+        assert!(template.tells_terms());
+        assert!(!Template::built_in(PLAIN).unwrap().tells_terms());
         let fields: Vec<_> =
             template.fields().iter().map(|form| (form.field, form.label.as_str())).collect();
         let expected =
@@ -342,7 +386,7 @@ mod tests {
     #[test]
     fn control_tokens_come_from_the_template_alone() {
         let template = parse("{{ control(\"<user>\") }}{{ title }}: {{ abstract }}").unwrap();
-        let pieces = template.render("<user>", &marked("<user>")).unwrap().concat();
+        let pieces = template.render("<user>", &marked("<user>"), &[]).unwrap().concat();
         let expected = [Piece::Control("<user>".into()), Piece::Text("<user>: <user>".into())];
         assert_eq!(pieces, expected);
     }

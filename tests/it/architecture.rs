@@ -23,6 +23,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("digest", &["error", "record", "summary"]),
     ("store", &["error", "paper", "record", "summary", "digest"]),
     ("feed", &["error", "paper", "record"]),
+    ("glossary", &["error"]),
     ("card", &["error"]),
     ("fetch", &["error", "card"]),
     ("pick", &[]),
@@ -32,7 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &["error", "atomic", "tokens"]),
     ("kernels", &["error"]),
     ("engine", &["error", "pick", "scheduler", "model", "kernels", "shortlist"]),
-    ("prompt", &["error", "paper", "summary", "pick", "scheduler", "tokens"]),
+    ("prompt", &["error", "paper", "summary", "glossary", "pick", "scheduler", "tokens"]),
     (
         "pipeline",
         &[
@@ -60,6 +61,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "digest",
             "store",
             "feed",
+            "glossary",
             "card",
             "fetch",
             "pick",

@@ -154,6 +154,11 @@ fn errors_name_the_thing_and_what_can_be_done() {
         "error: there is no adapter a.safetensors\n  \
          hint: an adapter is a safetensors file; `none` leaves the model's own away\n",
     );
+    check_error(
+        &["digest", "papers.jsonl", "--glossary", "terms.tsv"],
+        "error: cannot read the glossary terms.tsv\n  because: No such file or directory (os error \
+         2)\n  hint: a glossary has a term, a tab and its translation a line; `none` is none\n",
+    );
     check_error(&["digest", "-", "-"], "error: standard input (-) is named more than once\n");
     check_error(
         &["digest", "papers.jsonl", "--device", "tpu"],

@@ -1,0 +1,272 @@
+//! Glossaries: how a field's terms are to be translated.
+//!
+//! A small model knows common words and guesses at rare ones. A glossary says what they are in
+//! Chinese, and the terms that a paper has are told to the model in its prompt. A file has a term
+//! a line:
+//!
+//! ```text
+//! # term, tab, translation
+//! point cloud	点云
+//! transformer	transformer
+//! ```
+//!
+//! A term that is its own translation is one to keep in English. A third column, which the
+//! glossary of a model has, tells in how many of the papers that it was learned from the term
+//! occurs: where a paper has more terms than a prompt should, the rare ones are told.
+//!
+//! Words are compared without their case and without the s of a plural, and may be joined by a
+//! hyphen instead of a space; a term of capitals, such as `RAG`, is compared with its case.
+
+mod matching;
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, Result};
+use matching::Word;
+
+/// Most words of a term.
+pub const MAX_WORDS: usize = 4;
+
+/// Most terms of a model's glossary that a prompt tells.
+pub const MAX_TOLD: usize = 8;
+
+/// Most terms of a user's glossary that a prompt tells.
+pub const MAX_OWN_TOLD: usize = 24;
+
+/// Largest file: some two hundred thousand terms.
+pub const MAX_FILE_BYTES: u64 = 8 << 20;
+
+/// Most characters of a term or a translation.
+const MAX_CHARS: usize = 80;
+
+/// Terms and their translations.
+#[derive(Debug, Clone, Default)]
+pub struct Glossary {
+    entries: HashMap<Vec<String>, Entry>,
+    /// The longest key, in words.
+    longest: usize,
+    identity: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    term: Term,
+    /// In how many papers the term was seen; `None` where a user gave it.
+    papers: Option<u32>,
+}
+
+/// A term and its translation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// As the glossary writes it.
+    pub term: String,
+    /// What to call it in Chinese; the term itself, where it stays as it is.
+    pub translation: String,
+}
+
+impl Glossary {
+    /// Reads a glossary; `name` is what messages call it. Of two lines for the same term the later
+    /// one counts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] with the line, where it is not of the form that the module describes.
+    pub fn parse(name: &str, text: &str) -> Result<Glossary> {
+        let mut glossary = Glossary::default();
+        for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+            let line = line.trim_end();
+            if line.trim_start().starts_with('#') || line.trim().is_empty() {
+                continue;
+            }
+            let (key, entry) = entry(line).map_err(|fault| {
+                let message = format!("glossary {name}, line {}: {fault}", number + 1);
+                Error::new(ErrorKind::Usage, message)
+                    .hint("a line is a term, a tab and its translation; # begins a remark")
+            })?;
+            glossary.longest = glossary.longest.max(key.len());
+            glossary.entries.insert(key, entry);
+        }
+        glossary.identity = Some(hexadecimal(&Sha256::digest(text)));
+        Ok(glossary)
+    }
+
+    /// This glossary, and where it is silent `base`.
+    pub fn over(mut self, base: Glossary) -> Glossary {
+        let identity = [&self.identity, &base.identity].map(|one| one.as_deref().unwrap_or(""));
+        self.identity = Some(hexadecimal(&Sha256::digest(identity.join(" "))));
+        self.longest = self.longest.max(base.longest);
+        for (key, entry) in base.entries {
+            self.entries.entry(key).or_insert(entry);
+        }
+        self
+    }
+
+    /// How many terms there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// SHA-256, in hexadecimal, of what it was read from.
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
+    }
+
+    /// The terms of a paper that its prompt is to tell, in the order in which they stand there.
+    /// Where terms overlap the longest counts; a user's own come before rare ones, and rare ones
+    /// before common ones.
+    pub fn terms_of(&self, title: &str, abstract_text: &str) -> Vec<Term> {
+        let mut found: Vec<&Entry> = Vec::new();
+        for text in [title, abstract_text] {
+            for entry in self.found_in(text) {
+                if !found.iter().any(|known| std::ptr::eq(*known, entry)) {
+                    found.push(entry);
+                }
+            }
+        }
+        let mut chosen: Vec<usize> = (0..found.len()).collect();
+        chosen.sort_by_key(|&at| (found[at].papers, at));
+        let own = found.iter().filter(|entry| entry.papers.is_none()).count();
+        chosen.truncate(own.min(MAX_OWN_TOLD).max(MAX_TOLD));
+        chosen.sort_unstable();
+        chosen.into_iter().map(|at| found[at].term.clone()).collect()
+    }
+
+    /// Entries in the order in which they stand in `text`, with repetitions.
+    fn found_in(&self, text: &str) -> Vec<&Entry> {
+        let words = matching::words(text);
+        let (mut found, mut at) = (Vec::new(), 0);
+        while at < words.len() {
+            let joined = matching::joined(text, &words[at..], self.longest);
+            let (entry, length) = (1..=joined)
+                .rev()
+                .find_map(|length| Some((self.entry_of(&words[at..at + length])?, length)))
+                .map_or((None, 1), |(entry, length)| (Some(entry), length));
+            found.extend(entry);
+            at += length;
+        }
+        found
+    }
+
+    fn entry_of(&self, words: &[Word<'_>]) -> Option<&Entry> {
+        let key: Vec<String> = words.iter().map(|word| word.stem.clone()).collect();
+        let entry = self.entries.get(&key)?;
+        let as_written = matching::words(&entry.term.term);
+        let fits = as_written.iter().zip(words).all(|(term, word)| {
+            !term.is_acronym() || matching::singular(word.text) == matching::singular(term.text)
+        });
+        fits.then_some(entry)
+    }
+}
+
+/// Key and entry of a line.
+fn entry(line: &str) -> std::result::Result<(Vec<String>, Entry), String> {
+    let mut columns = line.split('\t').map(str::trim);
+    let term = columns.next().unwrap_or_default();
+    let translation =
+        columns.next().filter(|column| !column.is_empty()).ok_or("has no translation")?;
+    let papers = columns
+        .next()
+        .map(|column| column.parse().map_err(|_| format!("`{column}` is not a number of papers")))
+        .transpose()?;
+    if columns.next().is_some() {
+        return Err("has more than three columns".into());
+    }
+    for text in [term, translation] {
+        if text.chars().count() > MAX_CHARS || text.chars().any(char::is_control) {
+            return Err(format!("`{text}` is longer than {MAX_CHARS} characters"));
+        }
+    }
+    let words = matching::words(term);
+    let joined = matching::joined(term, &words, MAX_WORDS + 1);
+    if words.is_empty() || joined != words.len() || joined > MAX_WORDS {
+        let what =
+            format!("`{term}` is not one to {MAX_WORDS} words with a space or hyphen between");
+        return Err(what);
+    }
+    let key = words.into_iter().map(|word| word.stem).collect();
+    let term = Term { term: term.to_owned(), translation: translation.to_owned() };
+    Ok((key, Entry { term, papers }))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(glossary: &str, title: &str, abstract_text: &str) -> Vec<String> {
+        let glossary = Glossary::parse("g", glossary).unwrap();
+        let terms = glossary.terms_of(title, abstract_text);
+        terms.into_iter().map(|term| format!("{}={}", term.term, term.translation)).collect()
+    }
+
+    #[test]
+    fn terms_are_found_in_any_case_number_and_joint_and_the_longest_counts() {
+        let glossary = "point cloud\t点云\ncloud\t云\nRAG\tRAG\nbias\t偏差\n";
+        assert_eq!(
+            told(glossary, "Point-Clouds", "A cloud. Rags for bias."),
+            ["point cloud=点云", "cloud=云", "bias=偏差"]
+        );
+        assert_eq!(
+            told(glossary, "RAGs", "point, cloud of point clouds"),
+            ["RAG=RAG", "cloud=云", "point cloud=点云"]
+        );
+        assert!(told(glossary, "pointcloud", "clouded cloud9").is_empty());
+    }
+
+    #[test]
+    fn a_user_has_the_last_word_and_no_bound_of_a_models_glossary() {
+        let base = Glossary::parse("base", "agent\t代理\t9\nreward\t奖励\t8\n").unwrap();
+        let own = Glossary::parse("own", "Agents\t智能体\n").unwrap();
+        let identity = base.identity().unwrap().to_owned();
+        let both = own.over(base);
+        assert_ne!(both.identity(), Some(identity.as_str()));
+        let terms = both.terms_of("", "the reward of an agent");
+        let translations: Vec<_> = terms.iter().map(|term| term.translation.as_str()).collect();
+        assert_eq!(translations, ["奖励", "智能体"]);
+    }
+
+    #[test]
+    fn of_many_terms_a_users_are_told_then_the_rarest() {
+        let words: Vec<String> = (b'a'..=b'z').map(|c| format!("{}x", c as char)).collect();
+        let line = |(at, word): (usize, &String)| match at {
+            3 => format!("{word}\t自\n"),
+            _ => format!("{word}\t词\t{}\n", 100 - at),
+        };
+        let glossary: String = words.iter().enumerate().map(line).collect();
+        let told = told(&glossary, &words.join(" "), "");
+        let rarest = words[19..].iter().map(|word| format!("{word}=词"));
+        assert_eq!(told, std::iter::once("dx=自".to_owned()).chain(rarest).collect::<Vec<_>>());
+        let own: String = words.iter().map(|word| format!("{word}\t自\n")).collect();
+        let glossary = Glossary::parse("own", &own).unwrap();
+        assert_eq!(glossary.terms_of(&words.join(" "), "").len(), MAX_OWN_TOLD);
+    }
+
+    #[test]
+    fn a_line_that_is_no_term_is_refused_with_its_number() {
+        let check = |line: &str, fault: &str| {
+            let error = Glossary::parse("mine.tsv", &format!("# terms\n\n{line}\n")).unwrap_err();
+            assert_eq!(error.to_string(), format!("glossary mine.tsv, line 3: {fault}"));
+            assert!(error.hint_text().unwrap().contains("a tab"));
+        };
+        check("point cloud", "has no translation");
+        check("point cloud\t", "has no translation");
+        check("a\tb\tc", "`c` is not a number of papers");
+        check("a\tb\t1\td", "has more than three columns");
+        check("\t点云", "`` is not one to 4 words with a space or hyphen between");
+        check("a b c d e\t五", "`a b c d e` is not one to 4 words with a space or hyphen between");
+        check("a, b\t五", "`a, b` is not one to 4 words with a space or hyphen between");
+        check(
+            &format!("{}\t五", "a".repeat(81)),
+            &format!("`{}` is longer than 80 characters", "a".repeat(81)),
+        );
+    }
+}

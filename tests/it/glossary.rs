@@ -1,0 +1,74 @@
+//! Glossaries: from a file to the line of a prompt.
+
+use wenzhai::card;
+use wenzhai::glossary::{Glossary, MAX_TOLD};
+use wenzhai::paper::Paper;
+use wenzhai::prompt::{Codec, Encoding, Template};
+
+use crate::support::scribe::Characters;
+
+const MAX_POSITIONS: usize = 4000;
+
+fn prompt(template: &str, glossary: Option<&Glossary>, title: &str, abstract_text: &str) -> String {
+    let template = Template::built_in(template).unwrap();
+    let mut codec = Codec::new(&template, &Characters, MAX_POSITIONS).unwrap();
+    if let Some(glossary) = glossary {
+        codec = codec.with_glossary(glossary);
+    }
+    let paper = Paper {
+        plain_title: title.into(),
+        plain_abstract: abstract_text.into(),
+        ..Paper::default()
+    };
+    Characters.decode(&codec.prompt(&paper).unwrap().tokens)
+}
+
+fn built_in() -> Glossary {
+    Glossary::parse("built-in", card::find(card::DEFAULT).unwrap().glossary_text().unwrap())
+        .unwrap()
+}
+
+#[test]
+fn a_prompt_tells_the_terms_that_its_paper_has_and_no_line_where_there_are_none() {
+    let glossary = Glossary::parse("g", "sheep\t绵羊\nLiDAR\tLiDAR\n").unwrap();
+    let told = prompt("gemma3-270m-zh", Some(&glossary), "On Sheep", "We use LiDAR.");
+    assert_eq!(
+        told,
+        "Title: On Sheep\nAbstract: We use LiDAR.\nTerms: sheep=绵羊；LiDAR=LiDAR\n标题："
+    );
+    let untold = "Title: On Goats\nAbstract: We use lidar.\n标题：";
+    assert_eq!(prompt("gemma3-270m-zh", Some(&glossary), "On Goats", "We use lidar."), untold);
+    assert_eq!(prompt("gemma3-270m-zh", None, "On Goats", "We use lidar."), untold);
+    let plain = |glossary| prompt("plain", glossary, "On Sheep", "We use LiDAR.");
+    assert_eq!(plain(Some(&glossary)), plain(None), "it has no place for terms");
+}
+
+#[test]
+fn the_default_models_glossary_knows_terms_of_the_field() {
+    let glossary = built_in();
+    assert!(glossary.len() > 8_000, "{}", glossary.len());
+    let text = "We study federated learning, point clouds, knowledge distillation in practice.";
+    let told = prompt("gemma3-270m-zh", Some(&glossary), "T", text);
+    for pair in ["federated learning=联邦学习", "point cloud=点云"] {
+        assert!(told.to_lowercase().contains(pair), "{told}");
+    }
+}
+
+/// Neither a term of the file nor a paper can open another line of the prompt.
+#[test]
+fn what_is_told_stays_on_one_line_and_is_bounded() {
+    let abstract_text = "A glossary of terms: ".to_owned()
+        + &built_in()
+            .terms_of("", "graph neural network and reinforcement learning")
+            .iter()
+            .map(|term| format!("{} ", term.term))
+            .collect::<String>()
+            .repeat(30)
+        + "point cloud lidar robot grasping quantum computing satellite drone protein seizure \
+           tokamak galaxy neutrino catalyst enzyme genome epilepsy tumor pathology radiology";
+    let told = prompt("gemma3-270m-zh", Some(&built_in()), "T", &abstract_text);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 4, "{told}");
+    let terms = lines[2].strip_prefix("Terms: ").expect("a line of terms");
+    assert!((1..=MAX_TOLD).contains(&terms.split('；').count()), "{terms}");
+}
