@@ -6,9 +6,9 @@ Papers from --recent on (a year and month as in arXiv's ids) have summaries in t
 wanted: they make up --recent-share of every stretch of the order, and come again when all were
 seen. The rest is filled up with older papers, the best rated first, each once.
 
-With --terms, the prompt tells the terms of the table of glossary.py that a paper has, as the program
-does. In training nearly all of them are those that the summary uses, so that the model learns to
-follow what it is told; now and then one is a name that stays as it is, and sometimes there is none.
+The prompt tells which numbers and names of the abstract to keep as they stand and, with --terms, how
+the table of glossary.py translates the terms that it has, as the program does. In training nearly
+all that is told is what the summary does, so that the model learns to follow; sometimes nothing is.
 
 DATA.npz holds the sequences end to end (`tokens`; `starts` has a sequence's first index, and the
 end of the last), where the prompt ends and where the one-liner begins in each (`prompts`,
@@ -19,12 +19,16 @@ the loss on; their summaries are taken as they are.
 import argparse
 import json
 import random
+import re
 
 import numpy as np
 
-from cleaning import FIELDS, NAME, read_clean
+from cleaning import FIELDS, NAME, NUMBER, read_clean
 from glossary import read_table, terms_in
 from tokenizer import Tokenizer
+
+ENGLISH_TAIL = re.compile(r"-[a-z]{3,}$")
+MOST_TO_KEEP = 20  # numbers and names of a paper
 
 
 def parse_arguments():
@@ -58,7 +62,7 @@ def main():
     table = read_table(args.terms) if args.terms else {}
     found = lambda record: terms_in(f"{record['title']}\n{record['abstract']}", table,
                                     args.most_terms)
-    sequences = [sequence(tokenizer, record, terms_to_learn(record, found(record), rng))
+    sequences = [sequence(tokenizer, record, *told_to_learn(record, found(record), rng))
                  for record in (records[index] for index in used)]
     short = [len(tokens) <= args.max_tokens for tokens, *_ in sequences]
     order = [place[index] for index in order if short[place[index]]]
@@ -66,7 +70,7 @@ def main():
     if args.dev:
         with open(args.dev, encoding="utf8") as lines:
             dev = [json.loads(line) for line, _ in zip(lines, range(args.dev_papers))]
-        arrays |= packed([sequence(tokenizer, record, [pair[:2] for pair in found(record)])
+        arrays |= packed([sequence(tokenizer, record, *told(record, found(record)))
                           for record in dev], "dev_")
     np.savez_compressed(args.out, **arrays)
     total = sum(len(sequences[at][0]) for at in order)
@@ -97,31 +101,45 @@ def order_of(records, args, rng):
     return order
 
 
-def terms_to_learn(record, found, rng):
-    """(term, translation) pairs for the prompt of `record`, of those that were `found` in it."""
+def told(record, found):
+    """What the prompt of `record` tells: (term, translation) pairs of those that were `found`, and
+    what to keep."""
+    terms = [(term, translation) for term, translation, _ in found]
+    translated = {term for term, _ in terms}
+    keep = [item for item in to_keep(record["abstract"]) if item not in translated]
+    return terms, keep[:MOST_TO_KEEP]
+
+
+def told_to_learn(record, found, rng):
+    """The same for training: what the summary follows, most of the time."""
     if rng.random() < 0.1:
-        return []
+        return [], []
     summary = "\n".join(record[field] for field in FIELDS)
-    share = lambda translation: 0.9 if translation in summary else 0.05
-    terms = [(term, translation) for term, translation, _ in found
-             if rng.random() < share(translation)]
-    names = sorted(name for name in set(NAME.findall(record["abstract"]))
-                   if name in record["zh_abstract"])
-    if names and rng.random() < 0.15:
-        name = rng.choice(names)
-        terms.insert(rng.randrange(len(terms) + 1), (name, name))
-    return terms
+    paragraph = record["zh_abstract"].replace(",", "")
+    terms, keep = told(record, found)
+    is_told = lambda followed: rng.random() < (0.95 if followed else 0.04)
+    return ([pair for pair in terms if is_told(pair[1] in summary)],
+            [item for item in keep if is_told(item.replace(",", "") in paragraph)])
 
 
-def sequence(tokenizer, record, terms):
+def to_keep(text):
+    """Numbers, acronyms and CamelCase names of `text` in the order in which they stand, each once;
+    not what Chinese would say otherwise, such as `LLM-based`."""
+    found = sorted((m.start(), m[0]) for pattern in (NUMBER, NAME) for m in pattern.finditer(text))
+    return list(dict.fromkeys(item for _, item in found if not ENGLISH_TAIL.search(item)))
+
+
+def sequence(tokenizer, record, terms, keep):
     """Ids of prompt and target, where the prompt ends, and where the one-liner's label begins.
 
     Prompt, labels and fields are tokenized one by one, as the program does."""
     ids = [tokenizer.bos]
-    told = "；".join(f"{term}={translation}" for term, translation in terms)
-    told = f"\nTerms: {told}" if terms else ""
-    ids += tokenizer.encode(
-        f"Title: {record['title']}\nAbstract: {record['abstract']}{told}\n标题：")
+    prompt = f"Title: {record['title']}\nAbstract: {record['abstract']}"
+    if terms:
+        prompt += "\nTerms: " + "；".join(f"{term}={translation}" for term, translation in terms)
+    if keep:
+        prompt += "\nKeep: " + "；".join(keep)
+    ids += tokenizer.encode(prompt + "\n标题：")
     prompt = len(ids)
     ids += tokenizer.encode(record["zh_title"])
     ids += tokenizer.encode("\n摘要：") + tokenizer.encode(record["zh_abstract"])

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::{ChatTemplate, Piece, Template, chat};
+use super::{ChatTemplate, Piece, Template, Told, chat};
 use crate::error::{Error, ErrorKind, Result};
-use crate::glossary::{Glossary, Term};
+use crate::glossary::Glossary;
 use crate::paper::Paper;
 use crate::pick::Pick;
 use crate::scheduler::{self, Ending, Finished, Job, JobId, TokenId, TokenSet};
@@ -113,14 +113,13 @@ impl<'a> Codec<'a> {
     pub fn prompt(&self, paper: &Paper) -> Result<Prompt> {
         let title = &paper.plain_title;
         // What could fail apart from its length fails here, whatever the abstract.
-        let without = self.tokens(title, "", &[])?.len();
-        let terms = self
-            .glossary
-            .map_or_else(Vec::new, |glossary| glossary.terms_of(title, &paper.plain_abstract));
+        let without = self.tokens(title, "", &Told::default())?.len();
+        // Of what is cut off nothing is told.
+        let tokens = |text: &str| self.tokens(title, text, &Told::of(title, text, self.glossary));
         let most = self.max_positions.saturating_sub(self.answer_positions());
         let fits = |text: &str| {
             self.encoding.encode(text).len() <= self.template.abstract_tokens()
-                && self.tokens(title, text, &terms).is_ok_and(|tokens| tokens.len() <= most)
+                && tokens(text).is_ok_and(|tokens| tokens.len() <= most)
         };
         let (abstract_text, cut) = cut_at_sentence(&paper.plain_abstract, fits);
         if cut && abstract_text.is_empty() {
@@ -129,7 +128,7 @@ impl<'a> Codec<'a> {
             );
             return Err(Error::new(ErrorKind::Input, message));
         }
-        let tokens = self.tokens(title, &abstract_text, &terms)?;
+        let tokens = tokens(&abstract_text)?;
         Ok(Prompt { tokens, abstract_text, cut })
     }
 
@@ -161,8 +160,8 @@ impl<'a> Codec<'a> {
         self.fields.iter().map(|field| field.label.len() + field.max_tokens).sum()
     }
 
-    fn tokens(&self, title: &str, abstract_text: &str, terms: &[Term]) -> Result<Vec<TokenId>> {
-        let messages = self.template.render(title, abstract_text, terms)?;
+    fn tokens(&self, title: &str, abstract_text: &str, told: &Told) -> Result<Vec<TokenId>> {
+        let messages = self.template.render(title, abstract_text, told)?;
         let mut run = Run { encoding: self.encoding, text: String::new(), tokens: Vec::new() };
         for part in &self.frame {
             match part {
@@ -201,7 +200,7 @@ impl<'a> Codec<'a> {
             ["A", "the", "2", "$x$", "(", "\"Q\"", "-", "中", "é", "\u{1f600}", "\\", "<b>"];
         let mut prefix: Option<Vec<TokenId>> = None;
         for title in TITLES {
-            let tokens = self.tokens(title, title, &[])?;
+            let tokens = self.tokens(title, title, &Told::default())?;
             let shared = prefix.map_or(tokens.len(), |prefix| {
                 prefix.iter().zip(&tokens).take_while(|(a, b)| a == b).count()
             });

@@ -17,6 +17,7 @@
 mod chat;
 mod codec;
 mod piece;
+mod told;
 
 use std::path::Path;
 
@@ -32,6 +33,7 @@ pub use chat::{ChatTemplate, Role};
 pub use codec::{Codec, Encoding, Prompt};
 pub use piece::Piece;
 use piece::{marked, pieces, plain};
+pub use told::Told;
 
 /// The template for models that have none of their own, and no chat template either.
 pub const PLAIN: &str = "plain";
@@ -220,21 +222,16 @@ impl Template {
         self.tells_terms
     }
 
-    /// The messages of the prompt for a paper; a prompt that is one text is one message. `terms`
-    /// are those of the paper that a glossary translates.
-    pub fn render(
-        &self,
-        title: &str,
-        abstract_text: &str,
-        terms: &[Term],
-    ) -> Result<Vec<Vec<Piece>>> {
-        let told = |Term { term, translation }: &Term| {
-            context! { term => plain(term), translation => plain(translation) }
+    /// The messages of the prompt for a paper; a prompt that is one text is one message.
+    pub fn render(&self, title: &str, abstract_text: &str, told: &Told) -> Result<Vec<Vec<Piece>>> {
+        let term = |term: &Term| {
+            context! { term => plain(&term.term), translation => plain(&term.translation) }
         };
         let values = context! {
             title => plain(title),
             abstract => plain(abstract_text),
-            terms => terms.iter().map(told).collect::<Vec<_>>(),
+            terms => told.terms.iter().map(term).collect::<Vec<_>>(),
+            keep => told.keep.iter().map(|item| plain(item)).collect::<Vec<_>>(),
         };
         let count = self.count();
         let message = |number: usize| {
@@ -263,7 +260,7 @@ impl Template {
     /// model is loaded for it.
     fn check_variables(&self) -> Result<()> {
         let (title, abstract_text) = ("A title", "An abstract.");
-        let pieces = self.render(title, abstract_text, &[])?.concat();
+        let pieces = self.render(title, abstract_text, &Told::default())?.concat();
         for (variable, value) in [("title", title), ("abstract", abstract_text)] {
             let is_there =
                 |piece: &Piece| matches!(piece, Piece::Text(text) if text.contains(value));
@@ -354,8 +351,10 @@ mod tests {
     #[test]
     fn the_default_template_is_what_the_adapter_was_trained_on() {
         let template = Template::built_in("gemma3-270m-zh").unwrap();
-        let check = |terms: &[Term], line: &str| {
-            let rendered = template.render("A {{ b }}", "C\\d < e & \"f\".", terms).unwrap();
+        let check = |terms: &[Term], keep: &[&str], line: &str| {
+            let keep = keep.iter().map(ToString::to_string).collect();
+            let told = Told { terms: terms.to_vec(), keep };
+            let rendered = template.render("A {{ b }}", "C\\d < e & \"f\".", &told).unwrap();
             let text = format!("Title: A {{{{ b }}}}\nAbstract: C\\d < e & \"f\".{line}\n标题：");
             assert_eq!(rendered.concat(), [Piece::Text(text)]);
         };
@@ -363,9 +362,11 @@ mod tests {
             term: term.into(),
             translation: translation.into(),
         };
-        check(&[], "");
-        check(&[term("lidar", "激光雷达")], "\nTerms: lidar=激光雷达");
-        check(&[term("a b", "甲"), term("<b>", "<b>")], "\nTerms: a b=甲；<b>=<b>");
+        check(&[], &[], "");
+        check(&[term("lidar", "激光雷达")], &[], "\nTerms: lidar=激光雷达");
+        check(&[], &["<b>"], "\nKeep: <b>");
+        let terms = [term("a b", "甲"), term("c", "乙")];
+        check(&terms, &["1", "D"], "\nTerms: a b=甲；c=乙\nKeep: 1；D");
         assert!(template.tells_terms());
         assert!(!Template::built_in(PLAIN).unwrap().tells_terms());
         let fields: Vec<_> =
@@ -386,7 +387,8 @@ mod tests {
     #[test]
     fn control_tokens_come_from_the_template_alone() {
         let template = parse("{{ control(\"<user>\") }}{{ title }}: {{ abstract }}").unwrap();
-        let pieces = template.render("<user>", &marked("<user>"), &[]).unwrap().concat();
+        let pieces =
+            template.render("<user>", &marked("<user>"), &Told::default()).unwrap().concat();
         let expected = [Piece::Control("<user>".into()), Piece::Text("<user>: <user>".into())];
         assert_eq!(pieces, expected);
     }

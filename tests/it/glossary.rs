@@ -34,7 +34,7 @@ fn a_prompt_tells_the_terms_that_its_paper_has_and_no_line_where_there_are_none(
     let told = prompt("gemma3-270m-zh", Some(&glossary), "On Sheep", "We use LiDAR.");
     assert_eq!(
         told,
-        "Title: On Sheep\nAbstract: We use LiDAR.\nTerms: sheep=绵羊；LiDAR=LiDAR\n标题："
+        "Title: On Sheep\nAbstract: We use LiDAR.\nTerms: sheep=绵羊\nKeep: LiDAR\n标题："
     );
     let untold = "Title: On Goats\nAbstract: We use lidar.\n标题：";
     assert_eq!(prompt("gemma3-270m-zh", Some(&glossary), "On Goats", "We use lidar."), untold);
