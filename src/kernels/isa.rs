@@ -93,32 +93,3 @@ impl Level {
         self == Level::Scalar
     }
 }
-
-/// Calls `$body`, an `#[inline(always)]` function of plain Rust, compiled for the instruction set
-/// `$isa`, which turns its loops into vector code and its `mul_add` into one instruction.
-macro_rules! dispatch {
-    ($isa:expr, $body:ident($($argument:ident: $type:ty),* $(,)?)) => {{
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2($($argument: $type),*) {
-            $body($($argument),*)
-        }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-        fn avx512($($argument: $type),*) {
-            $body($($argument),*)
-        }
-        match $isa.level() {
-            // SAFETY: an `Isa` of this level exists only where the processor has AVX2 and FMA.
-            #[cfg(target_arch = "x86_64")]
-            $crate::kernels::isa::Level::Avx2 => unsafe { avx2($($argument),*) },
-            // SAFETY: an `Isa` of this level exists only where the processor has all of these.
-            #[cfg(target_arch = "x86_64")]
-            $crate::kernels::isa::Level::Avx512Vnni | $crate::kernels::isa::Level::Avx512Bf16 => unsafe {
-                avx512($($argument),*)
-            },
-            _ => $body($($argument),*),
-        }
-    }};
-}
-pub(super) use dispatch;

@@ -5,7 +5,8 @@
 //! | [`blocks`] | GGUF's block types, one block at a time |
 //! | [`packed`], [`gemm`] | int8 matrix products on tiles of packed weights |
 //! | [`attention`] | one position's heads against the paged keys and values before it |
-//! | [`rows`] | norms, residuals, rotary positions and quantization, a row at a time |
+//! | [`rows`] | norms, residuals and quantization, a row at a time |
+//! | [`heads`] | from a product to queries, keys and values: head norms, rotary positions, storing |
 //! | [`math`] | exp and what is built on it, the same bits on every instruction set |
 //! | [`pool`] | the threads that share a phase of a step |
 //!
@@ -22,7 +23,9 @@ pub mod blocks;
 mod disjoint;
 pub mod gemm;
 pub mod grain;
+pub mod heads;
 pub mod isa;
+mod lanes;
 pub mod math;
 mod memory;
 pub mod packed;

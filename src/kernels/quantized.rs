@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::lanes::{LANES, Lanes, Plain, load_block};
 use super::{BLOCK, Grain};
 
 /// Rows of activations as integers: a value is level · scale of its block of 32.
@@ -54,14 +55,15 @@ impl Quantized {
         assert_eq!(values.len(), rows * grain.width(), "rows of {}", grain.width());
         let mut quantized = Quantized::default();
         quantized.resize(rows, grain);
-        for (i, values) in values.as_chunks().0.iter().enumerate() {
+        for (i, values) in values.as_chunks::<BLOCK>().0.iter().enumerate() {
             let (row, block) = (i / blocks, i % blocks);
             let low = quantized.low_place(row, block);
             let at = block * rows + row;
             let (levels, second) = quantized.levels.split_at_mut(blocks * rows * BLOCK);
             let levels = &mut levels[at * BLOCK..][..BLOCK];
             let low = low.map(|at| &mut second[at..][..BLOCK]);
-            (quantized.scales[at], quantized.starts[at]) = quantize_into(values, levels, low);
+            (quantized.scales[at], quantized.starts[at]) =
+                quantize_into(Plain, load_block::<Plain>(Plain, values), levels, low);
         }
         quantized
     }
@@ -193,83 +195,47 @@ impl Tiled {
 }
 
 /// 32 values as int8: levels, their scale and -128 · the sum of the levels.
-///
-/// The scale is the largest magnitude / 127, a level value / scale to the nearest integer, ties to
-/// even; a block of zeros has scale 0. Every operation is exactly rounded, so the results are the
-/// same bits on every instruction set; inlined, so that it uses the caller's.
-#[inline(always)]
 pub fn quantize_block(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32, i32) {
-    let scale = scale_of(values);
-    if scale == 0.0 {
-        return ([0; BLOCK], 0.0, 0);
-    }
     let mut levels = [0; BLOCK];
-    let mut sum = 0;
-    for (level, value) in levels.iter_mut().zip(values) {
-        (*level, _) = nearest(steps(*value, scale));
-        sum += i32::from(*level);
-    }
-    (levels, scale, -128 * sum)
+    let (scale, start) = quantize_into(Plain, load_block(Plain, values), &mut levels, None);
+    (levels, scale, start)
 }
 
-/// The same in 14 bits: levels, what is left of them in 1/128 of a step, the scale of 1/128 of a
-/// step, and - the sum of the fine levels.
+/// Writes a block as int8 or, where there is a place for what is left, in 14 bits; its scale and
+/// start.
+///
+/// The scale is the largest magnitude / 127, a level value · 127 / largest magnitude to the nearest
+/// integer, ties to even; what is left of that is rounded to 1/128 of a step in the same way. A
+/// block of magnitudes below 2^-100 has scale 0. Every operation is exactly rounded, so the results
+/// are the same bits on every instruction set; inlined, so that it uses the caller's.
 #[inline(always)]
-fn quantize_block_finely(values: &[f32; BLOCK]) -> ([i8; BLOCK], [i8; BLOCK], f32, i32) {
-    let scale = scale_of(values);
-    let (mut levels, mut low) = ([0; BLOCK], [0; BLOCK]);
-    if scale == 0.0 {
-        return (levels, low, 0.0, 0);
-    }
-    let mut sum = 0;
-    for ((level, low), value) in levels.iter_mut().zip(&mut low).zip(values) {
-        let (coarse, rest) = nearest(steps(*value, scale));
-        (*level, *low) = (coarse, nearest(rest * 128.0).0);
-        sum += 128 * i32::from(*level) + i32::from(*low);
-    }
-    (levels, low, scale / 128.0, -sum)
-}
-
-/// Writes a block as int8 or, where there is a place for what is left, finely; its scale and start.
-#[inline(always)]
-pub(super) fn quantize_into(
-    values: &[f32; BLOCK],
+pub(super) fn quantize_into<L: Lanes>(
+    lanes: L,
+    values: [L::F; 2],
     levels: &mut [i8],
     low: Option<&mut [i8]>,
 ) -> (f32, i32) {
-    let Some(low) = low else {
-        let (block, scale, start) = quantize_block(values);
-        levels.copy_from_slice(&block);
-        return (scale, start);
-    };
-    let (block, rest, scale, start) = quantize_block_finely(values);
-    levels.copy_from_slice(&block);
-    low.copy_from_slice(&rest);
-    (scale, start)
-}
-
-#[inline(always)]
-fn scale_of(values: &[f32; BLOCK]) -> f32 {
-    // Magnitudes are ordered as their bits are, and compilers vectorize a maximum of integers.
-    let magnitude = |value: f32| (value.to_bits() & 0x7fff_ffff) as i32;
-    let largest = values.iter().fold(0, |largest, &value| largest.max(magnitude(value)));
-    f32::from_bits(largest as u32) / 127.0
-}
-
-/// Only where the scale is subnormal does the quotient leave the range.
-#[inline(always)]
-fn steps(value: f32, scale: f32) -> f32 {
-    (value / scale).clamp(-127.0, 127.0)
-}
-
-/// The nearest integer, the even one from the middle, and what is left.
-#[inline(always)]
-fn nearest(value: f32) -> (i8, f32) {
-    // Adding 1.5 · 2^23 leaves the nearest integer in the low bits of the sum.
-    const ROUND: f32 = 12_582_912.0;
-    let rounded = value + ROUND;
-    let integer = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-    (integer as i8, value - (rounded - ROUND))
+    const SMALLEST: f32 = f32::from_bits((127 - 100) << 23);
+    let largest = lanes.largest_magnitude(values[0], values[1]);
+    let none = largest < SMALLEST;
+    let (scale, steps) = if none { (0.0, 0.0) } else { (largest * (1.0 / 127.0), 127.0 / largest) };
+    let steps = lanes.splat(steps);
+    let values = values.map(|values| lanes.mul(values, steps));
+    let integers = values.map(|values| lanes.nearest(values));
+    let levels = levels.as_chunks_mut::<LANES>().0;
+    lanes.store_bytes(integers[0], &mut levels[0]);
+    lanes.store_bytes(integers[1], &mut levels[1]);
+    // Sums of integers that are exact in f32.
+    let sum = lanes.sum(lanes.add(integers[0], integers[1])) as i32;
+    let Some(low) = low else { return (scale, -128 * sum) };
+    let fine =
+        |i: usize| lanes.nearest(lanes.mul(lanes.sub(values[i], integers[i]), lanes.splat(128.0)));
+    let fine = [fine(0), fine(1)];
+    let low = low.as_chunks_mut::<LANES>().0;
+    lanes.store_bytes(fine[0], &mut low[0]);
+    lanes.store_bytes(fine[1], &mut low[1]);
+    let rest = lanes.sum(lanes.add(fine[0], fine[1])) as i32;
+    (scale / 128.0, -(128 * sum + rest))
 }
 
 #[cfg(test)]
@@ -291,10 +257,9 @@ mod tests {
         check(block([0.0, -0.0, 0.0, 0.0]), [0; 4], 0.0);
         check(block([254.0, -254.0, 1.0, 3.0]), [127, -127, 0, 2], 2.0);
         check(block([-127.0, 0.5, 1.5, -2.5]), [-127, 0, 2, -2], 1.0);
-        // 190 steps of the smallest magnitude there is: the scale is rounded down to one step.
-        let tiny = f32::from_bits(190);
-        check(block([tiny, -tiny, 0.0, f32::from_bits(5)]), [127, -127, 0, 5], f32::from_bits(1));
-        check(block([f32::from_bits(1), 0.0, 0.0, 0.0]), [0; 4], 0.0);
+        let tiny = 2f32.powi(-100);
+        check(block([tiny, -tiny, 0.0, 0.0]), [127, -127, 0, 0], tiny / 127.0);
+        check(block([0.99 * tiny, f32::from_bits(1), 0.0, 0.0]), [0; 4], 0.0);
     }
     #[test]
     fn fine_levels_are_128_times_as_fine() {

@@ -1,20 +1,21 @@
-//! What happens to a row between two matrix products: residual, norm, rotary position, and
-//! quantization for the next product.
+//! What happens to a row between two matrix products: residual, norm, and quantization for the next
+//! product.
 //!
-//! Rows are independent and each is computed in one fixed order: sums go into sixteen interleaved
-//! parts that are added pairwise at the end, which is both what vector registers want and the
-//! same on every instruction set.
+//! Rows are independent and each is computed in one fixed order: sums go into 32 interleaved parts,
+//! a column of a block each, that are added pairwise at the end, which is both what vector
+//! registers want and the same on every instruction set.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::disjoint::Disjoint;
-use super::isa::dispatch;
+use super::lanes::{LANES, Lanes, load_block, with_lanes};
 use super::quantized::quantize_into;
 use super::{BLOCK, Grain, Isa, Pool, Quantized, Tiled};
 
 /// Rows that one task computes: enough work to be worth a task, few enough to share out evenly.
-const ROWS_PER_TASK: usize = 4;
+/// Neighbouring tasks go to one thread, since rows share lines of what they write.
+const ROWS_PER_TASK: usize = 8;
 
 /// Weights of an RMS norm and its epsilon: x / √(mean(x²) + ε) · weight.
 #[derive(Debug, Clone, Copy)]
@@ -25,14 +26,8 @@ pub struct Norm<'a> {
     pub eps: f32,
 }
 
-/// Which dimensions of a head turn together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pairing {
-    /// i and i + half.
-    Halves,
-    /// 2 i and 2 i + 1.
-    Adjacent,
-}
+/// What is added to rows, and the norm it goes through before.
+type Update<'a> = (&'a Tiled, Option<Norm<'a>>);
 
 /// hidden += update, normalised by `post` where there is one; then, where `next` is given, the
 /// normalised sum is quantized into `out`. `hidden` is (rows, width), row by row.
@@ -62,34 +57,17 @@ pub fn add_and_norm(
         out.resize(rows, grain);
         (norm, QuantizedRows::new(out))
     });
-    pool.run(rows.div_ceil(ROWS_PER_TASK), |_, task| {
-        for row in task_rows(task, rows) {
-            // SAFETY: every row belongs to one task.
-            let hidden = unsafe { hidden.part(row * width..(row + 1) * width) };
-            if let Some((update, post)) = update {
-                dispatch!(isa, add_row(
-                    hidden: &mut [f32],
-                    update: &Tiled,
-                    row: usize,
-                    post: Option<Norm<'_>>,
-                ));
-            }
-            if let Some((norm, out)) = &next {
-                let norm = *norm;
-                dispatch!(isa, norm_row(
-                    hidden: &[f32],
-                    norm: Norm<'_>,
-                    out: &QuantizedRows<'_>,
-                    row: usize,
-                ));
-            }
-        }
+    for_rows(pool, rows, |range| {
+        // SAFETY: every row belongs to one task.
+        let hidden = unsafe { hidden.part(range.start * width..range.end * width) };
+        let next = next.as_ref();
+        with_lanes!(isa, add_and_norm_rows(
+            range: Range<usize>,
+            hidden: &mut [f32],
+            update: Option<Update<'_>>,
+            next: Option<&(Norm<'_>, QuantizedRows<'_>)>,
+        ));
     });
-}
-
-/// The rows of a task.
-fn task_rows(task: usize, rows: usize) -> Range<usize> {
-    task * ROWS_PER_TASK..rows.min((task + 1) * ROWS_PER_TASK)
 }
 
 /// Quantizes rows of `values` (rows, width of `grain`) as they are.
@@ -100,199 +78,117 @@ pub fn quantize(
     grain: &Arc<Grain>,
     out: &mut Quantized,
 ) {
-    let width = grain.width();
-    let rows = values.len() / width;
+    let rows = values.len() / grain.width();
     out.resize(rows, grain);
-    let out = QuantizedRows::new(out);
-    pool.run(rows.div_ceil(ROWS_PER_TASK), |_, task| {
-        for row in task_rows(task, rows) {
-            let values = &values[row * width..(row + 1) * width];
-            let out = &out;
-            dispatch!(isa, quantize_row(values: &[f32], out: &QuantizedRows<'_>, row: usize));
-        }
+    let out = &QuantizedRows::new(out);
+    for_rows(pool, rows, |range| {
+        with_lanes!(isa, quantize_rows(
+            range: Range<usize>,
+            values: &[f32],
+            out: &QuantizedRows<'_>,
+        ));
     });
 }
 
-/// What [`rotate`] does to the heads of one projection.
-#[derive(Debug, Clone, Copy)]
-pub struct Heads<'a> {
-    /// Where its columns begin in the product.
-    pub first_column: usize,
-    /// How many heads there are.
-    pub heads: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-    /// Added before anything else (heads · head_dim).
-    pub bias: Option<&'a [f32]>,
-    /// Norm over each head.
-    pub norm: Option<Norm<'a>>,
-    /// Rotation of each head, if any.
-    pub rope: Option<Rope<'a>>,
-    /// Factor on the result.
-    pub scale: f32,
+/// Calls `work` for all rows, some neighbours at a time, and each once.
+pub(super) fn for_rows(pool: &mut Pool, rows: usize, work: impl Fn(Range<usize>) + Sync) {
+    pool.run_neighbours(rows.div_ceil(ROWS_PER_TASK), 1, |_, task| {
+        work(task * ROWS_PER_TASK..rows.min((task + 1) * ROWS_PER_TASK));
+    });
 }
 
-/// Cosines and sines by position, (positions, head_dim / 2) each.
-#[derive(Debug, Clone, Copy)]
-pub struct Rope<'a> {
-    /// Cosines.
-    pub cos: &'a [f32],
-    /// Sines.
-    pub sin: &'a [f32],
-    /// Which dimensions turn together.
-    pub pairing: Pairing,
-}
-
-/// Takes heads out of a product: bias, norm, rotation to the position of each row, scale.
-/// `out` is (rows, heads · head_dim).
-pub fn rotate(
-    isa: Isa,
-    pool: &mut Pool,
-    product: &Tiled,
-    positions: &[usize],
-    heads: Heads<'_>,
-    out: &mut [f32],
+/// [`add_and_norm`] of some rows, which are all of `hidden`; each row is in one call.
+#[inline(always)]
+fn add_and_norm_rows<L: Lanes>(
+    lanes: L,
+    rows: Range<usize>,
+    hidden: &mut [f32],
+    update: Option<Update<'_>>,
+    next: Option<&(Norm<'_>, QuantizedRows<'_>)>,
 ) {
-    let width = heads.heads * heads.head_dim;
-    let rows = positions.len();
-    assert_eq!((product.rows(), out.len()), (rows, rows * width));
-    let out = Disjoint::new(out);
-    pool.run(rows.div_ceil(ROWS_PER_TASK), |_, task| {
-        let range = task_rows(task, rows);
-        for (row, &position) in range.clone().zip(&positions[range]) {
+    let width = hidden.len() / rows.len();
+    for (row, hidden) in rows.zip(hidden.chunks_exact_mut(width)) {
+        let squares = match update {
+            Some((update, post)) => add_row(lanes, hidden, update, row, post),
+            None => sum_of_squares(lanes, hidden.chunks_exact(BLOCK)),
+        };
+        if let Some((norm, out)) = next {
+            let scale = lanes.splat(norm_scale(squares, width, norm.eps));
+            let value = |block: usize| {
+                let range = block * BLOCK..(block + 1) * BLOCK;
+                let x = load_block(lanes, &hidden[range.clone()]);
+                let weight = load_block(lanes, &norm.weight[range]);
+                [0, 1].map(|i| lanes.mul(lanes.mul(x[i], scale), weight[i]))
+            };
             // SAFETY: every row belongs to one task.
-            let out = unsafe { out.part(row * width..(row + 1) * width) };
-            product.copy_row(row, heads.first_column, out);
-            let heads = &heads;
-            dispatch!(isa, rotate_row(out: &mut [f32], position: usize, heads: &Heads<'_>));
+            unsafe { out.write(lanes, row, value) };
         }
+    }
+}
+
+/// [`quantize`] of some rows; each row is in one call.
+#[inline(always)]
+fn quantize_rows<L: Lanes>(lanes: L, rows: Range<usize>, values: &[f32], out: &QuantizedRows<'_>) {
+    let width = out.grain.width();
+    for row in rows {
+        let values = &values[row * width..(row + 1) * width];
+        let value = |block: usize| load_block(lanes, &values[block * BLOCK..(block + 1) * BLOCK]);
+        // SAFETY: every row belongs to one task.
+        unsafe { out.write(lanes, row, value) };
+    }
+}
+
+/// Adds a row and returns the sum of the squares of the result.
+#[inline(always)]
+fn add_row<L: Lanes>(
+    lanes: L,
+    hidden: &mut [f32],
+    update: &Tiled,
+    row: usize,
+    post: Option<Norm<'_>>,
+) -> f32 {
+    let segments = (0..hidden.len() / BLOCK).map(|tile| update.segment(row, tile));
+    let post = post.map(|norm| {
+        let squares = sum_of_squares(lanes, segments.clone());
+        (lanes.splat(norm_scale(squares, hidden.len(), norm.eps)), norm.weight)
     });
-}
-
-#[inline(always)]
-fn rotate_row(row: &mut [f32], position: usize, heads: &Heads<'_>) {
-    if let Some(bias) = heads.bias {
-        row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
-    }
-    let half = heads.head_dim / 2;
-    for head in row.chunks_exact_mut(heads.head_dim) {
-        if let Some(norm) = heads.norm {
-            let scale = norm_scale(sum_of_squares(head), heads.head_dim, norm.eps);
-            head.iter_mut().zip(norm.weight).for_each(|(x, w)| *x = *x * scale * w);
-        }
-        if let Some(rope) = heads.rope {
-            let cos = &rope.cos[position * half..(position + 1) * half];
-            let sin = &rope.sin[position * half..(position + 1) * half];
-            match rope.pairing {
-                Pairing::Halves => {
-                    let (low, high) = head.split_at_mut(half);
-                    let turned = low.iter_mut().zip(high).zip(cos.iter().zip(sin));
-                    for ((low, high), (cos, sin)) in turned {
-                        (*low, *high) = turn(*low, *high, *cos, *sin);
-                    }
-                }
-                Pairing::Adjacent => {
-                    for i in 0..half {
-                        (head[2 * i], head[2 * i + 1]) =
-                            turn(head[2 * i], head[2 * i + 1], cos[i], sin[i]);
-                    }
-                }
+    let mut squares = [lanes.splat(0.0); 2];
+    for (tile, (hidden, update)) in hidden.chunks_exact_mut(BLOCK).zip(segments).enumerate() {
+        let mut sums = load_block(lanes, hidden);
+        let update = load_block(lanes, update);
+        match post {
+            None => sums = [0, 1].map(|i| lanes.add(sums[i], update[i])),
+            Some((scale, weight)) => {
+                let weight = load_block(lanes, &weight[tile * BLOCK..(tile + 1) * BLOCK]);
+                let scaled = update.map(|update| lanes.mul(update, scale));
+                sums = [0, 1].map(|i| lanes.mul_add(scaled[i], weight[i], sums[i]));
             }
         }
-        head.iter_mut().for_each(|x| *x *= heads.scale);
+        let hidden = hidden.as_chunks_mut::<LANES>().0;
+        lanes.store(sums[0], &mut hidden[0]);
+        lanes.store(sums[1], &mut hidden[1]);
+        squares = [0, 1].map(|i| lanes.mul_add(sums[i], sums[i], squares[i]));
     }
+    lanes.sum(lanes.add(squares[0], squares[1]))
 }
 
+/// Of a row that comes in blocks.
 #[inline(always)]
-fn turn(a: f32, b: f32, cos: f32, sin: f32) -> (f32, f32) {
-    (a * cos - b * sin, a * sin + b * cos)
-}
-
-#[inline(always)]
-fn add_row(hidden: &mut [f32], update: &Tiled, row: usize, post: Option<Norm<'_>>) {
-    let tiles = hidden.len() / BLOCK;
-    match post {
-        None => {
-            for (tile, hidden) in hidden.chunks_exact_mut(BLOCK).enumerate() {
-                let update = update.segment(row, tile);
-                hidden.iter_mut().zip(update).for_each(|(x, u)| *x += u);
-            }
-        }
-        Some(norm) => {
-            let mut parts = [0f32; 16];
-            for tile in 0..tiles {
-                add_squares(&mut parts, update.segment(row, tile));
-            }
-            let scale = norm_scale(total(parts), hidden.len(), norm.eps);
-            for (tile, hidden) in hidden.chunks_exact_mut(BLOCK).enumerate() {
-                let update = update.segment(row, tile);
-                let weight = &norm.weight[tile * BLOCK..(tile + 1) * BLOCK];
-                for i in 0..BLOCK {
-                    hidden[i] += update[i] * scale * weight[i];
-                }
-            }
-        }
+pub(super) fn sum_of_squares<'a, L: Lanes>(
+    lanes: L,
+    blocks: impl Iterator<Item = &'a [f32]>,
+) -> f32 {
+    let mut squares = [lanes.splat(0.0); 2];
+    for block in blocks {
+        let x = load_block(lanes, block);
+        squares = [0, 1].map(|i| lanes.mul_add(x[i], x[i], squares[i]));
     }
-}
-
-/// Writes the normalised row; called for every row by one task.
-#[inline(always)]
-fn norm_row(x: &[f32], norm: Norm<'_>, out: &QuantizedRows<'_>, row: usize) {
-    let scale = norm_scale(sum_of_squares(x), x.len(), norm.eps);
-    // SAFETY: every row belongs to one task.
-    unsafe { out.write(row, |block| norm_block(x, scale, norm.weight, block)) };
-}
-
-/// Writes the row as it is; called for every row by one task.
-#[inline(always)]
-fn quantize_row(x: &[f32], out: &QuantizedRows<'_>, row: usize) {
-    // SAFETY: every row belongs to one task.
-    unsafe { out.write(row, |block| read_block(x, block)) };
+    lanes.sum(lanes.add(squares[0], squares[1]))
 }
 
 #[inline(always)]
-fn sum_of_squares(x: &[f32]) -> f32 {
-    let mut parts = [0f32; 16];
-    add_squares(&mut parts, x);
-    total(parts)
-}
-
-#[inline(always)]
-fn add_squares(parts: &mut [f32; 16], x: &[f32]) {
-    for x in x.chunks_exact(16) {
-        for i in 0..16 {
-            parts[i] = x[i].mul_add(x[i], parts[i]);
-        }
-    }
-}
-
-#[inline(always)]
-fn total(parts: [f32; 16]) -> f32 {
-    let mut sums = parts;
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-    }
-    sums[0]
-}
-
-#[inline(always)]
-fn norm_scale(sum_of_squares: f32, width: usize, eps: f32) -> f32 {
+pub(super) fn norm_scale(sum_of_squares: f32, width: usize, eps: f32) -> f32 {
     1.0 / (sum_of_squares / width as f32 + eps).sqrt()
-}
-
-#[inline(always)]
-fn norm_block(x: &[f32], scale: f32, weight: &[f32], block: usize) -> [f32; BLOCK] {
-    let range = block * BLOCK..(block + 1) * BLOCK;
-    let (x, weight) = (&x[range.clone()], &weight[range]);
-    std::array::from_fn(|i| x[i] * scale * weight[i])
-}
-
-#[inline(always)]
-fn read_block(x: &[f32], block: usize) -> [f32; BLOCK] {
-    let x = &x[block * BLOCK..(block + 1) * BLOCK];
-    std::array::from_fn(|i| x[i])
 }
 
 /// A [`Quantized`] whose rows are written by different tasks.
@@ -324,7 +220,7 @@ impl<'a> QuantizedRows<'a> {
     /// # Safety
     /// No two threads may write the same row at once.
     #[inline(always)]
-    unsafe fn write(&self, row: usize, value: impl Fn(usize) -> [f32; BLOCK]) {
+    unsafe fn write<L: Lanes>(&self, lanes: L, row: usize, value: impl Fn(usize) -> [L::F; 2]) {
         let part = |at: usize| at * BLOCK..(at + 1) * BLOCK;
         for block in 0..self.grain.blocks() {
             let at = block * self.rows + row;
@@ -338,16 +234,16 @@ impl<'a> QuantizedRows<'a> {
                     &mut self.starts.part(at..at + 1)[0],
                 )
             };
-            (*scale, *start) = quantize_into(&value(block), levels, low);
+            (*scale, *start) = quantize_into(lanes, value(block), levels, low);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn values(seed: u32, count: usize) -> Vec<f32> {
+    pub fn values(seed: u32, count: usize) -> Vec<f32> {
         let mut state = seed;
         let next = |_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -356,7 +252,7 @@ mod tests {
         (0..count).map(next).collect()
     }
 
-    fn tiled(rows: usize, width: usize, values: &[f32]) -> Tiled {
+    pub fn tiled(rows: usize, width: usize, values: &[f32]) -> Tiled {
         let mut tiled = Tiled::with_capacity(rows, width);
         for (at, value) in values.iter().enumerate() {
             let (row, column) = (at / width, at % width);
@@ -425,48 +321,6 @@ mod tests {
                     out.starts[at],
                     -128 * levels.iter().map(|l| i32::from(*l)).sum::<i32>()
                 );
-            }
-        }
-    }
-
-    #[test]
-    fn rotation_turns_the_pairs_it_names_and_keeps_lengths() {
-        let (rows, head_dim) = (3, 32);
-        let product_values = values(6, rows * 96);
-        let product = tiled(rows, 96, &product_values);
-        let angle = |p: usize, i: usize| p as f64 * 0.7f64.powi(i as i32);
-        let table = |f: fn(f64) -> f64| -> Vec<f32> {
-            (0..9 * 16).map(|at| f(angle(at / 16, at % 16)) as f32).collect()
-        };
-        let (cos, sin) = (table(f64::cos), table(f64::sin));
-        let positions = [0, 8, 3];
-        for (pairing, pair) in [
-            (Pairing::Halves, (|i| (i, i + 16)) as fn(usize) -> (usize, usize)),
-            (Pairing::Adjacent, |i| (2 * i, 2 * i + 1)),
-        ] {
-            let rope = Some(Rope { cos: &cos, sin: &sin, pairing });
-            let heads = Heads {
-                first_column: 32,
-                heads: 2,
-                head_dim,
-                bias: None,
-                norm: None,
-                rope,
-                scale: 0.5,
-            };
-            let mut out = vec![0.0; rows * 64];
-            rotate(Isa::SCALAR, &mut Pool::new(2), &product, &positions, heads, &mut out);
-            for (row, position) in positions.into_iter().enumerate() {
-                for head in 0..2 {
-                    for i in 0..16 {
-                        let (a, b) = pair(i);
-                        let before = |d| f64::from(product_values[row * 96 + 32 + head * 32 + d]);
-                        let after = |d| f64::from(out[row * 64 + head * 32 + d]);
-                        let (s, c) = angle(position, i).sin_cos();
-                        assert!((after(a) - 0.5 * (before(a) * c - before(b) * s)).abs() < 1e-6);
-                        assert!((after(b) - 0.5 * (before(a) * s + before(b) * c)).abs() < 1e-6);
-                    }
-                }
             }
         }
     }

@@ -221,38 +221,3 @@ fn sequences_share_pages_and_go_on_from_copies() {
     assert_eq!(rows[0], rows[1]);
     assert_ne!(rows[1], rows[2]);
 }
-
-#[test]
-fn many_rows_are_written_as_each_by_itself() {
-    let shape = PageShape { layers: 2, kv_heads: 3, head_dim: 32 };
-    let rows: Vec<_> =
-        (0..100).map(|row| RowPlace { page: PageId(row % 3), offset: row as usize / 3 }).collect();
-    let (mut single, mut many) = (PagePool::new(shape, 3), PagePool::new(shape, 3));
-    let mut values = Values(7);
-    let (keys, mixed) = (values.take(100 * 96), values.take(100 * 96));
-    many.write_rows(*Isa::all().last().unwrap(), &mut Pool::new(2), &rows, 1, &keys, &mixed);
-    many.write_rows(Isa::SCALAR, &mut Pool::new(2), &rows, 1, &keys, &mixed); // places are free again
-    for (row, place) in rows.iter().enumerate() {
-        for kv_head in 0..3 {
-            let at = row * 96 + kv_head * 32;
-            let (key, value) = (&keys[at..][..32], &mixed[at..][..32]);
-            single.write(*place, 1, kv_head, key, value);
-            assert_eq!(many.key(*place, 1, kv_head), single.key(*place, 1, kv_head));
-            assert_eq!(many.value(*place, 1, kv_head), single.value(*place, 1, kv_head));
-            let error = |kept: &[f32], given: &[f32]| {
-                kept.iter().zip(given).any(|(a, b)| (a - b).abs() > b.abs() / 256.0)
-            };
-            assert!(!error(&many.key(*place, 1, kv_head), key), "row {row}");
-            assert!(!error(&many.value(*place, 1, kv_head), value), "row {row}");
-            assert!(many.key(*place, 0, kv_head).iter().all(|key| *key == 0.0));
-        }
-    }
-}
-
-#[test]
-#[should_panic(expected = "two rows for position 5 of page 1")]
-fn two_rows_cannot_be_written_to_one_place() {
-    let mut kv = PagePool::new(PageShape { layers: 1, kv_heads: 1, head_dim: 32 }, 2);
-    let place = RowPlace { page: PageId(1), offset: 5 };
-    kv.write_rows(Isa::SCALAR, &mut Pool::new(2), &[place, place], 0, &[0.0; 64], &[0.0; 64]);
-}

@@ -9,8 +9,9 @@ use super::{Rows, Workspace, unfit};
 use crate::kernels::attention::{self, PagePool};
 use crate::kernels::blocks::BlockType;
 use crate::kernels::gemm::{self, Gate};
+use crate::kernels::heads::{self, Heads, Pairing, Projections, Rope};
 use crate::kernels::packed::Packed;
-use crate::kernels::rows::{self, Heads, Norm, Pairing, Rope};
+use crate::kernels::rows::{self, Norm};
 use crate::kernels::{BLOCK, Grain, Isa, Pool};
 use crate::model::{
     Activation, Config, LayerKind, LayerWeights, Matrix, Model, RopePairing, Rotary,
@@ -207,7 +208,7 @@ impl Layer {
         work: &mut Workspace,
         clock: &mut Clock,
     ) {
-        let Config { heads, kv_heads, head_dim, .. } = decoder.config;
+        let Config { heads: query_heads, kv_heads, head_dim, .. } = decoder.config;
         let count = rows.positions.len();
         work.count(index, Site::Qkv);
         gemm::gemm(isa, pool, &work.input, &self.qkv, &mut work.product);
@@ -216,10 +217,10 @@ impl Layer {
         let rope = Some(decoder.rope(self.kind.rotary));
         let bias = |which: usize| self.qkv_bias.as_ref().map(|biases| &biases[which][..]);
         let norm = |which: usize| self.qk_norm.as_ref().map(|norms| self.norm(&norms[which]));
-        let (q, kv_width) = (heads * head_dim, kv_heads * head_dim);
+        let (q, kv_width) = (query_heads * head_dim, kv_heads * head_dim);
         let query = Heads {
             first_column: 0,
-            heads,
+            heads: query_heads,
             head_dim,
             bias: bias(0),
             norm: norm(0),
@@ -236,16 +237,18 @@ impl Layer {
         };
         let value =
             Heads { first_column: q + kv_width, bias: bias(2), norm: None, rope: None, ..key };
-        let targets = [
-            (query, &mut work.queries, q),
-            (key, &mut work.keys, kv_width),
-            (value, &mut work.values, kv_width),
-        ];
-        for (heads, out, width) in targets {
-            out.resize(count * width, 0.0);
-            rows::rotate(isa, pool, &work.product, &rows.positions, heads, out);
-        }
-        kv.write_rows(isa, pool, &rows.places, index, &work.keys, &work.values);
+        work.queries.resize(count * q, 0.0);
+        heads::take_heads(
+            isa,
+            pool,
+            &work.product,
+            &rows.positions,
+            &Projections { query, key, value },
+            &mut work.queries,
+            kv,
+            index,
+            &rows.places,
+        );
         clock.lap(Phase::Rope);
 
         work.attended.resize(count * q, 0.0);
@@ -326,8 +329,11 @@ fn pack(matrix: &Matrix, pool: &mut Pool) -> Result<Packed> {
     Ok(Packed::from_blocks(pool, kind, &bytes, dims[0], dims[1]))
 }
 
-/// The kernels take widths that are multiples of a block.
+/// The kernels take widths that are multiples of a block, and heads that are not too wide.
 fn check_shape(config: &Config) -> Result<()> {
+    if config.head_dim > heads::MAX_HEAD_DIM {
+        return Err(unfit(format!("heads of {} dimensions", config.head_dim)));
+    }
     let widths = [
         ("embedding", config.hidden),
         ("feed-forward", config.ffn_hidden),

@@ -73,8 +73,6 @@ struct Workspace {
     /// Gated activations, input of the down product.
     gated: Quantized,
     queries: Vec<f32>,
-    keys: Vec<f32>,
-    values: Vec<f32>,
     attended: Vec<f32>,
     gemm: Scratch,
     attention: AttentionScratch,

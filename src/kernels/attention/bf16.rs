@@ -16,9 +16,10 @@ use crate::kernels::isa::{Isa, Level};
 /// Words, and f32 values, of a vector.
 const LANES: usize = 16;
 
-/// Elements of the next block that are fetched in advance: a page of memory, where the processor's
-/// own fetching begins anew.
-const FETCHED: usize = 2048;
+/// How many elements before they are used words are fetched: 4 KiB, and across the ends of blocks,
+/// where the processor's own fetching begins anew. A sequence of its own is attended to as fast as
+/// memory is.
+const AHEAD: usize = 2048;
 
 /// The kernel for processors with AVX-512 BF16: proof that this is one.
 #[derive(Debug, Clone, Copy)]
@@ -75,14 +76,34 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
             *sum = unsafe { _mm512_loadu_ps(out.as_ptr().add(at)) };
         }
     }
-    let whole = product.whole_pairs();
-    for pair in product.pairs() {
+    let (pairs, whole) = (product.pairs(), product.whole_pairs());
+    let place = |from| product.place(from, product.a.len() / HEADS, width);
+    let (start, stride) = place(from);
+    let end = start + pairs.end * stride;
+    // What is read after these columns: the next ones, or the next block.
+    let next = from + VECTORS * LANES;
+    let follows = if next < width.min(product.columns.end) {
+        let (start, stride) = place(next);
+        product.b[start + pairs.start * stride..].as_ptr()
+    } else {
+        product.next.as_ptr()
+    };
+    for pair in pairs {
+        let at = start + pair * stride;
+        let ahead = at + AHEAD;
+        let fetched = match ahead < end {
+            true => product.b.as_ptr().wrapping_add(ahead),
+            false => follows.wrapping_add(ahead - end),
+        };
+        for vector in 0..VECTORS {
+            _mm_prefetch::<_MM_HINT_T0>(fetched.wrapping_add(vector * 2 * LANES).cast());
+        }
         // SAFETY: this is a pair of the product, with columns that the caller promises.
         unsafe {
             if whole.contains(&pair) {
-                add_pair::<HEADS, VECTORS, false>(product, pair, from, width, &mut sums);
+                add_pair::<HEADS, VECTORS, false>(product, pair, at, &mut sums);
             } else {
-                add_pair::<HEADS, VECTORS, true>(product, pair, from, width, &mut sums);
+                add_pair::<HEADS, VECTORS, true>(product, pair, at, &mut sums);
             }
         }
     }
@@ -97,6 +118,8 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
 
 /// Adds the products of a pair of rows, of both or, `MASKED`, of those that belong to the product.
 ///
+/// The columns lie from `at` on.
+///
 /// # Safety
 /// As for [`multiply_columns`], and the pair is one of the product.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
@@ -104,13 +127,10 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
 unsafe fn add_pair<const HEADS: usize, const VECTORS: usize, const MASKED: bool>(
     product: &Product,
     pair: usize,
-    from: usize,
-    width: usize,
+    at: usize,
     sums: &mut [[__m512; VECTORS]; HEADS],
 ) {
     let pairs = product.a.len() / HEADS;
-    let (start, stride) = product.place(from, pairs, width);
-    let at = start + pair * stride;
     let mut values = [_mm512_setzero_si512(); VECTORS];
     for (vector, values) in values.iter_mut().enumerate() {
         let at = at + vector * 2 * LANES;
@@ -118,9 +138,6 @@ unsafe fn add_pair<const HEADS: usize, const VECTORS: usize, const MASKED: bool>
         *values = unsafe { _mm512_loadu_si512(product.b.as_ptr().add(at).cast()) };
         if MASKED {
             *values = _mm512_and_si512(*values, _mm512_set1_epi32(product.mask(pair) as i32));
-        }
-        if at < FETCHED {
-            _mm_prefetch::<_MM_HINT_T0>(product.next.as_ptr().wrapping_add(at).cast());
         }
     }
     for (head, sums) in sums.iter_mut().enumerate() {

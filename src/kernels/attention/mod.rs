@@ -29,6 +29,7 @@ use super::BLOCK;
 use super::disjoint::Disjoint;
 use super::isa::Isa;
 use super::pool::Pool;
+pub(super) use pages::PageWriter;
 pub use pages::{PAGE, PageId, PagePool, PageShape, RowPlace};
 use pages::{PANEL, rounded};
 
@@ -127,8 +128,7 @@ struct Product<'a> {
     a: &'a [u32],
     /// A block of keys or values, (pairs of rows, width) in panels, each word as two elements.
     b: &'a [u16],
-    /// The block that comes next. Its begin is fetched meanwhile; what follows the processor
-    /// fetches by itself. A sequence of its own is attended to as fast as memory is.
+    /// The block that comes next, for kernels that fetch in advance.
     next: &'a [u16],
     /// Of b.
     rows: Range<usize>,

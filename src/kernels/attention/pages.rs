@@ -11,17 +11,13 @@
 //!
 //! bf16 and not fp16, since activations of some models exceed 65,504.
 
-use crate::kernels::isa::{Isa, dispatch};
-use crate::kernels::{BLOCK, Pool, disjoint::Disjoint, memory::Memory};
+use crate::kernels::{BLOCK, disjoint::Disjoint, memory::Memory};
 
 /// Positions of a page.
 pub const PAGE: usize = 64;
 
 /// Columns of a panel; the last one of a block may have 32.
 pub(super) const PANEL: usize = 64;
-
-/// Rows that one task of [`PagePool::write_rows`] writes: neighbours share cache lines of a page.
-const TASK_ROWS: usize = 16;
 
 /// What a page holds for each of its positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +48,16 @@ pub struct RowPlace {
 pub struct PagePool {
     layout: Layout,
     memory: Memory,
-    /// The positions of each page that the rows of a `write_rows` take, a bit each.
+    /// The positions of each page that the rows of a writer take, a bit each.
     taken: Vec<u64>,
+}
+
+/// Writes keys and values of rows to their places.
+pub(in crate::kernels) struct PageWriter<'a> {
+    memory: Disjoint<'a, u16>,
+    layout: Layout,
+    layer: usize,
+    places: &'a [RowPlace],
 }
 
 /// Where things are in the memory of a pool.
@@ -114,43 +118,18 @@ impl PagePool {
         };
     }
 
-    /// Writes the keys and values of many rows in one phase: `keys` and `values` are row-major
-    /// (rows, kv_heads · head_dim).
+    /// For the keys and values of rows that are computed by several threads; each row has a place.
     ///
     /// # Panics
-    /// When there is no such place, two rows have the same, or a slice has another size.
-    pub fn write_rows(
-        &mut self,
-        isa: Isa,
-        pool: &mut Pool,
-        rows: &[RowPlace],
+    /// When there is no such layer or place, or two rows have the same.
+    pub(in crate::kernels) fn writer<'a>(
+        &'a mut self,
         layer: usize,
-        keys: &[f32],
-        values: &[f32],
-    ) {
-        let PageShape { kv_heads, head_dim, .. } = self.layout.shape;
-        let width = kv_heads * head_dim;
-        assert!(keys.len() == rows.len() * width && values.len() == keys.len(), "sizes of rows");
-        self.take(rows);
+        places: &'a [RowPlace],
+    ) -> PageWriter<'a> {
+        self.take(places);
         let layout = self.layout;
-        let memory = Disjoint::new(self.memory.values_mut());
-        pool.run(rows.len().div_ceil(TASK_ROWS), |_, task| {
-            let from = task * TASK_ROWS;
-            let places = &rows[from..rows.len().min(from + TASK_ROWS)];
-            for (row, place) in (from..).zip(places) {
-                let range = row * width..(row + 1) * width;
-                let (key, value) = (&keys[range.clone()], &values[range]);
-                let (memory, layout, place) = (&memory, &layout, *place);
-                dispatch!(isa, write_own_row(
-                    memory: &Disjoint<u16>,
-                    layout: &Layout,
-                    layer: usize,
-                    place: RowPlace,
-                    key: &[f32],
-                    value: &[f32],
-                ));
-            }
-        });
+        PageWriter { memory: Disjoint::new(self.memory.values_mut()), layout, layer, places }
     }
 
     /// Copies all of a page: how a sequence goes on from a prefix that ends within a page.
@@ -209,6 +188,20 @@ impl PagePool {
     }
 }
 
+impl PageWriter<'_> {
+    /// Writes a row's key and value of a KV head.
+    ///
+    /// # Safety
+    /// No two threads write the same row at once.
+    #[inline(always)]
+    pub unsafe fn write(&self, row: usize, kv_head: usize, key: &[f32], value: &[f32]) {
+        let RowPlace { page, offset } = self.places[row];
+        let at = self.layout.block(page, self.layer, kv_head);
+        // SAFETY: places are distinct, and KV heads have their own blocks.
+        unsafe { write_position(&self.memory, at, self.layout.shape.head_dim, offset, key, value) };
+    }
+}
+
 impl Layout {
     /// Where the keys of a KV head begin; its values follow them.
     fn block(&self, page: PageId, layer: usize, kv_head: usize) -> usize {
@@ -246,39 +239,25 @@ unsafe fn write_position(
     let mut bf16 = [0; BLOCK];
     for first in (0..head_dim).step_by(BLOCK) {
         // Rounding is vector code; the elements go to places that are apart.
-        for (to, from) in [(at, key), (values_at, value)] {
-            for (bf16, value) in bf16.iter_mut().zip(&from[first..first + BLOCK]) {
-                *bf16 = (rounded(*value) >> 16) as u16;
-            }
-            for (dim, bf16) in (first..).zip(bf16) {
-                let place = match to == at {
-                    true => slot(dim, offset, head_dim, PAGE),
-                    false => slot(offset, dim, PAGE, head_dim),
-                };
-                // SAFETY: the element belongs to this position alone.
-                unsafe { memory.set(to + place, bf16) };
-            }
+        round_block(&key[first..], &mut bf16);
+        for (dim, pair) in (first..).step_by(2).zip(bf16.as_chunks::<2>().0) {
+            let word = at + slot(dim + 1, offset, head_dim, PAGE);
+            // SAFETY: both halves of the word belong to this position alone.
+            unsafe { memory.part(word..word + 2) }.copy_from_slice(&[pair[1], pair[0]]);
+        }
+        round_block(&value[first..], &mut bf16);
+        let place = values_at + slot(offset, first, PAGE, head_dim);
+        for (dim, bf16) in bf16.into_iter().enumerate() {
+            // SAFETY: the element belongs to this position alone.
+            unsafe { memory.set(place + 2 * dim, bf16) };
         }
     }
 }
 
-/// [`write_position`] for every KV head of a row, `key` and `value` being all of them. Called
-/// for rows whose places are distinct, each by one task.
 #[inline(always)]
-fn write_own_row(
-    memory: &Disjoint<u16>,
-    layout: &Layout,
-    layer: usize,
-    place: RowPlace,
-    key: &[f32],
-    value: &[f32],
-) {
-    let head_dim = layout.shape.head_dim;
-    let heads = key.chunks_exact(head_dim).zip(value.chunks_exact(head_dim));
-    for (kv_head, (key, value)) in heads.enumerate() {
-        let at = layout.block(place.page, layer, kv_head);
-        // SAFETY: the place is this row's alone, and KV heads have their own blocks.
-        unsafe { write_position(memory, at, head_dim, place.offset, key, value) };
+fn round_block(values: &[f32], bf16: &mut [u16; BLOCK]) {
+    for (bf16, value) in bf16.iter_mut().zip(&values[..BLOCK]) {
+        *bf16 = (rounded(*value) >> 16) as u16;
     }
 }
 

@@ -9,7 +9,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::epilogue::{self, Block, Gate};
+use super::epilogue;
 use crate::kernels::packed::Tile;
 use crate::kernels::{BLOCK, Quantized};
 
@@ -32,12 +32,6 @@ pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, o
         }
         row += rows;
     }
-}
-
-/// See [`epilogue::gate`].
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn gate(act: Gate, gate: &[f32], up: &[f32], out: Block<'_>) {
-    epilogue::gate(act, gate, up, out);
 }
 
 /// See [`epilogue::best`].

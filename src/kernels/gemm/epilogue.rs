@@ -2,6 +2,7 @@
 //!
 //! Plain code, inlined into functions that enable an instruction set, and the same bits on all.
 
+use crate::kernels::lanes::{Lanes, load_block};
 use crate::kernels::{BLOCK, math, quantized::quantize_into};
 
 /// The activation of a gated feed-forward layer.
@@ -24,15 +25,21 @@ pub(super) struct Block<'a> {
 
 /// Gates a tile and quantizes it, a block a row.
 #[inline(always)]
-pub(super) fn gate(act: Gate, gate: &[f32], up: &[f32], out: Block<'_>) {
+pub(super) fn gate<L: Lanes>(lanes: L, act: Gate, gate: &[f32], up: &[f32], out: Block<'_>) {
     match act {
-        Gate::Silu => gate_with(math::silu, gate, up, out),
-        Gate::GeluTanh => gate_with(math::gelu_tanh, gate, up, out),
+        Gate::Silu => gate_with(lanes, math::silu, gate, up, out),
+        Gate::GeluTanh => gate_with(lanes, math::gelu_tanh, gate, up, out),
     }
 }
 
 #[inline(always)]
-fn gate_with(act: impl Fn(f32) -> f32, gate: &[f32], up: &[f32], out: Block<'_>) {
+fn gate_with<L: Lanes>(
+    lanes: L,
+    act: impl Fn(f32) -> f32,
+    gate: &[f32],
+    up: &[f32],
+    out: Block<'_>,
+) {
     let gates = gate.as_chunks::<BLOCK>().0;
     let ups = up.as_chunks::<BLOCK>().0;
     let Block { levels, mut low, scales, starts } = out;
@@ -45,7 +52,7 @@ fn gate_with(act: impl Fn(f32) -> f32, gate: &[f32], up: &[f32], out: Block<'_>)
             values[i] = act(gate[i]) * up[i];
         }
         let low = low.as_mut().map(|low| &mut low[row * BLOCK..(row + 1) * BLOCK]);
-        (*scale, *start) = quantize_into(&values, levels, low);
+        (*scale, *start) = quantize_into(lanes, load_block(lanes, &values), levels, low);
     }
 }
 

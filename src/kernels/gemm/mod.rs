@@ -27,11 +27,12 @@ use std::sync::Arc;
 
 pub use epilogue::Gate;
 
-use epilogue::Block;
+use epilogue::{Block, gate as apply_gate};
 
 use super::disjoint::Disjoint;
 #[cfg(target_arch = "x86_64")]
 use super::isa::Level;
+use super::lanes::with_lanes;
 use super::packed::{Packed, Tile};
 use super::{BLOCK, Grain, Isa, Pool, Quantized, Tiled};
 
@@ -119,17 +120,13 @@ pub fn gate_up(
         };
         product(isa, x, gate.tile(tile), &mut own.gate);
         product(isa, x, up.tile(tile), &mut own.up);
-        match isa.level() {
-            // SAFETY: an `Isa` exists only where the processor has it.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni | Level::Avx512Bf16 => unsafe {
-                avx512::gate(act, &own.gate, &own.up, block);
-            },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2::gate(act, &own.gate, &own.up, block) },
-            _ => epilogue::gate(act, &own.gate, &own.up, block),
-        }
+        let (gate_tile, up_tile) = (&own.gate[..], &own.up[..]);
+        with_lanes!(isa, apply_gate(
+            act: Gate,
+            gate_tile: &[f32],
+            up_tile: &[f32],
+            block: Block<'_>,
+        ));
     });
 }
 

@@ -1,0 +1,283 @@
+//! Sixteen f32 at a time: what rows between products are computed with.
+//!
+//! Compilers turn loops over arrays into vector code, but not what ends in one number: the largest
+//! of a block, the sum of a row. So the steps of a row are written once, over [`Lanes`], which
+//! plain arrays are and registers of AVX-512 are. Every operation is exactly rounded and sums of
+//! lanes have one order, so both give the same bits.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+#[cfg(target_arch = "x86_64")]
+use super::isa::{Isa, Level};
+
+/// Values of a vector.
+pub(super) const LANES: usize = 16;
+
+/// Adding 1.5 · 2^23 leaves the nearest integer in the low bits of a sum.
+const ROUND: f32 = 12_582_912.0;
+
+/// Operations on vectors of sixteen f32, and the proof that the processor has them.
+pub(super) trait Lanes: Copy + Sync {
+    /// A vector.
+    type F: Copy;
+    fn splat(self, value: f32) -> Self::F;
+    fn load(self, from: &[f32; LANES]) -> Self::F;
+    fn store(self, value: Self::F, to: &mut [f32; LANES]);
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a · b + c with one rounding.
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// Lane l and lane l + n are added for n = 8, 4, 2, 1.
+    fn sum(self, value: Self::F) -> f32;
+    /// The largest magnitude of all lanes; not a number, if one of them is not.
+    fn largest_magnitude(self, a: Self::F, b: Self::F) -> f32;
+    /// Integers from -128 to 127 as bytes.
+    fn store_bytes(self, integers: Self::F, to: &mut [i8; LANES]);
+
+    /// The nearest integers, the even ones from the middle, of values below 2^22.
+    #[inline(always)]
+    fn nearest(self, value: Self::F) -> Self::F {
+        let round = self.splat(ROUND);
+        self.sub(self.add(value, round), round)
+    }
+}
+
+/// Arrays, which every processor has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plain;
+
+impl Lanes for Plain {
+    type F = [f32; LANES];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F {
+        *from
+    }
+
+    #[inline(always)]
+    fn store(self, value: Self::F, to: &mut [f32; LANES]) {
+        *to = value;
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+
+    #[inline(always)]
+    fn sum(self, mut value: Self::F) -> f32 {
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                value[i] += value[i + half];
+            }
+        }
+        value[0]
+    }
+
+    #[inline(always)]
+    fn largest_magnitude(self, a: Self::F, b: Self::F) -> f32 {
+        // Magnitudes are ordered as their bits are.
+        let bits = |value: &f32| value.to_bits() & 0x7fff_ffff;
+        f32::from_bits(a.iter().chain(&b).map(bits).fold(0, u32::max))
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, integers: Self::F, to: &mut [i8; LANES]) {
+        *to = integers.map(|integer| (integer + ROUND).to_bits() as i8);
+    }
+}
+
+/// Registers of AVX-512: proof that the processor has it.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wide(());
+
+#[cfg(target_arch = "x86_64")]
+impl Wide {
+    #[inline(always)]
+    pub fn new(isa: Isa) -> Option<Wide> {
+        (isa.level() >= Level::Avx512Vnni).then_some(Wide(()))
+    }
+}
+
+// SAFETY, of all blocks here: `self` proves that the processor has AVX-512 F and DQ, and what is
+// loaded and stored are arrays of as many bytes as is said.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "all for the reason above")]
+impl Lanes for Wide {
+    type F = __m512;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> __m512 {
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, value: __m512, to: &mut [f32; LANES]) {
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn sum(self, value: __m512) -> f32 {
+        unsafe {
+            let low = _mm512_castps512_ps256(value);
+            let eight = _mm256_add_ps(low, _mm512_extractf32x8_ps::<1>(value));
+            let low = _mm256_castps256_ps128(eight);
+            let four = _mm_add_ps(low, _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
+    fn largest_magnitude(self, a: __m512, b: __m512) -> f32 {
+        unsafe {
+            let bits = _mm512_set1_epi32(0x7fff_ffff);
+            let a = _mm512_and_si512(_mm512_castps_si512(a), bits);
+            let b = _mm512_and_si512(_mm512_castps_si512(b), bits);
+            let both = _mm512_max_epi32(a, b);
+            let low = _mm512_castsi512_si256(both);
+            let eight = _mm256_max_epi32(low, _mm512_extracti64x4_epi64::<1>(both));
+            let low = _mm256_castsi256_si128(eight);
+            let four = _mm_max_epi32(low, _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b_01_00_11_10>(four));
+            let one = _mm_max_epi32(two, _mm_shuffle_epi32::<0b_10_11_00_01>(two));
+            _mm_cvtss_f32(_mm_castsi128_ps(one))
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, integers: __m512, to: &mut [i8; LANES]) {
+        unsafe {
+            let integers = _mm512_add_ps(integers, _mm512_set1_ps(ROUND));
+            let bytes = _mm512_cvtepi32_epi8(_mm512_castps_si512(integers));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        }
+    }
+}
+
+/// Calls `$body`, an `#[inline(always)]` function whose first argument are [`Lanes`], with those of
+/// `$isa`, compiled for it.
+macro_rules! with_lanes {
+    ($isa:expr, $body:ident($($argument:ident: $type:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2($($argument: $type),*) {
+            $body($crate::kernels::lanes::Plain, $($argument),*)
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+        fn avx512(lanes: $crate::kernels::lanes::Wide, $($argument: $type),*) {
+            $body(lanes, $($argument),*)
+        }
+        let isa = $isa;
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(lanes) = $crate::kernels::lanes::Wide::new(isa) {
+                // SAFETY: these lanes exist only where the processor has all of these.
+                unsafe { avx512(lanes, $($argument),*) }
+            } else if isa.level() == $crate::kernels::isa::Level::Avx2 {
+                // SAFETY: an `Isa` of this level exists only where the processor has both.
+                unsafe { avx2($($argument),*) }
+            } else {
+                $body($crate::kernels::lanes::Plain, $($argument),*)
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = isa;
+            $body($crate::kernels::lanes::Plain, $($argument),*)
+        }
+    }};
+}
+pub(super) use with_lanes;
+
+/// A block of 32 values, as two vectors.
+#[inline(always)]
+pub(super) fn load_block<L: Lanes>(lanes: L, from: &[f32]) -> [L::F; 2] {
+    let halves = from.as_chunks::<LANES>().0;
+    [lanes.load(&halves[0]), lanes.load(&halves[1])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results<L: Lanes>(lanes: L) -> Vec<f32> {
+        let values = |seed: f32| std::array::from_fn(|i| ((i as f32 + seed) * 1.7).sin() * 90.0);
+        let (a, b, c) =
+            (lanes.load(&values(0.1)), lanes.load(&values(3.0)), lanes.load(&values(7.9)));
+        let mut out = [[0.0; LANES]; 5];
+        lanes.store(lanes.add(a, b), &mut out[0]);
+        lanes.store(lanes.sub(a, b), &mut out[1]);
+        lanes.store(lanes.mul(a, lanes.splat(0.3)), &mut out[2]);
+        lanes.store(lanes.mul_add(a, b, c), &mut out[3]);
+        lanes.store(lanes.nearest(a), &mut out[4]);
+        let mut bytes = [0; LANES];
+        lanes.store_bytes(lanes.nearest(a), &mut bytes);
+        for (byte, integer) in bytes.into_iter().zip(out[4]) {
+            assert_eq!(f32::from(byte), integer);
+        }
+        let ends = [lanes.sum(a), lanes.largest_magnitude(b, c)];
+        out.into_iter().flatten().chain(ends).collect()
+    }
+
+    #[test]
+    fn registers_compute_what_arrays_do() {
+        let plain = results(Plain);
+        assert_eq!(plain[4 * LANES], (0.1f32 * 1.7).sin().mul_add(90.0, 0.0).round_ties_even());
+        #[cfg(target_arch = "x86_64")]
+        for isa in Isa::all() {
+            if let Some(wide) = Wide::new(isa) {
+                assert_eq!(results(wide), plain);
+            }
+        }
+    }
+}
