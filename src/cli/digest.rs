@@ -20,7 +20,8 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
     if settings.dry_run {
         return dry_run(&settings, &mut console);
     }
-    let writer = Writer::find(&settings.model, settings.prompt.clone(), &mut console)?;
+    let writer =
+        Writer::find(&settings.model, settings.prompt.clone(), settings.guards, &mut console)?;
     console.detail(&format!("model: {}, prompt: {}", writer.name(), writer.prompt().name()));
     let mut store = open_store(&settings, &console)?;
     let mut run = store.begin(writer.identity(), settings.redo)?;
@@ -107,6 +108,7 @@ fn summarise(
     }
     let Loaded { tokenizer, mut engine, limits } = writer.load(settings, console)?;
     let codec = Codec::new(writer.prompt(), &tokenizer, limits.max_context)?;
+    let codec = codec.guarded(settings.guards);
     let started = Instant::now();
     let name = writer.name();
     let progress = pipeline::summarise(run, &codec, engine.as_mut(), limits, name, console);

@@ -20,6 +20,7 @@ use crate::engine::candle::{CandleEngine, DeviceChoice};
 use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, ModelRef};
+use crate::guard::Rules;
 use crate::model::{Adapter, Model};
 use crate::prompt::{CHAT, PLAIN, Template};
 use crate::scheduler::Limits;
@@ -58,6 +59,7 @@ impl<'a> Writer<'a> {
     pub(super) fn find(
         choice: &'a ModelChoice,
         prompt: Option<Template>,
+        rules: Rules,
         console: &mut Console,
     ) -> Result<Self> {
         let (prompt, name, model) = match &choice.model {
@@ -86,7 +88,8 @@ impl<'a> Writer<'a> {
             (AdapterChoice::None, Some(_)) => (format!("{name} without adapter"), None),
             (_, None) => (name, None),
         };
-        let identity = Identity { model, adapter, prompt: prompt.identity().to_owned() };
+        let guards = rules.to_string();
+        let identity = Identity { model, adapter, prompt: prompt.identity().to_owned(), guards };
         Ok(Writer { choice, name, identity, prompt })
     }
 

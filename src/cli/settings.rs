@@ -10,6 +10,7 @@ use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
 use crate::fetch::{self, ModelRef};
+use crate::guard::Rules;
 use crate::prompt::Template;
 
 /// One digest to be made.
@@ -26,6 +27,8 @@ pub(super) struct DigestSettings {
     pub(super) model: ModelChoice,
     /// A prompt instead of the model's own.
     pub(super) prompt: Option<Template>,
+    /// What holds the text while it is written.
+    pub(super) guards: Rules,
     pub(super) batch: usize,
     pub(super) engine: EngineSettings,
 }
@@ -115,6 +118,7 @@ impl DigestSettings {
             store: StoreChoice::of(args.store, args.no_store)?,
             model: ModelChoice::of(&args.model.model, args.model.adapter)?,
             prompt: args.prompt.as_deref().map(Template::find).transpose()?,
+            guards: args.guards.parse()?,
             batch: args.batch as usize,
             engine: EngineSettings::of(&args.engine)?,
         })

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use super::{ChatTemplate, Piece, Template, chat};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{FieldGuard, PaperGuard, Pieces, Rules};
 use crate::paper::Paper;
-use crate::pick::Pick;
+use crate::pick::{Guard, Pick};
 use crate::scheduler::{self, Ending, Finished, Job, JobId, TokenId, TokenSet};
-use crate::summary::{Field, Summary, cut_at_sentence};
+use crate::summary::{Field, Source, Summary, cut_at_sentence};
 use crate::tokens::{Stretch, Tokenizer};
 
 /// Text to token ids and back: what prompts need of a tokenizer.
@@ -26,6 +27,10 @@ pub trait Encoding {
     fn beginning(&self) -> Option<TokenId>;
     /// Every token that ends a line or the whole text.
     fn line_ends(&self) -> TokenSet;
+    /// What each token writes; empty where that is not known, and nothing can be guarded.
+    fn pieces(&self) -> Pieces {
+        Pieces::default()
+    }
     /// The model's own chat template, where it has one.
     fn chat_template(&self) -> Option<ChatTemplate<'_>> {
         None
@@ -43,6 +48,8 @@ pub struct Codec<'a> {
     fields: Vec<scheduler::Field>,
     frame: Vec<Part>,
     prefix: Vec<TokenId>,
+    /// The rules that summaries are written by, and what tokens they judge by.
+    guards: Option<(Rules, Arc<Pieces>)>,
     /// Most positions of a job; see [`scheduler::Limits::max_context`].
     max_positions: usize,
 }
@@ -62,6 +69,8 @@ pub struct Prompt {
     pub tokens: Vec<TokenId>,
     /// The abstract as far as it is in there.
     pub abstract_text: String,
+    /// The title.
+    pub title: String,
     /// Whether that is not all of it.
     pub cut: bool,
 }
@@ -78,13 +87,29 @@ impl<'a> Codec<'a> {
             label: encoding.encode(&form.label),
             stop: Arc::clone(&line_ends),
             max_tokens: form.max_tokens,
+            guard: None,
         };
         let fields = template.fields().iter().map(field).collect();
         let frame = frame(template, encoding)?;
-        let mut codec =
-            Codec { template, encoding, fields, frame, prefix: Vec::new(), max_positions };
+        let mut codec = Codec {
+            template,
+            encoding,
+            fields,
+            frame,
+            prefix: Vec::new(),
+            guards: None,
+            max_positions,
+        };
         codec.prefix = codec.common_prefix()?;
         Ok(codec)
+    }
+
+    /// The same codec, whose jobs are held to `rules` while they write.
+    #[must_use]
+    pub fn guarded(mut self, rules: Rules) -> Self {
+        self.guards = Some((rules, Arc::new(self.encoding.pieces())))
+            .filter(|(rules, pieces)| *rules != Rules::NONE && !pieces.is_empty());
+        self
     }
 
     /// The tokens with which (nearly) every prompt begins.
@@ -111,12 +136,22 @@ impl<'a> Codec<'a> {
             return Err(Error::new(ErrorKind::Input, message));
         }
         let tokens = self.tokens(title, &abstract_text)?;
-        Ok(Prompt { tokens, abstract_text, cut })
+        Ok(Prompt { tokens, abstract_text, title: title.clone(), cut })
     }
 
     /// The job to answer `prompt`.
     pub fn job(&self, id: JobId, prompt: &Prompt, pick: Pick) -> Job {
-        Job { id, prompt: prompt.tokens.clone(), fields: self.fields.clone(), pick }
+        let mut fields = self.fields.clone();
+        if let Some((rules, pieces)) = &self.guards {
+            let source = Source { title: &prompt.title, abstract_text: &prompt.abstract_text };
+            let paper = Arc::new(PaperGuard::new(&source, *rules));
+            for (field, form) in fields.iter_mut().zip(self.template.fields()) {
+                let (paper, pieces) = (Arc::clone(&paper), Arc::clone(pieces));
+                let guard = FieldGuard::new(paper, form.field, pieces, Arc::clone(&field.stop));
+                field.guard = Some(Arc::new(guard) as Arc<dyn Guard>);
+            }
+        }
+        Job { id, prompt: prompt.tokens.clone(), fields, pick }
     }
 
     /// What was written, and which fields ran into their bounds.
@@ -251,6 +286,10 @@ impl Encoding for Tokenizer {
     fn line_ends(&self) -> TokenSet {
         let ends = self.end_of_generation().iter().copied();
         self.line_break_tokens().into_iter().chain(ends).collect()
+    }
+
+    fn pieces(&self) -> Pieces {
+        (0..self.vocab_size() as TokenId).map(|token| self.piece_bytes(token)).collect()
     }
 
     fn chat_template(&self) -> Option<ChatTemplate<'_>> {

@@ -27,6 +27,7 @@ fn job(id: JobId, prompt: Vec<TokenId>, bounds: &[usize]) -> Job {
             label: vec![100 + i as u32; i],
             stop: stop.clone(),
             max_tokens,
+            guard: None,
         })
         .collect();
     Job { id, prompt, fields, pick: Pick::Greedy }

@@ -16,6 +16,8 @@ pub struct Identity {
     pub adapter: Option<String>,
     /// The prompt: SHA-256 of template and worked examples.
     pub prompt: String,
+    /// What guards held the text while it was written.
+    pub guards: String,
 }
 
 /// What makes two offers the same paper, whatever their versions: the arXiv id, or else the
@@ -39,6 +41,7 @@ pub(super) fn summary_key(paper: &Paper, identity: &Identity) -> String {
         Some(identity.model.clone()),
         identity.adapter.clone(),
         Some(identity.prompt.clone()),
+        Some(identity.guards.clone()),
     ];
     let mut hash = Sha256::new();
     for part in parts {
@@ -86,6 +89,7 @@ mod tests {
             Identity { model: "m".into(), ..plain.clone() },
             Identity { adapter: Some(String::new()), ..plain.clone() },
             Identity { prompt: "m".into(), ..plain.clone() },
+            Identity { guards: "m".into(), ..plain.clone() },
         ] {
             assert_ne!(summary_key(&paper, &plain), summary_key(&paper, &other), "{other:?}");
         }

@@ -31,8 +31,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("shortlist", &["error", "scheduler", "tokens"]),
     ("model", &["error", "atomic", "tokens"]),
     ("kernels", &["error"]),
+    ("guard", &["error", "pick", "scheduler", "summary"]),
     ("engine", &["error", "pick", "scheduler", "model", "kernels", "shortlist"]),
-    ("prompt", &["error", "paper", "summary", "pick", "scheduler", "tokens"]),
+    ("prompt", &["error", "paper", "summary", "pick", "scheduler", "tokens", "guard"]),
     (
         "pipeline",
         &[
@@ -67,6 +68,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "tokens",
             "shortlist",
             "model",
+            "guard",
             "engine",
             "prompt",
             "pipeline",

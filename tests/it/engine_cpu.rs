@@ -81,6 +81,7 @@ fn write(
             label: label.to_vec(),
             stop: never.clone(),
             max_tokens,
+            guard: None,
         };
         let pick = match id % 4 {
             0 => Pick::Penalised { penalty: 1.2, window: 16 },
@@ -174,7 +175,7 @@ fn the_shortlist_keeps_logits_and_offers_the_tokens_of_the_prompt() {
     let prompt = tokens.clone();
     let mut engine = with(false, Some(&shortlist));
     let mut scheduler = Scheduler::new(LIMITS, Vec::new());
-    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12 };
+    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12, guard: None };
     let job = Job { id: 0, prompt: prompt.clone(), fields: vec![field], pick: Pick::Greedy };
     scheduler.push(job).unwrap();
     let mut written = Vec::new();

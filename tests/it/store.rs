@@ -26,7 +26,7 @@ fn paper(number: usize, version: u32) -> Paper {
 }
 
 fn identity() -> Identity {
-    Identity { model: "m".into(), adapter: None, prompt: "p".into() }
+    Identity { model: "m".into(), adapter: None, prompt: "p".into(), guards: "all".into() }
 }
 
 fn written(text: &str) -> Record {
@@ -117,6 +117,7 @@ fn another_model_prompt_version_or_text_is_another_summary() {
     check(Identity { model: "n".into(), ..identity() }, false, paper(1, 1), 1);
     check(Identity { adapter: Some("a".into()), ..identity() }, false, paper(1, 1), 1);
     check(Identity { prompt: "q".into(), ..identity() }, false, paper(1, 1), 1);
+    check(Identity { guards: "none".into(), ..identity() }, false, paper(1, 1), 1);
     check(identity(), false, paper(1, 2), 1);
     check(identity(), false, Paper { plain_abstract: "New.".into(), ..paper(1, 1) }, 1);
 }

@@ -151,9 +151,13 @@ impl Head {
         if self.counting {
             self.count(&spans, &picked);
         }
-        if samples.iter().any(|sample| sample.pick != Pick::Greedy) {
-            self.pick_by_logits(isa, pool, &spans, &samples, &mut picked);
-        }
+        let is_final = |(sample, token): (&&Sample<'_>, &TokenId)| {
+            let allows = sample.guard.map(|guard| guard.after(sample.written));
+            sample.pick == Pick::Greedy && allows.is_none_or(|allows| allows(*token))
+        };
+        let undecided: Vec<usize> =
+            (0..spans.len()).filter(|&row| !is_final((&samples[row], &picked[row]))).collect();
+        self.pick_by_logits(isa, pool, &undecided, &spans, &samples, &mut picked);
         picked
     }
 
@@ -197,17 +201,18 @@ impl Head {
         }
     }
 
-    /// Replaces the picks of rows that are not greedy.
+    /// Replaces the picks of rows for which the highest logit does not decide.
     fn pick_by_logits(
         &mut self,
         isa: Isa,
         pool: &mut Pool,
+        rows: &[usize],
         spans: &[&Span<'_>],
         samples: &[&Sample<'_>],
         picked: &mut [TokenId],
     ) {
         let mut own_product = Tiled::default();
-        for row in (0..spans.len()).filter(|&row| samples[row].pick != Pick::Greedy) {
+        for &row in rows {
             let input = self.input.row(row);
             gemm::gemm(isa, pool, &input, &self.packed, &mut self.product);
             let mut logits = self.scatter(0);
@@ -218,7 +223,8 @@ impl Head {
                     logits[*id as usize] = own_product.value(0, column);
                 }
             }
-            picked[row] = pick(&logits, samples[row].pick, samples[row].written);
+            let Sample { pick: rule, written, guard } = *samples[row];
+            picked[row] = pick(&logits, rule, written, guard);
         }
     }
 
