@@ -122,6 +122,7 @@ impl Numbers {
             [separator @ (',' | '.')] => format!("{run}{separator}"),
             _ => String::new(),
         };
+        let spaced = after.first() == Some(&' ');
         let after: String = after.iter().skip_while(|c| **c == ' ').take(8).collect();
         let after = after.replace('％', "%").to_lowercase();
         let scaled = ["万", "亿", "千万", "百万", "千亿", "百亿"];
@@ -136,6 +137,8 @@ impl Numbers {
             form.digits == run
                 && (after.starts_with(&form.suffix) || form.suffix.starts_with(&after))
                 && !(is_scaled && form.suffix.is_empty())
+                // Letters such as the B of `70B` are a part of the word.
+                && !(spaced && form.suffix.len() == 1 && form.suffix != "%")
         };
         self.forms.iter().any(fits) || enumerates(before, &run, &after, open)
     }
@@ -169,7 +172,8 @@ impl Numbers {
         if digits.starts_with("0.") && digits.len() > 3 {
             self.add(&found.value.times_ten(2).plain().unwrap_or_default(), "%");
         }
-        if scale == 0 && digits.len() > 3 && !digits.contains([',', '.']) {
+        // Four digits may be a year.
+        if scale == 0 && digits.len() > 4 && !digits.contains([',', '.']) {
             self.add(&with_commas(digits), "");
         }
     }
@@ -212,9 +216,10 @@ impl Numbers {
         for word in lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| !w.is_empty()) {
             let named = WORDS.iter().find(|(names, _, _)| names.contains(&word));
             if let Some((_, digits, suffix)) = named {
-                self.add(digits, suffix);
-                if let Some(tens) = tens.filter(|_| digits.len() == 1 && suffix.is_empty()) {
-                    self.add(&format!("{tens}{digits}"), "");
+                // The five of `twenty-five` is none.
+                match tens.filter(|_| digits.len() == 1 && suffix.is_empty()) {
+                    Some(tens) => self.add(&format!("{tens}{digits}"), ""),
+                    None => self.add(digits, suffix),
                 }
             }
             if let (Some(factor), Some((_, zeros))) =
@@ -237,14 +242,10 @@ fn enumerates(before: &[char], run: &str, after: &str, open: bool) -> bool {
     let begins = before.last().is_none_or(|c| " ：；，。、（(:;,".contains(*c));
     let marked = open || after.starts_with([')', '）', '、']);
     let follows = || {
-        let earlier = narrow_digit_char(number - 1);
+        let earlier = char::from_digit(number - 1, 10).unwrap_or('0');
         before.windows(2).any(|pair| pair[0] == earlier && ")）、".contains(pair[1]))
     };
     run.len() == 1 && number > 0 && begins && marked && (number == 1 || follows())
-}
-
-fn narrow_digit_char(number: u32) -> char {
-    char::from_digit(number, 10).unwrap_or('0')
 }
 
 fn with_commas(digits: &str) -> String {
