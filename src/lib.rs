@@ -14,10 +14,9 @@
 //!
 //! [`pipeline`] tells the whole story on one page; [`cli`] is the only module that prints;
 //! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, [`kernels`] compute
-//! with them, [`shortlist`] says which tokens need to be scored, and [`pick`] makes a token of an
-//! engine's logits; [`glossary`] says how terms are to be translated;
-//! [`eval`] measures how good summaries are; [`atomic`] writes files whole or not
-//! at all.
+//! with them, [`shortlist`] says which tokens need to be scored, [`guard`] which may be written, and
+//! [`pick`] makes a token of an engine's logits; [`glossary`] says how terms are to be translated;
+//! [`eval`] measures how good summaries are; [`atomic`] writes files whole or not at all.
 
 pub mod atomic;
 pub mod card;
@@ -29,6 +28,7 @@ pub mod eval;
 pub mod feed;
 pub mod fetch;
 pub mod glossary;
+pub mod guard;
 pub mod kernels;
 pub mod model;
 pub mod paper;

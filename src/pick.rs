@@ -1,8 +1,11 @@
-//! From logits to one token: greedy, greedy with a penalty on repetition, or seeded sampling.
+//! From logits to one token: greedy, greedy with a penalty on repetition, or seeded sampling, each
+//! among those tokens that a [`Guard`] leaves.
 //!
 //! Greedy is the rule; the other two exist for papers whose greedy text failed its checks and
 //! are deterministic as well: a sampled token depends on the seed and on how much was written,
 //! never on the batch around it.
+
+use std::fmt;
 
 /// A token's index in the model's vocabulary.
 pub type TokenId = u32;
@@ -31,13 +34,28 @@ pub enum Pick {
     },
 }
 
+/// What a field may say: refuses tokens while it is written.
+///
+/// A guard knows nothing but what the field holds, so that what it refuses does not depend on the
+/// batch. Where it refuses everything that can be picked, the pick is the one without a guard.
+pub trait Guard: fmt::Debug + Send + Sync {
+    /// Tells of each token whether it may follow `written`.
+    fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a>;
+}
+
 /// Picks a token from one row of logits; `written` is what the field holds so far.
 ///
 /// # Panics
 /// When `logits` is empty.
-pub fn pick(logits: &[f32], rule: Pick, written: &[TokenId]) -> TokenId {
+pub fn pick(logits: &[f32], rule: Pick, written: &[TokenId], guard: Option<&dyn Guard>) -> TokenId {
+    let allows = guard.map(|guard| guard.after(written));
+    let highest = |logits: &[f32]| {
+        let first = argmax(logits);
+        let Some(allows) = allows.as_ref().filter(|allows| !allows(first)) else { return first };
+        candidates(logits, 1, allows).first().copied().unwrap_or(first)
+    };
     match rule {
-        Pick::Greedy => argmax(logits),
+        Pick::Greedy => highest(logits),
         Pick::Penalised { penalty, window } => {
             let mut logits = logits.to_vec();
             let mut recent = written[written.len().saturating_sub(window)..].to_vec();
@@ -47,10 +65,18 @@ pub fn pick(logits: &[f32], rule: Pick, written: &[TokenId]) -> TokenId {
                 let logit = &mut logits[token as usize];
                 *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
             }
-            argmax(&logits)
+            highest(&logits)
         }
         Pick::Sampled { temperature, top_k, seed } => {
-            sample(logits, temperature, top_k, uniform(seed, written.len() as u64))
+            let top_k = top_k.clamp(1, logits.len());
+            let mut candidates = match &allows {
+                Some(allows) => candidates(logits, top_k, allows),
+                None => Vec::new(),
+            };
+            if candidates.is_empty() {
+                candidates = self::candidates(logits, top_k, |_| true);
+            }
+            sample(logits, &candidates, temperature, uniform(seed, written.len() as u64))
         }
     }
 }
@@ -65,19 +91,36 @@ fn argmax(logits: &[f32]) -> TokenId {
     best as TokenId
 }
 
-/// Draws by inverting the cumulative distribution of the `top_k` candidates at `draw` in [0, 1).
-fn sample(logits: &[f32], temperature: f32, top_k: usize, draw: f64) -> TokenId {
-    let mut candidates: Vec<TokenId> = (0..logits.len() as TokenId).collect();
-    let top_k = top_k.clamp(1, candidates.len());
+/// The `count` highest logits among the tokens that are scored and allowed, highest first.
+fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) -> Vec<TokenId> {
     let by_logit = |a: &TokenId, b: &TokenId| {
         logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b))
     };
-    if top_k < candidates.len() {
-        candidates.select_nth_unstable_by(top_k - 1, by_logit);
-        candidates.truncate(top_k);
+    let is_scored = |token: &TokenId| logits[*token as usize] > f32::NEG_INFINITY;
+    let mut tokens: Vec<TokenId> = (0..logits.len() as TokenId).filter(is_scored).collect();
+    let mut rest = &mut tokens[..];
+    // Mostly the first few are enough; sorting all of them would take longer than the step.
+    let mut portion = 64.max(count);
+    let mut chosen = Vec::with_capacity(count);
+    while !rest.is_empty() && chosen.len() < count {
+        portion = portion.min(rest.len());
+        if portion < rest.len() {
+            rest.select_nth_unstable_by(portion - 1, by_logit);
+        }
+        let (highest, others) = rest.split_at_mut(portion);
+        highest.sort_unstable_by(by_logit);
+        let allowed = highest.iter().copied().filter(|token| allows(*token));
+        chosen.extend(allowed.take(count - chosen.len()));
+        rest = others;
+        portion *= 8;
     }
-    candidates.sort_unstable_by(by_logit);
-    let highest = logits[candidates[0] as usize];
+    chosen
+}
+
+/// Draws by inverting the cumulative distribution of the candidates at `draw` in [0, 1).
+fn sample(logits: &[f32], candidates: &[TokenId], temperature: f32, draw: f64) -> TokenId {
+    let Some((&first, &last)) = candidates.first().zip(candidates.last()) else { return 0 };
+    let highest = logits[first as usize];
     let weights: Vec<f64> = candidates
         .iter()
         .map(|&token| f64::from((logits[token as usize] - highest) / temperature).exp())
@@ -89,7 +132,7 @@ fn sample(logits: &[f32], temperature: f32, top_k: usize, draw: f64) -> TokenId 
             return token;
         }
     }
-    candidates[top_k - 1]
+    last
 }
 
 /// A number in [0, 1) from a seed and a counter (SplitMix64, Steele et al. 2014): stateless, so a
@@ -107,16 +150,54 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_highest_and_the_first_of_equals() {
-        assert_eq!(pick(&[0.0, 3.0, -1.0, 3.0], Pick::Greedy, &[]), 1);
+        assert_eq!(pick(&[0.0, 3.0, -1.0, 3.0], Pick::Greedy, &[], None), 1);
     }
 
     #[test]
     fn penalty_lowers_what_was_written_within_the_window_only() {
         let rule = Pick::Penalised { penalty: 2.0, window: 2 };
         let logits = [3.0, 2.0, 1.0];
-        assert_eq!(pick(&logits, rule, &[0, 2]), 1, "3.0 became 1.5");
-        assert_eq!(pick(&logits, rule, &[0, 2, 2]), 0, "token 0 is outside the window");
-        assert_eq!(pick(&[-1.0, -1.5], rule, &[0]), 1, "negative logits are lowered too");
+        assert_eq!(pick(&logits, rule, &[0, 2], None), 1, "3.0 became 1.5");
+        assert_eq!(pick(&logits, rule, &[0, 2, 2], None), 0, "token 0 is outside the window");
+        assert_eq!(pick(&[-1.0, -1.5], rule, &[0], None), 1, "negative logits are lowered too");
+    }
+
+    /// Refuses some tokens, whatever was written.
+    #[derive(Debug)]
+    struct Without(&'static [TokenId]);
+
+    impl Guard for Without {
+        fn after<'a>(&'a self, _: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
+            Box::new(|token| !self.0.contains(&token))
+        }
+    }
+
+    #[test]
+    fn what_a_guard_refuses_is_picked_by_no_rule() {
+        let logits: Vec<f32> = (0..100).map(|token| token as f32 / 10.0).collect();
+        let guard = Without(&[99, 98, 96]);
+        let pick = |rule, written: &[TokenId]| pick(&logits, rule, written, Some(&guard));
+        assert_eq!(pick(Pick::Greedy, &[]), 97);
+        let penalised = Pick::Penalised { penalty: 2.0, window: 4 };
+        assert_eq!(pick(penalised, &[97]), 95, "97 is lowered, and 96 not allowed");
+        let drawn: Vec<TokenId> = (0..200)
+            .map(|seed| pick(Pick::Sampled { temperature: 1.0, top_k: 3, seed }, &[]))
+            .collect();
+        assert!(drawn.iter().all(|token| [97, 95, 94].contains(token)), "{drawn:?}");
+        assert!([97, 95, 94].iter().all(|token| drawn.contains(token)), "{drawn:?}");
+    }
+
+    #[test]
+    fn a_guard_that_refuses_everything_is_not_asked() {
+        let guard = Without(&[0, 1]);
+        let logits = [0.0, 1.0, f32::NEG_INFINITY];
+        for rule in [
+            Pick::Greedy,
+            Pick::Penalised { penalty: 1.0, window: 4 },
+            Pick::Sampled { temperature: 0.1, top_k: 1, seed: 3 },
+        ] {
+            assert_eq!(pick(&logits, rule, &[], Some(&guard)), 1, "{rule:?}");
+        }
     }
 
     #[test]
@@ -125,14 +206,14 @@ mod tests {
         let logits = [0.0, (2.0f32).ln(), f32::NEG_INFINITY, (5.0f32).ln()];
         let mut counts = [0usize; 4];
         for seed in 0..8000 {
-            let token = pick(&logits, rule(seed), &[7]);
-            assert_eq!(token, pick(&logits, rule(seed), &[9]));
+            let token = pick(&logits, rule(seed), &[7], None);
+            assert_eq!(token, pick(&logits, rule(seed), &[9], None));
             counts[token as usize] += 1;
         }
         for (count, expected) in counts.into_iter().zip([1000, 2000, 0, 5000]) {
             assert!(count.abs_diff(expected) < 200, "{counts:?}");
         }
         let top_one = Pick::Sampled { temperature: 1.0, top_k: 1, seed: 1 };
-        assert_eq!(pick(&logits, top_one, &[]), 3);
+        assert_eq!(pick(&logits, top_one, &[], None), 3);
     }
 }

@@ -151,6 +151,11 @@ pub(super) struct DigestArgs {
     #[arg(long, value_name = "FILE", help_heading = "Model")]
     pub(super) glossary: Option<PathBuf>,
 
+    /// What summaries are held to while they are written: all, none, or some of numbers, names
+    /// and loops, with commas between
+    #[arg(long, value_name = "LIST", default_value = "all", help_heading = "Model")]
+    pub(super) guards: String,
+
     /// Papers that are written about at a time
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]

@@ -20,8 +20,7 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
     if settings.dry_run {
         return dry_run(&settings, &mut console);
     }
-    let writer =
-        Writer::find(&settings.model, settings.prompt.clone(), &settings.glossary, &mut console)?;
+    let writer = Writer::find(&settings, &mut console)?;
     let terms = writer.glossary().map(|glossary| format!(", glossary: {} terms", glossary.len()));
     console.detail(&format!(
         "model: {}, prompt: {}{}",
@@ -113,7 +112,8 @@ fn summarise(
         return Ok(None);
     }
     let Loaded { tokenizer, mut engine, limits } = writer.load(settings, console)?;
-    let mut codec = Codec::new(writer.prompt(), &tokenizer, limits.max_context)?;
+    let mut codec =
+        Codec::new(writer.prompt(), &tokenizer, limits.max_context)?.guarded(settings.guards);
     if let Some(glossary) = writer.glossary() {
         codec = codec.with_glossary(glossary);
     }

@@ -57,12 +57,8 @@ pub(super) struct Loaded {
 
 impl<'a> Writer<'a> {
     /// Finds out who writes; a model without a card has to be here for that.
-    pub(super) fn find(
-        choice: &'a ModelChoice,
-        prompt: Option<Template>,
-        glossary: &GlossaryChoice,
-        console: &mut Console,
-    ) -> Result<Self> {
+    pub(super) fn find(settings: &'a DigestSettings, console: &mut Console) -> Result<Self> {
+        let (choice, prompt) = (&settings.model, settings.prompt.clone());
         let (prompt, name, model) = match &choice.model {
             ModelRef::Card(card) => {
                 let prompt = prompt.map_or_else(|| prompt_of(card), Ok)?;
@@ -89,12 +85,13 @@ impl<'a> Writer<'a> {
             (AdapterChoice::None, Some(_)) => (format!("{name} without adapter"), None),
             (_, None) => (name, None),
         };
-        let glossary = choice.glossary(glossary, &prompt)?;
+        let glossary = choice.glossary(&settings.glossary, &prompt)?;
         let identity = Identity {
             model,
             adapter,
             prompt: prompt.identity().to_owned(),
             glossary: glossary.as_ref().and_then(Glossary::identity).map(str::to_owned),
+            guards: settings.guards.to_string(),
         };
         Ok(Writer { choice, name, identity, prompt, glossary })
     }

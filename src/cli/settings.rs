@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
 use crate::fetch::{self, ModelRef};
 use crate::glossary::{self, Glossary};
+use crate::guard::Rules;
 use crate::prompt::Template;
 
 /// One digest to be made.
@@ -28,6 +29,8 @@ pub(super) struct DigestSettings {
     /// A prompt instead of the model's own.
     pub(super) prompt: Option<Template>,
     pub(super) glossary: GlossaryChoice,
+    /// What holds the text while it is written.
+    pub(super) guards: Rules,
     pub(super) batch: usize,
     pub(super) engine: EngineSettings,
 }
@@ -128,6 +131,7 @@ impl DigestSettings {
             model: ModelChoice::of(&args.model.model, args.model.adapter)?,
             prompt: args.prompt.as_deref().map(Template::find).transpose()?,
             glossary: GlossaryChoice::of(args.glossary.as_deref())?,
+            guards: args.guards.parse()?,
             batch: args.batch as usize,
             engine: EngineSettings::of(&args.engine)?,
         })

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::{ChatTemplate, Piece, Template, Told, chat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Glossary;
+use crate::guard::{FieldGuard, PaperGuard, Pieces, Rules};
 use crate::paper::Paper;
-use crate::pick::Pick;
+use crate::pick::{Guard, Pick};
 use crate::scheduler::{self, Ending, Finished, Job, JobId, TokenId, TokenSet};
-use crate::summary::{Field, Summary, cut_at_sentence};
+use crate::summary::{Field, Source, Summary, cut_at_sentence};
 use crate::tokens::{Stretch, Tokenizer};
 
 /// Text to token ids and back: what prompts need of a tokenizer.
@@ -27,6 +28,10 @@ pub trait Encoding {
     fn beginning(&self) -> Option<TokenId>;
     /// Every token that ends a line or the whole text.
     fn line_ends(&self) -> TokenSet;
+    /// What each token writes; empty where that is not known, and nothing can be guarded.
+    fn pieces(&self) -> Pieces {
+        Pieces::default()
+    }
     /// The model's own chat template, where it has one.
     fn chat_template(&self) -> Option<ChatTemplate<'_>> {
         None
@@ -45,6 +50,8 @@ pub struct Codec<'a> {
     frame: Vec<Part>,
     prefix: Vec<TokenId>,
     glossary: Option<&'a Glossary>,
+    /// The rules that summaries are written by, and what tokens they judge by.
+    guards: Option<(Rules, Arc<Pieces>)>,
     /// Most positions of a job; see [`scheduler::Limits::max_context`].
     max_positions: usize,
 }
@@ -62,10 +69,14 @@ enum Part {
 pub struct Prompt {
     /// Its tokens.
     pub tokens: Vec<TokenId>,
+    /// The title.
+    pub title: String,
     /// The abstract as far as it is in there.
     pub abstract_text: String,
     /// Whether that is not all of it.
     pub cut: bool,
+    /// What is told beside them.
+    pub told: Told,
 }
 
 impl<'a> Codec<'a> {
@@ -80,6 +91,7 @@ impl<'a> Codec<'a> {
             label: encoding.encode(&form.label),
             stop: Arc::clone(&line_ends),
             max_tokens: form.max_tokens,
+            guard: None,
         };
         let fields = template.fields().iter().map(field).collect();
         let frame = frame(template, encoding)?;
@@ -90,6 +102,7 @@ impl<'a> Codec<'a> {
             frame,
             prefix: Vec::new(),
             glossary: None,
+            guards: None,
             max_positions,
         };
         codec.prefix = codec.common_prefix()?;
@@ -98,8 +111,17 @@ impl<'a> Codec<'a> {
 
     /// The same codec, whose prompts tell the terms of `glossary` that a paper has, if the
     /// template has a place for them.
+    #[must_use]
     pub fn with_glossary(mut self, glossary: &'a Glossary) -> Self {
         self.glossary = Some(glossary).filter(|_| self.template.tells_terms());
+        self
+    }
+
+    /// The same codec, whose jobs are held to `rules` while they write.
+    #[must_use]
+    pub fn guarded(mut self, rules: Rules) -> Self {
+        self.guards = Some((rules, Arc::new(self.encoding.pieces())))
+            .filter(|(rules, pieces)| *rules != Rules::NONE && !pieces.is_empty());
         self
     }
 
@@ -115,11 +137,11 @@ impl<'a> Codec<'a> {
         // What could fail apart from its length fails here, whatever the abstract.
         let without = self.tokens(title, "", &Told::default())?.len();
         // Of what is cut off nothing is told.
-        let tokens = |text: &str| self.tokens(title, text, &Told::of(title, text, self.glossary));
+        let told = |text: &str| Told::of(title, text, self.glossary);
         let most = self.max_positions.saturating_sub(self.answer_positions());
         let fits = |text: &str| {
             self.encoding.encode(text).len() <= self.template.abstract_tokens()
-                && tokens(text).is_ok_and(|tokens| tokens.len() <= most)
+                && self.tokens(title, text, &told(text)).is_ok_and(|tokens| tokens.len() <= most)
         };
         let (abstract_text, cut) = cut_at_sentence(&paper.plain_abstract, fits);
         if cut && abstract_text.is_empty() {
@@ -128,13 +150,28 @@ impl<'a> Codec<'a> {
             );
             return Err(Error::new(ErrorKind::Input, message));
         }
-        let tokens = tokens(&abstract_text)?;
-        Ok(Prompt { tokens, abstract_text, cut })
+        let told = told(&abstract_text);
+        let tokens = self.tokens(title, &abstract_text, &told)?;
+        Ok(Prompt { tokens, abstract_text, title: title.clone(), told, cut })
     }
 
     /// The job to answer `prompt`.
     pub fn job(&self, id: JobId, prompt: &Prompt, pick: Pick) -> Job {
-        Job { id, prompt: prompt.tokens.clone(), fields: self.fields.clone(), pick }
+        let mut fields = self.fields.clone();
+        if let Some((rules, pieces)) = &self.guards {
+            // What a glossary says may be written as well.
+            let told: Vec<&str> =
+                prompt.told.terms.iter().map(|term| term.translation.as_str()).collect();
+            let title = format!("{}\n{}", prompt.title, told.join("\n"));
+            let source = Source { title: &title, abstract_text: &prompt.abstract_text };
+            let paper = Arc::new(PaperGuard::new(&source, *rules));
+            for field in &mut fields {
+                let (paper, pieces) = (Arc::clone(&paper), Arc::clone(pieces));
+                let guard = FieldGuard::new(paper, pieces, Arc::clone(&field.stop));
+                field.guard = Some(Arc::new(guard) as Arc<dyn Guard>);
+            }
+        }
+        Job { id, prompt: prompt.tokens.clone(), fields, pick }
     }
 
     /// What was written, and which fields ran into their bounds.
@@ -269,6 +306,10 @@ impl Encoding for Tokenizer {
     fn line_ends(&self) -> TokenSet {
         let ends = self.end_of_generation().iter().copied();
         self.line_break_tokens().into_iter().chain(ends).collect()
+    }
+
+    fn pieces(&self) -> Pieces {
+        (0..self.vocab_size() as TokenId).map(|token| self.piece_bytes(token)).collect()
     }
 
     fn chat_template(&self) -> Option<ChatTemplate<'_>> {

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::TokenId;
-use crate::pick::Pick;
+use crate::pick::{Guard, Pick};
 
 /// The rows of one step and the sequences they belong to.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Default, Clone)]
 pub struct Batch<'a> {
     /// One token a row.
     pub tokens: Vec<TokenId>,
@@ -18,7 +18,7 @@ pub struct Batch<'a> {
 }
 
 /// The rows of one sequence: tokens at consecutive positions.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Span<'a> {
     /// Where the sequence's keys and values live. A span whose `start` equals its `prefix_len`
     /// opens a new sequence there; what the slot held before is gone.
@@ -36,12 +36,14 @@ pub struct Span<'a> {
 }
 
 /// How to pick the next token of a sequence.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
     /// The rule.
     pub pick: Pick,
     /// What the sequence has written of the field so far.
     pub written: &'a [TokenId],
+    /// What may be picked; `None` is everything.
+    pub guard: Option<&'a dyn Guard>,
 }
 
 impl Batch<'_> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::TokenId;
-use crate::pick::Pick;
+use crate::pick::{Guard, Pick};
 
 /// A caller's name for a job.
 pub type JobId = u64;
@@ -30,6 +30,8 @@ pub struct Field {
     pub stop: Arc<TokenSet>,
     /// Most tokens of the field.
     pub max_tokens: usize,
+    /// What may be written; `None` is everything.
+    pub guard: Option<Arc<dyn Guard>>,
 }
 
 /// A finished job.

@@ -253,7 +253,12 @@ impl Sequence {
     }
 
     fn sample(&self) -> Sample<'_> {
-        Sample { pick: self.job.pick, written: &self.context[self.field_start..] }
+        let field = self.job.fields.get(self.fields.len());
+        Sample {
+            pick: self.job.pick,
+            written: &self.context[self.field_start..],
+            guard: field.and_then(|field| field.guard.as_deref()),
+        }
     }
 
     /// Takes in one picked token; true when it ended the last field.

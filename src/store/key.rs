@@ -18,6 +18,8 @@ pub struct Identity {
     pub prompt: String,
     /// The glossary whose terms prompts tell, where they do: SHA-256 of its content.
     pub glossary: Option<String>,
+    /// What guards held the text while it was written.
+    pub guards: String,
 }
 
 /// What makes two offers the same paper, whatever their versions: the arXiv id, or else the
@@ -42,6 +44,7 @@ pub(super) fn summary_key(paper: &Paper, identity: &Identity) -> String {
         identity.adapter.clone(),
         Some(identity.prompt.clone()),
         identity.glossary.clone(),
+        Some(identity.guards.clone()),
     ];
     let mut hash = Sha256::new();
     for part in parts {
@@ -90,6 +93,7 @@ mod tests {
             Identity { adapter: Some(String::new()), ..plain.clone() },
             Identity { prompt: "m".into(), ..plain.clone() },
             Identity { glossary: Some("m".into()), ..plain.clone() },
+            Identity { guards: "m".into(), ..plain.clone() },
         ] {
             assert_ne!(summary_key(&paper, &plain), summary_key(&paper, &other), "{other:?}");
         }

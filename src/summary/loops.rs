@@ -5,8 +5,6 @@
 //! short unit follows itself, as in "精度精度精度精度精度" or "0.0.0.0.0.". A long name that an honest
 //! summary spells out three times counts as scattered too; 1.8 % of the references have one.
 
-use std::collections::HashMap;
-
 /// Length of a run that must not come three times: a clause of Chinese, two words of English.
 const WINDOW_CHARS: usize = 12;
 /// Longest unit of a periodic loop; longer ones are found as scattered.
@@ -19,37 +17,44 @@ const MAX_CHAR_REPEATS: usize = 7;
 /// The stretch of `text` that is repeated, if one is.
 pub(super) fn find_loop(text: &str) -> Option<String> {
     let chars: Vec<char> = text.chars().collect();
-    find_periodic(&chars).or_else(|| find_scattered(&chars))
+    let first = |find: fn(&[char]) -> Option<&[char]>| {
+        (1..=chars.len()).find_map(|end| find(&chars[..end])).map(|unit| unit.iter().collect())
+    };
+    first(periodic_end).or_else(|| first(scattered_end))
 }
 
-fn find_periodic(chars: &[char]) -> Option<String> {
-    (1..=MAX_PERIOD_CHARS).find_map(|period| {
+/// Whether one of the last `new` characters completes a loop.
+pub(crate) fn completes_loop(chars: &[char], new: usize) -> bool {
+    let first_end = chars.len().saturating_sub(new) + 1;
+    (first_end..=chars.len())
+        .any(|end| periodic_end(&chars[..end]).is_some() || scattered_end(&chars[..end]).is_some())
+}
+
+/// The unit that follows itself at the end of `chars`, if one does.
+fn periodic_end(chars: &[char]) -> Option<&[char]> {
+    let period = (1..=MAX_PERIOD_CHARS.min(chars.len())).find(|&period| {
         let max_repeats = if period == 1 { MAX_CHAR_REPEATS } else { MAX_UNIT_REPEATS };
-        let mut equal_chars = 0;
-        for at in period..chars.len() {
-            equal_chars = if chars[at] == chars[at - period] { equal_chars + 1 } else { 0 };
-            if equal_chars >= max_repeats * period {
-                return Some(chars[at + 1 - period..=at].iter().collect());
-            }
-        }
-        None
-    })
+        let earlier = chars[..chars.len() - period].iter().rev();
+        let equal = chars.iter().rev().zip(earlier).take_while(|(a, b)| a == b);
+        equal.take(max_repeats * period).count() == max_repeats * period
+    })?;
+    Some(&chars[chars.len() - period..])
 }
 
-/// Occurrences are counted without overlap, as a reader would.
-fn find_scattered(chars: &[char]) -> Option<String> {
-    let mut seen: HashMap<&[char], (usize, usize)> = HashMap::new();
-    for (start, window) in chars.windows(WINDOW_CHARS).enumerate() {
-        let (count, free_from) = seen.entry(window).or_insert((0, 0));
-        if start >= *free_from {
-            *count += 1;
-            *free_from = start + WINDOW_CHARS;
-            if *count == 3 {
-                return Some(window.iter().collect());
-            }
+/// The run at the end of `chars` that comes there for the third time, if it does. Occurrences are
+/// counted without overlap, as a reader would.
+fn scattered_end(chars: &[char]) -> Option<&[char]> {
+    let (before, run) = chars.split_at(chars.len().checked_sub(WINDOW_CHARS)?);
+    let (mut start, mut earlier) = (0, 0);
+    while start + WINDOW_CHARS <= before.len() && earlier < 2 {
+        if before[start] == run[0] && before[start..start + WINDOW_CHARS] == *run {
+            earlier += 1;
+            start += WINDOW_CHARS;
+        } else {
+            start += 1;
         }
     }
-    None
+    (earlier == 2).then_some(run)
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@
 //! check flags less than 2 % of those references. A test holds this where the data is at hand.
 
 mod flaw;
-mod loops;
-mod numbers;
+pub(crate) mod loops;
+pub(crate) mod numbers;
 mod sentence;
 mod text;
 

@@ -13,16 +13,16 @@ use std::collections::HashSet;
 
 /// A decimal number: `digits` without zeros at its ends, times ten to the `exponent`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Decimal {
+pub(crate) struct Decimal {
     digits: String,
     exponent: i32,
 }
 
 /// A number and the place where it stands, in bytes.
-struct Found {
-    value: Decimal,
-    start: usize,
-    end: usize,
+pub(crate) struct Found {
+    pub(crate) value: Decimal,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 /// All numbers that a summary may state.
@@ -36,7 +36,7 @@ pub(super) struct SourceNumbers {
     decades: HashSet<Decimal>,
 }
 
-const SCALES: [(&str, i32); 9] = [
+pub(crate) const SCALES: [(&str, i32); 9] = [
     ("hundred", 2),
     ("thousand", 3),
     ("million", 6),
@@ -48,7 +48,7 @@ const SCALES: [(&str, i32); 9] = [
     ("t", 12),
 ];
 /// Longest first, so that 百万 is not read as 百.
-const CHINESE_SCALES: [(&str, i32); 9] = [
+pub(crate) const CHINESE_SCALES: [(&str, i32); 9] = [
     ("万亿", 12),
     ("千亿", 11),
     ("百亿", 10),
@@ -59,7 +59,7 @@ const CHINESE_SCALES: [(&str, i32); 9] = [
     ("千", 3),
     ("百", 2),
 ];
-const TENS: [&str; 8] =
+pub(crate) const TENS: [&str; 8] =
     ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 const WORDS: [(&str, &[&str]); 22] = [
     ("0", &["zero", "no"]),
@@ -211,7 +211,7 @@ impl SourceNumbers {
 
 impl Decimal {
     /// The value of digits with separators of thousands and at most one full stop.
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let plain = text.replace(',', "");
         let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
         let digits = format!("{whole}{fraction}");
@@ -222,14 +222,35 @@ impl Decimal {
         Decimal { digits, exponent }
     }
 
-    fn times_ten(&self, zeros: i32) -> Self {
+    pub(crate) fn times_ten(&self, zeros: i32) -> Self {
         let exponent = if self.digits.is_empty() { 0 } else { self.exponent + zeros };
         Decimal { digits: self.digits.clone(), exponent }
+    }
+
+    /// The number as it is written without a power of ten; nothing where it would have more
+    /// zeros than people write.
+    pub(crate) fn plain(&self) -> Option<String> {
+        const MAX_ZEROS: i32 = 6;
+        if self.digits.is_empty() {
+            return Some("0".to_owned());
+        }
+        let whole = self.digits.len() as i32 + self.exponent;
+        if self.exponent > MAX_ZEROS || whole < -MAX_ZEROS {
+            return None;
+        }
+        Some(if self.exponent >= 0 {
+            format!("{}{}", self.digits, "0".repeat(self.exponent as usize))
+        } else if whole > 0 {
+            let (whole, fraction) = self.digits.split_at(whole as usize);
+            format!("{whole}.{fraction}")
+        } else {
+            format!("0.{}{}", "0".repeat(-whole as usize), self.digits)
+        })
     }
 }
 
 /// All numbers of `text`: digits, groups of thousands, one fraction.
-fn scan(text: &str) -> Vec<Found> {
+pub(crate) fn scan(text: &str) -> Vec<Found> {
     let bytes = text.as_bytes();
     let digits_from = |at: usize| bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
     let mut found = Vec::new();
@@ -256,7 +277,7 @@ fn scan(text: &str) -> Vec<Found> {
 }
 
 /// The exponent, if `found` is the 10 of `10^6` or `10^{6}`.
-fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
+pub(crate) fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
     let power = text[found.end..].strip_prefix('^')?.trim_start_matches(['{', ' ']);
     let (sign, power) = power.strip_prefix('-').map_or((1, power), |rest| (-1, rest));
     let digits: String = power.chars().take_while(char::is_ascii_digit).collect();
@@ -264,17 +285,17 @@ fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
     digits.parse::<i32>().ok().filter(|_| is_ten).map(|power| sign * power)
 }
 
-fn is_times(text: &str) -> bool {
+pub(crate) fn is_times(text: &str) -> bool {
     matches!(text.trim_matches([' ', '$', '{', '}']), "\\times" | "×" | "x" | "*" | "\\cdot" | "·")
 }
 
 /// TeX's and full-width ways to write a number, made plain.
-fn without_tex_separators(text: &str) -> String {
+pub(crate) fn without_tex_separators(text: &str) -> String {
     let plain = text.replace("{,}", ",").replace("\\,", ",").replace("\\%", "%");
     plain.chars().map(|c| if let '０'..='９' = c { narrow_digit(c) } else { c }).collect()
 }
 
-fn narrow_digit(c: char) -> char {
+pub(crate) fn narrow_digit(c: char) -> char {
     char::from_digit(c as u32 - '０' as u32, 10).unwrap_or(c)
 }
 

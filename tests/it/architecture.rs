@@ -32,8 +32,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("shortlist", &["error", "scheduler", "tokens"]),
     ("model", &["error", "atomic", "tokens"]),
     ("kernels", &["error"]),
+    ("guard", &["error", "pick", "scheduler", "summary"]),
     ("engine", &["error", "pick", "scheduler", "model", "kernels", "shortlist"]),
-    ("prompt", &["error", "paper", "summary", "glossary", "pick", "scheduler", "tokens"]),
+    ("prompt", &["error", "paper", "summary", "glossary", "pick", "scheduler", "tokens", "guard"]),
     (
         "pipeline",
         &[
@@ -69,6 +70,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "tokens",
             "shortlist",
             "model",
+            "guard",
             "engine",
             "prompt",
             "pipeline",

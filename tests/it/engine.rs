@@ -78,7 +78,8 @@ fn generate(
     let mut scheduler = Scheduler::new(limits, prefix.to_vec());
     let never = Arc::new(TokenSet::default());
     for (id, prompt) in prompts.iter().enumerate() {
-        let field = Field { label: Vec::new(), stop: never.clone(), max_tokens: count };
+        let field =
+            Field { label: Vec::new(), stop: never.clone(), max_tokens: count, guard: None };
         let prompt = prompt.clone();
         let job = Job { id: id as u64, prompt, fields: vec![field], pick: Pick::Greedy };
         scheduler.push(job).unwrap();

@@ -11,6 +11,7 @@ mod eval;
 mod feed;
 mod fetch;
 mod glossary;
+mod guard;
 mod kernels_attention;
 mod kernels_gemm;
 mod pipeline;

@@ -26,7 +26,8 @@ fn paper(number: usize, version: u32) -> Paper {
 }
 
 fn identity() -> Identity {
-    Identity { model: "m".into(), adapter: None, prompt: "p".into(), glossary: None }
+    let guards = "all".into();
+    Identity { model: "m".into(), adapter: None, prompt: "p".into(), glossary: None, guards }
 }
 
 fn written(text: &str) -> Record {
@@ -118,6 +119,7 @@ fn another_model_prompt_version_or_text_is_another_summary() {
     check(Identity { adapter: Some("a".into()), ..identity() }, false, paper(1, 1), 1);
     check(Identity { prompt: "q".into(), ..identity() }, false, paper(1, 1), 1);
     check(Identity { glossary: Some("g".into()), ..identity() }, false, paper(1, 1), 1);
+    check(Identity { guards: "none".into(), ..identity() }, false, paper(1, 1), 1);
     check(identity(), false, paper(1, 2), 1);
     check(identity(), false, Paper { plain_abstract: "New.".into(), ..paper(1, 1) }, 1);
 }

@@ -88,7 +88,12 @@ impl Workload {
         self.prompts.iter().zip(0..).map(move |(prompt, id): (_, JobId)| Job {
             id,
             prompt: prompt.clone(),
-            fields: vec![Field { label: Vec::new(), stop: Arc::clone(&stop), max_tokens: tokens }],
+            fields: vec![Field {
+                label: Vec::new(),
+                stop: Arc::clone(&stop),
+                max_tokens: tokens,
+                guard: None,
+            }],
             pick: Pick::Greedy,
         })
     }

@@ -144,7 +144,7 @@ impl CandleEngine {
         let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
         let samples: Vec<_> = batch.sampling().map(|(_, sample)| *sample).collect();
         let rows = logits.par_chunks(vocabulary).zip(samples);
-        Ok(rows.map(|(row, sample)| pick(row, sample.pick, sample.written)).collect())
+        Ok(rows.map(|(row, sample)| pick(row, sample.pick, sample.written, sample.guard)).collect())
     }
 
     /// Makes a fresh cache, prefix included, for every span that opens a sequence.

@@ -151,8 +151,20 @@ impl Head {
         if self.counting {
             self.count(&spans, &picked);
         }
-        if samples.iter().any(|sample| sample.pick != Pick::Greedy) {
-            self.pick_by_logits(isa, pool, &spans, &samples, &mut picked);
+        let is_final = |(sample, token): (&&Sample<'_>, &TokenId)| {
+            let allows = sample.guard.map(|guard| guard.after(sample.written));
+            sample.pick == Pick::Greedy && allows.is_none_or(|allows| allows(*token))
+        };
+        let undecided: Vec<usize> =
+            (0..spans.len()).filter(|&row| !is_final((&samples[row], &picked[row]))).collect();
+        if !undecided.is_empty() {
+            let rows: Vec<usize> = undecided.iter().map(|&row| last_rows[row]).collect();
+            self.normalise(isa, pool, decoder, work, &rows);
+            for (row, token) in
+                undecided.iter().zip(self.pick_by_logits(isa, pool, &undecided, &spans, &samples))
+            {
+                picked[*row] = token;
+            }
         }
         picked
     }
@@ -197,29 +209,31 @@ impl Head {
         }
     }
 
-    /// Replaces the picks of rows that are not greedy.
+    /// Picks for rows of which the highest logit does not decide, and which are all of the input.
     fn pick_by_logits(
         &mut self,
         isa: Isa,
         pool: &mut Pool,
+        rows: &[usize],
         spans: &[&Span<'_>],
         samples: &[&Sample<'_>],
-        picked: &mut [TokenId],
-    ) {
+    ) -> Vec<TokenId> {
+        gemm::gemm(isa, pool, &self.input, &self.packed, &mut self.product);
         let mut own_product = Tiled::default();
-        for row in (0..spans.len()).filter(|&row| samples[row].pick != Pick::Greedy) {
-            let input = self.input.row(row);
-            gemm::gemm(isa, pool, &input, &self.packed, &mut self.product);
-            let mut logits = self.scatter(0);
+        let mut picked = Vec::with_capacity(rows.len());
+        for (at, &row) in rows.iter().enumerate() {
+            let mut logits = self.scatter(at);
             let own = &self.slots[spans[row].slot];
             if let Some(packed) = &own.packed {
-                gemm::gemm(isa, pool, &input, packed, &mut own_product);
+                gemm::gemm(isa, pool, &self.input.row(at), packed, &mut own_product);
                 for (column, id) in own.ids.iter().enumerate() {
                     logits[*id as usize] = own_product.value(0, column);
                 }
             }
-            picked[row] = pick(&logits, samples[row].pick, samples[row].written);
+            let Sample { pick: rule, written, guard } = *samples[row];
+            picked.push(pick(&logits, rule, written, guard));
         }
+        picked
     }
 
     /// Norm and quantization of the rows that sample, into `self.input`.

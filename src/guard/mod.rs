@@ -1,0 +1,184 @@
+//! Guards: what a summary may say, held while it is written and not only looked at afterwards.
+//!
+//! A small model knows well where a number or a name has to stand and slips while it spells it:
+//! a digit is lost, a capital is not. What can be told from the source letter by letter is
+//! therefore refused token by token ([`crate::pick::Guard`]), and the next best token is written
+//! instead. Three rules, each for itself:
+//!
+//! * `numbers`: digits spell a number of the source, in one of the forms that Chinese has for it.
+//! * `names`: letters other than Chinese ones spell a word of the source, to its end.
+//! * `loops`: nothing completes what [`crate::summary`] calls a loop.
+//!
+//! The rules read characters, not tokens: the vocabulary's pieces are joined to what is written,
+//! so that every vocabulary obeys them alike. Bytes of a character that is not whole yet stand for
+//! a character that is neither digit nor letter, and are judged again when it is whole.
+
+mod names;
+mod numbers;
+mod pieces;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::pick::{self, TokenId};
+use crate::scheduler::TokenSet;
+use crate::summary::Source;
+use crate::summary::loops::completes_loop;
+
+use names::Names;
+use numbers::Numbers;
+pub use pieces::Pieces;
+
+/// Which rules are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Numbers are those of the source.
+    pub numbers: bool,
+    /// Words in other letters than Chinese ones are those of the source.
+    pub names: bool,
+    /// Nothing is looped.
+    pub loops: bool,
+}
+
+impl Rules {
+    /// All of them.
+    pub const ALL: Rules = Rules { numbers: true, names: true, loops: true };
+    /// None of them.
+    pub const NONE: Rules = Rules { numbers: false, names: false, loops: false };
+}
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [(self.numbers, "numbers"), (self.names, "names"), (self.loops, "loops")];
+        let held: Vec<&str> = names.iter().filter(|(held, _)| *held).map(|(_, n)| *n).collect();
+        f.write_str(if held.is_empty() { "none" } else { "" })?;
+        f.write_str(&held.join(","))
+    }
+}
+
+impl FromStr for Rules {
+    type Err = Error;
+
+    /// `all`, `none`, or names of rules with commas between them.
+    fn from_str(text: &str) -> Result<Self> {
+        let mut rules = Rules::NONE;
+        match text {
+            "all" => return Ok(Rules::ALL),
+            "none" => return Ok(Rules::NONE),
+            _ => {}
+        }
+        for name in text.split(',') {
+            *match name {
+                "numbers" => &mut rules.numbers,
+                "names" => &mut rules.names,
+                "loops" => &mut rules.loops,
+                _ => {
+                    return Err(Error::new(ErrorKind::Usage, format!("unknown guard {name:?}"))
+                        .hint("guards are all, none, or some of numbers, names and loops"));
+                }
+            } = true;
+        }
+        Ok(rules)
+    }
+}
+
+/// What the fields of one paper's summary may say.
+#[derive(Debug)]
+pub struct PaperGuard {
+    numbers: Option<Numbers>,
+    names: Option<Names>,
+    loops: bool,
+}
+
+/// What one field may say.
+#[derive(Debug)]
+pub struct FieldGuard {
+    paper: Arc<PaperGuard>,
+    pieces: Arc<Pieces>,
+    /// Tokens that end the field.
+    ends: Arc<TokenSet>,
+}
+
+/// What is written of a field, and what a token would make of it.
+struct Draft {
+    chars: Vec<char>,
+    /// The last bytes, where they are no whole character yet.
+    partial: Vec<u8>,
+}
+
+impl PaperGuard {
+    /// The guard of a summary of `source`.
+    pub fn new(source: &Source<'_>, rules: Rules) -> PaperGuard {
+        PaperGuard {
+            numbers: rules.numbers.then(|| Numbers::of(source)),
+            names: rules.names.then(|| Names::of(source)),
+            loops: rules.loops,
+        }
+    }
+
+    /// Whether the last `new` of `chars` may stand there.
+    fn allows(&self, chars: &[char], new: usize) -> bool {
+        self.numbers.as_ref().is_none_or(|rule| rule.allows(chars, new))
+            && self.names.as_ref().is_none_or(|rule| rule.allows(chars, new))
+            && !(self.loops && completes_loop(chars, new))
+    }
+}
+
+impl FieldGuard {
+    /// The guard of a field that is written in `pieces` and ends with one of `ends`.
+    pub fn new(paper: Arc<PaperGuard>, pieces: Arc<Pieces>, ends: Arc<TokenSet>) -> FieldGuard {
+        FieldGuard { paper, pieces, ends }
+    }
+
+    fn allows(&self, draft: &mut Draft, token: TokenId) -> bool {
+        let piece = self.pieces.bytes(token);
+        let ends = self.ends.contains(token);
+        if piece.is_empty() && !ends {
+            // A token without text would be a way to write nothing for ever.
+            return false;
+        }
+        let written = draft.chars.len();
+        draft.add(piece);
+        if ends {
+            // Only what stands before the line break is the field's.
+            let line_end = draft.chars[written..].iter().position(|c| *c == '\n');
+            draft.chars.truncate(line_end.map_or(draft.chars.len(), |at| written + at));
+            draft.chars.push('\n');
+        }
+        let allowed = self.paper.allows(&draft.chars, draft.chars.len() - written);
+        draft.chars.truncate(written);
+        allowed
+    }
+}
+
+impl pick::Guard for FieldGuard {
+    fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
+        let bytes: Vec<u8> =
+            written.iter().flat_map(|token| self.pieces.bytes(*token)).copied().collect();
+        let draft = RefCell::new(Draft::of(bytes));
+        Box::new(move |token| self.allows(&mut draft.borrow_mut(), token))
+    }
+}
+
+impl Draft {
+    fn of(mut bytes: Vec<u8>) -> Draft {
+        let partial = match std::str::from_utf8(&bytes) {
+            Err(error) if error.error_len().is_none() => bytes.split_off(error.valid_up_to()),
+            _ => Vec::new(),
+        };
+        Draft { chars: String::from_utf8_lossy(&bytes).chars().collect(), partial }
+    }
+
+    /// Appends `piece` to the characters.
+    fn add(&mut self, piece: &[u8]) {
+        if self.partial.is_empty() {
+            self.chars.extend(String::from_utf8_lossy(piece).chars());
+        } else {
+            let bytes = [&self.partial, piece].concat();
+            self.chars.extend(String::from_utf8_lossy(&bytes).chars());
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Digits: those of the source's numbers, in the forms that Chinese has for them.
+//!
+//! The check of numbers ([`crate::summary`]) takes whatever can be explained, so as not to call an
+//! honest number invented; a guard lets through what is natural to write. Every form is a spelling
+//! of digits and, where it is only right before certain characters, these: `2 million` is `200`
+//! before `万`, and no bare `2`. Free are marks of enumerations, which count up from one, and
+//! ordinals of two digits behind `第`.
+
+use crate::summary::Source;
+use crate::summary::numbers::{
+    CHINESE_SCALES, Decimal, Found, SCALES, TENS, is_times, narrow_digit, power_of_ten, scan,
+    without_tex_separators,
+};
+
+/// Most characters of a form: how far behind a new character a number can begin.
+const MAX_CHARS: usize = 32;
+
+/// Small numbers in words, and what a number of theirs has to stand before.
+const WORDS: [(&[&str], &str, &str); 33] = [
+    (&["zero"], "0", ""),
+    (&["one", "first", "single"], "1", ""),
+    (&["two", "second", "twice", "both", "ii"], "2", ""),
+    (&["three", "third", "iii"], "3", ""),
+    (&["four", "fourth", "iv"], "4", ""),
+    (&["five", "fifth"], "5", ""),
+    (&["six", "sixth"], "6", ""),
+    (&["seven", "seventh"], "7", ""),
+    (&["eight", "eighth"], "8", ""),
+    (&["nine", "ninth"], "9", ""),
+    (&["ten", "tenth"], "10", ""),
+    (&["eleven"], "11", ""),
+    (&["twelve", "dozen"], "12", ""),
+    (&["thirteen"], "13", ""),
+    (&["fourteen"], "14", ""),
+    (&["fifteen"], "15", ""),
+    (&["sixteen"], "16", ""),
+    (&["seventeen"], "17", ""),
+    (&["eighteen"], "18", ""),
+    (&["nineteen"], "19", ""),
+    (&["half", "halves", "halving"], "50", "%"),
+    (&["january", "jan"], "1", "月"),
+    (&["february", "feb"], "2", "月"),
+    (&["march", "mar"], "3", "月"),
+    (&["april", "apr"], "4", "月"),
+    (&["may"], "5", "月"),
+    (&["june", "jun"], "6", "月"),
+    (&["july", "jul"], "7", "月"),
+    (&["august", "aug"], "8", "月"),
+    (&["september", "sep"], "9", "月"),
+    (&["october", "oct"], "10", "月"),
+    (&["november", "nov"], "11", "月"),
+    (&["december", "dec"], "12", "月"),
+];
+
+/// The numbers of a source.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    forms: Vec<Form>,
+}
+
+/// A way to write a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Form {
+    digits: String,
+    /// What has to follow; in lower case.
+    suffix: String,
+}
+
+impl Numbers {
+    pub(super) fn of(source: &Source<'_>) -> Numbers {
+        let mut numbers = Numbers { forms: Vec::new() };
+        for text in [source.title, source.abstract_text] {
+            let text = without_tex_separators(text);
+            let mut before: Option<Found> = None;
+            for found in scan(&text) {
+                numbers.add_number(&text, &found);
+                if let Some(power) = power_of_ten(&text, &found) {
+                    numbers.add_scaled(&Decimal::parse("1").times_ten(power));
+                    if let Some(factor) = &before
+                        && is_times(&text[factor.end..found.start])
+                    {
+                        numbers.add_scaled(&factor.value.times_ten(power));
+                    }
+                }
+                before = Some(found);
+            }
+            numbers.add_runs(&text);
+            numbers.add_words(&text.to_lowercase());
+        }
+        numbers
+    }
+
+    /// Whether the numbers that the last `new` of `chars` are part of may stand there.
+    pub(super) fn allows(&self, chars: &[char], new: usize) -> bool {
+        let first_new = chars.len() - new;
+        let mut at = first_new;
+        while at > first_new.saturating_sub(MAX_CHARS) && !ends_numbers(chars[at - 1]) {
+            at -= 1;
+        }
+        while at < chars.len() {
+            let end = run_end(chars, at);
+            if end == at {
+                at += 1;
+                continue;
+            }
+            if !self.has(&chars[..at], &chars[at..end], &chars[end..]) {
+                return false;
+            }
+            at = end;
+        }
+        true
+    }
+
+    fn has(&self, before: &[char], run: &[char], after: &[char]) -> bool {
+        let run: String = run.iter().map(|c| narrow(*c)).collect();
+        if before.last() == Some(&'第') && run.len() <= 2 {
+            return true;
+        }
+        // More digits can follow, also behind a separator.
+        let open = after.is_empty();
+        let longer = match after {
+            [separator @ (',' | '.')] => format!("{run}{separator}"),
+            _ => String::new(),
+        };
+        let spaced = after.first() == Some(&' ');
+        let after: String = after.iter().skip_while(|c| **c == ' ').take(8).collect();
+        let after = after.replace('％', "%").to_lowercase();
+        let scaled = ["万", "亿", "千万", "百万", "千亿", "百亿"];
+        let is_scaled = scaled.iter().any(|scale| after.starts_with(scale));
+        let fits = |form: &Form| {
+            if open {
+                return form.digits.starts_with(&run);
+            }
+            if !longer.is_empty() && form.digits.starts_with(&longer) {
+                return true;
+            }
+            form.digits == run
+                && (after.starts_with(&form.suffix) || form.suffix.starts_with(&after))
+                && !(is_scaled && form.suffix.is_empty())
+                // Letters such as the B of `70B` are a part of the word.
+                && !(spaced && form.suffix.len() == 1 && form.suffix != "%")
+        };
+        self.forms.iter().any(fits) || enumerates(before, &run, &after, open)
+    }
+
+    fn add(&mut self, digits: &str, suffix: &str) {
+        let form = Form { digits: digits.to_owned(), suffix: suffix.to_lowercase() };
+        if !digits.is_empty() && !self.forms.contains(&form) {
+            self.forms.push(form);
+        }
+    }
+
+    fn add_number(&mut self, text: &str, found: &Found) {
+        let digits = &text[found.start..found.end];
+        let after = text[found.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}']);
+        let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
+        let lower = word.to_lowercase();
+        let scale = SCALES.iter().find(|(scale, _)| *scale == lower);
+        let scale = scale.map_or(0, |(_, zeros)| *zeros);
+        // `5 m` may be metres; only words and capitals are a scale without doubt.
+        let is_scaled = scale > 0 && (word.len() > 1 || lower != word);
+        let suffix = if is_scaled { &lower[..] } else { "" };
+        self.add(digits, suffix);
+        self.add(&digits.replace(',', ""), suffix);
+        self.add_scaled(&found.value.times_ten(scale));
+        if text[..found.start].ends_with('.') {
+            self.add(&format!("0.{digits}"), "");
+        }
+        if digits.len() == 4 {
+            self.add(&digits[2..], "年代");
+        }
+        if digits.starts_with("0.") && digits.len() > 3 {
+            self.add(&found.value.times_ten(2).plain().unwrap_or_default(), "%");
+        }
+        // Four digits may be a year.
+        if scale == 0 && digits.len() > 4 && !digits.contains([',', '.']) {
+            self.add(&with_commas(digits), "");
+        }
+    }
+
+    /// Large numbers before the characters that stand for powers of ten.
+    fn add_scaled(&mut self, value: &Decimal) {
+        for (scale, zeros) in CHINESE_SCALES {
+            let digits = value.times_ten(-zeros).plain();
+            let is_natural = |digits: &String| {
+                let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+                !digits.starts_with("0") && fraction <= 3
+            };
+            if let Some(digits) = digits.filter(is_natural) {
+                self.add(&digits, scale);
+            }
+        }
+        if let Some(digits) = value.plain().filter(|digits| digits.len() > 3) {
+            self.add(&digits, "");
+        }
+    }
+
+    /// Digits with any separators between them, as they stand: versions, dates and lists.
+    fn add_runs(&mut self, text: &str) {
+        let chars: Vec<char> = text.chars().collect();
+        let mut at = 0;
+        while at < chars.len() {
+            let end = run_end(&chars, at);
+            let run: String = chars[at..end].iter().collect();
+            let separators = run.matches([',', '.']).count();
+            if separators > 1 && scan(&run).first().is_none_or(|found| found.end != run.len()) {
+                self.add(&run, "");
+            }
+            at = end.max(at + 1);
+        }
+    }
+
+    fn add_words(&mut self, lower: &str) {
+        let mut tens = None;
+        let mut before: Option<&str> = None;
+        for word in lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| !w.is_empty()) {
+            let named = WORDS.iter().find(|(names, _, _)| names.contains(&word));
+            if let Some((_, digits, suffix)) = named {
+                // The five of `twenty-five` is none.
+                match tens.filter(|_| digits.len() == 1 && suffix.is_empty()) {
+                    Some(tens) => self.add(&format!("{tens}{digits}"), ""),
+                    None => self.add(digits, suffix),
+                }
+            }
+            if let (Some(factor), Some((_, zeros))) =
+                (before, SCALES[..5].iter().find(|(scale, _)| *scale == word))
+            {
+                self.add_scaled(&Decimal::parse(factor).times_ten(*zeros));
+            }
+            before = named.map(|(_, digits, _)| *digits);
+            tens = TENS.iter().position(|name| *name == word).map(|index| index + 2);
+            if let Some(tens) = tens {
+                self.add(&format!("{tens}0"), "");
+            }
+        }
+    }
+}
+
+/// Whether `run` is a mark of an enumeration: behind a stop, and the next after the one before.
+fn enumerates(before: &[char], run: &str, after: &str, open: bool) -> bool {
+    let number = run.parse::<u32>().unwrap_or(0);
+    let begins = before.last().is_none_or(|c| " ：；，。、（(:;,".contains(*c));
+    let marked = open || after.starts_with([')', '）', '、']);
+    let follows = || {
+        let earlier = char::from_digit(number - 1, 10).unwrap_or('0');
+        before.windows(2).any(|pair| pair[0] == earlier && ")）、".contains(pair[1]))
+    };
+    run.len() == 1 && number > 0 && begins && marked && (number == 1 || follows())
+}
+
+fn with_commas(digits: &str) -> String {
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Where the run of digits, with single separators between them, that begins at `at` ends; at `at`
+/// where none does. A separator behind which nothing stands yet belongs to none.
+fn run_end(chars: &[char], at: usize) -> usize {
+    let is_digit = |at: usize| chars.get(at).is_some_and(|c| narrow(*c).is_ascii_digit());
+    let mut end = at;
+    while is_digit(end) || (end > at && matches!(chars[end], ',' | '.') && is_digit(end + 1)) {
+        end += 1;
+        if end >= chars.len() {
+            break;
+        }
+    }
+    end
+}
+
+/// Whether no number before `c` can depend on what stands behind it.
+fn ends_numbers(c: char) -> bool {
+    !(c.is_ascii_alphanumeric()
+        || narrow(c).is_ascii_digit()
+        || ",. 百千万亿年代月%％)）、".contains(c))
+}
+
+fn narrow(c: char) -> char {
+    if let '０'..='９' = c { narrow_digit(c) } else { c }
+}
