@@ -5,9 +5,9 @@
 //! a line:
 //!
 //! ```text
-//! # term, tab, translation
-//! point cloud	点云
-//! transformer	transformer
+//! # term ⇥ translation, where ⇥ is a tab
+//! point cloud ⇥ 点云
+//! transformer ⇥ transformer
 //! ```
 //!
 //! A term that is its own translation is one to keep in English. A third column, which the
@@ -132,7 +132,7 @@ impl Glossary {
         let mut chosen: Vec<usize> = (0..found.len()).collect();
         chosen.sort_by_key(|&at| (found[at].papers, at));
         let own = found.iter().filter(|entry| entry.papers.is_none()).count();
-        chosen.truncate(own.min(MAX_OWN_TOLD).max(MAX_TOLD));
+        chosen.truncate(own.clamp(MAX_TOLD, MAX_OWN_TOLD));
         chosen.sort_unstable();
         chosen.into_iter().map(|at| found[at].term.clone()).collect()
     }

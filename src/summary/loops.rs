@@ -1,9 +1,16 @@
 //! Loops: the way in which small models fail most often.
 //!
-//! Two kinds are told apart. *Scattered*: a run of [`WINDOW_CHARS`] characters comes three times
+//! Three kinds are told apart. *Scattered*: a run of [`WINDOW_CHARS`] characters comes three times
 //! anywhere, as when a model writes the same sentence again with small changes. *Periodic*: a
 //! short unit follows itself, as in "精度精度精度精度精度" or "0.0.0.0.0.". A long name that an honest
 //! summary spells out three times counts as scattered too; 1.8 % of the references have one.
+//! *Woven*: a fifth of a longer text are runs of [`SHORT_CHARS`] characters that it has had before,
+//! which is what a model writes that may not close a loop and finds nothing else to say: "而英语是
+//! 0.02%，而日语是0.02%". Of 28,000 references one in five hundred repeats itself so much. The first
+//! two are refused while they are written as well ([`crate::guard`]); the third has no one token
+//! that completes it.
+
+use std::collections::HashMap;
 
 /// Length of a run that must not come three times: a clause of Chinese, two words of English.
 const WINDOW_CHARS: usize = 12;
@@ -13,6 +20,12 @@ const MAX_PERIOD_CHARS: usize = 12;
 const MAX_UNIT_REPEATS: usize = 4;
 /// How often one character may follow itself: "1000000" has six zeros, an ellipsis six dots.
 const MAX_CHAR_REPEATS: usize = 7;
+/// Length of a run that a woven text repeats.
+const SHORT_CHARS: usize = 4;
+/// Most of a text's short runs that may have come before: one in so many.
+const MAX_WOVEN: usize = 5;
+/// Shortest text that can be woven; shorter ones repeat a name and little else.
+const MIN_WOVEN_CHARS: usize = 100;
 
 /// The stretch of `text` that is repeated, if one is.
 pub(super) fn find_loop(text: &str) -> Option<String> {
@@ -20,7 +33,25 @@ pub(super) fn find_loop(text: &str) -> Option<String> {
     let first = |find: fn(&[char]) -> Option<&[char]>| {
         (1..=chars.len()).find_map(|end| find(&chars[..end])).map(|unit| unit.iter().collect())
     };
-    first(periodic_end).or_else(|| first(scattered_end))
+    first(periodic_end).or_else(|| first(scattered_end)).or_else(|| woven(&chars))
+}
+
+/// The short run that comes most often, and first among equals, where too many come again.
+fn woven(chars: &[char]) -> Option<String> {
+    let mut counts: HashMap<&[char], usize> = HashMap::new();
+    let mut most: (usize, &[char]) = (0, &[]);
+    let mut again = 0;
+    for run in chars.windows(SHORT_CHARS) {
+        let count = counts.entry(run).or_default();
+        again += usize::from(*count > 0);
+        *count += 1;
+        if *count > most.0 {
+            most = (*count, run);
+        }
+    }
+    let runs = (chars.len() + 1).saturating_sub(SHORT_CHARS);
+    let is_woven = chars.len() >= MIN_WOVEN_CHARS && again * MAX_WOVEN > runs;
+    is_woven.then(|| most.1.iter().collect())
 }
 
 /// Whether one of the last `new` characters completes a loop.
@@ -72,6 +103,19 @@ mod tests {
         check("误差为00000000", Some("0"));
         check("好的，好的，好的，好的，好的，", Some("好的，"));
         check(&"我们提出了新的方法。".repeat(5), Some("我们提出了新的方法。"));
+    }
+
+    #[test]
+    fn finds_texts_that_turn_in_circles_without_a_loop() {
+        let circles = "九种分词器的损失为0.02%，而英语是0.02%，而波斯语为0.02%，而德语为0.03%，而英语\
+                       只有0.02%，而日语是0.05%，而波语为0.02%；而英语都是0.02%，而越南语是0.04%，而日语\
+                       大约0.02%，而缅甸语则为0.02%。";
+        check(circles, Some("0.02"));
+        let honest = "我们研究了不同长度答案的显示顺序是否影响性能。该方法将412,000条指令按答案长度排序，\
+                      每隔2,500步释放一组，使模型先学会结束回答。在四个模型上，胜率从41.3%提高到48.9%，\
+                      从不结束的答案由6.2%减少到0.7%；在70亿参数时，增益处于标准误差之内。";
+        check(honest, None);
+        check(&circles.chars().take(MIN_WOVEN_CHARS - 1).collect::<String>(), None);
     }
 
     #[test]
