@@ -66,6 +66,22 @@ struct Form {
     suffix: String,
 }
 
+impl Form {
+    /// Whether `after` is what has to follow, as far as it is written.
+    fn is_before(&self, after: &str) -> bool {
+        match after.strip_prefix(&self.suffix[..]) {
+            // No power of ten is a part of a larger one.
+            Some(rest) => self.suffix.is_empty() || !rest.starts_with(['百', '千', '万', '亿']),
+            None => self.suffix.starts_with(after),
+        }
+    }
+
+    /// Whether no blank may stand before what follows, as before the B of `70B`.
+    fn is_glued(&self) -> bool {
+        self.suffix == "年代" || self.suffix.len() == 1 && self.suffix != "%"
+    }
+}
+
 impl Numbers {
     pub(super) fn of(source: &Source<'_>) -> Numbers {
         let mut numbers = Numbers { forms: Vec::new() };
@@ -95,6 +111,10 @@ impl Numbers {
         let first_new = chars.len() - new;
         let mut at = first_new;
         while at > first_new.saturating_sub(MAX_CHARS) && !ends_numbers(chars[at - 1]) {
+            at -= 1;
+        }
+        // Not from the middle of a number on.
+        while at > 0 && (narrow(chars[at - 1]).is_ascii_digit() || ",.".contains(chars[at - 1])) {
             at -= 1;
         }
         while at < chars.len() {
@@ -135,10 +155,9 @@ impl Numbers {
                 return true;
             }
             form.digits == run
-                && (after.starts_with(&form.suffix) || form.suffix.starts_with(&after))
+                && form.is_before(&after)
                 && !(is_scaled && form.suffix.is_empty())
-                // Letters such as the B of `70B` are a part of the word.
-                && !(spaced && form.suffix.len() == 1 && form.suffix != "%")
+                && !(spaced && form.is_glued())
         };
         self.forms.iter().any(fits) || enumerates(before, &run, &after, open)
     }
@@ -166,7 +185,8 @@ impl Numbers {
         if text[..found.start].ends_with('.') {
             self.add(&format!("0.{digits}"), "");
         }
-        if digits.len() == 4 {
+        if digits.len() == 4 && ["s", "'s", "’s"].iter().any(|s| text[found.end..].starts_with(s))
+        {
             self.add(&digits[2..], "年代");
         }
         if digits.starts_with("0.") && digits.len() > 3 {

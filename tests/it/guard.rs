@@ -14,14 +14,14 @@ use wenzhai::summary::{Field, Flaw, Source, Summary, check};
 const TITLE: &str = "RuleMaze: LLMs and DeepSeek-V3.1 in 3D mazes";
 const ABSTRACT: &str = "We train Qwen2.5-VL on 2 million mazes (1,024 of them in $3$D) and find \
     that it solves 63.4% of them, 4.1 points more than LLMs, with 70B weights and twenty-five \
-    steps at a rate of 0.05. In March 2026 the transformer won.";
+    steps at a rate of 0.05. In March 2026 as in the 1980s the transformer won.";
 
 /// Pieces of more than one letter: what a rule refuses can come in the middle of a token.
-const PIECES: [&str; 47] = [
+const PIECES: [&str; 49] = [
     "\n", "", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", ".", ",", "%", "，", "。", "、",
     "（", "）", ")", " ", "-", "万", "亿", "月", "个", "的", "迷宫", "第", "提升", "模型", "LL",
     "LLM", " LLM", "Deep", "Seek", "wen", "3.", "63", "0个", "million", "б", "の", "100", "百",
-    "千",
+    "千", "年", "代",
 ];
 
 /// The pieces, and every letter, so that whatever was begun can be finished.
@@ -86,6 +86,8 @@ fn numbers_stand_as_in_the_source_or_in_a_form_that_chinese_has() {
         "70B",
         "700亿",
         "2026年3月",
+        "80年代",
+        "1980年代",
         "V3.1，Qwen2.5。",
         "第2",
         "：1）一，2）二",
@@ -111,6 +113,8 @@ fn numbers_stand_as_in_the_source_or_in_a_form_that_chinese_has() {
         "5个",
         "0.5",
         "2025年",
+        "26年代",
+        "05年代",
         "4月",
         "8",
         "：2）二",
@@ -238,8 +242,13 @@ proptest! {
         };
         let summary = Summary { zh_abstract: whole.to_owned(), ..Summary::default() };
         for flaw in check(&source(), &summary, &[]) {
-            let is_bad = matches!(flaw, Flaw::InventedNumbers { .. } | Flaw::Loop { .. });
-            prop_assert!(!is_bad, "{flaw} in {text}");
+            prop_assert!(!matches!(flaw, Flaw::InventedNumbers { .. }), "{flaw} in {text}");
+        }
+        // Longer noise turns in circles of another kind, which no one token completes.
+        let begin = whole.chars().take(99).collect();
+        let begin = Summary { zh_abstract: begin, ..Summary::default() };
+        for flaw in check(&source(), &begin, &[]) {
+            prop_assert!(!matches!(flaw, Flaw::Loop { .. }), "{flaw} in {text}");
         }
         let sources: Vec<String> = words(TITLE).chain(words(ABSTRACT)).map(str::to_owned).collect();
         for word in words(whole) {
