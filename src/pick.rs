@@ -162,6 +162,44 @@ mod tests {
         assert_eq!(pick(&[-1.0, -1.5], rule, &[0], None), 1, "negative logits are lowered too");
     }
 
+    /// Refuses some tokens, whatever was written.
+    #[derive(Debug)]
+    struct Without(&'static [TokenId]);
+
+    impl Guard for Without {
+        fn after<'a>(&'a self, _: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
+            Box::new(|token| !self.0.contains(&token))
+        }
+    }
+
+    #[test]
+    fn what_a_guard_refuses_is_picked_by_no_rule() {
+        let logits: Vec<f32> = (0..100).map(|token| token as f32 / 10.0).collect();
+        let guard = Without(&[99, 98, 96]);
+        let pick = |rule, written: &[TokenId]| pick(&logits, rule, written, Some(&guard));
+        assert_eq!(pick(Pick::Greedy, &[]), 97);
+        let penalised = Pick::Penalised { penalty: 2.0, window: 4 };
+        assert_eq!(pick(penalised, &[97]), 95, "97 is lowered, and 96 not allowed");
+        let drawn: Vec<TokenId> = (0..200)
+            .map(|seed| pick(Pick::Sampled { temperature: 1.0, top_k: 3, seed }, &[]))
+            .collect();
+        assert!(drawn.iter().all(|token| [97, 95, 94].contains(token)), "{drawn:?}");
+        assert!([97, 95, 94].iter().all(|token| drawn.contains(token)), "{drawn:?}");
+    }
+
+    #[test]
+    fn a_guard_that_refuses_everything_is_not_asked() {
+        let guard = Without(&[0, 1]);
+        let logits = [0.0, 1.0, f32::NEG_INFINITY];
+        for rule in [
+            Pick::Greedy,
+            Pick::Penalised { penalty: 1.0, window: 4 },
+            Pick::Sampled { temperature: 0.1, top_k: 1, seed: 3 },
+        ] {
+            assert_eq!(pick(&logits, rule, &[], Some(&guard)), 1, "{rule:?}");
+        }
+    }
+
     #[test]
     fn sampling_is_a_function_of_seed_and_length_and_follows_the_distribution() {
         let rule = |seed| Pick::Sampled { temperature: 1.0, top_k: 3, seed };

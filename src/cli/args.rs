@@ -146,8 +146,8 @@ pub(super) struct DigestArgs {
     #[arg(long, value_name = "PROMPT", help_heading = "Model")]
     pub(super) prompt: Option<PathBuf>,
 
-    /// What may be written is held to its source: all, none, or some of numbers, names, loops and
-    /// extent, with commas between
+    /// What summaries are held to while they are written: all, none, or some of numbers, names
+    /// and loops, with commas between
     #[arg(long, value_name = "LIST", default_value = "all", help_heading = "Model")]
     pub(super) guards: String,
 

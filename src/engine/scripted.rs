@@ -7,7 +7,11 @@ use super::Engine;
 use crate::Result;
 use crate::scheduler::{Batch, TokenId};
 
-/// Answers each sampling span with `script(everything the sequence holds)`.
+/// Where the search for a token that a guard allows ends.
+const MAX_TOKEN: TokenId = 1 << 16;
+
+/// Answers each sampling span with `script(everything the sequence holds)`, or, where a guard
+/// refuses that, with the lowest token that it allows.
 pub struct ScriptedEngine<F> {
     script: F,
     prefix: Vec<TokenId>,
@@ -40,8 +44,12 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
             assert_eq!(held.len(), span.start, "a span continues where its sequence stands");
             held.extend_from_slice(&batch.tokens[span.rows.clone()]);
             assert!(held.len() <= span.capacity, "a sequence stays within its reservation");
-            if span.sample.is_some() {
-                picked.push((self.script)(held));
+            if let Some(sample) = &span.sample {
+                let token = (self.script)(held);
+                let allows = sample.guard.map(|guard| guard.after(sample.written));
+                let refused = allows.filter(|allows| !allows(token));
+                let other = refused.and_then(|allows| (0..MAX_TOKEN).find(|token| allows(*token)));
+                picked.push(other.unwrap_or(token));
             }
         }
         Ok(picked)

@@ -3,18 +3,16 @@
 //! A small model knows well where a number or a name has to stand and slips while it spells it:
 //! a digit is lost, a capital is not. What can be told from the source letter by letter is
 //! therefore refused token by token ([`crate::pick::Guard`]), and the next best token is written
-//! instead. Four rules, each for itself:
+//! instead. Three rules, each for itself:
 //!
 //! * `numbers`: digits spell a number of the source, in one of the forms that Chinese has for it.
 //! * `names`: letters other than Chinese ones spell a word of the source, to its end.
-//! * `loops`: nothing completes what [`crate::summary`] calls a loop.
-//! * `extent`: a field does not end before it can be whole.
+//! * `loops`: nothing completes what [`crate::summary`] calls a loop, or a clause said before.
 //!
 //! The rules read characters, not tokens: the vocabulary's pieces are joined to what is written,
 //! so that every vocabulary obeys them alike. Bytes of a character that is not whole yet stand for
 //! a character that is neither digit nor letter, and are judged again when it is whole.
 
-mod extent;
 mod names;
 mod numbers;
 mod pieces;
@@ -27,10 +25,9 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pick::{self, TokenId};
 use crate::scheduler::TokenSet;
+use crate::summary::Source;
 use crate::summary::loops::completes_loop;
-use crate::summary::{Field, Source};
 
-use extent::Extent;
 use names::Names;
 use numbers::Numbers;
 pub use pieces::Pieces;
@@ -44,25 +41,18 @@ pub struct Rules {
     pub names: bool,
     /// Nothing is looped.
     pub loops: bool,
-    /// No field ends before it can be whole.
-    pub extent: bool,
 }
 
 impl Rules {
     /// All of them.
-    pub const ALL: Rules = Rules { numbers: true, names: true, loops: true, extent: true };
+    pub const ALL: Rules = Rules { numbers: true, names: true, loops: true };
     /// None of them.
-    pub const NONE: Rules = Rules { numbers: false, names: false, loops: false, extent: false };
+    pub const NONE: Rules = Rules { numbers: false, names: false, loops: false };
 }
 
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (self.numbers, "numbers"),
-            (self.names, "names"),
-            (self.loops, "loops"),
-            (self.extent, "extent"),
-        ];
+        let names = [(self.numbers, "numbers"), (self.names, "names"), (self.loops, "loops")];
         let held: Vec<&str> = names.iter().filter(|(held, _)| *held).map(|(_, n)| *n).collect();
         f.write_str(if held.is_empty() { "none" } else { "" })?;
         f.write_str(&held.join(","))
@@ -85,10 +75,9 @@ impl FromStr for Rules {
                 "numbers" => &mut rules.numbers,
                 "names" => &mut rules.names,
                 "loops" => &mut rules.loops,
-                "extent" => &mut rules.extent,
                 _ => {
                     return Err(Error::new(ErrorKind::Usage, format!("unknown guard {name:?}"))
-                        .hint("guards are all, none, or of numbers, names, loops and extent"));
+                        .hint("guards are all, none, or some of numbers, names and loops"));
                 }
             } = true;
         }
@@ -102,14 +91,12 @@ pub struct PaperGuard {
     numbers: Option<Numbers>,
     names: Option<Names>,
     loops: bool,
-    extent: Option<Extent>,
 }
 
 /// What one field may say.
 #[derive(Debug)]
 pub struct FieldGuard {
     paper: Arc<PaperGuard>,
-    field: Field,
     pieces: Arc<Pieces>,
     /// Tokens that end the field.
     ends: Arc<TokenSet>,
@@ -129,7 +116,6 @@ impl PaperGuard {
             numbers: rules.numbers.then(|| Numbers::of(source)),
             names: rules.names.then(|| Names::of(source)),
             loops: rules.loops,
-            extent: rules.extent.then(|| Extent::of(source)),
         }
     }
 
@@ -142,14 +128,9 @@ impl PaperGuard {
 }
 
 impl FieldGuard {
-    /// The guard of `field`, which is written in `pieces` and ends with one of `ends`.
-    pub fn new(
-        paper: Arc<PaperGuard>,
-        field: Field,
-        pieces: Arc<Pieces>,
-        ends: Arc<TokenSet>,
-    ) -> FieldGuard {
-        FieldGuard { paper, field, pieces, ends }
+    /// The guard of a field that is written in `pieces` and ends with one of `ends`.
+    pub fn new(paper: Arc<PaperGuard>, pieces: Arc<Pieces>, ends: Arc<TokenSet>) -> FieldGuard {
+        FieldGuard { paper, pieces, ends }
     }
 
     fn allows(&self, draft: &mut Draft, token: TokenId) -> bool {
@@ -167,12 +148,7 @@ impl FieldGuard {
             draft.chars.truncate(line_end.map_or(draft.chars.len(), |at| written + at));
             draft.chars.push('\n');
         }
-        let new = draft.chars.len() - written;
-        let allowed = self.paper.allows(&draft.chars, new)
-            && (!ends
-                || self.paper.extent.as_ref().is_none_or(|rule| {
-                    rule.may_end(self.field, &draft.chars[..draft.chars.len() - 1])
-                }));
+        let allowed = self.paper.allows(&draft.chars, draft.chars.len() - written);
         draft.chars.truncate(written);
         allowed
     }

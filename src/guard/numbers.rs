@@ -8,12 +8,16 @@
 
 use crate::summary::Source;
 use crate::summary::numbers::{
-    CHINESE_SCALES, Decimal, Found, SCALES, TENS, is_times, narrow_digit, power_of_ten, scan,
+    Decimal, Found, SCALES, TENS, is_times, narrow_digit, power_of_ten, scan,
     without_tex_separators,
 };
 
 /// Most characters of a form: how far behind a new character a number can begin.
 const MAX_CHARS: usize = 32;
+
+/// Characters for powers of ten that digits are written before, and how many of them at most.
+const SCALED: [(&str, i32, usize); 4] =
+    [("万", 4, 4), ("百万", 6, 3), ("亿", 8, 4), ("万亿", 12, 4)];
 
 /// Small numbers in words, and what a number of theirs has to stand before.
 const WORDS: [(&[&str], &str, &str); 33] = [
@@ -66,6 +70,22 @@ struct Form {
     suffix: String,
 }
 
+impl Form {
+    /// Whether `after` is what has to follow, as far as it is written.
+    fn is_before(&self, after: &str) -> bool {
+        match after.strip_prefix(&self.suffix[..]) {
+            // No power of ten is a part of a larger one.
+            Some(rest) => self.suffix.is_empty() || !rest.starts_with(['百', '千', '万', '亿']),
+            None => self.suffix.starts_with(after),
+        }
+    }
+
+    /// Whether no blank may stand before what follows, as before the B of `70B`.
+    fn is_glued(&self) -> bool {
+        self.suffix == "年代" || self.suffix.len() == 1 && self.suffix != "%"
+    }
+}
+
 impl Numbers {
     pub(super) fn of(source: &Source<'_>) -> Numbers {
         let mut numbers = Numbers { forms: Vec::new() };
@@ -97,6 +117,10 @@ impl Numbers {
         while at > first_new.saturating_sub(MAX_CHARS) && !ends_numbers(chars[at - 1]) {
             at -= 1;
         }
+        // Not from the middle of a number on.
+        while at > 0 && (narrow(chars[at - 1]).is_ascii_digit() || ",.".contains(chars[at - 1])) {
+            at -= 1;
+        }
         while at < chars.len() {
             let end = run_end(chars, at);
             if end == at {
@@ -122,6 +146,7 @@ impl Numbers {
             [separator @ (',' | '.')] => format!("{run}{separator}"),
             _ => String::new(),
         };
+        let spaced = after.first() == Some(&' ');
         let after: String = after.iter().skip_while(|c| **c == ' ').take(8).collect();
         let after = after.replace('％', "%").to_lowercase();
         let scaled = ["万", "亿", "千万", "百万", "千亿", "百亿"];
@@ -134,10 +159,11 @@ impl Numbers {
                 return true;
             }
             form.digits == run
-                && (after.starts_with(&form.suffix) || form.suffix.starts_with(&after))
+                && form.is_before(&after)
                 && !(is_scaled && form.suffix.is_empty())
+                && !(spaced && form.is_glued())
         };
-        self.forms.iter().any(fits) || enumerates(before, &run, &after, open)
+        self.forms.iter().any(fits) || !spaced && enumerates(before, &run, &after, open)
     }
 
     fn add(&mut self, digits: &str, suffix: &str) {
@@ -163,31 +189,29 @@ impl Numbers {
         if text[..found.start].ends_with('.') {
             self.add(&format!("0.{digits}"), "");
         }
-        if digits.len() == 4 {
+        if digits.len() == 4 && ["s", "'s", "’s"].iter().any(|s| text[found.end..].starts_with(s))
+        {
             self.add(&digits[2..], "年代");
         }
         if digits.starts_with("0.") && digits.len() > 3 {
             self.add(&found.value.times_ten(2).plain().unwrap_or_default(), "%");
         }
-        if scale == 0 && digits.len() > 3 && !digits.contains([',', '.']) {
+        // Four digits may be a year.
+        if scale == 0 && digits.len() > 4 && !digits.contains([',', '.']) {
             self.add(&with_commas(digits), "");
         }
     }
 
     /// Large numbers before the characters that stand for powers of ten.
     fn add_scaled(&mut self, value: &Decimal) {
-        for (scale, zeros) in CHINESE_SCALES {
-            let digits = value.times_ten(-zeros).plain();
+        for (scale, zeros, most) in SCALED {
             let is_natural = |digits: &String| {
-                let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-                !digits.starts_with("0") && fraction <= 3
+                let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+                !whole.starts_with('0') && whole.len() <= most && fraction.len() <= 3
             };
-            if let Some(digits) = digits.filter(is_natural) {
+            if let Some(digits) = value.times_ten(-zeros).plain().filter(is_natural) {
                 self.add(&digits, scale);
             }
-        }
-        if let Some(digits) = value.plain().filter(|digits| digits.len() > 3) {
-            self.add(&digits, "");
         }
     }
 
@@ -212,9 +236,10 @@ impl Numbers {
         for word in lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| !w.is_empty()) {
             let named = WORDS.iter().find(|(names, _, _)| names.contains(&word));
             if let Some((_, digits, suffix)) = named {
-                self.add(digits, suffix);
-                if let Some(tens) = tens.filter(|_| digits.len() == 1 && suffix.is_empty()) {
-                    self.add(&format!("{tens}{digits}"), "");
+                // The five of `twenty-five` is none.
+                match tens.filter(|_| digits.len() == 1 && suffix.is_empty()) {
+                    Some(tens) => self.add(&format!("{tens}{digits}"), ""),
+                    None => self.add(digits, suffix),
                 }
             }
             if let (Some(factor), Some((_, zeros))) =
@@ -237,14 +262,10 @@ fn enumerates(before: &[char], run: &str, after: &str, open: bool) -> bool {
     let begins = before.last().is_none_or(|c| " ：；，。、（(:;,".contains(*c));
     let marked = open || after.starts_with([')', '）', '、']);
     let follows = || {
-        let earlier = narrow_digit_char(number - 1);
+        let earlier = char::from_digit(number - 1, 10).unwrap_or('0');
         before.windows(2).any(|pair| pair[0] == earlier && ")）、".contains(pair[1]))
     };
     run.len() == 1 && number > 0 && begins && marked && (number == 1 || follows())
-}
-
-fn narrow_digit_char(number: u32) -> char {
-    char::from_digit(number, 10).unwrap_or('0')
 }
 
 fn with_commas(digits: &str) -> String {

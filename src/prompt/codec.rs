@@ -145,9 +145,9 @@ impl<'a> Codec<'a> {
         if let Some((rules, pieces)) = &self.guards {
             let source = Source { title: &prompt.title, abstract_text: &prompt.abstract_text };
             let paper = Arc::new(PaperGuard::new(&source, *rules));
-            for (field, form) in fields.iter_mut().zip(self.template.fields()) {
+            for field in &mut fields {
                 let (paper, pieces) = (Arc::clone(&paper), Arc::clone(pieces));
-                let guard = FieldGuard::new(paper, form.field, pieces, Arc::clone(&field.stop));
+                let guard = FieldGuard::new(paper, pieces, Arc::clone(&field.stop));
                 field.guard = Some(Arc::new(guard) as Arc<dyn Guard>);
             }
         }

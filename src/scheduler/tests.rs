@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::{Engine, scripted::ScriptedEngine, turn};
-use crate::pick::Pick;
+use crate::pick::{Guard, Pick};
 
 const STOP: TokenId = 0;
 
@@ -94,6 +94,34 @@ proptest! {
         let alone = jobs.iter().map(|job| (job.id, expected(job))).collect();
         prop_assert_eq!(run(limits, prefix, jobs), alone);
     }
+}
+
+/// Refuses even tokens, and in the first place all but the one that it is named after.
+#[derive(Debug)]
+struct Odd(TokenId);
+
+impl Guard for Odd {
+    fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
+        let is_first = written.is_empty();
+        Box::new(move |token| if is_first { token == self.0 } else { token % 2 == 1 })
+    }
+}
+
+#[test]
+fn each_field_is_held_to_its_own_guard_from_its_beginning() {
+    let mut guarded = job(0, vec![1; 4], &[5, 6, 3]);
+    guarded.fields[0].guard = Some(Arc::new(Odd(7)));
+    guarded.fields[1].guard = Some(Arc::new(Odd(9)));
+    let limits =
+        Limits { max_sequences: 2, rows_per_step: 16, max_context: 100, kv_positions: 200 };
+    let results = run(limits, Vec::new(), vec![guarded, job(1, vec![1; 5], &[5, 6, 3])]);
+    let fields = &results[&0];
+    assert_eq!((fields[0].tokens[0], fields[1].tokens[0]), (7, 9));
+    for field in &fields[..2] {
+        assert!(field.tokens.iter().all(|token| token % 2 == 1), "{field:?}");
+        assert_eq!(field.ending, Ending::Bound, "the stop token is even");
+    }
+    assert_eq!(results[&1], expected(&job(1, vec![1; 5], &[5, 6, 3])), "a neighbour is free");
 }
 
 #[test]

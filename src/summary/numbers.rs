@@ -48,7 +48,7 @@ pub(crate) const SCALES: [(&str, i32); 9] = [
     ("t", 12),
 ];
 /// Longest first, so that 百万 is not read as 百.
-pub(crate) const CHINESE_SCALES: [(&str, i32); 9] = [
+const CHINESE_SCALES: [(&str, i32); 9] = [
     ("万亿", 12),
     ("千亿", 11),
     ("百亿", 10),
@@ -226,11 +226,9 @@ impl Decimal {
         let exponent = if self.digits.is_empty() { 0 } else { self.exponent + zeros };
         Decimal { digits: self.digits.clone(), exponent }
     }
-}
 
-/// The number as it is written without a power of ten; nothing where it would have more digits
-/// than people write.
-impl Decimal {
+    /// The number as it is written without a power of ten; nothing where it would have more
+    /// zeros than people write.
     pub(crate) fn plain(&self) -> Option<String> {
         const MAX_ZEROS: i32 = 6;
         if self.digits.is_empty() {

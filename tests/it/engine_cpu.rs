@@ -8,7 +8,7 @@ use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::engine::{Engine, turn};
 use wenzhai::model::Model;
-use wenzhai::pick::Pick;
+use wenzhai::pick::{Guard, Pick};
 use wenzhai::scheduler::{Field, Job, JobId, Limits, Scheduler, TokenId, TokenSet};
 use wenzhai::shortlist::Shortlist;
 
@@ -66,7 +66,18 @@ struct Setting {
     order: Vec<usize>,
 }
 
-/// Jobs of different lengths and rules, in the order asked for.
+/// Allows one token in three, others in every place: most of what is highest is refused.
+#[derive(Debug)]
+struct Picky;
+
+impl Guard for Picky {
+    fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
+        let place = written.len() as TokenId;
+        Box::new(move |token| (token + place).is_multiple_of(3))
+    }
+}
+
+/// Jobs of different lengths, rules and guards, in the order asked for.
 fn write(
     model: &Model,
     prompts: &[Vec<TokenId>],
@@ -81,7 +92,7 @@ fn write(
             label: label.to_vec(),
             stop: never.clone(),
             max_tokens,
-            guard: None,
+            guard: (id % 3 == 0).then(|| Arc::new(Picky) as Arc<dyn Guard>),
         };
         let pick = match id % 4 {
             0 => Pick::Penalised { penalty: 1.2, window: 16 },
@@ -122,6 +133,11 @@ fn a_text_depends_on_nothing_but_its_job() {
         };
         let alone = write(&model, &prompts, &setting(limits(1, 512), 1, &[], &straight));
         assert!(alone.values().all(|text| text.len() == 21));
+        for (id, text) in alone.iter().filter(|(id, _)| *id % 3 == 0) {
+            for (place, token) in text[..9].iter().enumerate().chain(text[9..].iter().enumerate()) {
+                assert!((token + place as TokenId).is_multiple_of(3), "{id}: {text:?}");
+            }
+        }
         let others = [
             setting(limits(7, 96), 2, &[], &straight),
             setting(limits(64, 256), 2, &[], &shuffled),
@@ -147,6 +163,38 @@ fn a_neighbour_changes_nothing() {
     let after = write(&model, &prompts, &setting());
     assert_ne!(before[&3], after[&3]);
     assert!(before.iter().all(|(id, text)| *id == 3 || after[id] == *text));
+}
+
+#[test]
+fn a_refused_token_gives_way_to_the_best_that_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), "gemma3");
+    let vocabulary = model.tokenizer().vocab_size();
+    let ids: Vec<TokenId> = (0..vocabulary as TokenId).filter(|id| id % 5 != 1).collect();
+    let shortlist = Shortlist::new(vocabulary, ids.clone()).unwrap();
+    let settings =
+        |shortlist| CpuSettings { threads: 2, limits: LIMITS, shortlist, full_vocabulary: false };
+    let prompt = tokens(9, 30);
+    let mut engine = CpuEngine::new(&model, &settings(Some(&shortlist))).unwrap();
+    let mut scheduler = Scheduler::new(LIMITS, Vec::new());
+    let guard: Option<Arc<dyn Guard>> = Some(Arc::new(Picky));
+    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12, guard };
+    let job = Job { id: 0, prompt: prompt.clone(), fields: vec![field], pick: Pick::Greedy };
+    scheduler.push(job).unwrap();
+    let mut written = Vec::new();
+    while let Some(turn) = turn(&mut engine, &mut scheduler).unwrap() {
+        written.extend(turn.finished.into_iter().flat_map(|f| f.fields).flat_map(|f| f.tokens));
+    }
+    let whole = [&prompt[..], &written].concat();
+    let truth = CpuEngine::new(&model, &settings(None)).unwrap().logits(&whole).unwrap();
+    for (at, token) in written.iter().enumerate() {
+        let row = &truth[prompt.len() - 1 + at];
+        let best = (0..vocabulary as TokenId)
+            .filter(|id| (id + at as TokenId).is_multiple_of(3))
+            .filter(|id| ids.contains(id) || prompt.contains(id))
+            .max_by(|a, b| row[*a as usize].total_cmp(&row[*b as usize]).then(b.cmp(a)));
+        assert_eq!(Some(*token), best, "token {at}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod engine_cpu;
 mod eval;
 mod feed;
 mod fetch;
+mod guard;
 mod kernels_attention;
 mod kernels_gemm;
 mod pipeline;

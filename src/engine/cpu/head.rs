@@ -157,7 +157,15 @@ impl Head {
         };
         let undecided: Vec<usize> =
             (0..spans.len()).filter(|&row| !is_final((&samples[row], &picked[row]))).collect();
-        self.pick_by_logits(isa, pool, &undecided, &spans, &samples, &mut picked);
+        if !undecided.is_empty() {
+            let rows: Vec<usize> = undecided.iter().map(|&row| last_rows[row]).collect();
+            self.normalise(isa, pool, decoder, work, &rows);
+            for (row, token) in
+                undecided.iter().zip(self.pick_by_logits(isa, pool, &undecided, &spans, &samples))
+            {
+                picked[*row] = token;
+            }
+        }
         picked
     }
 
@@ -201,7 +209,7 @@ impl Head {
         }
     }
 
-    /// Replaces the picks of rows for which the highest logit does not decide.
+    /// Picks for rows of which the highest logit does not decide, and which are all of the input.
     fn pick_by_logits(
         &mut self,
         isa: Isa,
@@ -209,23 +217,23 @@ impl Head {
         rows: &[usize],
         spans: &[&Span<'_>],
         samples: &[&Sample<'_>],
-        picked: &mut [TokenId],
-    ) {
+    ) -> Vec<TokenId> {
+        gemm::gemm(isa, pool, &self.input, &self.packed, &mut self.product);
         let mut own_product = Tiled::default();
-        for &row in rows {
-            let input = self.input.row(row);
-            gemm::gemm(isa, pool, &input, &self.packed, &mut self.product);
-            let mut logits = self.scatter(0);
+        let mut picked = Vec::with_capacity(rows.len());
+        for (at, &row) in rows.iter().enumerate() {
+            let mut logits = self.scatter(at);
             let own = &self.slots[spans[row].slot];
             if let Some(packed) = &own.packed {
-                gemm::gemm(isa, pool, &input, packed, &mut own_product);
+                gemm::gemm(isa, pool, &self.input.row(at), packed, &mut own_product);
                 for (column, id) in own.ids.iter().enumerate() {
                     logits[*id as usize] = own_product.value(0, column);
                 }
             }
             let Sample { pick: rule, written, guard } = *samples[row];
-            picked[row] = pick(&logits, rule, written, guard);
+            picked.push(pick(&logits, rule, written, guard));
         }
+        picked
     }
 
     /// Norm and quantization of the rows that sample, into `self.input`.

@@ -1,0 +1,298 @@
+//! Guards: what is written under them, whatever the logits; and what references would have lost.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use wenzhai::guard::{FieldGuard, PaperGuard, Pieces, Rules};
+use wenzhai::pick::{Guard, Pick, TokenId, pick};
+use wenzhai::record::Record;
+use wenzhai::scheduler::TokenSet;
+use wenzhai::summary::{Field, Flaw, Source, Summary, check};
+
+const TITLE: &str = "RuleMaze: LLMs and DeepSeek-V3.1 in 3D mazes";
+const ABSTRACT: &str = "We train Qwen2.5-VL on 2 million mazes (1,024 of them in $3$D) and find \
+    that it solves 63.4% of them, 4.1 points more than LLMs, with 70B weights and twenty-five \
+    steps at a rate of 0.05. In March 2026 as in the 1980s the transformer won.";
+
+/// Pieces of more than one letter: what a rule refuses can come in the middle of a token.
+const PIECES: [&str; 49] = [
+    "\n", "", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", ".", ",", "%", "，", "。", "、",
+    "（", "）", ")", " ", "-", "万", "亿", "月", "个", "的", "迷宫", "第", "提升", "模型", "LL",
+    "LLM", " LLM", "Deep", "Seek", "wen", "3.", "63", "0个", "million", "б", "の", "100", "百",
+    "千", "年", "代",
+];
+
+/// The pieces, and every letter, so that whatever was begun can be finished.
+fn pieces() -> Vec<String> {
+    let letters = ('a'..='z').chain('A'..='Z').map(String::from);
+    PIECES.iter().map(|piece| (*piece).to_owned()).chain(letters).collect()
+}
+
+fn source() -> Source<'static> {
+    Source { title: TITLE, abstract_text: ABSTRACT }
+}
+
+fn guard(source: &Source<'_>, rules: Rules, pieces: &[String]) -> FieldGuard {
+    let pieces: Pieces = pieces.iter().collect();
+    let ends: TokenSet = [0].into_iter().collect();
+    FieldGuard::new(Arc::new(PaperGuard::new(source, rules)), Arc::new(pieces), Arc::new(ends))
+}
+
+/// Whether `text` may be written, character by character, as a whole field.
+fn accepts(source: &Source<'_>, rules: Rules, text: &str) -> bool {
+    refused(source, rules, text).is_none()
+}
+
+/// The beginning of `text` that is refused.
+fn refused(source: &Source<'_>, rules: Rules, text: &str) -> Option<String> {
+    let chars: Vec<String> = text.chars().map(String::from).collect();
+    let pieces: Vec<String> = std::iter::once("\n".into()).chain(chars.iter().cloned()).collect();
+    let guard = guard(source, rules, &pieces);
+    let written: Vec<TokenId> = (1..=chars.len() as TokenId).collect();
+    (0..=chars.len())
+        .find(|&at| !guard.after(&written[..at])(if at < chars.len() { written[at] } else { 0 }))
+        .map(|at| chars[..chars.len().min(at + 1)].concat())
+}
+
+fn numbers() -> Rules {
+    "numbers".parse().unwrap()
+}
+
+fn names() -> Rules {
+    "names".parse().unwrap()
+}
+
+#[track_caller]
+fn check_text(rules: Rules, text: &str, expected: bool) {
+    assert_eq!(accepts(&source(), rules, text), expected, "{text}");
+}
+
+#[test]
+fn numbers_stand_as_in_the_source_or_in_a_form_that_chinese_has() {
+    for text in [
+        "63.4%",
+        "提升4.1个百分点，",
+        "200万个迷宫",
+        "2百万",
+        "2 million",
+        "1,024个",
+        "1024",
+        "3D",
+        "25步",
+        "5%",
+        "0.05",
+        "70B",
+        "700亿",
+        "2026年3月",
+        "80年代",
+        "1980年代",
+        "V3.1，Qwen2.5。",
+        "第2",
+        "：1）一，2）二",
+        "（1）一；（2）二",
+        "解决了63.4%。",
+    ] {
+        check_text(numbers(), text, true);
+    }
+    for text in [
+        "63%",
+        "63.",
+        "6.34",
+        "63.40",
+        "4.2",
+        "2个",
+        "20万",
+        "2000万",
+        "2亿",
+        "1,025",
+        "102",
+        "7B",
+        "26",
+        "5个",
+        "0.5",
+        "2025年",
+        "26年代",
+        "19.8百分点",
+        "05年代",
+        "4月",
+        "8",
+        "：2）二",
+        "提升1、",
+        "第123",
+        "９",
+    ] {
+        check_text(numbers(), text, false);
+    }
+}
+
+#[test]
+fn names_stand_as_in_the_source() {
+    for text in [
+        "LLMs的",
+        "DeepSeek-V3.1在",
+        "DeepSeek",
+        "Qwen2.5-VL，",
+        "Qwen2.5",
+        "规则Maze",
+        "Transformer",
+        "transformer",
+        "3D迷宫",
+        "70B",
+        "LLMs优于LLM。",
+        "α与±",
+        "2 million",
+    ] {
+        check_text(names(), text, true);
+    }
+    for text in [
+        "LLM的",
+        "LLm",
+        "Deepseek",
+        "DeepSeek-3.1",
+        "Qwen2.5VL",
+        "Qwen",
+        "maz。",
+        "GPT",
+        "TransFormer",
+        "рус",
+        "の",
+        "한",
+        "80B",
+    ] {
+        check_text(names(), text, false);
+    }
+    check_text(numbers(), "GPT", true);
+    check_text(Rules::NONE, "GPT-5", true);
+}
+
+#[test]
+fn a_loop_is_not_completed() {
+    let loops: Rules = "loops".parse().unwrap();
+    check_text(loops, "对抗对抗学习，10 01 10 01，0.0000", true);
+    check_text(loops, "精度精度精度", false);
+    check_text(loops, "错误性错误性", false);
+    check_text(loops, "0.0.0.0.0.0.", false);
+    let sentence = "实验表明该方法优于所有基线";
+    check_text(loops, &format!("{sentence}，甲。{sentence}，乙。"), true);
+    check_text(loops, &format!("{sentence}，甲。{sentence}，乙。{sentence}"), false);
+}
+
+#[test]
+fn bytes_are_judged_when_their_character_is_whole() {
+    // の is three bytes, 中 is three others.
+    let pieces: [&[u8]; 6] = [b"\n", b"\xe3", b"\x81\xae", b"\xe4", b"\xb8", b"\xad"];
+    let pieces: Pieces = pieces.iter().collect();
+    let paper = Arc::new(PaperGuard::new(&source(), Rules::ALL));
+    let guard = FieldGuard::new(paper, Arc::new(pieces), Arc::default());
+    assert!(guard.after(&[])(1), "nothing is known of it yet");
+    assert!(!guard.after(&[1])(2), "it has become a の");
+    assert!(guard.after(&[3])(4) && guard.after(&[3, 4])(5), "中");
+}
+
+#[test]
+fn rules_have_names() {
+    assert_eq!(Rules::ALL.to_string(), "numbers,names,loops");
+    assert_eq!(Rules::NONE.to_string(), "none");
+    for text in ["none", "numbers", "names,loops"] {
+        assert_eq!(text.parse::<Rules>().unwrap().to_string(), text);
+    }
+    assert_eq!("all".parse::<Rules>().unwrap(), Rules::ALL);
+    let error = "numbers,verbs".parse::<Rules>().unwrap_err();
+    assert_eq!(error.to_string(), "unknown guard \"verbs\"");
+}
+
+/// Pseudo-random logits for the place behind `written`.
+fn logits(seed: u64, written: &[TokenId], count: usize) -> Vec<f32> {
+    let mut state = written
+        .iter()
+        .fold(seed, |s, t| (s ^ u64::from(*t)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
+    let mut next = || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 40) as f32 / (1u64 << 20) as f32
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty())
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_invented_whatever_the_logits(seed: u64, rung in 0..3) {
+        let rule = match rung {
+            0 => Pick::Greedy,
+            1 => Pick::Penalised { penalty: 1.3, window: 16 },
+            _ => Pick::Sampled { temperature: 2.0, top_k: 30, seed },
+        };
+        let pieces = pieces();
+        let guard = guard(&source(), Rules::ALL, &pieces);
+        let mut written = Vec::new();
+        while written.len() < 120 && written.last() != Some(&0) {
+            written.push(pick(&logits(seed, &written, pieces.len()), rule, &written, Some(&guard)));
+        }
+        let complete = written.last() == Some(&0);
+        let text: String = written.iter().map(|token| &pieces[*token as usize][..]).collect();
+        // A text that was cut off may have been in the middle of a word or number.
+        let whole = match complete {
+            true => text.trim_end(),
+            false => text.trim_end_matches(|c: char| !"的迷宫提升模型".contains(c)),
+        };
+        let summary = Summary { zh_abstract: whole.to_owned(), ..Summary::default() };
+        for flaw in check(&source(), &summary, &[]) {
+            let is_bad = matches!(flaw, Flaw::InventedNumbers { .. } | Flaw::Loop { .. });
+            prop_assert!(!is_bad, "{flaw} in {text}");
+        }
+        let sources: Vec<String> = words(TITLE).chain(words(ABSTRACT)).map(str::to_owned).collect();
+        for word in words(whole) {
+            let known = sources.iter().any(|source| {
+                source.ends_with(word) || source.eq_ignore_ascii_case(word)
+                    || *source == format!("{word}s")
+            });
+            prop_assert!(known, "{word} in {text}");
+        }
+    }
+}
+
+#[test]
+fn guards_pass_the_references() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/dev.jsonl"));
+    let Ok(file) = std::fs::File::open(path) else {
+        eprintln!("skipped: no {}", path.display());
+        return;
+    };
+    let mut lost = [0usize; 2];
+    let mut fields = 0;
+    for line in std::io::BufRead::lines(std::io::BufReader::new(file)) {
+        let mut reference: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        reference["link"] = "".into();
+        let Record { title, abstract_text, zh_title, zh_tldr, zh_abstract, .. } =
+            serde_json::from_value(reference).unwrap();
+        let summary = Summary { zh_title, zh_tldr, zh_abstract };
+        let source = Source { title: &title, abstract_text: &abstract_text };
+        for field in Field::ALL {
+            fields += 1;
+            for (lost, rules) in lost.iter_mut().zip([numbers(), names()]) {
+                let refused = refused(&source, rules, summary.field(field));
+                if let Some(text) = refused {
+                    *lost += 1;
+                    eprintln!(
+                        "{rules}: {}",
+                        text.chars()
+                            .rev()
+                            .take(24)
+                            .collect::<Vec<_>>()
+                            .into_iter()
+                            .rev()
+                            .collect::<String>()
+                    );
+                }
+            }
+        }
+    }
+    eprintln!("of {fields} fields, {lost:?} would have been written otherwise");
+    assert!(fields >= 300);
+    assert!(lost[0] * 50 < fields && lost[1] * 20 < fields, "{lost:?} of {fields}");
+}
