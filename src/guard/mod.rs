@@ -7,7 +7,7 @@
 //!
 //! * `numbers`: digits spell a number of the source, in one of the forms that Chinese has for it.
 //! * `names`: letters other than Chinese ones spell a word of the source, to its end.
-//! * `loops`: nothing completes what [`crate::summary`] calls a loop.
+//! * `loops`: nothing completes what [`crate::summary`] calls a loop, or a clause said before.
 //!
 //! The rules read characters, not tokens: the vocabulary's pieces are joined to what is written,
 //! so that every vocabulary obeys them alike. Bytes of a character that is not whole yet stand for

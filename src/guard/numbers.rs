@@ -8,12 +8,16 @@
 
 use crate::summary::Source;
 use crate::summary::numbers::{
-    CHINESE_SCALES, Decimal, Found, SCALES, TENS, is_times, narrow_digit, power_of_ten, scan,
+    Decimal, Found, SCALES, TENS, is_times, narrow_digit, power_of_ten, scan,
     without_tex_separators,
 };
 
 /// Most characters of a form: how far behind a new character a number can begin.
 const MAX_CHARS: usize = 32;
+
+/// Characters for powers of ten that digits are written before, and how many of them at most.
+const SCALED: [(&str, i32, usize); 4] =
+    [("万", 4, 4), ("百万", 6, 3), ("亿", 8, 4), ("万亿", 12, 4)];
 
 /// Small numbers in words, and what a number of theirs has to stand before.
 const WORDS: [(&[&str], &str, &str); 33] = [
@@ -159,7 +163,7 @@ impl Numbers {
                 && !(is_scaled && form.suffix.is_empty())
                 && !(spaced && form.is_glued())
         };
-        self.forms.iter().any(fits) || enumerates(before, &run, &after, open)
+        self.forms.iter().any(fits) || !spaced && enumerates(before, &run, &after, open)
     }
 
     fn add(&mut self, digits: &str, suffix: &str) {
@@ -200,18 +204,14 @@ impl Numbers {
 
     /// Large numbers before the characters that stand for powers of ten.
     fn add_scaled(&mut self, value: &Decimal) {
-        for (scale, zeros) in CHINESE_SCALES {
-            let digits = value.times_ten(-zeros).plain();
+        for (scale, zeros, most) in SCALED {
             let is_natural = |digits: &String| {
-                let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-                !digits.starts_with("0") && fraction <= 3
+                let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+                !whole.starts_with('0') && whole.len() <= most && fraction.len() <= 3
             };
-            if let Some(digits) = digits.filter(is_natural) {
+            if let Some(digits) = value.times_ten(-zeros).plain().filter(is_natural) {
                 self.add(&digits, scale);
             }
-        }
-        if let Some(digits) = value.plain().filter(|digits| digits.len() > 3) {
-            self.add(&digits, "");
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) const SCALES: [(&str, i32); 9] = [
     ("t", 12),
 ];
 /// Longest first, so that 百万 is not read as 百.
-pub(crate) const CHINESE_SCALES: [(&str, i32); 9] = [
+const CHINESE_SCALES: [(&str, i32); 9] = [
     ("万亿", 12),
     ("千亿", 11),
     ("百亿", 10),

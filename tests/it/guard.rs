@@ -114,6 +114,7 @@ fn numbers_stand_as_in_the_source_or_in_a_form_that_chinese_has() {
         "0.5",
         "2025年",
         "26年代",
+        "19.8百分点",
         "05年代",
         "4月",
         "8",
@@ -169,8 +170,10 @@ fn names_stand_as_in_the_source() {
 #[test]
 fn a_loop_is_not_completed() {
     let loops: Rules = "loops".parse().unwrap();
-    check_text(loops, "精度精度精度精度。", true);
-    check_text(loops, "精度精度精度精度精度", false);
+    check_text(loops, "对抗对抗学习，10 01 10 01，0.0000", true);
+    check_text(loops, "精度精度精度", false);
+    check_text(loops, "错误性错误性", false);
+    check_text(loops, "0.0.0.0.0.0.", false);
     let sentence = "实验表明该方法优于所有基线";
     check_text(loops, &format!("{sentence}，甲。{sentence}，乙。"), true);
     check_text(loops, &format!("{sentence}，甲。{sentence}，乙。{sentence}"), false);
@@ -228,9 +231,6 @@ proptest! {
         let guard = guard(&source(), Rules::ALL, &pieces);
         let mut written = Vec::new();
         while written.len() < 120 && written.last() != Some(&0) {
-            // Noise gets to places that nothing may follow, where a pick is free by definition.
-            let allows = guard.after(&written);
-            prop_assume!((0..pieces.len() as TokenId).any(allows));
             written.push(pick(&logits(seed, &written, pieces.len()), rule, &written, Some(&guard)));
         }
         let complete = written.last() == Some(&0);
