@@ -10,6 +10,8 @@ use std::collections::HashSet;
 
 use regex::Regex;
 
+use crate::summary::facts::{NAME, NUMBER};
+
 /// What texts are searched for, compiled.
 #[derive(Debug)]
 pub(super) struct Patterns {
@@ -21,11 +23,6 @@ pub(super) struct Patterns {
     foreign_other: Regex,
 }
 
-/// Digits with separators in them, behind neither a letter nor a digit nor a full stop: `1,024`
-/// and `3.5`, but not the 4 of `GPT4` or `.4`.
-const NUMBER: &str = r"(?:^|[^\p{L}\p{N}_.])(\p{Nd}+(?:[.,]\p{Nd}+)*)";
-/// Acronyms (`LLMs`, `BLEU-4`) and words with a capital in their midst (`DeepSeek`).
-const NAME: &str = r"\b(?:[A-Z]{2,}[A-Za-z0-9-]*|[A-Z][a-z]+[A-Z][A-Za-z0-9]*)\b";
 /// Boilerplate of feeds, names of fields, and labels of prompts.
 const LABEL: &str =
     r"(?im)arXiv:|公告类型|Announce Type|translated_|tldr:|^(?:标题|摘要|一句话)[：:]";

@@ -87,14 +87,17 @@ impl Glossary {
             glossary.longest = glossary.longest.max(key.len());
             glossary.entries.insert(key, entry);
         }
-        glossary.identity = Some(hexadecimal(&Sha256::digest(text)));
+        let hash = Sha256::digest(text);
+        glossary.identity = Some(hash.iter().map(|byte| format!("{byte:02x}")).collect());
         Ok(glossary)
     }
 
     /// This glossary, and where it is silent `base`.
     pub fn over(mut self, base: Glossary) -> Glossary {
-        let identity = [&self.identity, &base.identity].map(|one| one.as_deref().unwrap_or(""));
-        self.identity = Some(hexadecimal(&Sha256::digest(identity.join(" "))));
+        self.identity = match (self.identity, base.identity) {
+            (Some(own), Some(base)) => Some(format!("{own} over {base}")),
+            (own, base) => own.or(base),
+        };
         self.longest = self.longest.max(base.longest);
         for (key, entry) in base.entries {
             self.entries.entry(key).or_insert(entry);
@@ -112,7 +115,7 @@ impl Glossary {
         self.entries.is_empty()
     }
 
-    /// SHA-256, in hexadecimal, of what it was read from.
+    /// What tells it from another: SHA-256, in hexadecimal, of all that it was read from.
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
     }
@@ -192,10 +195,6 @@ fn entry(line: &str) -> std::result::Result<(Vec<String>, Entry), String> {
     let key = words.into_iter().map(|word| word.stem).collect();
     let term = Term { term: term.to_owned(), translation: translation.to_owned() };
     Ok((key, Entry { term, papers }))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

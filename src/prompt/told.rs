@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::glossary::{Glossary, Term};
+use crate::summary::facts::{NAME, NUMBER};
 
 /// Most numbers and names that are told.
 pub const MAX_KEPT: usize = 20;
@@ -22,13 +23,9 @@ pub struct Told {
     pub keep: Vec<String>,
 }
 
-/// Digits with separators in them, not behind a letter, a digit or a full stop; acronyms, which may
-/// go on with a hyphen; and words with a capital in their midst.
-static KEPT: LazyLock<Regex> = LazyLock::new(|| {
-    let number = r"(?:^|[^\w.])(?P<number>\d+(?:[.,]\d+)*)";
-    let name = r"\b(?P<name>[A-Z]{2,}[A-Za-z0-9-]*|[A-Z][a-z]+[A-Z][A-Za-z0-9]*)\b";
-    Regex::new(&format!("{number}|{name}")).expect("a pattern that is tested")
-});
+/// A number in group 1, or a name in group 2.
+static KEPT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(&format!("{NUMBER}|({NAME})")).expect("a pattern that is tested"));
 
 /// The tail of what Chinese says otherwise, such as `LLM-based`.
 static ENGLISH_TAIL: LazyLock<Regex> =
@@ -44,8 +41,7 @@ impl Told {
         let mut keep: Vec<String> = same.into_iter().map(|term| term.term).collect();
         let room = MAX_KEPT.max(keep.len());
         for found in KEPT.captures_iter(abstract_text) {
-            let item = found.name("number").or_else(|| found.name("name"));
-            let item = item.map_or("", |item| item.as_str());
+            let item = found.get(1).or_else(|| found.get(2)).map_or("", |item| item.as_str());
             let is_new = !keep.iter().any(|known| known == item) && !is_translated(item);
             if is_new && !ENGLISH_TAIL.is_match(item) && keep.len() < room {
                 keep.push(item.to_owned());

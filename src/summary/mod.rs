@@ -9,6 +9,7 @@
 //! The thresholds were set on 300 papers with reference summaries (a public digest's): each
 //! check flags less than 2 % of those references. A test holds this where the data is at hand.
 
+pub(crate) mod facts;
 mod flaw;
 pub(crate) mod loops;
 pub(crate) mod numbers;

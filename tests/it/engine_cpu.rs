@@ -43,6 +43,23 @@ fn divergence(p: &[f32], q: &[f32]) -> f64 {
     logs(p).into_iter().zip(logs(q)).map(|(p, q)| p.exp() * (p - q)).sum()
 }
 
+/// Twelve tokens that `engine` writes after `prompt`, greedily.
+fn continued(
+    engine: &mut CpuEngine,
+    prompt: &[TokenId],
+    guard: Option<Arc<dyn Guard>>,
+) -> Vec<TokenId> {
+    let mut scheduler = Scheduler::new(LIMITS, Vec::new());
+    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12, guard };
+    let job = Job { id: 0, prompt: prompt.to_vec(), fields: vec![field], pick: Pick::Greedy };
+    scheduler.push(job).unwrap();
+    let mut written = Vec::new();
+    while let Some(turn) = turn(engine, &mut scheduler).unwrap() {
+        written.extend(turn.finished.into_iter().flat_map(|f| f.fields).flat_map(|f| f.tokens));
+    }
+    written
+}
+
 #[test]
 fn logits_are_near_the_plain_forward_for_every_family() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,15 +193,7 @@ fn a_refused_token_gives_way_to_the_best_that_is_allowed() {
         |shortlist| CpuSettings { threads: 2, limits: LIMITS, shortlist, full_vocabulary: false };
     let prompt = tokens(9, 30);
     let mut engine = CpuEngine::new(&model, &settings(Some(&shortlist))).unwrap();
-    let mut scheduler = Scheduler::new(LIMITS, Vec::new());
-    let guard: Option<Arc<dyn Guard>> = Some(Arc::new(Picky));
-    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12, guard };
-    let job = Job { id: 0, prompt: prompt.clone(), fields: vec![field], pick: Pick::Greedy };
-    scheduler.push(job).unwrap();
-    let mut written = Vec::new();
-    while let Some(turn) = turn(&mut engine, &mut scheduler).unwrap() {
-        written.extend(turn.finished.into_iter().flat_map(|f| f.fields).flat_map(|f| f.tokens));
-    }
+    let written = continued(&mut engine, &prompt, Some(Arc::new(Picky)));
     let whole = [&prompt[..], &written].concat();
     let truth = CpuEngine::new(&model, &settings(None)).unwrap().logits(&whole).unwrap();
     for (at, token) in written.iter().enumerate() {
@@ -222,14 +231,7 @@ fn the_shortlist_keeps_logits_and_offers_the_tokens_of_the_prompt() {
     // What is written: the best of the base and of the prompt's own tokens.
     let prompt = tokens.clone();
     let mut engine = with(false, Some(&shortlist));
-    let mut scheduler = Scheduler::new(LIMITS, Vec::new());
-    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12, guard: None };
-    let job = Job { id: 0, prompt: prompt.clone(), fields: vec![field], pick: Pick::Greedy };
-    scheduler.push(job).unwrap();
-    let mut written = Vec::new();
-    while let Some(turn) = turn(&mut engine, &mut scheduler).unwrap() {
-        written.extend(turn.finished.into_iter().flat_map(|f| f.fields).flat_map(|f| f.tokens));
-    }
+    let written = continued(&mut engine, &prompt, None);
     let whole = [&prompt[..], &written].concat();
     let truth = with(false, None).logits(&whole).unwrap();
     for (at, token) in written.iter().enumerate() {

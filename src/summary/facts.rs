@@ -1,0 +1,9 @@
+//! What counts as a number and as a name, for those who look for them in an abstract: prompts tell
+//! them, and measures count how many were kept.
+
+/// Digits with separators in them, behind neither a letter nor a digit nor a full stop: `1,024`
+/// and `3.5`, but not the 4 of `GPT4` or `.4`. The number is group 1.
+pub(crate) const NUMBER: &str = r"(?:^|[^\p{L}\p{N}_.])(\p{Nd}+(?:[.,]\p{Nd}+)*)";
+
+/// Acronyms (`LLMs`, `BLEU-4`) and words with a capital in their midst (`DeepSeek`).
+pub(crate) const NAME: &str = r"\b(?:[A-Z]{2,}[A-Za-z0-9-]*|[A-Z][a-z]+[A-Z][A-Za-z0-9]*)\b";
