@@ -18,7 +18,7 @@ import re
 import numpy as np
 import scipy.sparse
 
-from cleaning import read_clean
+from cleaning import NAME, read_clean
 
 WORD = re.compile(r"[^\W_]+")
 HAN_RUN = re.compile(r"[\u4e00-\u9fff]+")
@@ -212,6 +212,8 @@ def main():
         key = e_items[term]
         surface = min(surfaces[key].most_common(3) or [(" ".join(key), 1)],
                       key=lambda pair: (-pair[1], pair[0]))[0]
+        if NAME.search(surface):
+            continue  # what an acronym stands for is written out in few papers; these keep it
         lines.append((surface, z_items[run], int(e_count[term]), float(dice)))
     lines.sort(key=lambda line: (line[0].lower(), line[0]))
     with open(args.out, "w", encoding="utf8") as out:

@@ -3,12 +3,13 @@
     prepare.py BASE.gguf TRAIN.jsonl.gz DATA.npz [--dev DEV.jsonl] [--terms TERMS.tsv]
 
 Papers from --recent on (a year and month as in arXiv's ids) have summaries in the style that is
-wanted: they make up --recent-share of every stretch of the order, and come again when all were
-seen. The rest is filled up with older papers, the best rated first, each once.
+wanted: they make up --recent-share of every stretch of the order. The rest are older papers, the
+best rated first. Of either, --demanding-share have at least two numbers. Papers come again when all
+of their kind were seen; those whose paragraph loses a number are left out.
 
 The prompt tells which numbers and names of the abstract to keep as they stand and, with --terms, how
-the table of glossary.py translates the terms that it has, as the program does. In training nearly
-all that is told is what the summary does, so that the model learns to follow; sometimes nothing is.
+the table of glossary.py translates the terms that it has, as the program does. In training all that
+is told is what the summary does, so that the model learns to follow; sometimes nothing is.
 
 DATA.npz holds the sequences end to end (`tokens`; `starts` has a sequence's first index, and the
 end of the last), where the prompt ends and where the one-liner begins in each (`prompts`,
@@ -40,6 +41,7 @@ def parse_arguments():
     parser.add_argument("--dev-papers", type=int, default=48)
     parser.add_argument("--recent", default="2405", help="year and month (default: %(default)s)")
     parser.add_argument("--recent-share", type=float, default=0.85)
+    parser.add_argument("--demanding-share", type=float, default=0.5)
     parser.add_argument("--min-rating", type=float, default=0.7)
     parser.add_argument("--papers", type=int, default=16000, help="length of the order")
     parser.add_argument("--max-tokens", type=int, default=640)
@@ -80,25 +82,35 @@ def main():
 
 def order_of(records, args, rng):
     """Indices of records in the order of training."""
-    recent_indices, older = [], []
+    kinds = {(is_recent, is_demanding): [] for is_recent in (False, True)
+             for is_demanding in (False, True)}
     for index, record in enumerate(records):
-        if record["rating"] >= args.min_rating:
+        if record["rating"] >= args.min_rating and keeps_numbers(record):
             is_recent = record["id"][:4].isdigit() and record["id"][:4] >= args.recent
-            (recent_indices if is_recent else older).append(index)
-    # Ties are many at full recall; among them chance decides.
-    older.sort(key=lambda index: (-round(records[index]["rating"], 2), rng.random()))
-    print(f"{len(recent_indices)} recent papers rated well enough, {len(older)} older", flush=True)
-    older.reverse()
-    recent, order = [], []
+            is_demanding = len(set(NUMBER.findall(record["abstract"]))) > 1
+            kinds[is_recent, is_demanding].append(index)
+    for (is_recent, is_demanding), indices in kinds.items():
+        print(f"{len(indices)} papers, recent: {is_recent}, demanding: {is_demanding}", flush=True)
+    waiting, order = {kind: [] for kind in kinds}, []
     while len(order) < args.papers:
-        if older and rng.random() >= args.recent_share:
-            order.append(older.pop())
-            continue
-        if not recent:
-            recent = recent_indices.copy()
-            rng.shuffle(recent)
-        order.append(recent.pop())
+        kind = (rng.random() < args.recent_share, rng.random() < args.demanding_share)
+        if not waiting[kind]:
+            waiting[kind] = shuffled(kinds[kind], records, kind[0], rng)
+        order.append(waiting[kind].pop())
     return order
+
+
+def shuffled(indices, records, is_recent, rng):
+    """`indices` in any order, or the best rated last and chance among equals: they are popped."""
+    rank = (lambda index: 0) if is_recent else (lambda index: round(records[index]["rating"], 2))
+    return sorted(indices, key=lambda index: (rank(index), rng.random()))
+
+
+def keeps_numbers(record):
+    """Whether the paragraph has every number of the abstract."""
+    paragraph = record["zh_abstract"].replace(",", "")
+    return all(number in paragraph
+               for number in NUMBER.findall(record["abstract"].replace(",", "")))
 
 
 def told(record, found):
@@ -111,15 +123,14 @@ def told(record, found):
 
 
 def told_to_learn(record, found, rng):
-    """The same for training: what the summary follows, most of the time."""
-    if rng.random() < 0.1:
+    """The same for training: what the summary follows, or sometimes nothing."""
+    if rng.random() < 0.05:
         return [], []
     summary = "\n".join(record[field] for field in FIELDS)
     paragraph = record["zh_abstract"].replace(",", "")
     terms, keep = told(record, found)
-    is_told = lambda followed: rng.random() < (0.95 if followed else 0.04)
-    return ([pair for pair in terms if is_told(pair[1] in summary)],
-            [item for item in keep if is_told(item.replace(",", "") in paragraph)])
+    return ([pair for pair in terms if pair[1] in summary],
+            [item for item in keep if item.replace(",", "") in paragraph])
 
 
 def to_keep(text):

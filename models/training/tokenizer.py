@@ -59,6 +59,10 @@ class Tokenizer:
                     ids.extend(self.word(word))
         return ids
 
+    def ids_matching(self, pattern):
+        """Ids of the pieces that have a match of the regular expression `pattern`."""
+        return [i for piece, i in self.pieces.items() if re.search(pattern, piece)]
+
     def _word(self, word):
         """Merges the characters of `word`; the queue holds every pair that could merge."""
         text = list(word)

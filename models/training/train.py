@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from model import Model
+from tokenizer import Tokenizer
 
 LAST_RATE = 0.05
 BETAS, EPSILON = (0.9, 0.98), 1e-8
@@ -48,6 +49,8 @@ def parse_arguments():
     parser.add_argument("--papers-a-step", type=int, default=16)
     parser.add_argument("--papers-a-batch", type=int, default=4)
     parser.add_argument("--one-liner-weight", type=float, default=1.5)
+    parser.add_argument("--kept-weight", type=float, default=1.0,
+                        help="of tokens with digits or Latin letters, times the other weight")
     parser.add_argument("--average", type=float, default=0.97, help="decay a step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-minutes", type=float, default=5)
@@ -61,9 +64,11 @@ def parse_arguments():
 class Data:
     """Sequences of a data file, and batches of them."""
 
-    def __init__(self, path, shortlist, one_liner_weight):
+    def __init__(self, path, shortlist, one_liner_weight, kept_tokens, kept_weight):
         self.arrays = dict(np.load(path))
         self.one_liner_weight = one_liner_weight
+        self.token_weight = np.ones(1 << 18, np.float32)
+        self.token_weight[kept_tokens] = kept_weight
         self.order = self.arrays["order"]
         self.vocabulary = read_shortlist(shortlist)
         self.index = np.full(1 << 18, -1)
@@ -93,7 +98,8 @@ class Data:
             label = index[tokens[prompt:]]
             weight = np.ones(len(label), np.float32)
             if weighted:
-                weight[self.arrays[prefix + "one_liners"][at] - prompt:] = self.one_liner_weight
+                weight = self.token_weight[tokens[prompt:]]
+                weight[self.arrays[prefix + "one_liners"][at] - prompt:] *= self.one_liner_weight
             rows.append(row * longest + prompt - 1 + np.arange(len(label)))
             labels.append(label)
             weights.append(weight)
@@ -140,7 +146,8 @@ class Trainer:
     def __init__(self, args):
         self.args = args
         self.threads = ThreadPoolExecutor(args.threads, initializer=one_core)
-        self.data = Data(args.data, args.shortlist, args.one_liner_weight)
+        kept = Tokenizer(args.base).ids_matching("[0-9A-Za-z]")
+        self.data = Data(args.data, args.shortlist, args.one_liner_weight, kept, args.kept_weight)
         checkpoint = args.run / "checkpoint.pt"
         self.model = Model(args.base, args.rank, self.data.vocabulary,
                            None if checkpoint.exists() else args.warm, not args.no_compile)
