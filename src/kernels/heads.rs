@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::attention::{PagePool, PageWriter, RowPlace};
 use super::disjoint::Disjoint;
-use super::lanes::{LANES, Lanes, load_block, with_lanes};
+use super::lanes::{LANES, Lanes, both, load_block, with_lanes};
 use super::rows::{Norm, for_rows, norm_scale, sum_of_squares};
 use super::{BLOCK, Isa, Pool, Tiled};
 
@@ -163,7 +163,7 @@ impl Heads<'_> {
             let scale = lanes.splat(norm_scale(squares, self.head_dim, norm.eps));
             for (out, weight) in out.chunks_exact_mut(BLOCK).zip(norm.weight.chunks_exact(BLOCK)) {
                 let (x, weight) = (load_block(lanes, out), load_block(lanes, weight));
-                let normed = [0, 1].map(|i| lanes.mul(lanes.mul(x[i], scale), weight[i]));
+                let normed = both!(i => lanes.mul(lanes.mul(x[i], scale), weight[i]));
                 let out = out.as_chunks_mut::<LANES>().0;
                 lanes.store(normed[0], &mut out[0]);
                 lanes.store(normed[1], &mut out[1]);

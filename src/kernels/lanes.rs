@@ -239,6 +239,24 @@ macro_rules! with_lanes {
 }
 pub(super) use with_lanes;
 
+/// `[$value, $value]` with `$i` 0 and 1: both vectors of a block. Not `map`, whose closure a compiler
+/// may leave a function of its own, and as such without the caller's instruction set.
+macro_rules! both {
+    ($i:ident => $value:expr) => {
+        [
+            {
+                let $i = 0;
+                $value
+            },
+            {
+                let $i = 1;
+                $value
+            },
+        ]
+    };
+}
+pub(super) use both;
+
 /// A block of 32 values, as two vectors.
 #[inline(always)]
 pub(super) fn load_block<L: Lanes>(lanes: L, from: &[f32]) -> [L::F; 2] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::lanes::{LANES, Lanes, Plain, load_block};
+use super::lanes::{LANES, Lanes, Plain, both, load_block};
 use super::{BLOCK, Grain};
 
 /// Rows of activations as integers: a value is level · scale of its block of 32.
@@ -220,22 +220,22 @@ pub(super) fn quantize_into<L: Lanes>(
     let none = largest < SMALLEST;
     let (scale, steps) = if none { (0.0, 0.0) } else { (largest * (1.0 / 127.0), 127.0 / largest) };
     let steps = lanes.splat(steps);
-    let values = values.map(|values| lanes.mul(values, steps));
-    let integers = values.map(|values| lanes.nearest(values));
+    let values = both!(i => lanes.mul(values[i], steps));
+    let integers = both!(i => lanes.nearest(values[i]));
     let levels = levels.as_chunks_mut::<LANES>().0;
     lanes.store_bytes(integers[0], &mut levels[0]);
     lanes.store_bytes(integers[1], &mut levels[1]);
     // Sums of integers that are exact in f32.
     let sum = lanes.sum(lanes.add(integers[0], integers[1])) as i32;
     let Some(low) = low else { return (scale, -128 * sum) };
-    let fine =
-        |i: usize| lanes.nearest(lanes.mul(lanes.sub(values[i], integers[i]), lanes.splat(128.0)));
-    let fine = [fine(0), fine(1)];
+    let finer = lanes.splat(128.0);
+    let rest = both!(i => lanes.mul(lanes.sub(values[i], integers[i]), finer));
+    let fine = both!(i => lanes.nearest(rest[i]));
     let low = low.as_chunks_mut::<LANES>().0;
     lanes.store_bytes(fine[0], &mut low[0]);
     lanes.store_bytes(fine[1], &mut low[1]);
-    let rest = lanes.sum(lanes.add(fine[0], fine[1])) as i32;
-    (scale / 128.0, -(128 * sum + rest))
+    let fine_sum = lanes.sum(lanes.add(fine[0], fine[1])) as i32;
+    (scale / 128.0, -(128 * sum + fine_sum))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::disjoint::Disjoint;
-use super::lanes::{LANES, Lanes, load_block, with_lanes};
+use super::lanes::{LANES, Lanes, both, load_block, with_lanes};
 use super::quantized::quantize_into;
 use super::{BLOCK, Grain, Isa, Pool, Quantized, Tiled};
 
@@ -114,14 +114,8 @@ fn add_and_norm_rows<L: Lanes>(
         };
         if let Some((norm, out)) = next {
             let scale = lanes.splat(norm_scale(squares, width, norm.eps));
-            let value = |block: usize| {
-                let range = block * BLOCK..(block + 1) * BLOCK;
-                let x = load_block(lanes, &hidden[range.clone()]);
-                let weight = load_block(lanes, &norm.weight[range]);
-                [0, 1].map(|i| lanes.mul(lanes.mul(x[i], scale), weight[i]))
-            };
             // SAFETY: every row belongs to one task.
-            unsafe { out.write(lanes, row, value) };
+            unsafe { out.write(lanes, row, hidden, Some((scale, norm.weight))) };
         }
     }
 }
@@ -132,9 +126,8 @@ fn quantize_rows<L: Lanes>(lanes: L, rows: Range<usize>, values: &[f32], out: &Q
     let width = out.grain.width();
     for row in rows {
         let values = &values[row * width..(row + 1) * width];
-        let value = |block: usize| load_block(lanes, &values[block * BLOCK..(block + 1) * BLOCK]);
         // SAFETY: every row belongs to one task.
-        unsafe { out.write(lanes, row, value) };
+        unsafe { out.write(lanes, row, values, None) };
     }
 }
 
@@ -157,17 +150,17 @@ fn add_row<L: Lanes>(
         let mut sums = load_block(lanes, hidden);
         let update = load_block(lanes, update);
         match post {
-            None => sums = [0, 1].map(|i| lanes.add(sums[i], update[i])),
+            None => sums = both!(i => lanes.add(sums[i], update[i])),
             Some((scale, weight)) => {
                 let weight = load_block(lanes, &weight[tile * BLOCK..(tile + 1) * BLOCK]);
-                let scaled = update.map(|update| lanes.mul(update, scale));
-                sums = [0, 1].map(|i| lanes.mul_add(scaled[i], weight[i], sums[i]));
+                let scaled = both!(i => lanes.mul(update[i], scale));
+                sums = both!(i => lanes.mul_add(scaled[i], weight[i], sums[i]));
             }
         }
         let hidden = hidden.as_chunks_mut::<LANES>().0;
         lanes.store(sums[0], &mut hidden[0]);
         lanes.store(sums[1], &mut hidden[1]);
-        squares = [0, 1].map(|i| lanes.mul_add(sums[i], sums[i], squares[i]));
+        squares = both!(i => lanes.mul_add(sums[i], sums[i], squares[i]));
     }
     lanes.sum(lanes.add(squares[0], squares[1]))
 }
@@ -181,7 +174,7 @@ pub(super) fn sum_of_squares<'a, L: Lanes>(
     let mut squares = [lanes.splat(0.0); 2];
     for block in blocks {
         let x = load_block(lanes, block);
-        squares = [0, 1].map(|i| lanes.mul_add(x[i], x[i], squares[i]));
+        squares = both!(i => lanes.mul_add(x[i], x[i], squares[i]));
     }
     lanes.sum(lanes.add(squares[0], squares[1]))
 }
@@ -215,14 +208,26 @@ impl<'a> QuantizedRows<'a> {
         }
     }
 
-    /// Writes a row, block by block.
+    /// Writes a row, block by block, each value multiplied with the factor of all and then with that
+    /// of its column, where there are factors.
     ///
     /// # Safety
     /// No two threads may write the same row at once.
     #[inline(always)]
-    unsafe fn write<L: Lanes>(&self, lanes: L, row: usize, value: impl Fn(usize) -> [L::F; 2]) {
+    unsafe fn write<L: Lanes>(
+        &self,
+        lanes: L,
+        row: usize,
+        values: &[f32],
+        factors: Option<(L::F, &[f32])>,
+    ) {
         let part = |at: usize| at * BLOCK..(at + 1) * BLOCK;
         for block in 0..self.grain.blocks() {
+            let mut values = load_block(lanes, &values[part(block)]);
+            if let Some((factor, factors)) = factors {
+                let factors = load_block(lanes, &factors[part(block)]);
+                values = both!(i => lanes.mul(lanes.mul(values[i], factor), factors[i]));
+            }
             let at = block * self.rows + row;
             let second = self.grain.second(block).map(|second| second * self.rows + row);
             // SAFETY: these places belong to `row` alone.
@@ -234,7 +239,7 @@ impl<'a> QuantizedRows<'a> {
                     &mut self.starts.part(at..at + 1)[0],
                 )
             };
-            (*scale, *start) = quantize_into(lanes, value(block), levels, low);
+            (*scale, *start) = quantize_into(lanes, values, levels, low);
         }
     }
 }
