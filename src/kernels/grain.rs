@@ -45,14 +45,6 @@ impl Grain {
         Grain { second, fine: fine as usize }
     }
 
-    /// The `fine` blocks of the largest power are fine; of equal ones the first.
-    pub fn of_power(power: &[f64], fine: usize) -> Grain {
-        let mut order: Vec<usize> = (0..power.len()).collect();
-        order.sort_by(|a, b| power[*b].total_cmp(&power[*a]));
-        let chosen = &order[..fine.min(order.len())];
-        Grain::of(power.len() * BLOCK, |block| chosen.contains(&block))
-    }
-
     /// Columns.
     pub fn width(&self) -> usize {
         self.second.len() * BLOCK
@@ -89,8 +81,5 @@ mod tests {
         check(Grain::coarse(96), &[None, None, None]);
         check(Grain::fine(96), &[Some(0), Some(1), Some(2)]);
         check(Grain::of(96, |block| block != 1), &[Some(0), None, Some(1)]);
-        check(Grain::of_power(&[1.0, 5.0, 3.0, 5.0], 2), &[None, Some(0), None, Some(1)]);
-        check(Grain::of_power(&[1.0, 1.0], 1), &[Some(0), None]);
-        check(Grain::of_power(&[1.0], 9), &[Some(0)]);
     }
 }

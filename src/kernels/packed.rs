@@ -140,6 +140,18 @@ impl Packed {
         size_of_val(&*self.levels) + values * size_of::<TileValues>()
     }
 
+    /// For each block of inputs the power of its weights: the sum of their squared scales over all
+    /// outputs.
+    pub fn power(&self) -> Vec<f64> {
+        let mut power = vec![0.0; self.blocks];
+        for tile in self.scales.chunks_exact(self.blocks) {
+            for (power, scales) in power.iter_mut().zip(tile) {
+                *power += scales.0.iter().map(|scale| f64::from(*scale).powi(2)).sum::<f64>();
+            }
+        }
+        power
+    }
+
     /// The weight from `input` to `output`.
     ///
     /// # Panics

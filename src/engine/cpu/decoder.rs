@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::census::{Census, Grains, Site};
+use super::census::{Census, Grains, Site, Weights};
 use super::profile::{Clock, Phase};
 use super::vocabulary::Rowwise;
 use super::{Rows, Workspace, unfit};
@@ -79,7 +79,8 @@ impl Decoder {
 
     /// Rounds more finely where `census` found large values.
     pub fn use_census(&mut self, census: &Census) {
-        for (layer, grains) in self.layers.iter_mut().zip(census.grains()) {
+        let weights: Vec<[Weights; 4]> = self.layers.iter().map(Layer::weights).collect();
+        for (layer, grains) in self.layers.iter_mut().zip(census.grains(&weights)) {
             layer.grains = grains;
         }
     }
@@ -163,6 +164,12 @@ impl Layer {
                 config.ffn_hidden,
             ),
         })
+    }
+
+    /// What the inputs of each site are multiplied with.
+    fn weights(&self) -> [Weights; 4] {
+        let gate_up = [&self.gate, &self.up];
+        [&[&self.qkv][..], &[&self.output], &gate_up, &[&self.down]].map(Weights::of)
     }
 
     /// How the input of a product is rounded.
