@@ -2,7 +2,7 @@
 //!
 //! A few channels of a decoder carry values tens of times larger than the others, always the same
 //! ones. The largest value of a block sets the step that all of it is rounded with, so a fifth of
-//! the blocks make four fifths of the error. These get a second plane of 8 bits, at the price of
+//! the blocks make four fifths of the error. Fine blocks get a second plane of 8 bits, at the price of
 //! a second product with weights that are at hand; all others do with one.
 //!
 //! Which ones they are is a property of a place in the model, not of rows: a row's result depends
