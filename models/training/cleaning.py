@@ -111,11 +111,20 @@ def looped(text):
 def rating(record):
     """0 to 1: how much of the abstract's numbers and names the paragraph keeps, less what it made
     up. A pair that drops or invents numbers teaches to do so."""
-    plain = lambda text: text.replace(",", "")
     source, paragraph = plain(record["abstract"]), plain(record["zh_abstract"])
-    numbers, names = set(NUMBER.findall(source)), set(NAME.findall(source))
-    kept_numbers = sum(n in paragraph for n in numbers) / max(1, len(numbers)) if numbers else 1.0
-    kept_names = sum(n in paragraph for n in names) / max(1, len(names)) if names else 1.0
     written = set(NUMBER.findall(paragraph + " " + plain(record["zh_tldr"])))
     invented = sum(n not in source and len(n) > 1 for n in written)
-    return max(0.0, 0.6 * kept_numbers + 0.4 * kept_names - 0.3 * invented)
+    return max(0.0, 0.6 * share_kept(NUMBER, record) + 0.4 * share_kept(NAME, record)
+               - 0.3 * invented)
+
+
+def share_kept(pattern, record):
+    """Of what `pattern` finds in the abstract, how much the paragraph has; 1 where it finds none."""
+    found = set(pattern.findall(plain(record["abstract"])))
+    paragraph = plain(record["zh_abstract"])
+    return sum(item in paragraph for item in found) / len(found) if found else 1.0
+
+
+def plain(text):
+    """`text` without the commas that group digits."""
+    return text.replace(",", "")

@@ -24,7 +24,7 @@ import re
 
 import numpy as np
 
-from cleaning import FIELDS, NAME, NUMBER, read_clean
+from cleaning import FIELDS, NAME, NUMBER, plain, read_clean, share_kept
 from glossary import read_table, terms_in
 from tokenizer import Tokenizer
 
@@ -85,7 +85,7 @@ def order_of(records, args, rng):
     kinds = {(is_recent, is_demanding): [] for is_recent in (False, True)
              for is_demanding in (False, True)}
     for index, record in enumerate(records):
-        if record["rating"] >= args.min_rating and keeps_numbers(record):
+        if record["rating"] >= args.min_rating and share_kept(NUMBER, record) == 1:
             is_recent = record["id"][:4].isdigit() and record["id"][:4] >= args.recent
             is_demanding = len(set(NUMBER.findall(record["abstract"]))) > 1
             kinds[is_recent, is_demanding].append(index)
@@ -106,13 +106,6 @@ def shuffled(indices, records, is_recent, rng):
     return sorted(indices, key=lambda index: (rank(index), rng.random()))
 
 
-def keeps_numbers(record):
-    """Whether the paragraph has every number of the abstract."""
-    paragraph = record["zh_abstract"].replace(",", "")
-    return all(number in paragraph
-               for number in NUMBER.findall(record["abstract"].replace(",", "")))
-
-
 def told(record, found):
     """What the prompt of `record` tells: (term, translation) pairs of those that were `found`, and
     what to keep."""
@@ -127,10 +120,10 @@ def told_to_learn(record, found, rng):
     if rng.random() < 0.05:
         return [], []
     summary = "\n".join(record[field] for field in FIELDS)
-    paragraph = record["zh_abstract"].replace(",", "")
+    paragraph = plain(record["zh_abstract"])
     terms, keep = told(record, found)
     return ([pair for pair in terms if pair[1] in summary],
-            [item for item in keep if item.replace(",", "") in paragraph])
+            [item for item in keep if plain(item) in paragraph])
 
 
 def to_keep(text):

@@ -77,7 +77,7 @@ impl Decoder {
         })
     }
 
-    /// Rounds more finely where `census` found large values.
+    /// Rounds more finely where `census` found that it gains the most.
     pub fn use_census(&mut self, census: &Census) {
         let weights: Vec<[Weights; 4]> = self.layers.iter().map(Layer::weights).collect();
         for (layer, grains) in self.layers.iter_mut().zip(census.grains(&weights)) {
