@@ -3,8 +3,8 @@
 //!
 //! Four query heads of 256 dimensions share a KV head, as in Gemma 3 270M. "warm" rows attend to
 //! one sequence, as in prefill; "cold" rows to a sequence each, as in decoding, whose keys and
-//! values come from memory. Run by
-//! `cargo bench --bench attention`; `WENZHAI_ISA` chooses the instruction set.
+//! values come from memory: all layers of a model take their turns, so that nothing stays in a cache.
+//! Run by `cargo bench --bench attention`; `WENZHAI_ISA` chooses the instruction set.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -17,6 +17,7 @@ use wenzhai::kernels::{Isa, Pool, isa::Level};
 
 const HEADS: usize = 4;
 const HEAD_DIM: usize = 256;
+const LAYERS: usize = 18;
 /// Rows of a phase.
 const ROWS: usize = 64;
 /// How long runs go on, of which the best counts, since cores may be shared.
@@ -43,7 +44,7 @@ fn main() {
 
 /// Attention of [`ROWS`] rows to `sequences` sequences of `context` positions.
 fn attention_gmacs(isa: Isa, pool: &mut Pool, context: usize, sequences: usize) -> f64 {
-    let shape = PageShape { layers: 1, kv_heads: 1, head_dim: HEAD_DIM };
+    let shape = PageShape { layers: LAYERS, kv_heads: 1, head_dim: HEAD_DIM };
     let pages = context.div_ceil(PAGE);
     let tables: Vec<Vec<PageId>> = (0..sequences)
         .map(|sequence| (0..pages).map(|page| PageId((sequence * pages + page) as u32)).collect())
@@ -53,7 +54,9 @@ fn attention_gmacs(isa: Isa, pool: &mut Pool, context: usize, sequences: usize) 
     for page in tables.iter().flatten() {
         for offset in 0..PAGE {
             let place = RowPlace { page: *page, offset };
-            kv.write(place, 0, 0, &key, &key);
+            for layer in 0..LAYERS {
+                kv.write(place, layer, 0, &key, &key);
+            }
         }
     }
     let query =
@@ -62,8 +65,11 @@ fn attention_gmacs(isa: Isa, pool: &mut Pool, context: usize, sequences: usize) 
     let q = key.repeat(ROWS * HEADS).iter().map(|q| q / 16.0).collect::<Vec<f32>>();
     let (mut scratch, mut out) = (AttentionScratch::default(), vec![0.0; q.len()]);
     let macs = ROWS * HEADS * HEAD_DIM * context * 2;
-    best_rate(macs, || {
-        attend(isa, pool, &kv, 0, &queries, &q, &mut scratch, &mut out);
+    let share = kv.lend_whole(&[]);
+    best_rate(macs * LAYERS, || {
+        for layer in 0..LAYERS {
+            attend(isa, pool, &share, layer, &queries, &q, &mut scratch, &mut out);
+        }
     })
 }
 

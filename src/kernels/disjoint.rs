@@ -6,11 +6,20 @@ use std::ops::Range;
 /// A mutable slice whose parts are handed out by promise instead of by split.
 ///
 /// Kernels write tiles and rows that interleave in memory, which `split_at_mut` cannot express.
+/// Copies are the same slice: promises are made of all of them together.
 pub(super) struct Disjoint<'a, T> {
     start: *mut T,
     length: usize,
     slice: PhantomData<&'a mut [T]>,
 }
+
+impl<T> Clone for Disjoint<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Disjoint<'_, T> {}
 
 impl<'a, T> Disjoint<'a, T> {
     pub fn new(slice: &'a mut [T]) -> Self {
@@ -20,7 +29,7 @@ impl<'a, T> Disjoint<'a, T> {
     /// The part at `range`.
     ///
     /// # Safety
-    /// While the result lives, no other part that overlaps `range` may live, on any thread.
+    /// While the result lives, no other part that overlaps `range` may live or be read, on any thread.
     ///
     /// # Panics
     /// When `range` is not inside the slice.
@@ -34,6 +43,22 @@ impl<'a, T> Disjoint<'a, T> {
         // SAFETY: the range is inside the slice that `self` borrows mutably, and the caller
         // promises that nobody else holds a part of it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+
+    /// The part at `range`, to be read.
+    ///
+    /// # Safety
+    /// While the result lives, no part that overlaps `range` may live and no element of it be
+    /// replaced, on any thread.
+    ///
+    /// # Panics
+    /// When `range` is not inside the slice.
+    pub unsafe fn read(&self, range: Range<usize>) -> &[T] {
+        let Range { start, end } = range;
+        assert!(start <= end && end <= self.length, "{start}..{end} of {}", self.length);
+        // SAFETY: the range is inside the slice that `self` borrows, and nobody writes there, as
+        // the caller promises.
+        unsafe { std::slice::from_raw_parts(self.start.add(start), end - start) }
     }
 
     /// Replaces the element at `index`.

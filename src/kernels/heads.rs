@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::attention::{PagePool, PageWriter, RowPlace};
+use super::attention::{PageShare, PageWriter};
 use super::disjoint::Disjoint;
 use super::lanes::{LANES, Lanes, both, load_block, with_lanes};
 use super::rows::{Norm, for_rows, norm_scale, sum_of_squares};
@@ -64,12 +64,11 @@ pub struct Projections<'a> {
     pub value: Heads<'a>,
 }
 
-/// Takes heads out of a product, whose rows stand at `positions` and whose keys and values go to
-/// `places` of a layer. `queries` is (rows, heads · head_dim).
+/// Takes heads out of a product, whose rows are those of `kv` and stand at `positions`, and stores
+/// keys and values in a layer. `queries` is (rows, heads · head_dim).
 ///
 /// # Panics
-/// Where shapes differ, heads are wider than [`MAX_HEAD_DIM`], or places do not exist or are the
-/// same.
+/// Where shapes differ, heads are wider than [`MAX_HEAD_DIM`], or there is no such layer.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that the caller owns")]
 pub fn take_heads(
     isa: Isa,
@@ -78,20 +77,19 @@ pub fn take_heads(
     positions: &[usize],
     projections: &Projections<'_>,
     queries: &mut [f32],
-    kv: &mut PagePool,
+    kv: &mut PageShare<'_>,
     layer: usize,
-    places: &[RowPlace],
 ) {
     let Projections { query, key, value } = projections;
     let (rows, shape) = (positions.len(), kv.shape());
     let width = query.width();
-    assert_eq!((product.rows(), places.len(), queries.len()), (rows, rows, rows * width));
+    assert_eq!((product.rows(), kv.rows(), queries.len()), (rows, rows, rows * width));
     for heads in [key, value] {
         assert_eq!((heads.heads, heads.head_dim), (shape.kv_heads, shape.head_dim));
     }
     assert!(shape.head_dim <= MAX_HEAD_DIM, "heads of {}", shape.head_dim);
     let queries = Disjoint::new(queries);
-    let writer = &kv.writer(layer, places);
+    let writer = &kv.writer(layer);
     for_rows(pool, rows, |range| {
         // SAFETY: every row belongs to one task.
         let queries = unsafe { queries.part(range.start * width..range.end * width) };
@@ -104,6 +102,7 @@ pub fn take_heads(
             writer: &PageWriter<'_>,
         ));
     });
+    kv.has_stored(layer);
 }
 
 /// [`take_heads`] of some rows; each row is in one call.
@@ -212,7 +211,7 @@ impl Rope<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::attention::{PageId, PageShape};
+    use crate::kernels::attention::{PageId, PagePool, PageShape, RowPlace};
     use crate::kernels::rows::tests::{tiled, values};
 
     #[test]
@@ -250,7 +249,9 @@ mod tests {
                 let mut kv = PagePool::new(PageShape { layers: 1, kv_heads: 1, head_dim }, 1);
                 let pool = &mut Pool::new(2);
                 let heads = &projections;
-                take_heads(isa, pool, &product, &positions, heads, &mut out, &mut kv, 0, &places);
+                let mut share = kv.lend_whole(&places);
+                take_heads(isa, pool, &product, &positions, heads, &mut out, &mut share, 0);
+                drop(share);
                 for row in 0..rows {
                     let (key, value) = (kv.key(places[row], 0, 0), kv.value(places[row], 0, 0));
                     for i in 0..16 {
@@ -283,7 +284,8 @@ mod tests {
         };
         let positions = vec![0; places.len()];
         let (mut out, pool) = (vec![0.0; places.len() * 96], &mut Pool::new(2));
-        take_heads(isa, pool, product, &positions, &heads, &mut out, kv, 1, places);
+        let share = &mut kv.lend_whole(places);
+        take_heads(isa, pool, product, &positions, &heads, &mut out, share, 1);
     }
 
     #[test]

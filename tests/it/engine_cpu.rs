@@ -169,6 +169,23 @@ fn a_text_depends_on_nothing_but_its_job() {
 }
 
 #[test]
+fn threads_with_rows_of_their_own_write_what_one_thread_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), "gemma3");
+    // So many that each thread takes a part of a step, and so long that prompts are cut.
+    let length = |i: usize| if i.is_multiple_of(9) { 150 + 10 * i } else { 5 + i };
+    let prompts: Vec<Vec<TokenId>> = (0..40).map(|i| tokens(i as u64, length(i))).collect();
+    let limits =
+        Limits { max_sequences: 40, rows_per_step: 400, max_context: 600, kv_positions: 9000 };
+    let setting =
+        |threads| Setting { limits, threads, prefix: Vec::new(), order: (0..40).collect() };
+    let one = write(&model, &prompts, &setting(1));
+    for threads in [2, 3] {
+        assert_eq!(write(&model, &prompts, &setting(threads)), one, "{threads} threads");
+    }
+}
+
+#[test]
 fn a_neighbour_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(folder.path(), "gemma3");

@@ -1,6 +1,8 @@
 //! Paged attention: against plain softmax attention in f64, and against itself on every
 //! instruction set, any number of threads and whatever lies in positions that are not attended to.
 
+use std::cell::RefCell;
+
 use wenzhai::kernels::attention::{
     AttentionScratch, PAGE, PageId, PagePool, PageShape, Query, RowPlace, attend,
 };
@@ -24,7 +26,7 @@ impl Values {
 struct Case {
     shape: PageShape,
     group: usize,
-    kv: PagePool,
+    kv: RefCell<PagePool>,
     pages: Vec<PageId>,
     spans: Vec<(usize, usize)>,
     q: Vec<f32>,
@@ -48,7 +50,7 @@ impl Case {
         let scale = 2.0 / (head_dim as f32).sqrt();
         let rows = spans.len() * kv_heads * group * head_dim;
         let q = values.take(rows).iter().map(|q| q * scale).collect();
-        Case { shape, group, kv, pages, spans: spans.to_vec(), q }
+        Case { shape, group, kv: kv.into(), pages, spans: spans.to_vec(), q }
     }
 
     fn queries(&self) -> Vec<Query<'_>> {
@@ -59,7 +61,9 @@ impl Case {
     fn attend(&self, isa: Isa, threads: usize) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.q.len()];
         let (mut pool, mut scratch) = (Pool::new(threads), AttentionScratch::default());
-        attend(isa, &mut pool, &self.kv, 1, &self.queries(), &self.q, &mut scratch, &mut out);
+        let mut kv = self.kv.borrow_mut();
+        let share = kv.lend_whole(&[]);
+        attend(isa, &mut pool, &share, 1, &self.queries(), &self.q, &mut scratch, &mut out);
         out
     }
 
@@ -74,7 +78,7 @@ impl Case {
                 let at = |position| (place(&self.pages, position), 1, head / self.group);
                 let read = |position, read: fn(&PagePool, RowPlace, usize, usize) -> Vec<f32>| {
                     let (place, layer, kv_head) = at(position);
-                    read(&self.kv, place, layer, kv_head)
+                    read(&self.kv.borrow(), place, layer, kv_head)
                 };
                 let q: Vec<f32> = q.iter().map(|q| bf16(*q)).collect();
                 let weights: Vec<f64> = (first..=position)
@@ -173,13 +177,13 @@ fn what_is_not_attended_to_does_not_matter() {
     for position in outside {
         for kv_head in 0..2 {
             let nan = [f32::NAN; 32];
-            case.kv.write(place(&case.pages, position), 1, kv_head, &nan, &nan);
+            case.kv.get_mut().write(place(&case.pages, position), 1, kv_head, &nan, &nan);
         }
     }
     for (isa, before) in Isa::all().into_iter().zip(before) {
         assert_eq!(bits(&case.attend(isa, 1)), before, "{}", isa.name());
     }
-    case.kv.write(place(&case.pages, span.1), 1, 0, &[f32::NAN; 32], &[f32::NAN; 32]);
+    case.kv.get_mut().write(place(&case.pages, span.1), 1, 0, &[f32::NAN; 32], &[f32::NAN; 32]);
     for isa in Isa::all() {
         assert!(case.attend(isa, 1)[0].is_nan(), "{}: the last position matters", isa.name());
     }
@@ -195,7 +199,9 @@ fn rows_are_apart_from_their_neighbours() {
         let alone = Query { pages: &all.pages, first: span.0, position: span.1 };
         let (q, mut out) = (&all.q[row * width..][..width], vec![0.0; width]);
         let (mut pool, mut scratch) = (Pool::new(1), AttentionScratch::default());
-        attend(Isa::SCALAR, &mut pool, &all.kv, 1, &[alone], q, &mut scratch, &mut out);
+        let mut kv = all.kv.borrow_mut();
+        let share = kv.lend_whole(&[]);
+        attend(Isa::SCALAR, &mut pool, &share, 1, &[alone], q, &mut scratch, &mut out);
         assert_eq!(bits(&out), bits(&together[row * width..][..width]), "row {row}");
     }
 }
@@ -203,7 +209,7 @@ fn rows_are_apart_from_their_neighbours() {
 #[test]
 fn sequences_share_pages_and_go_on_from_copies() {
     let case = Case::new(1, 4, 32, &[(0, 100)]);
-    let mut kv = case.kv;
+    let mut kv = case.kv.into_inner();
     // Position 100 lies in the second page, which the other sequence gets as a copy; the third
     // of its pages is its own.
     let mut other = case.pages.clone();
@@ -216,7 +222,8 @@ fn sequences_share_pages_and_go_on_from_copies() {
     let q = [&case.q[..], &case.q, &case.q].concat();
     let mut out = vec![0.0; q.len()];
     let (mut pool, mut scratch) = (Pool::new(2), AttentionScratch::default());
-    attend(Isa::SCALAR, &mut pool, &kv, 1, &[first, second, third], &q, &mut scratch, &mut out);
+    let share = kv.lend_whole(&[]);
+    attend(Isa::SCALAR, &mut pool, &share, 1, &[first, second, third], &q, &mut scratch, &mut out);
     let rows: Vec<_> = out.chunks_exact(case.q.len()).map(bits).collect();
     assert_eq!(rows[0], rows[1]);
     assert_ne!(rows[1], rows[2]);

@@ -11,6 +11,7 @@ use crate::scheduler::Limits;
 use crate::{Error, Result, error::ErrorKind};
 
 /// The pages of all slots.
+#[derive(Default)]
 pub struct Tables {
     free: Vec<PageId>,
     /// How many of the free pages are promised to slots.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::census::{Census, Grains, Site, Weights};
-use super::profile::{Clock, Phase};
+use super::plan::Costs;
+use super::profile::Phase;
 use super::vocabulary::Rowwise;
-use super::{Rows, Workspace, unfit};
-use crate::kernels::attention::{self, PagePool};
+use super::{Crew, PartRows, unfit};
+use crate::kernels::attention::{self, PageShare};
 use crate::kernels::blocks::BlockType;
 use crate::kernels::gemm::{self, Gate};
 use crate::kernels::heads::{self, Heads, Pairing, Projections, Rope};
@@ -100,18 +101,24 @@ impl Decoder {
         Norm { weight: &self.output_norm, eps: self.config.norm_eps }
     }
 
+    /// What the rows of a step cost.
+    pub fn costs(&self) -> Costs {
+        let Config { heads, head_dim, layers, .. } = &self.config;
+        let row = self.layers.iter().map(Layer::multiply_adds).sum();
+        Costs { row, position: 2 * heads * head_dim * layers.len() }
+    }
+
     /// The window of the layers that have one.
     pub fn window(&self) -> Option<usize> {
         self.config.layers.iter().find_map(|layer| layer.window)
     }
 
-    /// Fills `hidden` with the scaled embeddings of `tokens`.
+    /// Fills `hidden` (tokens, hidden) with the scaled embeddings of `tokens`.
     ///
     /// # Errors
     /// Where the embedding's file cannot be read.
-    pub fn embed(&self, tokens: &[TokenId], hidden: &mut Vec<f32>) -> Result<()> {
+    pub fn embed(&self, tokens: &[TokenId], hidden: &mut [f32]) -> Result<()> {
         let width = self.config.hidden;
-        hidden.resize(tokens.len() * width, 0.0);
         for (row, &token) in hidden.chunks_exact_mut(width).zip(tokens) {
             self.embedding.read(token, row)?;
             row.iter_mut().for_each(|x| *x *= self.config.embedding_scale);
@@ -166,6 +173,12 @@ impl Layer {
         })
     }
 
+    /// Of a row, without attention.
+    fn multiply_adds(&self) -> usize {
+        let matrices = [&self.qkv, &self.output, &self.gate, &self.up, &self.down];
+        matrices.map(|matrix| matrix.inputs() * matrix.outputs()).iter().sum()
+    }
+
     /// What the inputs of each site are multiplied with.
     fn weights(&self) -> [Weights; 4] {
         let gate_up = [&self.gate, &self.up];
@@ -203,18 +216,16 @@ impl Layer {
 
     /// From `work.input` (normed) to `work.product`: projections, rotation, storing, attention,
     /// output projection.
-    #[allow(clippy::too_many_arguments, reason = "the parts of an engine, borrowed one by one")]
     pub fn attention(
         &self,
         isa: Isa,
-        pool: &mut Pool,
+        crew: &mut Crew,
         decoder: &Decoder,
         index: usize,
-        kv: &mut PagePool,
-        rows: &Rows<'_>,
-        work: &mut Workspace,
-        clock: &mut Clock,
+        kv: &mut PageShare<'_>,
+        rows: &PartRows<'_>,
     ) {
+        let Crew { pool, work, clock } = crew;
         let Config { heads: query_heads, kv_heads, head_dim, .. } = decoder.config;
         let count = rows.positions.len();
         work.count(index, Site::Qkv);
@@ -249,17 +260,16 @@ impl Layer {
             isa,
             pool,
             &work.product,
-            &rows.positions,
+            rows.positions,
             &Projections { query, key, value },
             &mut work.queries,
             kv,
             index,
-            &rows.places,
         );
         clock.lap(Phase::Rope);
 
         work.attended.resize(count * q, 0.0);
-        let queries = if self.kind.window.is_some() { &rows.sliding } else { &rows.global };
+        let queries = if self.kind.window.is_some() { rows.sliding } else { rows.global };
         attention::attend(
             isa,
             pool,
@@ -278,14 +288,8 @@ impl Layer {
     }
 
     /// From `work.input` (normed) to `work.product`.
-    pub fn feed_forward(
-        &self,
-        isa: Isa,
-        pool: &mut Pool,
-        index: usize,
-        work: &mut Workspace,
-        clock: &mut Clock,
-    ) {
+    pub fn feed_forward(&self, isa: Isa, crew: &mut Crew, index: usize) {
+        let Crew { pool, work, clock } = crew;
         work.count(index, Site::GateUp);
         gemm::gate_up(
             isa,

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use super::Workspace;
 use super::decoder::Decoder;
 use super::vocabulary::Rowwise;
 use crate::Result;
@@ -40,6 +39,7 @@ pub struct Head {
     hidden: Vec<f32>,
     product: Tiled,
     best: Vec<(f32, u32)>,
+    scratch: Scratch,
 }
 
 struct Base {
@@ -81,6 +81,7 @@ impl Head {
             hidden: Vec::new(),
             product: Tiled::default(),
             best: Vec::new(),
+            scratch: Scratch::default(),
             matrix,
         })
     }
@@ -125,27 +126,29 @@ impl Head {
         Ok(())
     }
 
-    /// Picks a token for each sampling span, in order.
+    /// Picks a token for each sampling span, in order; `last_row` tells of a span which row of
+    /// `hidden` (rows, hidden) is its last.
     pub fn pick<'a>(
         &mut self,
         isa: Isa,
         pool: &mut Pool,
         decoder: &Decoder,
-        work: &mut Workspace,
+        hidden: &[f32],
         sampling: impl Iterator<Item = (&'a Span<'a>, &'a Sample<'a>)>,
+        last_row: impl Fn(&Span<'_>) -> usize,
     ) -> Vec<TokenId> {
         let (spans, samples): (Vec<&Span<'_>>, Vec<&Sample<'_>>) = sampling.unzip();
         if spans.is_empty() {
             return Vec::new();
         }
-        let last_rows: Vec<usize> = spans.iter().map(|span| span.rows.end - 1).collect();
-        self.normalise(isa, pool, decoder, work, &last_rows);
+        let last_rows: Vec<usize> = spans.iter().map(|span| last_row(span)).collect();
+        self.normalise(isa, pool, decoder, hidden, &last_rows);
         self.best.resize(spans.len(), (0.0, 0));
-        gemm::argmax(isa, pool, &self.input, &self.packed, &mut work.gemm, &mut self.best);
+        gemm::argmax(isa, pool, &self.input, &self.packed, &mut self.scratch, &mut self.best);
         let mut picked: Vec<TokenId> = Vec::with_capacity(spans.len());
         for (row, span) in spans.iter().enumerate() {
             let (logit, column) = self.best[row];
-            let best = self.own_best(isa, pool, &mut work.gemm, row, span.slot, logit, column);
+            let best = self.own_best(isa, pool, row, span.slot, logit, column);
             picked.push(best);
         }
         if self.counting {
@@ -159,7 +162,7 @@ impl Head {
             (0..spans.len()).filter(|&row| !is_final((&samples[row], &picked[row]))).collect();
         if !undecided.is_empty() {
             let rows: Vec<usize> = undecided.iter().map(|&row| last_rows[row]).collect();
-            self.normalise(isa, pool, decoder, work, &rows);
+            self.normalise(isa, pool, decoder, hidden, &rows);
             for (row, token) in
                 undecided.iter().zip(self.pick_by_logits(isa, pool, &undecided, &spans, &samples))
             {
@@ -175,21 +178,19 @@ impl Head {
         isa: Isa,
         pool: &mut Pool,
         decoder: &Decoder,
-        work: &mut Workspace,
+        hidden: &[f32],
         last_rows: &[usize],
     ) -> Vec<Vec<f32>> {
-        self.normalise(isa, pool, decoder, work, last_rows);
+        self.normalise(isa, pool, decoder, hidden, last_rows);
         gemm::gemm(isa, pool, &self.input, &self.packed, &mut self.product);
         (0..last_rows.len()).map(|row| self.scatter(row)).collect()
     }
 
     /// The better of a row's best base token and its own tokens.
-    #[allow(clippy::too_many_arguments, reason = "a row's best and where to look for a better one")]
     fn own_best(
         &mut self,
         isa: Isa,
         pool: &mut Pool,
-        scratch: &mut Scratch,
         row: usize,
         slot: usize,
         logit: f32,
@@ -199,7 +200,7 @@ impl Head {
         let Some(packed) = &self.slots[slot].packed else { return token };
         let mut own = [(0.0, 0)];
         let input = self.input.row(row);
-        gemm::argmax(isa, pool, &input, packed, scratch, &mut own);
+        gemm::argmax(isa, pool, &input, packed, &mut self.scratch, &mut own);
         let (own_logit, own_column) = own[0];
         let own_token = self.slots[slot].ids[own_column as usize];
         if own_logit > logit || (own_logit == logit && own_token < token) {
@@ -242,13 +243,13 @@ impl Head {
         isa: Isa,
         pool: &mut Pool,
         decoder: &Decoder,
-        work: &Workspace,
+        hidden: &[f32],
         last_rows: &[usize],
     ) {
         let width = decoder.hidden();
         self.hidden.clear();
         for row in last_rows {
-            self.hidden.extend_from_slice(&work.hidden[row * width..(row + 1) * width]);
+            self.hidden.extend_from_slice(&hidden[row * width..(row + 1) * width]);
         }
         let next = Some((decoder.output_norm(), &self.grain, &mut self.input));
         rows::add_and_norm(isa, pool, &mut self.hidden, None, next);

@@ -4,7 +4,8 @@
 //! value product, rotation, attention, output product, norm, gate and up product, down product;
 //! then the head for the rows that sample. All rows of a step, whichever sequences they belong to
 //! and whether they are prompt or text, go through the products together; each weight is read
-//! once a step.
+//! once a step. Or, where there are rows enough, each thread takes a part of them through all
+//! layers ([`plan`]).
 //!
 //! What a sequence writes depends on nothing but its own tokens: every kernel computes a row in
 //! one fixed order ([`crate::kernels`]), so batch, neighbours, chunks and threads change nothing.
@@ -17,12 +18,20 @@ mod cache;
 mod census;
 mod decoder;
 mod head;
+mod plan;
 mod profile;
 mod vocabulary;
 
-use crate::kernels::attention::{AttentionScratch, PagePool, PageShape, Query, RowPlace};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::kernels::attention::{
+    AttentionScratch, PageId, PagePool, PageShape, PageShare, Query, RowPlace,
+};
 use crate::kernels::gemm::Scratch;
-use crate::kernels::{Isa, Pool, Quantized, Tiled, rows};
+use crate::kernels::rows::{self, Norm};
+use crate::kernels::{Grain, Isa, Pool, Quantized, Tiled};
 use crate::model::Model;
 use crate::scheduler::{Batch, Limits, TokenId};
 use crate::shortlist::Shortlist;
@@ -33,6 +42,7 @@ use cache::Tables;
 use census::{Census, Site};
 use decoder::Decoder;
 use head::Head;
+use plan::{Planner, Segment};
 use profile::{Clock, Phase};
 
 /// What an engine is made for.
@@ -51,12 +61,23 @@ pub struct CpuSettings<'a> {
 /// A decoder on this machine's processor.
 pub struct CpuEngine {
     isa: Isa,
-    pool: Pool,
     decoder: Decoder,
     head: Head,
     kv: PagePool,
     tables: Tables,
     rows_per_step: usize,
+    planner: Planner,
+    /// The residual stream, (rows, hidden).
+    hidden: Vec<f32>,
+    /// All threads together.
+    all: Crew,
+    /// Each by itself.
+    single: Vec<Crew>,
+}
+
+/// Threads that go through the layers together, and what they need for it.
+struct Crew {
+    pool: Pool,
     work: Workspace,
     clock: Clock,
 }
@@ -64,8 +85,6 @@ pub struct CpuEngine {
 /// Buffers that live from step to step, so that a step allocates nothing once they have grown.
 #[derive(Default)]
 struct Workspace {
-    /// The residual stream, (rows, hidden).
-    hidden: Vec<f32>,
     /// Input of the product at hand.
     input: Quantized,
     /// Result of the product at hand.
@@ -83,12 +102,29 @@ struct Workspace {
 /// Rows of one pass through the decoder: what stands where.
 #[derive(Default)]
 struct Rows<'a> {
-    tokens: &'a [TokenId],
+    tokens: Vec<TokenId>,
     positions: Vec<usize>,
     places: Vec<RowPlace>,
     /// For layers that see everything, and for those with a window.
     global: Vec<Query<'a>>,
     sliding: Vec<Query<'a>>,
+}
+
+/// Those of a part, in the order of its [`PageShare`].
+#[derive(Clone, Copy)]
+struct PartRows<'a> {
+    tokens: &'a [TokenId],
+    positions: &'a [usize],
+    global: &'a [Query<'a>],
+    sliding: &'a [Query<'a>],
+}
+
+/// What the thread that computes a part takes.
+struct Part<'a> {
+    kv: PageShare<'a>,
+    rows: PartRows<'a>,
+    hidden: &'a mut [f32],
+    crew: &'a mut Crew,
 }
 
 impl CpuEngine {
@@ -99,26 +135,28 @@ impl CpuEngine {
     /// where the model has a shape that the kernels do not take.
     pub fn new(model: &Model, settings: &CpuSettings<'_>) -> Result<CpuEngine> {
         let isa = Isa::detect()?;
-        let mut pool = Pool::new(settings.threads.max(1));
+        let threads = settings.threads.max(1);
+        let mut all = Crew::new(threads);
         let config = model.config();
         let shape = PageShape {
             layers: config.layers.len(),
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
         };
-        let decoder = Decoder::new(model, settings.limits.max_context, &mut pool)?;
-        let head = Head::new(model, settings.shortlist, settings.full_vocabulary, &mut pool)?;
+        let decoder = Decoder::new(model, settings.limits.max_context, &mut all.pool)?;
+        let head = Head::new(model, settings.shortlist, settings.full_vocabulary, &mut all.pool)?;
         let pages = Tables::pages_for(&settings.limits);
         let mut engine = CpuEngine {
             isa,
-            pool,
+            planner: Planner::new(threads, decoder.costs()),
             decoder,
             head,
             kv: PagePool::new(shape, pages),
             tables: Tables::new(pages),
             rows_per_step: settings.limits.rows_per_step,
-            work: Workspace::default(),
-            clock: Clock::default(),
+            hidden: Vec::new(),
+            all,
+            single: (0..threads).map(|_| Crew::new(1)).collect(),
         };
         engine.take_census(model, settings.limits.max_context)?;
         Ok(engine)
@@ -131,14 +169,14 @@ impl CpuEngine {
         let text = tokenizer.encode(census::TEXT);
         let tokens: Vec<TokenId> = beginning.into_iter().chain(text).collect();
         let tokens = &tokens[..tokens.len().min(census::TOKENS).min(max_context)];
-        self.work.census = Some(Census::new(self.decoder.layers().len()));
+        self.all.work.census = Some(Census::new(self.decoder.layers().len()));
         self.tables.open_alone(tokens.len())?;
         self.forward_alone(tokens, 0)?;
         self.tables.close_alone();
-        if let Some(census) = self.work.census.take() {
+        if let Some(census) = self.all.work.census.take() {
             self.decoder.use_census(&census);
         }
-        self.clock = Clock::default();
+        self.all.clock = Clock::default();
         Ok(())
     }
 
@@ -153,9 +191,9 @@ impl CpuEngine {
             let rows: Vec<usize> = (0..tokens.len()).collect();
             logits.extend(self.head.logits(
                 self.isa,
-                &mut self.pool,
+                &mut self.all.pool,
                 &self.decoder,
-                &mut self.work,
+                &self.hidden,
                 &rows,
             ));
         }
@@ -166,18 +204,72 @@ impl CpuEngine {
     /// Keys, values and hidden states of `tokens`, which stand at `start` in the table that was
     /// opened alone.
     fn forward_alone(&mut self, tokens: &[TokenId], start: usize) -> Result<()> {
-        let mut rows = Rows { tokens, ..Rows::default() };
-        rows.add(self.tables.alone(), start, tokens.len(), self.decoder.window());
-        forward(
-            self.isa,
-            &mut self.pool,
-            &self.decoder,
-            &mut self.kv,
-            &rows,
-            &mut self.work,
-            &mut self.clock,
-        )
+        let mut rows = Rows::default();
+        rows.add(tokens, self.tables.alone(), start, self.decoder.window());
+        self.hidden.resize(tokens.len() * self.decoder.hidden(), 0.0);
+        let mut kv = self.kv.lend_whole(&rows.places);
+        let part = rows.part(0..tokens.len());
+        forward(self.isa, &mut self.all, &self.decoder, &mut kv, &part, &mut self.hidden)
     }
+
+    /// Takes each part of `rows`, which end at `ends`, through all layers, on a thread of its own.
+    fn forward_apart(&mut self, rows: &Rows<'_>, ends: &[usize]) -> Result<()> {
+        let CpuEngine { isa, decoder, kv, hidden, all, single, .. } = self;
+        let starts = || [0].into_iter().chain(ends.iter().copied());
+        let ranges: Vec<Range<usize>> =
+            starts().zip(ends).map(|(start, end)| start..*end).collect();
+        let places: Vec<_> = ranges.iter().map(|range| &rows.places[range.clone()]).collect();
+        let mut hidden = &mut hidden[..];
+        let mut parts = Vec::with_capacity(ends.len());
+        for ((range, kv), crew) in ranges.into_iter().zip(kv.lend(&places)).zip(single.iter_mut()) {
+            let (own, rest) = hidden.split_at_mut(range.len() * decoder.hidden());
+            hidden = rest;
+            parts.push(Mutex::new(Some(Part { kv, rows: rows.part(range), hidden: own, crew })));
+        }
+        let outcomes = Mutex::new(Vec::with_capacity(ends.len()));
+        all.pool.run(parts.len(), |_, part| {
+            let begin = Instant::now();
+            let part = lock(&parts[part]).take();
+            let Part { mut kv, rows, hidden, crew } = part.expect("a task is done once");
+            let outcome = forward(*isa, crew, decoder, &mut kv, &rows, hidden);
+            lock(&outcomes).push((outcome, begin.elapsed()));
+        });
+        drop(parts);
+        for crew in single.iter_mut() {
+            all.clock.absorb(&mut crew.clock, ends.len() as u32);
+        }
+        let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let took: Vec<Duration> = outcomes.iter().map(|(_, took)| *took).collect();
+        self.planner.learn(&took);
+        outcomes.into_iter().try_for_each(|(outcome, _)| outcome)
+    }
+}
+
+impl Crew {
+    fn new(threads: usize) -> Crew {
+        Crew { pool: Pool::new(threads), work: Workspace::default(), clock: Clock::default() }
+    }
+
+    /// Adds the last product to the residual stream, through the norm that `before` has, and puts
+    /// the normed sum where the next product takes it from.
+    fn add_and_norm(
+        &mut self,
+        isa: Isa,
+        hidden: &mut [f32],
+        before: Option<Option<Norm<'_>>>,
+        next: Option<(Norm<'_>, &Arc<Grain>)>,
+    ) {
+        let Crew { pool, work, clock } = self;
+        let update = before.map(|norm| (&work.product, norm));
+        let next = next.map(|(norm, grain)| (norm, grain, &mut work.input));
+        rows::add_and_norm(isa, pool, hidden, update, next);
+        clock.lap(Phase::Norm);
+    }
+}
+
+/// A task that panics takes its step along, so nobody sees what it left behind.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Workspace {
@@ -191,20 +283,30 @@ impl Workspace {
 }
 
 impl<'a> Rows<'a> {
-    /// Adds `count` rows of a sequence from `start` on, whose pages are `table`.
+    /// Adds `tokens` of a sequence from position `start` on, whose pages are `table`.
     fn add(
         &mut self,
-        table: &'a [crate::kernels::attention::PageId],
+        tokens: &[TokenId],
+        table: &'a [PageId],
         start: usize,
-        count: usize,
         window: Option<usize>,
     ) {
-        for position in start..start + count {
+        self.tokens.extend_from_slice(tokens);
+        for position in start..start + tokens.len() {
             self.positions.push(position);
             self.places.push(cache::place(table, position));
             self.global.push(Query { pages: table, first: 0, position });
             let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
             self.sliding.push(Query { pages: table, first, position });
+        }
+    }
+
+    fn part(&self, range: Range<usize>) -> PartRows<'_> {
+        PartRows {
+            tokens: &self.tokens[range.clone()],
+            positions: &self.positions[range.clone()],
+            global: &self.global[range.clone()],
+            sliding: &self.sliding[range],
         }
     }
 }
@@ -231,35 +333,54 @@ impl Engine for CpuEngine {
                 self.head.open(span.slot);
             }
             self.tables.grow(span.slot, span.start + span.rows.len());
-            self.head.allow(&mut self.pool, span.slot, &batch.tokens[span.rows.clone()])?;
+            self.head.allow(&mut self.all.pool, span.slot, &batch.tokens[span.rows.clone()])?;
         }
-        let mut rows = Rows { tokens: &batch.tokens, ..Rows::default() };
-        for span in &batch.spans {
-            let table = self.tables.of(span.slot);
-            rows.add(table, span.start, span.rows.len(), self.decoder.window());
+        let plan = self.planner.plan(&batch.spans);
+        let (mut rows, mut ends) = (Rows::default(), Vec::with_capacity(plan.len()));
+        // Of each span the row that its last one is computed as.
+        let mut last_rows = vec![0; batch.spans.len()];
+        // Taken out, so that rows can borrow them while the engine is at work.
+        let tables = std::mem::take(&mut self.tables);
+        for part in &plan {
+            for Segment { span, rows: of_span } in part {
+                let of = &batch.spans[*span];
+                let tokens = &batch.tokens[of.rows.clone()][of_span.clone()];
+                let start = of.start + of_span.start;
+                rows.add(tokens, tables.of(of.slot), start, self.decoder.window());
+                last_rows[*span] = rows.tokens.len() - 1;
+            }
+            ends.push(rows.tokens.len());
         }
-        forward(
-            self.isa,
-            &mut self.pool,
-            &self.decoder,
-            &mut self.kv,
-            &rows,
-            &mut self.work,
-            &mut self.clock,
-        )?;
+        self.hidden.resize(rows.tokens.len() * self.decoder.hidden(), 0.0);
+        let done = if ends.len() > 1 {
+            self.forward_apart(&rows, &ends)
+        } else {
+            let mut kv = self.kv.lend_whole(&rows.places);
+            let part = rows.part(0..rows.tokens.len());
+            forward(self.isa, &mut self.all, &self.decoder, &mut kv, &part, &mut self.hidden)
+        };
+        drop(rows);
+        self.tables = tables;
+        done?;
+        self.all.clock.start();
+        let last_row = |span: &crate::scheduler::Span<'_>| {
+            let index = batch.spans.partition_point(|other| other.rows.end < span.rows.end);
+            last_rows[index]
+        };
         let picked = self.head.pick(
             self.isa,
-            &mut self.pool,
+            &mut self.all.pool,
             &self.decoder,
-            &mut self.work,
+            &self.hidden,
             batch.sampling(),
+            last_row,
         );
-        self.clock.lap(Phase::Head);
+        self.all.clock.lap(Phase::Head);
         Ok(picked)
     }
 
     fn profile(&self) -> Option<Profile> {
-        Some(self.clock.profile())
+        Some(self.all.clock.profile())
     }
 
     fn misses(&self) -> Option<Misses> {
@@ -267,35 +388,28 @@ impl Engine for CpuEngine {
     }
 }
 
-/// All layers over the rows of a step; leaves the residual stream in `work.hidden`.
+/// All layers over the rows of a part of a step; leaves their residual stream in `hidden`.
 fn forward(
     isa: Isa,
-    pool: &mut Pool,
+    crew: &mut Crew,
     decoder: &Decoder,
-    kv: &mut PagePool,
-    rows: &Rows<'_>,
-    work: &mut Workspace,
-    clock: &mut Clock,
+    kv: &mut PageShare<'_>,
+    rows: &PartRows<'_>,
+    hidden: &mut [f32],
 ) -> Result<()> {
-    clock.start();
-    decoder.embed(rows.tokens, &mut work.hidden)?;
+    crew.clock.start();
+    decoder.embed(rows.tokens, hidden)?;
     let mut update: Option<&decoder::Layer> = None;
     for (index, layer) in decoder.layers().iter().enumerate() {
-        let before = update.map(|layer| (&work.product, layer.post_ffn_norm()));
-        let next = Some((layer.attn_norm(), layer.grain(Site::Qkv), &mut work.input));
-        rows::add_and_norm(isa, pool, &mut work.hidden, before, next);
-        clock.lap(Phase::Norm);
-        layer.attention(isa, pool, decoder, index, kv, rows, work, clock);
-        let before = Some((&work.product, layer.post_attention_norm()));
-        let next = Some((layer.ffn_norm(), layer.grain(Site::GateUp), &mut work.input));
-        rows::add_and_norm(isa, pool, &mut work.hidden, before, next);
-        clock.lap(Phase::Norm);
-        layer.feed_forward(isa, pool, index, work, clock);
+        let before = update.map(|layer| layer.post_ffn_norm());
+        crew.add_and_norm(isa, hidden, before, Some((layer.attn_norm(), layer.grain(Site::Qkv))));
+        layer.attention(isa, crew, decoder, index, kv, rows);
+        let before = Some(layer.post_attention_norm());
+        crew.add_and_norm(isa, hidden, before, Some((layer.ffn_norm(), layer.grain(Site::GateUp))));
+        layer.feed_forward(isa, crew, index);
         update = Some(layer);
     }
-    let before = update.map(|layer| (&work.product, layer.post_ffn_norm()));
-    rows::add_and_norm(isa, pool, &mut work.hidden, before, None);
-    clock.lap(Phase::Norm);
+    crew.add_and_norm(isa, hidden, update.map(|layer| layer.post_ffn_norm()), None);
     Ok(())
 }
 

@@ -48,6 +48,13 @@ impl Clock {
         }
     }
 
+    /// Takes what another clock has measured over, as one of `beside` that ran at the same time.
+    pub fn absorb(&mut self, other: &mut Clock, beside: u32) {
+        for (spent, other) in self.spent.iter_mut().zip(&mut other.spent) {
+            *spent += std::mem::take(other) / beside;
+        }
+    }
+
     /// What was measured so far.
     pub fn profile(&self) -> Profile {
         Profile { phases: NAMES.into_iter().zip(self.spent).collect() }

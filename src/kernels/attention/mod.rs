@@ -21,6 +21,7 @@ mod avx512;
 mod bf16;
 mod pages;
 mod scalar;
+mod share;
 mod softmax;
 
 use std::ops::Range;
@@ -29,9 +30,10 @@ use super::BLOCK;
 use super::disjoint::Disjoint;
 use super::isa::Isa;
 use super::pool::Pool;
-pub(super) use pages::PageWriter;
 pub use pages::{PAGE, PageId, PagePool, PageShape, RowPlace};
 use pages::{PANEL, rounded};
+pub use share::PageShare;
+pub(super) use share::PageWriter;
 
 /// Query heads that a kernel computes at once: with 64 keys, 16 of AVX-512's 32 registers.
 const HEADS: usize = 4;
@@ -72,12 +74,13 @@ pub struct AttentionScratch {
 ///
 /// # Panics
 /// When the sizes disagree, more than 16 query heads share a KV head, `layer` or a page does not
-/// exist, or a query's positions are empty or beyond its pages.
+/// exist, a query's positions are empty or beyond its pages, or a later part of the step writes
+/// one of these.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that the caller owns")]
 pub fn attend(
     isa: Isa,
     pool: &mut Pool,
-    kv: &PagePool,
+    kv: &PageShare<'_>,
     layer: usize,
     queries: &[Query],
     q: &[f32],
@@ -88,6 +91,8 @@ pub fn attend(
         return;
     }
     let phase = Phase::new(kv, layer, queries, q, out.len());
+    let read = queries.iter().flat_map(|query| query.table()).copied();
+    let _turn = kv.turn(layer, read);
     #[cfg(target_arch = "x86_64")]
     if let Some(kernel) = bf16::Bf16::new(isa) {
         return phase.run(kernel, pool, scratch, out);
@@ -188,7 +193,7 @@ fn pack(values: &[f32], words: &mut [u32]) {
 
 /// A checked call of [`attend`]; a unit is a row and a KV head, counted row by row.
 struct Phase<'a> {
-    kv: &'a PagePool,
+    kv: &'a PageShare<'a>,
     layer: usize,
     queries: &'a [Query<'a>],
     q: &'a [f32],
@@ -198,7 +203,7 @@ struct Phase<'a> {
 
 impl<'a> Phase<'a> {
     fn new(
-        kv: &'a PagePool,
+        kv: &'a PageShare<'a>,
         layer: usize,
         queries: &'a [Query],
         q: &'a [f32],
@@ -351,7 +356,7 @@ impl<'a> Phase<'a> {
 
 /// The keys and values of a KV head in the pages that a query attends to.
 struct Blocks<'a> {
-    kv: &'a PagePool,
+    kv: &'a PageShare<'a>,
     layer: usize,
     kv_head: usize,
     table: &'a [PageId],

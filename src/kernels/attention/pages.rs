@@ -11,6 +11,10 @@
 //!
 //! bf16 and not fp16, since activations of some models exceed 65,504.
 
+use std::ops::Range;
+use std::sync::atomic::AtomicUsize;
+
+use super::share::PageShare;
 use crate::kernels::{BLOCK, disjoint::Disjoint, memory::Memory};
 
 /// Positions of a page.
@@ -48,23 +52,24 @@ pub struct RowPlace {
 pub struct PagePool {
     layout: Layout,
     memory: Memory,
-    /// The positions of each page that the rows of a writer take, a bit each.
+    /// The positions of each page that the rows of a step take, a bit each.
     taken: Vec<u64>,
+    /// For each page the part of the step that writes it, or [`NOBODY`].
+    writers: Vec<u32>,
+    /// For each part how many layers it has stored.
+    stored: Vec<AtomicUsize>,
+    /// How many parts attend at the moment.
+    attending: AtomicUsize,
 }
 
-/// Writes keys and values of rows to their places.
-pub(in crate::kernels) struct PageWriter<'a> {
-    memory: Disjoint<'a, u16>,
-    layout: Layout,
-    layer: usize,
-    places: &'a [RowPlace],
-}
+/// No part of a step.
+pub(super) const NOBODY: u32 = u32::MAX;
 
 /// Where things are in the memory of a pool.
 #[derive(Debug, Clone, Copy)]
-struct Layout {
-    shape: PageShape,
-    pages: usize,
+pub(super) struct Layout {
+    pub shape: PageShape,
+    pub pages: usize,
 }
 
 impl PagePool {
@@ -79,7 +84,14 @@ impl PagePool {
         assert!(head_dim.is_multiple_of(BLOCK), "{head_dim} dimensions are no multiple of {BLOCK}");
         let values = shape.page_values().checked_mul(pages).expect("pages fit the address space");
         let memory = Memory::zeroed(values);
-        PagePool { layout: Layout { shape, pages }, memory, taken: vec![0; pages] }
+        PagePool {
+            layout: Layout { shape, pages },
+            memory,
+            taken: vec![0; pages],
+            writers: vec![NOBODY; pages],
+            stored: Vec::new(),
+            attending: AtomicUsize::new(0),
+        }
     }
 
     /// What a page holds.
@@ -118,18 +130,32 @@ impl PagePool {
         };
     }
 
-    /// For the keys and values of rows that are computed by several threads; each row has a place.
+    /// Lends the pool to the parts of a step, each of which has its rows: `parts` are the places
+    /// of theirs. A part reads the pages that nobody writes, its own, and those of the parts before
+    /// it, as soon as these have stored the layer.
     ///
     /// # Panics
-    /// When there is no such layer or place, or two rows have the same.
-    pub(in crate::kernels) fn writer<'a>(
-        &'a mut self,
-        layer: usize,
-        places: &'a [RowPlace],
-    ) -> PageWriter<'a> {
-        self.take(places);
-        let layout = self.layout;
-        PageWriter { memory: Disjoint::new(self.memory.values_mut()), layout, layer, places }
+    /// When there is no such place, two rows have the same, or two parts the same page.
+    pub fn lend<'a>(&'a mut self, parts: &[&'a [RowPlace]]) -> Vec<PageShare<'a>> {
+        self.take(parts);
+        self.stored.clear();
+        self.stored.resize_with(parts.len(), AtomicUsize::default);
+        let memory = Disjoint::new(self.memory.values_mut());
+        *self.attending.get_mut() = 0;
+        let (layout, writers, stored) = (self.layout, &self.writers[..], &self.stored[..]);
+        let attending = &self.attending;
+        let share = |(part, &places): (usize, &&'a [RowPlace])| {
+            PageShare::new(memory, layout, places, part, writers, stored, attending)
+        };
+        parts.iter().enumerate().map(share).collect()
+    }
+
+    /// Lends all of it to a step that has one part.
+    ///
+    /// # Panics
+    /// As [`PagePool::lend`].
+    pub fn lend_whole<'a>(&'a mut self, places: &'a [RowPlace]) -> PageShare<'a> {
+        self.lend(&[places]).remove(0)
     }
 
     /// Copies all of a page: how a sequence goes on from a prefix that ends within a page.
@@ -157,59 +183,55 @@ impl PagePool {
     }
 
     /// The keys of a KV head, `[head_dim / 2][64 positions]` of words.
-    pub(super) fn keys(&self, page: PageId, layer: usize, kv_head: usize) -> &[u16] {
-        let length = self.layout.shape.head_dim * PAGE;
-        &self.memory.values()[self.layout.block(page, layer, kv_head)..][..length]
+    fn keys(&self, page: PageId, layer: usize, kv_head: usize) -> &[u16] {
+        &self.memory.values()[self.layout.keys(page, layer, kv_head)]
     }
 
     /// The values of a KV head, `[64 positions / 2][head_dim]` of words.
-    pub(super) fn values(&self, page: PageId, layer: usize, kv_head: usize) -> &[u16] {
-        let length = self.layout.shape.head_dim * PAGE;
-        &self.memory.values()[self.layout.block(page, layer, kv_head) + length..][..length]
+    fn values(&self, page: PageId, layer: usize, kv_head: usize) -> &[u16] {
+        &self.memory.values()[self.layout.values(page, layer, kv_head)]
     }
 
-    /// Makes sure that all places exist and are distinct.
-    fn take(&mut self, rows: &[RowPlace]) {
-        for RowPlace { page, .. } in rows {
-            assert!(
-                (page.0 as usize) < self.layout.pages,
-                "page {} of {}",
-                page.0,
-                self.layout.pages
-            );
-            self.taken[page.0 as usize] = 0;
+    /// Makes sure that all places exist and are distinct, and notes who writes which page.
+    fn take(&mut self, parts: &[&[RowPlace]]) {
+        self.writers.fill(NOBODY);
+        for (part, places) in parts.iter().enumerate() {
+            for RowPlace { page, offset } in *places {
+                let (at, pages) = (page.0 as usize, self.layout.pages);
+                assert!(at < pages, "page {at} of {pages}");
+                assert!(*offset < PAGE, "position {offset} of a page");
+                if self.writers[at] == NOBODY {
+                    (self.writers[at], self.taken[at]) = (part as u32, 0);
+                }
+                assert!(self.writers[at] == part as u32, "two parts write page {at}");
+                let (taken, bit) = (&mut self.taken[at], 1 << offset);
+                assert!(*taken & bit == 0, "two rows for position {offset} of page {at}");
+                *taken |= bit;
+            }
         }
-        for RowPlace { page, offset } in rows {
-            assert!(*offset < PAGE, "position {offset} of a page");
-            let (taken, bit) = (&mut self.taken[page.0 as usize], 1 << offset);
-            assert!(*taken & bit == 0, "two rows for position {offset} of page {}", page.0);
-            *taken |= bit;
-        }
-    }
-}
-
-impl PageWriter<'_> {
-    /// Writes a row's key and value of a KV head.
-    ///
-    /// # Safety
-    /// No two threads write the same row at once.
-    #[inline(always)]
-    pub unsafe fn write(&self, row: usize, kv_head: usize, key: &[f32], value: &[f32]) {
-        let RowPlace { page, offset } = self.places[row];
-        let at = self.layout.block(page, self.layer, kv_head);
-        // SAFETY: places are distinct, and KV heads have their own blocks.
-        unsafe { write_position(&self.memory, at, self.layout.shape.head_dim, offset, key, value) };
     }
 }
 
 impl Layout {
     /// Where the keys of a KV head begin; its values follow them.
-    fn block(&self, page: PageId, layer: usize, kv_head: usize) -> usize {
+    pub fn block(&self, page: PageId, layer: usize, kv_head: usize) -> usize {
         let PageShape { layers, kv_heads, head_dim } = self.shape;
         let page = page.0 as usize;
         assert!(page < self.pages, "page {page} of {}", self.pages);
         assert!(layer < layers && kv_head < kv_heads, "layer {layer}, KV head {kv_head}");
         ((page * layers + layer) * kv_heads + kv_head) * 2 * PAGE * head_dim
+    }
+
+    /// The keys of a KV head.
+    pub fn keys(&self, page: PageId, layer: usize, kv_head: usize) -> Range<usize> {
+        let at = self.block(page, layer, kv_head);
+        at..at + PAGE * self.shape.head_dim
+    }
+
+    /// Its values.
+    pub fn values(&self, page: PageId, layer: usize, kv_head: usize) -> Range<usize> {
+        let keys = self.keys(page, layer, kv_head);
+        keys.end..keys.end + keys.len()
     }
 }
 
@@ -225,7 +247,7 @@ impl PageShape {
 /// # Safety
 /// No other thread writes this position of this block.
 #[inline(always)]
-unsafe fn write_position(
+pub(super) unsafe fn write_position(
     memory: &Disjoint<u16>,
     at: usize,
     head_dim: usize,

@@ -25,16 +25,19 @@ const LINE: usize = 64;
 /// See [`super::scalar::add_product`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
-    let mut row = 0;
-    while row < x.rows() {
-        let rows = ROWS.min(x.rows() - row);
+    // Groups of nearly equal size: few rows take as long as five, since each sum waits for the
+    // last.
+    let (rows, groups) = (x.rows(), x.rows().div_ceil(ROWS));
+    let lines = size_of::<TileLevels>() / LINE;
+    for group in 0..groups {
+        let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
+        let ahead = group * lines / groups..(group + 1) * lines / groups;
         let blocks = blocks.clone();
-        let out = &mut out[row * BLOCK..][..rows * BLOCK];
+        let out = &mut out[first * BLOCK..end * BLOCK];
         match tile.minimums.is_some() {
-            false => add_some::<false>(rows, x, row, tile, blocks, out),
-            true => add_some::<true>(rows, x, row, tile, blocks, out),
+            false => add_some::<false>(end - first, x, first, tile, blocks, ahead, out),
+            true => add_some::<true>(end - first, x, first, tile, blocks, ahead, out),
         }
-        row += rows;
     }
 }
 
@@ -44,7 +47,8 @@ pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32,
     epilogue::best(tile, first, columns, best);
 }
 
-/// The same for up to [`ROWS`] rows from `first` on.
+/// The same for up to [`ROWS`] rows from `first` on; `ahead` are the lines of each next block that
+/// it asks for.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 fn add_some<const MINIMUMS: bool>(
     rows: usize,
@@ -52,15 +56,16 @@ fn add_some<const MINIMUMS: bool>(
     first: usize,
     tile: Tile<'_>,
     blocks: Range<usize>,
+    ahead: Range<usize>,
     out: &mut [f32],
 ) {
     match rows {
-        1 => add_rows::<1, MINIMUMS>(x, first, tile, blocks, out),
-        2 => add_rows::<2, MINIMUMS>(x, first, tile, blocks, out),
-        3 => add_rows::<3, MINIMUMS>(x, first, tile, blocks, out),
-        4 => add_rows::<4, MINIMUMS>(x, first, tile, blocks, out),
-        5 => add_rows::<5, MINIMUMS>(x, first, tile, blocks, out),
-        _ => add_rows::<ROWS, MINIMUMS>(x, first, tile, blocks, out),
+        1 => add_rows::<1, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        2 => add_rows::<2, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        3 => add_rows::<3, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        4 => add_rows::<4, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        5 => add_rows::<5, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        _ => add_rows::<ROWS, MINIMUMS>(x, first, tile, blocks, ahead, out),
     }
 }
 
@@ -72,6 +77,7 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
     first: usize,
     tile: Tile<'_>,
     blocks: Range<usize>,
+    ahead: Range<usize>,
     out: &mut [f32],
 ) {
     let out = out.as_chunks_mut::<16>().0;
@@ -86,11 +92,9 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
     assert!(first + R <= stride && blocks.end <= x.blocks());
     let levels = &tile.levels[blocks.clone()];
     let weight_scales = &tile.scales[blocks.clone()];
-    // Each group of rows asks for two more lines of what is read next, which lies behind these
-    // blocks: weights that come from memory arrive up to a fifth sooner, others cost little. (A
-    // prefetch of what is not there does nothing.)
-    let lines = size_of::<TileLevels>() / LINE;
-    let ahead = (first / ROWS * 2).min(lines)..(first / ROWS * 2 + 2).min(lines);
+    // Each group of rows asks for its share of the lines of what is read next, which lies behind
+    // these blocks: weights that come from memory arrive up to a fifth sooner, others cost little.
+    // (A prefetch of what is not there does nothing.)
     let low_levels = x.low();
     assert!(low_levels.len() == x.grain().fine_blocks() * stride * BLOCK);
     let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[blocks.clone()] } else { &[] };
