@@ -67,7 +67,7 @@ impl Case {
         out
     }
 
-    /// Softmax attention in f64 over what the pages hold, of queries as bf16.
+    /// Softmax attention in f64 over what the pages hold.
     fn truth(&self) -> Vec<f64> {
         let PageShape { kv_heads, head_dim, .. } = self.shape;
         let heads = kv_heads * self.group;
@@ -80,9 +80,8 @@ impl Case {
                     let (place, layer, kv_head) = at(position);
                     read(&self.kv.borrow(), place, layer, kv_head)
                 };
-                let q: Vec<f32> = q.iter().map(|q| bf16(*q)).collect();
                 let weights: Vec<f64> = (first..=position)
-                    .map(|position| dot(&q, &read(position, PagePool::key)).exp())
+                    .map(|position| dot(q, &read(position, PagePool::key)).exp())
                     .collect();
                 let sum: f64 = weights.iter().sum();
                 let mut mixed = vec![0.0; head_dim];
@@ -108,12 +107,6 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
-}
-
-/// The nearest bf16, the even one from the middle.
-fn bf16(value: f32) -> f32 {
-    let step = 2f32.powi(value.abs().log2().floor() as i32 - 7);
-    (value / step).round_ties_even() * step
 }
 
 /// A weight is rounded to bf16, by 1/512 at most, and so is their sum; values are below 1.

@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Product, pack, softmax};
+use super::{Kernel, Keys, PAGE, Product, pack, query_levels, softmax};
 use crate::kernels::isa::{Isa, Level};
+use crate::kernels::lanes::Plain;
 
 /// Words, and f32 values, of a vector.
 const LANES: usize = 8;
@@ -21,11 +22,23 @@ impl Avx2 {
 }
 
 impl Kernel for Avx2 {
-    fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
-        product.sizes::<HEADS>(out.len());
-        let columns = VECTORS * LANES;
-        let first = product.columns.start / columns * columns;
-        for from in (first..product.columns.end).step_by(columns) {
+    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
+        keys.pairs(out.len());
+        for from in (0..PAGE).step_by(VECTORS * LANES) {
+            // SAFETY: `self` proves the instruction set, the sizes have been checked, and a page
+            // has 64 positions.
+            unsafe { score_positions::<HEADS>(&keys, from, out) };
+        }
+    }
+
+    fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
+        // SAFETY: `self` proves the instruction set.
+        unsafe { levels(values, words) }
+    }
+
+    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+        let (_, width) = product.sizes::<HEADS>(out.len());
+        for from in (0..width).step_by(VECTORS * LANES) {
             // SAFETY: `self` proves the instruction set, the sizes have been checked, and the
             // width is a multiple of 32.
             unsafe { multiply_columns::<HEADS>(&product, from, out) };
@@ -41,6 +54,52 @@ impl Kernel for Avx2 {
         // SAFETY: `self` proves the instruction set.
         unsafe { pack_words(values, words) }
     }
+}
+
+/// The scores of positions `from .. from + 16` of a page.
+///
+/// # Safety
+/// The processor has AVX2, and the keys passed [`Keys::pairs`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn score_positions<const HEADS: usize>(
+    keys: &Keys<'_, HEADS>,
+    from: usize,
+    out: &mut [f32],
+) {
+    let pairs = keys.queries.len() / HEADS;
+    let mut sums = [[_mm256_setzero_si256(); VECTORS]; HEADS];
+    // SAFETY: the 8 words, or scales, from there on lie in row `row` of the block.
+    let load = |row: usize, vector: usize| unsafe {
+        let at = 2 * (row * PAGE + from + vector * LANES);
+        _mm256_loadu_si256(keys.block.as_ptr().add(at).cast())
+    };
+    for pair in 0..pairs {
+        let words = [load(pair, 0), load(pair, 1)];
+        for (head, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: `queries` has HEADS rows of `pairs`, and `pair` is below that.
+            let query = unsafe { *keys.queries.get_unchecked(head * pairs + pair) };
+            let query = _mm256_set1_epi32(query as i32);
+            for (sum, words) in sums.iter_mut().zip(words) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(query, words));
+            }
+        }
+    }
+    for (head, sums) in sums.iter().enumerate() {
+        for (vector, sum) in sums.iter().enumerate() {
+            let scale = _mm256_castsi256_ps(load(pairs, vector));
+            let scale = _mm256_mul_ps(_mm256_set1_ps(keys.scales[head]), scale);
+            let score = _mm256_mul_ps(_mm256_cvtepi32_ps(*sum), scale);
+            let at = head * PAGE + from + vector * LANES;
+            // SAFETY: the 8 positions lie in row `head` of `out`.
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(at), score) };
+        }
+    }
+}
+
+/// [`query_levels`] in this instruction set.
+#[target_feature(enable = "avx2,fma")]
+fn levels(values: &[f32], words: &mut [u32]) -> f32 {
+    query_levels(Plain, values, words)
 }
 
 /// The columns `from .. from + 16` of a product.

@@ -6,26 +6,46 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, PANEL, Product, pack, softmax};
-use crate::kernels::isa::{Isa, Level};
+use super::{Kernel, Keys, PAGE, PANEL, Product, pack, query_levels, softmax};
+use crate::kernels::isa::Isa;
+use crate::kernels::lanes::Wide;
 
 /// Words, and f32 values, of a vector.
 const LANES: usize = 16;
 
+/// Vectors of a page's positions.
+const VECTORS: usize = PAGE / LANES;
+
+/// How many elements before they are used words are fetched: 4 KiB, and across the ends of blocks,
+/// where the processor's own fetching begins anew. A sequence of its own is attended to as fast as
+/// memory is.
+pub(super) const AHEAD: usize = 2048;
+
 /// The kernel for processors with AVX-512: proof that this is one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512(Wide);
 
 impl Avx512 {
     pub fn new(isa: Isa) -> Option<Avx512> {
-        (isa.level() >= Level::Avx512Vnni).then_some(Avx512(()))
+        Wide::new(isa).map(Avx512)
     }
 }
 
 impl Kernel for Avx512 {
-    fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
+        keys.pairs(out.len());
+        // SAFETY: `self` proves the instruction set, and the sizes have been checked.
+        unsafe { score_page(&keys, out) }
+    }
+
+    fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
+        // SAFETY: `self` proves the instruction set.
+        unsafe { levels(self.0, values, words) }
+    }
+
+    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
         let (_, width) = product.sizes::<HEADS>(out.len());
-        for from in (product.columns.start / PANEL * PANEL..product.columns.end).step_by(PANEL) {
+        for from in (0..width).step_by(PANEL) {
             // SAFETY: `self` proves the instruction set, the sizes have been checked, and a panel
             // has two or four vectors.
             unsafe {
@@ -46,6 +66,56 @@ impl Kernel for Avx512 {
         // SAFETY: `self` proves the instruction set.
         unsafe { pack_words(values, words) }
     }
+}
+
+/// The scores of a page: 4 heads by 64 positions in 16 accumulators, each of which takes two
+/// multiply-adds at a time.
+///
+/// # Safety
+/// The processor has AVX-512 VNNI, and the keys passed [`Keys::pairs`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) unsafe fn score_page<const HEADS: usize>(keys: &Keys<'_, HEADS>, out: &mut [f32]) {
+    let pairs = keys.queries.len() / HEADS;
+    let mut sums = [[_mm512_setzero_si512(); VECTORS]; HEADS];
+    // SAFETY: the 16 words, or scales, from there on lie in row `row` of the block.
+    let load = |row: usize, vector: usize| unsafe {
+        _mm512_loadu_si512(keys.block.as_ptr().add(2 * (row * PAGE + vector * LANES)).cast())
+    };
+    for pair in 0..pairs {
+        let ahead = 2 * pair * PAGE + AHEAD;
+        let fetched = match ahead < keys.block.len() {
+            true => keys.block.as_ptr().wrapping_add(ahead),
+            false => keys.next.as_ptr().wrapping_add(ahead - keys.block.len()),
+        };
+        for vector in 0..VECTORS {
+            _mm_prefetch::<_MM_HINT_T0>(fetched.wrapping_add(vector * 2 * LANES).cast());
+        }
+        let words = [load(pair, 0), load(pair, 1), load(pair, 2), load(pair, 3)];
+        for (head, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: `queries` has HEADS rows of `pairs`, and `pair` is below that.
+            let query = unsafe { *keys.queries.get_unchecked(head * pairs + pair) };
+            let query = _mm512_set1_epi32(query as i32);
+            for (sum, words) in sums.iter_mut().zip(words) {
+                *sum = _mm512_dpwssd_epi32(*sum, query, words);
+            }
+        }
+    }
+    for (head, sums) in sums.iter().enumerate() {
+        for (vector, sum) in sums.iter().enumerate() {
+            let scale = _mm512_castsi512_ps(load(pairs, vector));
+            let scale = _mm512_mul_ps(_mm512_set1_ps(keys.scales[head]), scale);
+            let score = _mm512_mul_ps(_mm512_cvtepi32_ps(*sum), scale);
+            let at = head * PAGE + vector * LANES;
+            // SAFETY: the 16 positions lie in row `head` of `out`.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(at), score) };
+        }
+    }
+}
+
+/// [`query_levels`] in this instruction set.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+pub(super) fn levels(lanes: Wide, values: &[f32], words: &mut [u32]) -> f32 {
+    query_levels(lanes, values, words)
 }
 
 /// The columns `from .. from + 16 · VECTORS` of a product.

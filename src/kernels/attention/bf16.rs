@@ -9,32 +9,39 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::avx512::{pack_words, softmax_in_place};
-use super::{Kernel, PANEL, Product};
+use super::avx512::{AHEAD, levels, pack_words, score_page, softmax_in_place};
+use super::{Kernel, Keys, PANEL, Product};
 use crate::kernels::isa::{Isa, Level};
+use crate::kernels::lanes::Wide;
 
 /// Words, and f32 values, of a vector.
 const LANES: usize = 16;
 
-/// How many elements before they are used words are fetched: 4 KiB, and across the ends of blocks,
-/// where the processor's own fetching begins anew. A sequence of its own is attended to as fast as
-/// memory is.
-const AHEAD: usize = 2048;
-
 /// The kernel for processors with AVX-512 BF16: proof that this is one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bf16(());
+pub(super) struct Bf16(Wide);
 
 impl Bf16 {
     pub fn new(isa: Isa) -> Option<Bf16> {
-        (isa.level() >= Level::Avx512Bf16).then_some(Bf16(()))
+        Wide::new(isa).filter(|_| isa.level() >= Level::Avx512Bf16).map(Bf16)
     }
 }
 
 impl Kernel for Bf16 {
-    fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
+        keys.pairs(out.len());
+        // SAFETY: `self` proves the instruction set, and the sizes have been checked.
+        unsafe { score_page(&keys, out) }
+    }
+
+    fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
+        // SAFETY: `self` proves the instruction set.
+        unsafe { levels(self.0, values, words) }
+    }
+
+    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
         let (_, width) = product.sizes::<HEADS>(out.len());
-        for from in (product.columns.start / PANEL * PANEL..product.columns.end).step_by(PANEL) {
+        for from in (0..width).step_by(PANEL) {
             // SAFETY: `self` proves the instruction set, the sizes have been checked, and a panel
             // has two or four vectors.
             unsafe {
@@ -82,7 +89,7 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
     let end = start + pairs.end * stride;
     // What is read after these columns: the next ones, or the next block.
     let next = from + VECTORS * LANES;
-    let follows = if next < width.min(product.columns.end) {
+    let follows = if next < width {
         let (start, stride) = place(next);
         product.b[start + pairs.start * stride..].as_ptr()
     } else {

@@ -2,10 +2,10 @@
 //!
 //! The query heads that share a KV head are computed together, up to four at a time, since that
 //! is what makes the work multiply-adds instead of loads: scores of all keys, softmax with the
-//! largest score taken off, then the mixture of the values. Queries and weights are rounded to
-//! bf16 like keys and values, so that `vdpbf16ps` does two multiply-adds at a time where the
-//! processor has it. Every number is built in one order that depends on positions alone: a score
-//! adds its dimensions in ascending order, a dimension of the result its positions, each by fused
+//! largest score taken off, then the mixture of the values. Queries are integers like keys, and
+//! weights are rounded to bf16 like values, so that two multiply-adds are done at a time where the
+//! processor can. Every number is built in one order that depends on positions alone: a score is an
+//! exact sum, a dimension of the result adds its positions in ascending order, each by fused
 //! multiply-adds into one f32; `softmax` fixes the order of the sum of weights. So a row's result
 //! is the same bits however its sequence was chunked, whoever shares its pages, on any number of
 //! threads and on every instruction set.
@@ -19,6 +19,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod levels;
 mod pages;
 mod scalar;
 mod share;
@@ -29,9 +30,11 @@ use std::ops::Range;
 use super::BLOCK;
 use super::disjoint::Disjoint;
 use super::isa::Isa;
+use super::lanes::Lanes;
 use super::pool::Pool;
+use levels::levels_of;
 pub use pages::{PAGE, PageId, PagePool, PageShape, RowPlace};
-use pages::{PANEL, rounded};
+use pages::{PANEL, rounded, scales};
 pub use share::PageShare;
 pub(super) use share::PageWriter;
 
@@ -112,9 +115,15 @@ pub fn attend(
 
 /// What an instruction set does for `HEADS` heads.
 trait Kernel: Copy + Sync {
-    /// Adds a product with a block of keys or values to `out` (HEADS, width). Whole lines of
-    /// columns may be computed where only some are asked for.
-    fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]);
+    /// Puts the scores of a page into `out` (HEADS, 64), also those of positions that are not
+    /// attended to.
+    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]);
+
+    /// Adds a product with a block of values to `out` (HEADS, width).
+    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]);
+
+    /// [`levels_of`] a query, two in a word, the first above.
+    fn levels(self, values: &[f32], words: &mut [u32]) -> f32;
 
     /// [`softmax::in_place`].
     fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS];
@@ -123,22 +132,40 @@ trait Kernel: Copy + Sync {
     fn pack(self, values: &[f32], words: &mut [u32]);
 }
 
-/// Some columns of the matrix product a · b, summed over some rows of b in ascending order.
-///
-/// Scores are queries times transposed keys, all rows (dimensions) and the columns (positions)
-/// attended to; the mixture is weights times values, the rows (positions) attended to and all
-/// columns (dimensions). Both factors are words of two bf16, for an even row and the next one.
+/// The queries of some heads and the keys of a page.
+struct Keys<'a, const HEADS: usize> {
+    /// (heads, pairs of dimensions): words of two levels.
+    queries: &'a [u32],
+    /// Of each head.
+    scales: [f32; HEADS],
+    /// A block of keys: (pairs of dimensions, 64) words, each as two elements, and the scales.
+    block: &'a [u16],
+    /// The block that comes next, for kernels that fetch in advance.
+    next: &'a [u16],
+}
+
+impl<const HEADS: usize> Keys<'_, HEADS> {
+    /// Pairs of dimensions. Makes sure that the sizes agree with a result of `out` values, for
+    /// kernels that rely on it.
+    fn pairs(&self, out: usize) -> usize {
+        let pairs = self.queries.len() / HEADS;
+        assert!(self.queries.len() == HEADS * pairs && out == HEADS * PAGE);
+        assert!(self.block.len() == 2 * PAGE * (pairs + 1));
+        pairs
+    }
+}
+
+/// Some rows of the matrix product weights · values, added in ascending order: the positions
+/// attended to. Both factors are words of two bf16, for an even row and the next one.
 struct Product<'a> {
     /// (heads, pairs of rows).
     a: &'a [u32],
-    /// A block of keys or values, (pairs of rows, width) in panels, each word as two elements.
+    /// A block of values, (pairs of rows, width) in panels, each word as two elements.
     b: &'a [u16],
     /// The block that comes next, for kernels that fetch in advance.
     next: &'a [u16],
     /// Of b.
     rows: Range<usize>,
-    /// Of b.
-    columns: Range<usize>,
 }
 
 impl Product<'_> {
@@ -148,7 +175,7 @@ impl Product<'_> {
         let (pairs, width) = (self.a.len() / HEADS, out / HEADS);
         assert!(self.a.len() == HEADS * pairs && out == HEADS * width);
         assert!(self.b.len() == 2 * pairs * width && width.is_multiple_of(BLOCK));
-        assert!(self.rows.end <= 2 * pairs && self.columns.end <= width);
+        assert!(self.rows.end <= 2 * pairs);
         (pairs, width)
     }
 
@@ -174,6 +201,16 @@ impl Product<'_> {
         let keep = |row, half: u32| if self.rows.contains(&row) { half } else { 0 };
         keep(2 * pair, 0xffff_0000) | keep(2 * pair + 1, 0xffff)
     }
+}
+
+/// The levels of a query, two in a word. Inlined into functions that enable an instruction set.
+#[inline(always)]
+fn query_levels<L: Lanes>(lanes: L, values: &[f32], words: &mut [u32]) -> f32 {
+    levels_of(lanes, values, |first, levels| {
+        for (word, pair) in words[first / 2..].iter_mut().zip(levels.as_chunks::<2>().0) {
+            *word = u32::from(pair[0]) << 16 | u32::from(pair[1]);
+        }
+    })
 }
 
 /// The values of a word.
@@ -311,14 +348,15 @@ impl<'a> Phase<'a> {
         let (query, blocks) = self.blocks(unit);
         let (pages, head_dim) = (blocks.table.len(), q.len() / N);
         let scores = &mut scores[..pages * N * PAGE];
-        scores.fill(0.0);
         let packed = &mut words[..q.len() / 2];
-        kernel.pack(q, packed);
+        let mut scales = [0.0; N];
+        let heads = q.chunks_exact(head_dim).zip(packed.chunks_exact_mut(head_dim / 2));
+        for ((q, words), scale) in heads.zip(&mut scales) {
+            *scale = kernel.levels(q, words);
+        }
         for (page, scores) in scores.chunks_exact_mut(N * PAGE).enumerate() {
             let next = if page + 1 < pages { blocks.keys(page + 1) } else { blocks.values(0) };
-            let (rows, columns) = (0..head_dim, query.positions(page));
-            let product = Product { a: packed, b: blocks.keys(page), next, rows, columns };
-            kernel.multiply::<N>(product, scores);
+            kernel.score(Keys { queries: packed, scales, block: blocks.keys(page), next }, scores);
             for scores in scores.chunks_exact_mut(PAGE) {
                 scores[..query.positions(page).start].fill(f32::NEG_INFINITY);
                 scores[query.positions(page).end..].fill(f32::NEG_INFINITY);
@@ -329,11 +367,10 @@ impl<'a> Phase<'a> {
         let (_, following) = self.blocks((unit + 1).min(self.units() - 1));
         for (page, weights) in scores.chunks_exact(N * PAGE).enumerate() {
             let next = if page + 1 < pages { blocks.values(page + 1) } else { following.keys(0) };
-            let (rows, columns) = (query.positions(page), 0..head_dim);
+            let rows = query.positions(page);
             let packed = &mut words[..weights.len() / 2];
             kernel.pack(weights, packed);
-            let product = Product { a: packed, b: blocks.values(page), next, rows, columns };
-            kernel.multiply::<N>(product, out);
+            kernel.mix::<N>(Product { a: packed, b: blocks.values(page), next, rows }, out);
         }
         for (out, sum) in out.chunks_exact_mut(head_dim).zip(sums) {
             let scale = 1.0 / sum;

@@ -1,20 +1,23 @@
-//! Keys and values in pages of 64 positions, as bf16.
+//! Keys and values in pages of 64 positions: keys as integers of 16 bits, values as bf16.
 //!
 //! A page holds its positions of all layers and KV heads, so that a sequence owns one list of
 //! pages and giving a page away is one integer. Within it, a KV head of a layer has a block of
-//! keys, `[head_dim / 2][64 positions]`, and a block of values, `[64 positions / 2][head_dim]` in
-//! panels of 64 columns one after another, so that a kernel reads either from its begin to its
-//! end, as memory is fastest. They consist of 32-bit words: each holds two values that follow one another along the dimension that is summed
-//! over, the first in its upper half. `vdpbf16ps` multiplies such words and adds the upper product
-//! first, so sums go in ascending order; and a word is one of its f32 values as soon as the other
-//! half is gone.
+//! keys, `[head_dim / 2][64 positions]` and a scale for each position, and a block of values,
+//! `[64 positions / 2][head_dim]` in panels of 64 columns one after another, so that a kernel reads
+//! either from its begin to its end, as memory is fastest. They consist of 32-bit words: each
+//! holds two elements that follow one another along the dimension that is summed over, the first in
+//! its upper half. Integers are multiplied and added in pairs by `vpdpwssd`; of bf16, `vdpbf16ps`
+//! adds the upper product first, so sums go in ascending order; and a word is one of its f32 values
+//! as soon as the other half is gone.
 //!
-//! bf16 and not fp16, since activations of some models exceed 65,504.
+//! Values are bf16 and not fp16, since activations of some models exceed 65,504.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 
+use super::levels::levels_of;
 use super::share::PageShare;
+use crate::kernels::lanes::{Lanes, Plain};
 use crate::kernels::{BLOCK, disjoint::Disjoint, memory::Memory};
 
 /// Positions of a page.
@@ -22,6 +25,9 @@ pub const PAGE: usize = 64;
 
 /// Columns of a panel; the last one of a block may have 32.
 pub(super) const PANEL: usize = 64;
+
+/// Elements that the scales of a block of keys take.
+const SCALES: usize = PAGE * size_of::<f32>() / size_of::<u16>();
 
 /// What a page holds for each of its positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +115,8 @@ impl PagePool {
         self.layout.pages * self.layout.shape.page_values() * size_of::<u16>()
     }
 
-    /// Writes a position's key and value of one KV head, rounded to the nearest bf16, to even
-    /// ones from the middle.
+    /// Writes a position's key and value of one KV head. A key's levels are the nearest of some
+    /// 32,760 to its length; values are rounded to the nearest bf16, to even ones from the middle.
     ///
     /// # Panics
     /// When there is no such place or a slice has not `head_dim` values.
@@ -126,7 +132,7 @@ impl PagePool {
         let memory = Disjoint::new(self.memory.values_mut());
         // SAFETY: nobody else has a part of the memory.
         unsafe {
-            write_position(&memory, at, self.layout.shape.head_dim, place.offset, key, value)
+            write_position(Plain, &memory, at, self.layout.shape.head_dim, place.offset, key, value)
         };
     }
 
@@ -170,9 +176,10 @@ impl PagePool {
     /// The key of a position, for tests.
     pub fn key(&self, place: RowPlace, layer: usize, kv_head: usize) -> Vec<f32> {
         let keys = self.keys(place.page, layer, kv_head);
-        let dims_of = self.layout.shape.head_dim;
-        let dims = 0..dims_of;
-        dims.map(|dim| widen(keys[slot(dim, place.offset, dims_of, PAGE)])).collect()
+        let head_dim = self.layout.shape.head_dim;
+        let scale = scales(keys)[place.offset];
+        let level = |dim| keys[slot(dim, place.offset, head_dim, PAGE)] as i16;
+        (0..head_dim).map(|dim| f32::from(level(dim)) * scale).collect()
     }
 
     /// The value of a position, for tests.
@@ -182,7 +189,7 @@ impl PagePool {
         (0..head_dim).map(|dim| widen(values[slot(place.offset, dim, PAGE, head_dim)])).collect()
     }
 
-    /// The keys of a KV head, `[head_dim / 2][64 positions]` of words.
+    /// The keys of a KV head, `[head_dim / 2][64 positions]` of words, and their scales.
     fn keys(&self, page: PageId, layer: usize, kv_head: usize) -> &[u16] {
         &self.memory.values()[self.layout.keys(page, layer, kv_head)]
     }
@@ -219,26 +226,26 @@ impl Layout {
         let page = page.0 as usize;
         assert!(page < self.pages, "page {page} of {}", self.pages);
         assert!(layer < layers && kv_head < kv_heads, "layer {layer}, KV head {kv_head}");
-        ((page * layers + layer) * kv_heads + kv_head) * 2 * PAGE * head_dim
+        ((page * layers + layer) * kv_heads + kv_head) * (2 * PAGE * head_dim + SCALES)
     }
 
-    /// The keys of a KV head.
+    /// The keys of a KV head, and their scales.
     pub fn keys(&self, page: PageId, layer: usize, kv_head: usize) -> Range<usize> {
         let at = self.block(page, layer, kv_head);
-        at..at + PAGE * self.shape.head_dim
+        at..at + PAGE * self.shape.head_dim + SCALES
     }
 
     /// Its values.
     pub fn values(&self, page: PageId, layer: usize, kv_head: usize) -> Range<usize> {
         let keys = self.keys(page, layer, kv_head);
-        keys.end..keys.end + keys.len()
+        keys.end..keys.end + PAGE * self.shape.head_dim
     }
 }
 
 impl PageShape {
     /// The keys and values of a page.
     pub fn page_values(self) -> usize {
-        self.layers * self.kv_heads * 2 * PAGE * self.head_dim
+        self.layers * self.kv_heads * (2 * PAGE * self.head_dim + SCALES)
     }
 }
 
@@ -247,7 +254,8 @@ impl PageShape {
 /// # Safety
 /// No other thread writes this position of this block.
 #[inline(always)]
-pub(super) unsafe fn write_position(
+pub(super) unsafe fn write_position<L: Lanes>(
+    lanes: L,
     memory: &Disjoint<u16>,
     at: usize,
     head_dim: usize,
@@ -257,23 +265,39 @@ pub(super) unsafe fn write_position(
 ) {
     assert!(offset < PAGE, "position {offset} of a page");
     assert!(key.len() == head_dim && value.len() == head_dim, "a key and a value of {head_dim}");
-    let values_at = at + PAGE * head_dim;
-    let mut bf16 = [0; BLOCK];
-    for first in (0..head_dim).step_by(BLOCK) {
+    let scales_at = at + PAGE * head_dim;
+    let values_at = scales_at + SCALES;
+    let mut elements = [0; BLOCK];
+    let scale = levels_of(lanes, key, |first, levels| {
         // Rounding is vector code; the elements go to places that are apart.
-        round_block(&key[first..], &mut bf16);
-        for (dim, pair) in (first..).step_by(2).zip(bf16.as_chunks::<2>().0) {
+        for (dim, pair) in (first..).step_by(2).zip(levels.as_chunks::<2>().0) {
             let word = at + slot(dim + 1, offset, head_dim, PAGE);
             // SAFETY: both halves of the word belong to this position alone.
             unsafe { memory.part(word..word + 2) }.copy_from_slice(&[pair[1], pair[0]]);
         }
-        round_block(&value[first..], &mut bf16);
+    });
+    let bits = scale.to_bits();
+    let place = scales_at + 2 * offset;
+    // SAFETY: the scale belongs to this position alone.
+    unsafe { memory.part(place..place + 2) }.copy_from_slice(&[bits as u16, (bits >> 16) as u16]);
+    for first in (0..head_dim).step_by(BLOCK) {
+        round_block(&value[first..], &mut elements);
         let place = values_at + slot(offset, first, PAGE, head_dim);
-        for (dim, bf16) in bf16.into_iter().enumerate() {
+        for (dim, bf16) in elements.into_iter().enumerate() {
             // SAFETY: the element belongs to this position alone.
             unsafe { memory.set(place + 2 * dim, bf16) };
         }
     }
+}
+
+/// The scales of the positions of a block of keys.
+pub(super) fn scales(keys: &[u16]) -> [f32; PAGE] {
+    let (_, scales) = keys.split_at(keys.len() - SCALES);
+    let scales = scales.as_chunks::<2>().0;
+    std::array::from_fn(|position| {
+        let [low, high] = scales[position];
+        f32::from_bits(u32::from(low) | u32::from(high) << 16)
+    })
 }
 
 #[inline(always)]

@@ -1,19 +1,44 @@
 //! Attention to a page in plain Rust: the truth that the other instruction sets repeat.
 
-use super::{Kernel, Product, halves, pack, softmax};
+use super::{Kernel, Keys, PAGE, Product, halves, pack, query_levels, scales, softmax};
+use crate::kernels::lanes::Plain;
 
 /// The kernel that every processor has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scalar;
 
 impl Kernel for Scalar {
-    fn multiply<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
+        let pairs = keys.pairs(out.len());
+        let scales = scales(keys.block);
+        for (head, out) in out.chunks_exact_mut(PAGE).enumerate() {
+            let queries = &keys.queries[head * pairs..][..pairs];
+            for (position, out) in out.iter_mut().enumerate() {
+                let mut sum = 0_i32;
+                for (pair, query) in queries.iter().enumerate() {
+                    let [below, above] = [0, 1].map(|half| {
+                        let key = keys.block[2 * (pair * PAGE + position) + half] as i16;
+                        i32::from(key) * i32::from((query >> (16 * half)) as i16)
+                    });
+                    // Of keys that are not attended to, sums may be anything.
+                    sum = sum.wrapping_add(above).wrapping_add(below);
+                }
+                *out = sum as f32 * (keys.scales[head] * scales[position]);
+            }
+        }
+    }
+
+    fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
+        query_levels(Plain, values, words)
+    }
+
+    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
         let (pairs, width) = product.sizes::<HEADS>(out.len());
         for (a, out) in product.a.chunks_exact(pairs).zip(out.chunks_exact_mut(width)) {
             for pair in product.pairs() {
                 let mask = product.mask(pair);
                 let [first, second] = halves(a[pair]);
-                for column in product.columns.clone() {
+                for column in 0..width {
                     let (start, stride) = product.place(column, pairs, width);
                     let b = &product.b[start + pair * stride..][..2];
                     let word = u32::from(b[0]) | u32::from(b[1]) << 16;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::*};
 
 use super::pages::{Layout, NOBODY, PageId, PageShape, RowPlace, write_position};
 use crate::kernels::disjoint::Disjoint;
+use crate::kernels::lanes::Lanes;
 
 /// A part's share of a pool, for one step. Once it is dropped, nobody waits for it.
 pub struct PageShare<'a> {
@@ -95,7 +96,7 @@ impl<'a> PageShare<'a> {
         Turn(Some(self.attending))
     }
 
-    /// The keys of a KV head, `[head_dim / 2][64 positions]` of words.
+    /// The keys of a KV head, `[head_dim / 2][64 positions]` of words, and their scales.
     ///
     /// # Panics
     /// When another part may be writing them.
@@ -156,11 +157,21 @@ impl PageWriter<'_> {
     /// # Safety
     /// No two threads write the same row at once.
     #[inline(always)]
-    pub unsafe fn write(&self, row: usize, kv_head: usize, key: &[f32], value: &[f32]) {
+    pub unsafe fn write<L: Lanes>(
+        &self,
+        lanes: L,
+        row: usize,
+        kv_head: usize,
+        key: &[f32],
+        value: &[f32],
+    ) {
         let RowPlace { page, offset } = self.places[row];
         let at = self.layout.block(page, self.layer, kv_head);
         // SAFETY: places are distinct, and KV heads have their own blocks.
-        unsafe { write_position(&self.memory, at, self.layout.shape.head_dim, offset, key, value) };
+        unsafe {
+            let head_dim = self.layout.shape.head_dim;
+            write_position(lanes, &self.memory, at, head_dim, offset, key, value);
+        }
     }
 }
 
@@ -168,6 +179,7 @@ impl PageWriter<'_> {
 mod tests {
     use super::super::pages::{PAGE, PagePool};
     use super::*;
+    use crate::kernels::lanes::Plain;
 
     const SHAPE: PageShape = PageShape { layers: 2, kv_heads: 1, head_dim: 32 };
 
@@ -193,7 +205,7 @@ mod tests {
                 std::thread::sleep(std::time::Duration::from_millis(20));
                 let writer = earlier.writer(layer);
                 // SAFETY: one thread writes.
-                unsafe { writer.write(7, 0, &[1.0; 32], &[1.0; 32]) };
+                unsafe { writer.write(Plain, 7, 0, &[1.0; 32], &[1.0; 32]) };
                 earlier.has_stored(layer);
             }
             assert_eq!(read.join().unwrap(), (true, true));
