@@ -5,6 +5,8 @@
 //! the metadata key `scale`; the merged matrix is W + scale · B · A. It is requantized to Q8_0:
 //! finer than any type the base is likely to have, symmetric, and fast on every engine. Merging
 //! before the first step means that no engine needs to know of adapters.
+//!
+//! The file may say, too, how large the channels of the merged model are ([`super::equalise`]).
 
 use std::sync::Arc;
 
@@ -13,18 +15,20 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
 
+use super::equalise::{Channels, NAMES, equalise};
 use super::{LayerWeights, Weights};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Largest adapter file accepted, in bytes.
 const MAX_ADAPTER_BYTES: usize = 1 << 30;
 
-/// Merges the adapter in `bytes` (a safetensors file; `name` is for messages) into `weights`.
+/// Merges the adapter in `bytes` (a safetensors file; `name` is for messages) into `weights`, whose
+/// heads have `head_dim` dimensions.
 ///
 /// # Errors
 /// [`ErrorKind::Model`] where the file is no adapter, does not fit the model, or holds a tensor
 /// that belongs to no matrix: nothing of an adapter is ignored.
-pub fn merge(weights: &mut Weights, name: &str, bytes: &[u8]) -> Result<()> {
+pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -> Result<()> {
     let bad = |message: String| Error::new(ErrorKind::Model, format!("adapter {name}: {message}"));
     if bytes.len() > MAX_ADAPTER_BYTES {
         return Err(bad(format!("{} bytes, more than {MAX_ADAPTER_BYTES}", bytes.len())));
@@ -41,14 +45,32 @@ pub fn merge(weights: &mut Weights, name: &str, bytes: &[u8]) -> Result<()> {
     // Layers are independent, and requantizing them one by one would be most of loading.
     let merge_layer = |(index, layer): (usize, &mut LayerWeights)| -> Result<usize> {
         let mut used = 0;
-        for (part, matrix) in layer.matrices_mut() {
+        let mut merged = [const { None::<Tensor> }; 7];
+        for ((part, matrix), merged) in layer.matrices().into_iter().zip(&mut merged) {
             let place = format!("blk.{index}.{part}");
             let factor = |which: &str| tensors.get(&format!("{place}.{which}"));
             let (Some(a), Some(b)) = (factor("lora_a"), factor("lora_b")) else { continue };
-            let merged = merge_one(matrix, a, b, scale)
+            let matrix = merge_one(matrix, a, b, scale)
                 .map_err(|e| bad(format!("does not fit {place} of this model")).because(e))?;
-            *matrix = Arc::new(merged);
+            *merged = Some(matrix);
             used += 2;
+        }
+        let rms = NAMES.map(|name| tensors.get(&format!("blk.{index}.{name}")));
+        if let [Some(_), Some(_), Some(_), Some(_)] = rms
+            && merged.iter().all(Option::is_some)
+        {
+            let mut all = merged.map(|matrix| matrix.expect("all are there"));
+            channels(rms.map(|rms| rms.expect("all are there")))
+                .and_then(|channels| equalise(layer, &mut all, &channels, head_dim))
+                .map_err(|e| bad(format!("does not fit blk.{index} of this model")).because(e))?;
+            merged = all.map(Some);
+            used += rms.len();
+        }
+        for ((part, matrix), merged) in layer.matrices_mut().into_iter().zip(merged) {
+            let Some(merged) = merged else { continue };
+            let rounded = QTensor::quantize(&merged, GgmlDType::Q8_0)
+                .map_err(|e| bad(format!("blk.{index}.{part} cannot be rounded")).because(e))?;
+            *matrix = Arc::new(rounded);
         }
         Ok(used)
     };
@@ -62,8 +84,18 @@ pub fn merge(weights: &mut Weights, name: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn merge_one(matrix: &QTensor, a: &Tensor, b: &Tensor, scale: f64) -> candle_core::Result<QTensor> {
+fn merge_one(matrix: &QTensor, a: &Tensor, b: &Tensor, scale: f64) -> candle_core::Result<Tensor> {
     let delta = b.to_dtype(DType::F32)?.matmul(&a.to_dtype(DType::F32)?)?;
-    let merged = (matrix.dequantize(&Device::Cpu)? + (delta * scale)?)?;
-    QTensor::quantize(&merged, GgmlDType::Q8_0)
+    matrix.dequantize(&Device::Cpu)? + (delta * scale)?
+}
+
+fn channels(rms: [&Tensor; 4]) -> candle_core::Result<Channels> {
+    let values = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.to_vec1();
+    let [attn_norm, attn_output, ffn_norm, ffn_down] = rms.map(values);
+    Ok(Channels {
+        attn_norm: attn_norm?,
+        attn_output: attn_output?,
+        ffn_norm: ffn_norm?,
+        ffn_down: ffn_down?,
+    })
 }

@@ -3,6 +3,7 @@
 
 mod adapter;
 mod config;
+mod equalise;
 mod weights;
 
 use std::fs::File;
@@ -53,7 +54,7 @@ impl Model {
         let mut weights = Weights::read(&config, &content, &mut reader).map_err(named)?;
         let tokenizer = Tokenizer::from_gguf(&content.metadata).map_err(named)?;
         if let Some(Adapter { name, bytes }) = adapter {
-            adapter::merge(&mut weights, name, bytes)?;
+            adapter::merge(&mut weights, config.head_dim, name, bytes)?;
         }
         let place =
             |name| Some(content.tensor_data_offset + content.tensor_infos.get(name)?.offset);
@@ -116,11 +117,10 @@ impl Model {
         let failed = |e: candle_core::Error| {
             Error::new(ErrorKind::Model, format!("cannot export to {}", to.display())).because(e)
         };
-        // Everything as the original file has it, then the matrices as they are now.
+        // Everything as the original file has it, or as it is now.
         let mut tensors: Vec<(String, Matrix)> = Vec::new();
         for name in content.tensor_infos.keys() {
-            let current = self.matrix(name).cloned();
-            let tensor = match current {
+            let tensor = match self.weights.of_layers(name).map_err(failed)? {
                 Some(matrix) => matrix,
                 None => {
                     let device = candle_core::Device::Cpu;
@@ -137,14 +137,6 @@ impl Model {
             tensors.iter().map(|(name, tensor)| (name.as_str(), &**tensor)).collect();
 
         write_atomically(to, |out| gguf_file::write(out, &metadata, &tensors).map_err(failed))
-    }
-
-    /// The matrix that the GGUF tensor `name` names, where it is one of a block's seven.
-    fn matrix(&self, name: &str) -> Option<&Matrix> {
-        let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-        let part = part.strip_suffix(".weight")?;
-        let layer = self.weights.layers.get(layer.parse::<usize>().ok()?)?;
-        layer.matrices().into_iter().find(|(name, _)| *name == part).map(|(_, matrix)| matrix)
     }
 }
 

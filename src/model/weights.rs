@@ -7,8 +7,8 @@
 use std::io::{BufReader, Read, Seek};
 use std::sync::Arc;
 
-use candle_core::quantized::{QTensor, gguf_file::Content};
-use candle_core::{Device, Shape};
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file::Content};
+use candle_core::{Device, Shape, Tensor};
 
 use super::Config;
 use crate::{Error, Result, error::ErrorKind};
@@ -123,6 +123,33 @@ impl Weights {
     /// The output head: its own matrix or the token embedding.
     pub fn head(&self) -> &Matrix {
         self.output.as_ref().unwrap_or(&self.token_embedding)
+    }
+
+    /// What the GGUF tensor `name` holds, where it is one of a block's that merging an adapter may
+    /// change: its matrices, the norms before them, and the bias of values.
+    pub fn of_layers(&self, name: &str) -> candle_core::Result<Option<Matrix>> {
+        let part = name.strip_prefix("blk.").and_then(|name| name.split_once('.'));
+        let Some((layer, part)) = part else { return Ok(None) };
+        let layer = layer.parse().ok().and_then(|layer: usize| self.layers.get(layer));
+        let Some(layer) = layer else { return Ok(None) };
+        let matrix = layer
+            .matrices()
+            .into_iter()
+            .find(|(name, _)| part.strip_suffix(".weight") == Some(name));
+        let vector = match part {
+            "attn_norm.weight" => Some(&layer.attn_norm),
+            "ffn_norm.weight" => Some(&layer.ffn_norm),
+            "attn_v.bias" => layer.qkv_bias.as_ref().map(|[_, _, bias]| bias),
+            _ => None,
+        };
+        match (matrix, vector) {
+            (Some((_, matrix)), _) => Ok(Some(matrix.clone())),
+            (None, Some(vector)) => {
+                let values = Tensor::new(&vector[..], &Device::Cpu)?;
+                Ok(Some(Arc::new(QTensor::quantize(&values, GgmlDType::F32)?)))
+            }
+            (None, None) => Ok(None),
+        }
     }
 }
 

@@ -38,12 +38,12 @@ impl Kernel for Scalar {
             for pair in product.pairs() {
                 let mask = product.mask(pair);
                 let [first, second] = halves(a[pair]);
-                for column in 0..width {
+                for (column, out) in out.iter_mut().enumerate() {
                     let (start, stride) = product.place(column, pairs, width);
                     let b = &product.b[start + pair * stride..][..2];
                     let word = u32::from(b[0]) | u32::from(b[1]) << 16;
                     let [above, below] = halves(word & mask);
-                    out[column] = second.mul_add(below, first.mul_add(above, out[column]));
+                    *out = second.mul_add(below, first.mul_add(above, *out));
                 }
             }
         }
