@@ -1,4 +1,4 @@
-//! Our own engine for the CPU: batched steps over int8 weights and paged bf16 keys and values.
+//! Our own engine for the CPU: batched steps over int8 weights and paged keys and values.
 //!
 //! A step is a sequence of phases, each shared by all threads: for every layer norm, query-key-
 //! value product, rotation, attention, output product, norm, gate and up product, down product;
