@@ -215,7 +215,8 @@ impl Numbers {
         }
     }
 
-    /// Digits with any separators between them, as they stand: versions, dates and lists.
+    /// Digits with any separators between them, as they stand: versions, dates, lists and
+    /// intervals such as `[0,1]`.
     fn add_runs(&mut self, text: &str) {
         let chars: Vec<char> = text.chars().collect();
         let mut at = 0;
@@ -223,7 +224,7 @@ impl Numbers {
             let end = run_end(&chars, at);
             let run: String = chars[at..end].iter().collect();
             let separators = run.matches([',', '.']).count();
-            if separators > 1 && scan(&run).first().is_none_or(|found| found.end != run.len()) {
+            if separators > 0 && scan(&run).first().is_none_or(|found| found.end != run.len()) {
                 self.add(&run, "");
             }
             at = end.max(at + 1);

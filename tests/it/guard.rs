@@ -128,6 +128,18 @@ fn numbers_stand_as_in_the_source_or_in_a_form_that_chinese_has() {
 }
 
 #[test]
+fn numbers_of_a_list_stand_with_or_without_blanks() {
+    let abstract_text = "We share weights alpha in [0,1] among (12,1,5) devices and 1,024 mazes.";
+    let source = Source { title: "T", abstract_text };
+    for text in ["[0,1]", "[0, 1]", "（12,1,5）", "1,024个", "1024"] {
+        assert!(accepts(&source, numbers(), text), "{text}");
+    }
+    for text in ["[0,12]", "[1,0]", "[01]", "0,1,5", "0.1", "1,02"] {
+        assert!(!accepts(&source, numbers(), text), "{text}");
+    }
+}
+
+#[test]
 fn names_stand_as_in_the_source() {
     for text in [
         "LLMs的",
