@@ -5,7 +5,7 @@
 //! then the head for the rows that sample. All rows of a step, whichever sequences they belong to
 //! and whether they are prompt or text, go through the products together; each weight is read
 //! once a step. Or, where there are rows enough, each thread takes a part of them through all
-//! layers ([`plan`]).
+//! layers (`plan`).
 //!
 //! What a sequence writes depends on nothing but its own tokens: every kernel computes a row in
 //! one fixed order ([`crate::kernels`]), so batch, neighbours, chunks and threads change nothing.
