@@ -23,12 +23,12 @@ use crate::{Error, Result, error::ErrorKind};
 const MAX_ADAPTER_BYTES: usize = 1 << 30;
 
 /// Merges the adapter in `bytes` (a safetensors file; `name` is for messages) into `weights`, whose
-/// heads have `head_dim` dimensions.
+/// heads have `head_dim` dimensions. Says whether channels were equalised, in all layers.
 ///
 /// # Errors
 /// [`ErrorKind::Model`] where the file is no adapter, does not fit the model, or holds a tensor
 /// that belongs to no matrix: nothing of an adapter is ignored.
-pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -> Result<()> {
+pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -> Result<bool> {
     let bad = |message: String| Error::new(ErrorKind::Model, format!("adapter {name}: {message}"));
     if bytes.len() > MAX_ADAPTER_BYTES {
         return Err(bad(format!("{} bytes, more than {MAX_ADAPTER_BYTES}", bytes.len())));
@@ -43,8 +43,8 @@ pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -
         .map_err(|e| bad("cannot be read".into()).because(e))?;
 
     // Layers are independent, and requantizing them one by one would be most of loading.
-    let merge_layer = |(index, layer): (usize, &mut LayerWeights)| -> Result<usize> {
-        let mut used = 0;
+    let merge_layer = |(index, layer): (usize, &mut LayerWeights)| -> Result<(usize, bool)> {
+        let (mut used, mut equalised) = (0, false);
         let mut merged = [const { None::<Tensor> }; 7];
         for ((part, matrix), merged) in layer.matrices().into_iter().zip(&mut merged) {
             let place = format!("blk.{index}.{part}");
@@ -65,6 +65,7 @@ pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -
                 .map_err(|e| bad(format!("does not fit blk.{index} of this model")).because(e))?;
             merged = all.map(Some);
             used += rms.len();
+            equalised = true;
         }
         for ((part, matrix), merged) in layer.matrices_mut().into_iter().zip(merged) {
             let Some(merged) = merged else { continue };
@@ -72,16 +73,16 @@ pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -
                 .map_err(|e| bad(format!("blk.{index}.{part} cannot be rounded")).because(e))?;
             *matrix = Arc::new(rounded);
         }
-        Ok(used)
+        Ok((used, equalised))
     };
-    let used: Vec<usize> =
+    let layers: Vec<(usize, bool)> =
         weights.layers.par_iter_mut().enumerate().map(merge_layer).collect::<Result<_>>()?;
-    let used: usize = used.iter().sum();
+    let used: usize = layers.iter().map(|(used, _)| used).sum();
     if used != tensors.len() || used == 0 {
         return Err(bad(format!("{used} of its {} tensors belong to this model", tensors.len()))
             .hint("was the adapter trained for another model?"));
     }
-    Ok(())
+    Ok(layers.iter().all(|(_, equalised)| *equalised))
 }
 
 fn merge_one(matrix: &QTensor, a: &Tensor, b: &Tensor, scale: f64) -> candle_core::Result<Tensor> {

@@ -10,7 +10,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
 
 pub use config::{Activation, Config, LayerKind, RopePairing, Rotary};
 pub use weights::{LayerWeights, Matrix, Weights};
@@ -19,6 +20,9 @@ use crate::atomic::write_atomically;
 use crate::tokens::Tokenizer;
 use crate::{Error, Result, error::ErrorKind};
 
+/// The metadata key of an exported model whose channels are equalised.
+const EQUALISED: &str = "wenzhai.channels_equalised";
+
 /// A loaded model.
 #[derive(Debug)]
 pub struct Model {
@@ -26,6 +30,7 @@ pub struct Model {
     config: Config,
     weights: Weights,
     tokenizer: Tokenizer,
+    equalised: bool,
     /// Where the file has the token embedding and, if it is another matrix, the head.
     vocabulary_places: [Option<u64>; 2],
 }
@@ -53,13 +58,15 @@ impl Model {
         let config = Config::from_gguf(&content.metadata).map_err(named)?;
         let mut weights = Weights::read(&config, &content, &mut reader).map_err(named)?;
         let tokenizer = Tokenizer::from_gguf(&content.metadata).map_err(named)?;
+        let mut equalised = matches!(content.metadata.get(EQUALISED), Some(Value::Bool(true)));
         if let Some(Adapter { name, bytes }) = adapter {
-            adapter::merge(&mut weights, config.head_dim, name, bytes)?;
+            equalised |= adapter::merge(&mut weights, config.head_dim, name, bytes)?;
         }
         let place =
             |name| Some(content.tensor_data_offset + content.tensor_infos.get(name)?.offset);
         let vocabulary_places = ["token_embd.weight", "output.weight"].map(place);
-        Ok(Model { path: path.to_owned(), config, weights, tokenizer, vocabulary_places })
+        let path = path.to_owned();
+        Ok(Model { path, config, weights, tokenizer, equalised, vocabulary_places })
     }
 
     /// The file and the first byte there of `matrix`, if it is one of the vocabulary: these are
@@ -94,6 +101,12 @@ impl Model {
     /// The decoder's tensors.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// Whether channels are about equal in size, so that few activations need to be rounded finely:
+    /// an adapter said how large they were when it was merged.
+    pub fn is_equalised(&self) -> bool {
+        self.equalised
     }
 
     /// The model's own tokenizer.
@@ -132,6 +145,10 @@ impl Model {
         }
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         let mut metadata: Vec<_> = content.metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
+        let equalised = Value::Bool(true);
+        if self.equalised && !content.metadata.contains_key(EQUALISED) {
+            metadata.push((EQUALISED, &equalised));
+        }
         metadata.sort_by_key(|(key, _)| *key);
         let tensors: Vec<(&str, &QTensor)> =
             tensors.iter().map(|(name, tensor)| (name.as_str(), &**tensor)).collect();

@@ -230,6 +230,8 @@ fn channels_of_equal_size_leave_a_model_what_it_is() {
         with.export(&exported, false).unwrap();
         let again = Model::load(&exported, None).unwrap();
         assert_eq!(plain(&again), plain(&with), "{family}");
+        let told = [&without, &with, &again].map(Model::is_equalised);
+        assert_eq!(told, [false, true, true], "{family}");
     }
 }
 

@@ -79,9 +79,9 @@ impl Decoder {
     }
 
     /// Rounds more finely where `census` found that it gains the most.
-    pub fn use_census(&mut self, census: &Census) {
+    pub fn use_census(&mut self, census: &Census, equalised: bool) {
         let weights: Vec<[Weights; 4]> = self.layers.iter().map(Layer::weights).collect();
-        for (layer, grains) in self.layers.iter_mut().zip(census.grains(&weights)) {
+        for (layer, grains) in self.layers.iter_mut().zip(census.grains(&weights, equalised)) {
             layer.grains = grains;
         }
     }

@@ -174,7 +174,7 @@ impl CpuEngine {
         self.forward_alone(tokens, 0)?;
         self.tables.close_alone();
         if let Some(census) = self.all.work.census.take() {
-            self.decoder.use_census(&census);
+            self.decoder.use_census(&census, model.is_equalised());
         }
         self.all.clock = Clock::default();
         Ok(())
