@@ -126,8 +126,8 @@ impl Head {
         Ok(())
     }
 
-    /// Picks a token for each sampling span, in order; `last_row` tells of a span which row of
-    /// `hidden` (rows, hidden) is its last.
+    /// Picks a token for each sampling span, in order; `last_rows` are their last rows in
+    /// `hidden` (rows, hidden).
     pub fn pick<'a>(
         &mut self,
         isa: Isa,
@@ -135,14 +135,13 @@ impl Head {
         decoder: &Decoder,
         hidden: &[f32],
         sampling: impl Iterator<Item = (&'a Span<'a>, &'a Sample<'a>)>,
-        last_row: impl Fn(&Span<'_>) -> usize,
+        last_rows: &[usize],
     ) -> Vec<TokenId> {
         let (spans, samples): (Vec<&Span<'_>>, Vec<&Sample<'_>>) = sampling.unzip();
         if spans.is_empty() {
             return Vec::new();
         }
-        let last_rows: Vec<usize> = spans.iter().map(|span| last_row(span)).collect();
-        self.normalise(isa, pool, decoder, hidden, &last_rows);
+        self.normalise(isa, pool, decoder, hidden, last_rows);
         self.best.resize(spans.len(), (0.0, 0));
         gemm::argmax(isa, pool, &self.input, &self.packed, &mut self.scratch, &mut self.best);
         let mut picked: Vec<TokenId> = Vec::with_capacity(spans.len());

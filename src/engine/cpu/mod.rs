@@ -363,17 +363,15 @@ impl Engine for CpuEngine {
         self.tables = tables;
         done?;
         self.all.clock.start();
-        let last_row = |span: &crate::scheduler::Span<'_>| {
-            let index = batch.spans.partition_point(|other| other.rows.end < span.rows.end);
-            last_rows[index]
-        };
+        let sampling = batch.spans.iter().zip(last_rows).filter(|(span, _)| span.sample.is_some());
+        let last_rows: Vec<usize> = sampling.map(|(_, row)| row).collect();
         let picked = self.head.pick(
             self.isa,
             &mut self.all.pool,
             &self.decoder,
             &self.hidden,
             batch.sampling(),
-            last_row,
+            &last_rows,
         );
         self.all.clock.lap(Phase::Head);
         Ok(picked)

@@ -74,7 +74,7 @@ impl Kernel for Avx512 {
 /// # Safety
 /// The processor has AVX-512 VNNI, and the keys passed [`Keys::pairs`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) unsafe fn score_page<const HEADS: usize>(keys: &Keys<'_, HEADS>, out: &mut [f32]) {
+unsafe fn score_page<const HEADS: usize>(keys: &Keys<'_, HEADS>, out: &mut [f32]) {
     let pairs = keys.queries.len() / HEADS;
     let mut sums = [[_mm512_setzero_si512(); VECTORS]; HEADS];
     // SAFETY: the 16 words, or scales, from there on lie in row `row` of the block.
@@ -114,7 +114,7 @@ pub(super) unsafe fn score_page<const HEADS: usize>(keys: &Keys<'_, HEADS>, out:
 
 /// [`query_levels`] in this instruction set.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-pub(super) fn levels(lanes: Wide, values: &[f32], words: &mut [u32]) -> f32 {
+fn levels(lanes: Wide, values: &[f32], words: &mut [u32]) -> f32 {
     query_levels(lanes, values, words)
 }
 
@@ -177,12 +177,12 @@ fn halves(words: __m512i) -> [__m512; 2] {
 
 /// [`softmax::in_place`] in this instruction set.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-pub(super) fn softmax_in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
+fn softmax_in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
     softmax::in_place(scores)
 }
 
 /// [`pack`] in this instruction set.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-pub(super) fn pack_words(values: &[f32], words: &mut [u32]) {
+fn pack_words(values: &[f32], words: &mut [u32]) {
     pack(values, words);
 }

@@ -9,34 +9,31 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::avx512::{AHEAD, levels, pack_words, score_page, softmax_in_place};
+use super::avx512::{AHEAD, Avx512};
 use super::{Kernel, Keys, PANEL, Product};
 use crate::kernels::isa::{Isa, Level};
-use crate::kernels::lanes::Wide;
 
 /// Words, and f32 values, of a vector.
 const LANES: usize = 16;
 
-/// The kernel for processors with AVX-512 BF16: proof that this is one.
+/// The kernel for processors with AVX-512 BF16: proof that this is one. All but the mixture of
+/// values is that of AVX-512.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bf16(Wide);
+pub(super) struct Bf16(Avx512);
 
 impl Bf16 {
     pub fn new(isa: Isa) -> Option<Bf16> {
-        Wide::new(isa).filter(|_| isa.level() >= Level::Avx512Bf16).map(Bf16)
+        Avx512::new(isa).filter(|_| isa.level() >= Level::Avx512Bf16).map(Bf16)
     }
 }
 
 impl Kernel for Bf16 {
     fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
-        keys.pairs(out.len());
-        // SAFETY: `self` proves the instruction set, and the sizes have been checked.
-        unsafe { score_page(&keys, out) }
+        self.0.score(keys, out);
     }
 
     fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { levels(self.0, values, words) }
+        self.0.levels(values, words)
     }
 
     fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
@@ -54,13 +51,11 @@ impl Kernel for Bf16 {
     }
 
     fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { softmax_in_place(scores) }
+        self.0.softmax(scores)
     }
 
     fn pack(self, values: &[f32], words: &mut [u32]) {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { pack_words(values, words) }
+        self.0.pack(values, words);
     }
 }
 
