@@ -7,6 +7,9 @@
 
 use std::fmt;
 
+/// Logits that are looked at together.
+const CHUNK: usize = 64;
+
 /// A token's index in the model's vocabulary.
 pub type TokenId = u32;
 
@@ -23,7 +26,8 @@ pub enum Pick {
         /// How many of the tokens written last it applies to.
         window: usize,
     },
-    /// A draw from the `top_k` highest logits at a temperature.
+    /// A draw from the `top_k` highest logits at a temperature; what a guard refuses is drawn
+    /// again without it.
     Sampled {
         /// Logits are divided by it.
         temperature: f32,
@@ -68,15 +72,17 @@ pub fn pick(logits: &[f32], rule: Pick, written: &[TokenId], guard: Option<&dyn 
             highest(&logits)
         }
         Pick::Sampled { temperature, top_k, seed } => {
-            let top_k = top_k.clamp(1, logits.len());
-            let mut candidates = match &allows {
-                Some(allows) => candidates(logits, top_k, allows),
-                None => Vec::new(),
-            };
-            if candidates.is_empty() {
-                candidates = self::candidates(logits, top_k, |_| true);
+            let mut candidates = candidates(logits, top_k.clamp(1, logits.len()), |_| true);
+            // Asking a guard takes longer than drawing, so only what is drawn is asked about.
+            for refused in 0.. {
+                let draw = uniform(seed.wrapping_add(refused), written.len() as u64);
+                let Some(at) = sample(logits, &candidates, temperature, draw) else { break };
+                let token = candidates.remove(at);
+                if allows.as_ref().is_none_or(|allows| allows(token)) {
+                    return token;
+                }
             }
-            sample(logits, &candidates, temperature, uniform(seed, written.len() as u64))
+            highest(logits)
         }
     }
 }
@@ -93,13 +99,31 @@ fn argmax(logits: &[f32]) -> TokenId {
 
 /// The `count` highest logits among the tokens that are scored and allowed, highest first.
 fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) -> Vec<TokenId> {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // Of a vocabulary hardly any tokens are near the highest, and mostly they are enough.
+    let near = highest_of(logits, highest - 8.0, count, &allows);
+    if near.len() == count { near } else { highest_of(logits, f32::NEG_INFINITY, count, &allows) }
+}
+
+/// The same among the tokens above `floor`.
+fn highest_of(
+    logits: &[f32],
+    floor: f32,
+    count: usize,
+    allows: impl Fn(TokenId) -> bool,
+) -> Vec<TokenId> {
     let by_logit = |a: &TokenId, b: &TokenId| {
         logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b))
     };
-    let is_scored = |token: &TokenId| logits[*token as usize] > f32::NEG_INFINITY;
-    let mut tokens: Vec<TokenId> = (0..logits.len() as TokenId).filter(is_scored).collect();
+    let mut tokens: Vec<TokenId> = Vec::new();
+    for (first, some) in (0..).step_by(CHUNK).zip(logits.chunks(CHUNK)) {
+        if some.iter().fold(false, |found, &logit| found | (logit > floor)) {
+            let above = some.iter().zip(first..).filter(|(logit, _)| **logit > floor);
+            tokens.extend(above.map(|(_, token)| token));
+        }
+    }
     let mut rest = &mut tokens[..];
-    // Mostly the first few are enough; sorting all of them would take longer than the step.
+    // Sorting all of them would take longer than the step.
     let mut portion = 64.max(count);
     let mut chosen = Vec::with_capacity(count);
     while !rest.is_empty() && chosen.len() < count {
@@ -117,22 +141,20 @@ fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) ->
     chosen
 }
 
-/// Draws by inverting the cumulative distribution of the candidates at `draw` in [0, 1).
-fn sample(logits: &[f32], candidates: &[TokenId], temperature: f32, draw: f64) -> TokenId {
-    let Some((&first, &last)) = candidates.first().zip(candidates.last()) else { return 0 };
-    let highest = logits[first as usize];
+/// Draws one of the candidates, the likeliest of which is first, by inverting their cumulative
+/// distribution at `draw` in [0, 1); `None` where there are none.
+fn sample(logits: &[f32], candidates: &[TokenId], temperature: f32, draw: f64) -> Option<usize> {
+    let highest = logits[*candidates.first()? as usize];
     let weights: Vec<f64> = candidates
         .iter()
         .map(|&token| f64::from((logits[token as usize] - highest) / temperature).exp())
         .collect();
     let mut left = draw * weights.iter().sum::<f64>();
-    for (&token, weight) in candidates.iter().zip(weights) {
+    let drawn = weights.iter().position(|weight| {
         left -= weight;
-        if left < 0.0 {
-            return token;
-        }
-    }
-    last
+        left < 0.0
+    });
+    drawn.or(Some(candidates.len() - 1))
 }
 
 /// A number in [0, 1) from a seed and a counter (SplitMix64, Steele et al. 2014): stateless, so a
@@ -181,7 +203,7 @@ mod tests {
         let penalised = Pick::Penalised { penalty: 2.0, window: 4 };
         assert_eq!(pick(penalised, &[97]), 95, "97 is lowered, and 96 not allowed");
         let drawn: Vec<TokenId> = (0..200)
-            .map(|seed| pick(Pick::Sampled { temperature: 1.0, top_k: 3, seed }, &[]))
+            .map(|seed| pick(Pick::Sampled { temperature: 1.0, top_k: 6, seed }, &[]))
             .collect();
         assert!(drawn.iter().all(|token| [97, 95, 94].contains(token)), "{drawn:?}");
         assert!([97, 95, 94].iter().all(|token| drawn.contains(token)), "{drawn:?}");
