@@ -1,16 +1,18 @@
 //! Loops: the way in which small models fail most often.
 //!
-//! Three kinds are told apart. *Scattered*: a run of [`WINDOW_CHARS`] characters comes three times
+//! Four kinds are told apart. *Scattered*: a run of [`WINDOW_CHARS`] characters comes three times
 //! anywhere, as when a model writes the same sentence again with small changes. *Periodic*: a
 //! short unit follows itself, as in "精度精度精度精度精度" or "0.0.0.0.0.". A long name that an honest
 //! summary spells out three times counts as scattered too; 1.8 % of the references have one.
 //! *Woven*: a fifth of a longer text are runs of [`SHORT_CHARS`] characters that it has had before,
 //! which is what a model writes that may not close a loop and finds nothing else to say: "而英语是
-//! 0.02%，而日语是0.02%". Of 28,000 references one in five hundred repeats itself so much. The first
-//! two are refused while they are written as well ([`crate::guard`]); the third has no one token
-//! that completes it.
+//! 0.02%，而日语是0.02%". Of 28,000 references one in five hundred repeats itself so much. *Narrow*:
+//! [`NARROW_CHARS`] characters in a row are a few different ones in turns that keep no period, as
+//! in "卡罗·罗·卡罗·卡罗·罗·"; no reference of 6,000 has fewer than nine. The first two are refused
+//! while they are written as well ([`crate::guard`]); the others have no one token that completes
+//! them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::text::is_han;
 
@@ -28,6 +30,10 @@ const MAX_CHAR_REPEATS: usize = 7;
 const SHORT_CHARS: usize = 4;
 /// Most of a text's short runs that may have come before: one in so many.
 const MAX_WOVEN: usize = 5;
+/// Length of a run that is narrow where it has few different characters.
+const NARROW_CHARS: usize = 24;
+/// Most different characters of a narrow run.
+const MAX_DIFFERENT: usize = 7;
 /// Shortest text that can be woven; shorter ones repeat a name and little else.
 const MIN_WOVEN_CHARS: usize = 100;
 
@@ -37,7 +43,19 @@ pub(super) fn find_loop(text: &str) -> Option<String> {
     let first = |find: fn(&[char]) -> Option<&[char]>| {
         (1..=chars.len()).find_map(|end| find(&chars[..end])).map(|unit| unit.iter().collect())
     };
-    first(periodic_end).or_else(|| first(scattered_end)).or_else(|| woven(&chars))
+    first(periodic_end)
+        .or_else(|| first(scattered_end))
+        .or_else(|| narrow(&chars))
+        .or_else(|| woven(&chars))
+}
+
+/// The first run that has few different characters, and no digits: lists of numbers have few.
+fn narrow(chars: &[char]) -> Option<String> {
+    let is_narrow = |run: &&[char]| {
+        let different: HashSet<char> = run.iter().copied().collect();
+        different.len() <= MAX_DIFFERENT && !different.iter().any(char::is_ascii_digit)
+    };
+    chars.windows(NARROW_CHARS).find(is_narrow).map(|run| run.iter().collect())
 }
 
 /// The short run that comes most often, and first among equals, where too many come again.
@@ -144,6 +162,17 @@ mod tests {
                       从不结束的答案由6.2%减少到0.7%；在70亿参数时，增益处于标准误差之内。";
         check(honest, None);
         check(&circles.chars().take(MIN_WOVEN_CHARS - 1).collect::<String>(), None);
+    }
+
+    #[test]
+    fn finds_runs_of_few_characters() {
+        let run = "罗·卡罗·罗·卡罗·卡罗·罗·罗·卡罗·卡";
+        let text = format!("从《牛津》到《科罗纳·{run}罗·罗·长期老化也存在差异。");
+        let chars: Vec<char> = text.chars().collect();
+        let found = narrow(&chars).expect("it has a run of three characters");
+        assert!(text.contains(&found) && found.chars().count() == NARROW_CHARS);
+        assert!(find_loop(&text).is_some());
+        check("准确率分别为0.01、0.10、0.12、0.55和0.11%，召回率为0.10。", None);
     }
 
     #[test]
