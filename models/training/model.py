@@ -193,7 +193,11 @@ class Model:
         return result
 
     def loss(self, ids, rows, labels, weights, extra):
-        """Weighted sum of losses. `ids`: batch × time; `rows`: indices into batch · time whose
+        """Weighted sum of the losses of `rows`."""
+        return (self.row_losses(ids, rows, labels, extra) * weights).sum()
+
+    def row_losses(self, ids, rows, labels, extra):
+        """Loss of each row in nats. `ids`: batch × time; `rows`: indices into batch · time whose
         next token counts; `labels`: that token's index in the output vocabulary, to which the
         tokens `extra` are added."""
         batch, time = ids.shape
@@ -208,7 +212,7 @@ class Model:
                 x, out = x[rows], out[rows]
             x = self.feed(x, out, self.norms[layer], o, up, down)
         head = torch.cat([self.head, self.embedding[extra]])
-        return (self.losses(x, self.out_norm, head, labels) * weights).sum()
+        return self.losses(x, self.out_norm, head, labels)
 
 
 def rope_tables(theta, positions=2048):

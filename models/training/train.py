@@ -220,7 +220,7 @@ class Trainer:
         torch._foreach_add_(roots, EPSILON)
         torch._foreach_addcdiv_(params, first, roots, -rate / (1 - BETAS[0] ** step))
         torch._foreach_lerp_(average, params, 1 - min(args.average, step / (step + 10)))
-        self.rate, self.length = rate, length.item()
+        self.rate, self.length_of_gradient = rate, length.item()
 
     def dev_loss(self, params=None):
         """Nats a token on the papers to measure on, with `params` or the current ones."""
@@ -274,7 +274,7 @@ class Trainer:
                 reported, tokens_before = now, state["tokens"]
                 self.report(step=state["step"], papers=position, tokens=state["tokens"],
                             loss=round(mean, 4), rate=round(self.rate, 6),
-                            gradient=round(self.length, 2), tokens_a_second=round(speed))
+                            gradient=round(self.length_of_gradient, 2), tokens_a_second=round(speed))
             if now - saved > args.save_minutes * 60:
                 self.save()
                 saved = now

@@ -1,0 +1,175 @@
+r"""Trains an adapter to prefer the better summary of each pair of pairs.py.
+
+    prefer.py BASE.gguf PAIRS.npz RUN/ --shortlist SHORTLIST --warm ADAPTER.safetensors
+
+The loss is that of direct preference optimization (Rafailov et al., 2023, arXiv:2305.18290) with
+the adapter it begins with as the reference, plus the mean loss of the better summary's tokens, which
+keeps it likely by itself (Pang et al., 2024, arXiv:2404.19733). RUN/ is as train.py's, and a killed
+run goes on from its checkpoint.
+"""
+
+import argparse
+import os
+import random
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+import train
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("base")
+    parser.add_argument("data")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--shortlist", required=True, help="the model's output shortlist")
+    parser.add_argument("--warm", required=True, help="the adapter to begin with")
+    parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--warmup", type=int, default=5, help="steps")
+    parser.add_argument("--beta", type=float, default=0.1)
+    parser.add_argument("--likelihood", type=float, default=1.0,
+                        help="weight of the better summary's own loss")
+    parser.add_argument("--pairs-a-step", type=int, default=16)
+    parser.add_argument("--pairs-a-batch", type=int, default=2)
+    parser.add_argument("--held-out", type=int, default=32, help="pairs to measure on")
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--average", type=float, default=0.9, help="decay a step")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--save-minutes", type=float, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-compile", action="store_true")
+    args = parser.parse_args()
+    args.until = ""
+    args.one_liner_weight = args.kept_weight = 1.0
+    return args
+
+
+class Trainer(train.Trainer):
+    """Of pairs. `self.margins`: how much likelier the reference finds the better one, in nats."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        pairs = list(map(int, self.data.order))
+        random.Random(args.seed).shuffle(pairs)
+        self.held_out, pairs = pairs[:args.held_out], pairs[args.held_out:]
+        self.data.order = [2 * pair + which for pair in pairs for which in (0, 1)]  # for compile
+        pool = 16 * args.pairs_a_step
+        self.plan = []
+        for start in range(0, len(pairs), pool):
+            some = sorted(pairs[start:start + pool], key=self.length)
+            batches = [some[i:i + args.pairs_a_batch]
+                       for i in range(0, len(some), args.pairs_a_batch)]
+            random.Random(start).shuffle(batches)
+            size = args.pairs_a_step // args.pairs_a_batch
+            self.plan += [batches[i:i + size] for i in range(0, len(batches), size)]
+        self.total_steps = int(args.epochs * len(self.plan))
+
+    def length(self, pair):
+        return max(len(self.data.sequence(2 * pair + which)) for which in (0, 1))
+
+    def progress(self):
+        return self.state["step"] / max(1, self.total_steps)
+
+    def sums(self, pairs):
+        """Summed losses of better and worse summaries, and the numbers of tokens of the better."""
+        papers = [2 * pair + which for pair in pairs for which in (0, 1)]
+        (ids, rows, labels, _, extra), _ = self.data.batch(papers, weighted=False)
+        counts = [len(self.data.sequence(at)) - int(self.data.arrays["prompts"][at])
+                  for at in papers]
+        rows = self.model.row_losses(ids, rows, labels, extra)
+        sums = torch.stack([part.sum() for part in rows.split(counts)])
+        return sums[::2], sums[1::2], torch.tensor(counts[::2])
+
+    def measure(self, pairs):
+        """Margins of `pairs` by the current parameters, and their losses a token."""
+        pairs = sorted(pairs, key=self.length)
+        size = self.args.pairs_a_batch
+        batches = [pairs[i:i + size] for i in range(0, len(pairs), size)]
+
+        def work(batch):
+            with torch.no_grad():
+                better, worse, counts = self.sums(batch)
+                return worse - better, better / counts
+
+        found = list(self.threads.map(work, batches))
+        margins = torch.cat([margins for margins, _ in found])
+        return dict(zip(pairs, margins.tolist())), torch.cat([n for _, n in found]).mean().item()
+
+    def pair_step(self, batches):
+        """Takes one step; returns loss, share of pairs whose margin has grown, and its mean."""
+        total = sum(map(len, batches))
+        leaves = self.model.leaves()
+        args = self.args
+
+        def work(batch):
+            better, worse, counts = self.sums(batch)
+            margins = worse - better - torch.tensor([self.margins[pair] for pair in batch])
+            loss = (-F.logsigmoid(args.beta * margins) + args.likelihood * better / counts).sum()
+            loss = loss / total
+            return (loss.item(), margins.detach(), (better / counts).detach(),
+                    torch.autograd.grad(loss, leaves))
+
+        results = list(self.threads.map(work, batches))
+        sums = [torch.stack(parts).sum(0, dtype=torch.float32)
+                for parts in zip(*(grads for *_, grads in results))]
+        self.update(self.model.gradients(sums))
+        self.merge()
+        margins = torch.cat([m for _, m, *_ in results])
+        return (sum(loss for loss, *_ in results), (margins > 0).float().mean().item(),
+                margins.mean().item(), torch.cat([n for _, _, n, _ in results]).mean().item())
+
+    def reference(self):
+        """The margins by the adapter that the run began with."""
+        path = self.args.run / "margins.pt"
+        if not path.exists():
+            margins, nats = self.measure(self.held_out + [p for step in self.plan[:self.total_steps]
+                                                          for batch in step for p in batch])
+            torch.save(margins, path)
+            self.report(step=0, pairs=len(margins), nats=round(nats, 4))
+        return torch.load(path)
+
+    def report_held_out(self):
+        margins, nats = self.measure(self.held_out)
+        grown = [margins[pair] - self.margins[pair] for pair in self.held_out]
+        self.report(step=self.state["step"], held_out_right=round(sum(g > 0 for g in grown)
+                    / len(grown), 3), held_out_margin=round(sum(grown) / len(grown), 3),
+                    held_out_nats=round(nats, 4))
+
+    def run(self):
+        args, state = self.args, self.state
+        self.merge()
+        self.compile()
+        self.margins = self.reference()
+        saved, means = train.time.time(), None
+        while state["step"] < self.total_steps:
+            batches = self.plan[state["step"] % len(self.plan)]
+            found = self.pair_step(batches)
+            state["position"] += 2 * sum(map(len, batches))
+            means = found if means is None else [0.8 * m + 0.2 * f for m, f in zip(means, found)]
+            if state["step"] % 5 == 0:
+                loss, right, margin, nats = (round(m, 4) for m in means)
+                self.report(step=state["step"], loss=loss, right=right, margin=margin, nats=nats,
+                            rate=round(self.rate, 6), gradient=round(self.length_of_gradient, 2))
+            if state["step"] % 20 == 0:
+                self.report_held_out()
+            if train.time.time() - saved > args.save_minutes * 60:
+                self.save()
+                saved = train.time.time()
+        self.save()
+        self.report_held_out()
+
+
+def main():
+    args = parse_arguments()
+    train.one_core()
+    torch.manual_seed(args.seed)
+    args.run.mkdir(parents=True, exist_ok=True)
+    (args.run / "pid").write_text(f"{os.getpid()}\n")
+    Trainer(args).run()
+
+
+if __name__ == "__main__":
+    main()
