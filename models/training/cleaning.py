@@ -125,6 +125,12 @@ def share_kept(pattern, record):
     return sum(item in paragraph for item in found) / len(found) if found else 1.0
 
 
+def is_recent(record, since):
+    """Whether the paper is of the month `since` (`2405`) or later; old identifiers are not."""
+    month = record["id"][:4]
+    return month.isdigit() and month >= since
+
+
 def plain(text):
     """`text` without the commas that group digits."""
     return text.replace(",", "")

@@ -1,6 +1,8 @@
 """Writes the adapter of a checkpoint in the form in which the program loads it.
 
-    export.py RUN/checkpoint.pt ADAPTER.safetensors [--average]
+    export.py RUN/checkpoint.pt... ADAPTER.safetensors [--average]
+
+Of several checkpoints it is the mean.
 
 For a matrix W called `blk.3.attn_q` the file has `blk.3.attn_q.lora_a` (rank × inputs) and
 `blk.3.attn_q.lora_b` (outputs × rank) in f16, and the metadata `scale`: the program makes
@@ -19,14 +21,15 @@ MAX_BYTES = 35 << 20  # the adapter is compiled into the program
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("checkpoint")
+    parser.add_argument("checkpoints", nargs="+")
     parser.add_argument("out")
     parser.add_argument("--average", action="store_true",
                         help="the running average of the parameters instead of the last ones")
     args = parser.parse_args()
-    state = torch.load(args.checkpoint, weights_only=True)
-    factors = {name: value.to(torch.float16).contiguous()
-               for name, value in state["average" if args.average else "params"].items()}
+    states = [torch.load(path, weights_only=True) for path in args.checkpoints]
+    state, kind = states[0], "average" if args.average else "params"
+    factors = {name: torch.stack([other[kind][name] for other in states]).mean(0)
+               .to(torch.float16).contiguous() for name in state[kind]}
     for name, value in factors.items():
         if not torch.isfinite(value).all():
             raise ValueError(f"{name} has values that f16 cannot hold")
@@ -38,7 +41,8 @@ def main():
         raise ValueError(f"{args.out} has {size} bytes, more than {MAX_BYTES}")
     with open(args.out, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
-    print(f"step {state['step']}, {state['position']} papers, {state['tokens']} tokens")
+    for state in states:
+        print(f"step {state['step']}, {state['position']} papers, {state['tokens']} tokens")
     print(f"bytes = {size}\nsha256 = \"{digest}\"")
 
 

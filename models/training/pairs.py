@@ -1,6 +1,6 @@
 """Makes pairs of summaries to prefer one over the other, from several that the model wrote itself.
 
-    pairs.py BASE.gguf REFERENCES.jsonl PAIRS.npz DRAWS.jsonl... [--terms TERMS.tsv]
+    pairs.py BASE.gguf TRAIN.jsonl.gz PAIRS.npz DRAWS.jsonl... [--terms TERMS.tsv]
 
 DRAWS has several summaries of each paper, as `cargo run --example draws` writes them. Of a paper's
 summaries the best and the worst are a pair where they are far enough apart. What is good is
@@ -20,7 +20,7 @@ import re
 import numpy as np
 from sacrebleu.metrics import CHRF
 
-from cleaning import FIELDS, NAME, NUMBER, plain
+from cleaning import FIELDS, NAME, NUMBER, plain, read_clean
 from glossary import read_table, terms_in
 from prepare import packed, sequence, told
 from tokenizer import Tokenizer
@@ -33,7 +33,7 @@ RUN = 7  # characters that hardly come twice by chance
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("base")
-    parser.add_argument("references")
+    parser.add_argument("train")
     parser.add_argument("out")
     parser.add_argument("draws", nargs="+")
     parser.add_argument("--terms", help="table of glossary.py")
@@ -85,16 +85,15 @@ def main():
                 if all(summary.get(field) for field in FIELDS):
                     written[summary["id"]].append(summary)
     pairs = []
-    with open(args.references, encoding="utf8") as lines:
-        for record in map(json.loads, lines):
-            pair = pair_of(record, written[record["id"]], chrf, args)
-            if pair:
-                found = terms_in(f"{record['title']}\n{record['abstract']}", table, args.most_terms)
-                gap, summaries = pair
-                sequences = [sequence(tokenizer, record | summary, *told(record, found))
-                             for summary in summaries]
-                if max(len(tokens) for tokens, *_ in sequences) <= args.max_tokens:
-                    pairs.append((gap, sequences, [lost(NUMBER, record, s) for s in summaries]))
+    for record in read_clean(args.train)[0]:
+        pair = pair_of(record, written[record["id"]], chrf, args)
+        if pair:
+            found = terms_in(f"{record['title']}\n{record['abstract']}", table, args.most_terms)
+            gap, summaries = pair
+            sequences = [sequence(tokenizer, record | summary, *told(record, found))
+                         for summary in summaries]
+            if max(len(tokens) for tokens, *_ in sequences) <= args.max_tokens:
+                pairs.append((gap, sequences, [lost(NUMBER, record, s) for s in summaries]))
     pairs = sorted(pairs, key=lambda pair: -pair[0])[:args.most_pairs]
     sequences = [one for _, both, _ in pairs for one in both]
     arrays = packed(sequences, "") | {"order": np.arange(len(pairs), dtype=np.int32)}

@@ -9,8 +9,8 @@ run goes on from its checkpoint.
 """
 
 import argparse
-import os
 import random
+import time
 from pathlib import Path
 
 import torch
@@ -42,13 +42,13 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-compile", action="store_true")
     args = parser.parse_args()
-    args.until = ""
     args.one_liner_weight = args.kept_weight = 1.0
     return args
 
 
 class Trainer(train.Trainer):
-    """Of pairs. `self.margins`: how much likelier the reference finds the better one, in nats."""
+    """Of pairs. `state["margins"]` is how much likelier the reference finds the better one of each,
+    in nats."""
 
     def __init__(self, args):
         super().__init__(args)
@@ -99,41 +99,35 @@ class Trainer(train.Trainer):
         return dict(zip(pairs, margins.tolist())), torch.cat([n for _, n in found]).mean().item()
 
     def pair_step(self, batches):
-        """Takes one step; returns loss, share of pairs whose margin has grown, and its mean."""
+        """Takes one step; returns the loss, the share of pairs whose margin has grown, by how much on
+        average, and the better summaries' nats a token."""
         total = sum(map(len, batches))
         leaves = self.model.leaves()
         args = self.args
 
         def work(batch):
             better, worse, counts = self.sums(batch)
-            margins = worse - better - torch.tensor([self.margins[pair] for pair in batch])
+            margins = worse - better - torch.tensor([self.state["margins"][pair] for pair in batch])
             loss = (-F.logsigmoid(args.beta * margins) + args.likelihood * better / counts).sum()
             loss = loss / total
-            return (loss.item(), margins.detach(), (better / counts).detach(),
-                    torch.autograd.grad(loss, leaves))
+            report = loss.item(), margins.detach(), (better / counts).detach()
+            return report, torch.autograd.grad(loss, leaves)
 
-        results = list(self.threads.map(work, batches))
-        sums = [torch.stack(parts).sum(0, dtype=torch.float32)
-                for parts in zip(*(grads for *_, grads in results))]
-        self.update(self.model.gradients(sums))
-        self.merge()
-        margins = torch.cat([m for _, m, *_ in results])
-        return (sum(loss for loss, *_ in results), (margins > 0).float().mean().item(),
-                margins.mean().item(), torch.cat([n for _, _, n, _ in results]).mean().item())
+        losses, margins, nats = zip(*self.descend(work, batches))
+        margins = torch.cat(margins)
+        return (sum(losses), (margins > 0).float().mean().item(), margins.mean().item(),
+                torch.cat(nats).mean().item())
 
-    def reference(self):
-        """The margins by the adapter that the run began with."""
-        path = self.args.run / "margins.pt"
-        if not path.exists():
-            margins, nats = self.measure(self.held_out + [p for step in self.plan[:self.total_steps]
-                                                          for batch in step for p in batch])
-            torch.save(margins, path)
-            self.report(step=0, pairs=len(margins), nats=round(nats, 4))
-        return torch.load(path)
+    def refer(self):
+        """Keeps the margins by the adapter that the run begins with."""
+        planned = [pair for step in self.plan[:self.total_steps] for batch in step for pair in batch]
+        self.state["margins"], nats = self.measure(self.held_out + planned)
+        self.save()
+        self.report(step=0, pairs=len(self.state["margins"]), nats=round(nats, 4))
 
     def report_held_out(self):
         margins, nats = self.measure(self.held_out)
-        grown = [margins[pair] - self.margins[pair] for pair in self.held_out]
+        grown = [margins[pair] - self.state["margins"][pair] for pair in self.held_out]
         self.report(step=self.state["step"], held_out_right=round(sum(g > 0 for g in grown)
                     / len(grown), 3), held_out_margin=round(sum(grown) / len(grown), 3),
                     held_out_nats=round(nats, 4))
@@ -142,8 +136,9 @@ class Trainer(train.Trainer):
         args, state = self.args, self.state
         self.merge()
         self.compile()
-        self.margins = self.reference()
-        saved, means = train.time.time(), None
+        if "margins" not in state:
+            self.refer()
+        saved, means = time.time(), None
         while state["step"] < self.total_steps:
             batches = self.plan[state["step"] % len(self.plan)]
             found = self.pair_step(batches)
@@ -155,21 +150,12 @@ class Trainer(train.Trainer):
                             rate=round(self.rate, 6), gradient=round(self.length_of_gradient, 2))
             if state["step"] % 20 == 0:
                 self.report_held_out()
-            if train.time.time() - saved > args.save_minutes * 60:
+            if time.time() - saved > args.save_minutes * 60:
                 self.save()
-                saved = train.time.time()
+                saved = time.time()
         self.save()
         self.report_held_out()
 
 
-def main():
-    args = parse_arguments()
-    train.one_core()
-    torch.manual_seed(args.seed)
-    args.run.mkdir(parents=True, exist_ok=True)
-    (args.run / "pid").write_text(f"{os.getpid()}\n")
-    Trainer(args).run()
-
-
 if __name__ == "__main__":
-    main()
+    train.start(Trainer, parse_arguments())

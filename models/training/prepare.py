@@ -24,7 +24,7 @@ import re
 
 import numpy as np
 
-from cleaning import FIELDS, NAME, NUMBER, plain, read_clean, share_kept
+from cleaning import FIELDS, NAME, NUMBER, is_recent, plain, read_clean, share_kept
 from glossary import read_table, terms_in
 from tokenizer import Tokenizer
 
@@ -82,15 +82,13 @@ def main():
 
 def order_of(records, args, rng):
     """Indices of records in the order of training."""
-    kinds = {(is_recent, is_demanding): [] for is_recent in (False, True)
-             for is_demanding in (False, True)}
+    kinds = {(recent, demanding): [] for recent in (False, True) for demanding in (False, True)}
     for index, record in enumerate(records):
         if record["rating"] >= args.min_rating and share_kept(NUMBER, record) == 1:
-            is_recent = record["id"][:4].isdigit() and record["id"][:4] >= args.recent
             is_demanding = len(set(NUMBER.findall(record["abstract"]))) > 1
-            kinds[is_recent, is_demanding].append(index)
-    for (is_recent, is_demanding), indices in kinds.items():
-        print(f"{len(indices)} papers, recent: {is_recent}, demanding: {is_demanding}", flush=True)
+            kinds[is_recent(record, args.recent), is_demanding].append(index)
+    for (recent, demanding), indices in kinds.items():
+        print(f"{len(indices)} papers, recent: {recent}, demanding: {demanding}", flush=True)
     waiting, order = {kind: [] for kind in kinds}, []
     while len(order) < args.papers:
         kind = (rng.random() < args.recent_share, rng.random() < args.demanding_share)
@@ -100,9 +98,9 @@ def order_of(records, args, rng):
     return order
 
 
-def shuffled(indices, records, is_recent, rng):
+def shuffled(indices, records, recent, rng):
     """`indices` in any order, or the best rated last and chance among equals: they are popped."""
-    rank = (lambda index: 0) if is_recent else (lambda index: round(records[index]["rating"], 2))
+    rank = (lambda index: 0) if recent else (lambda index: round(records[index]["rating"], 2))
     return sorted(indices, key=lambda index: (rank(index), rng.random()))
 
 

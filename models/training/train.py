@@ -162,8 +162,6 @@ class Trainer:
             self.state = torch.load(checkpoint, weights_only=True)
             self.model.params = self.state["params"]
             print(f"going on from step {self.state['step']}")
-        self.until_file = args.run / "until"
-        self.until_file.write_text(args.until)
 
     def compile(self):
         """Has the model's functions compiled in this thread; threads would compile twice."""
@@ -176,7 +174,7 @@ class Trainer:
 
     def progress(self):
         """0 at the beginning, 1 at the end, by the clock."""
-        until = datetime.datetime.fromisoformat(self.until_file.read_text().strip())
+        until = datetime.datetime.fromisoformat((self.args.run / "until").read_text().strip())
         end = until.replace(tzinfo=datetime.timezone.utc).timestamp()
         return (time.time() - self.state["began"]) / max(1.0, end - self.state["began"])
 
@@ -193,12 +191,18 @@ class Trainer:
             loss = self.model.loss(*arguments) / total
             return loss.item(), torch.autograd.grad(loss, leaves)
 
-        results = list(self.threads.map(work, [arguments for arguments, _ in made]))
+        losses = self.descend(work, [arguments for arguments, _ in made])
+        return sum(losses), sum(a[0].numel() for a, _ in made)
+
+    def descend(self, work, batches):
+        """Takes a step along the gradients of all batches; `work` gives something to report of a
+        batch, and its gradients. Returns what is to be reported."""
+        results = list(self.threads.map(work, batches))
         sums = [torch.stack(parts).sum(0, dtype=torch.float32)
                 for parts in zip(*(found for _, found in results))]
         self.update(self.model.gradients(sums))
         self.merge()
-        return sum(loss for loss, _ in results), sum(a[0].numel() for a, _ in made)
+        return [report for report, _ in results]
 
     def update(self, gradients):
         """AdamW without decay of weights, and the running average of the parameters."""
@@ -254,6 +258,7 @@ class Trainer:
 
     def run(self):
         args, state = self.args, self.state
+        (args.run / "until").write_text(args.until)
         self.merge()
         self.compile()
         if self.data.dev_papers() and not state["step"]:
@@ -274,7 +279,8 @@ class Trainer:
                 reported, tokens_before = now, state["tokens"]
                 self.report(step=state["step"], papers=position, tokens=state["tokens"],
                             loss=round(mean, 4), rate=round(self.rate, 6),
-                            gradient=round(self.length_of_gradient, 2), tokens_a_second=round(speed))
+                            gradient=round(self.length_of_gradient, 2),
+                            tokens_a_second=round(speed))
             if now - saved > args.save_minutes * 60:
                 self.save()
                 saved = now
@@ -292,14 +298,14 @@ def one_core():
     torch.set_num_threads(1)
 
 
-def main():
-    args = parse_arguments()
+def start(trainer, args):
+    """Has a trainer of the class `trainer` do what `args` say."""
     one_core()
     torch.manual_seed(args.seed)
     args.run.mkdir(parents=True, exist_ok=True)
     (args.run / "pid").write_text(f"{os.getpid()}\n")
-    Trainer(args).run()
+    trainer(args).run()
 
 
 if __name__ == "__main__":
-    main()
+    start(Trainer, parse_arguments())
