@@ -7,9 +7,6 @@
 
 use std::fmt;
 
-/// Logits that are looked at together.
-const CHUNK: usize = 64;
-
 /// A token's index in the model's vocabulary.
 pub type TokenId = u32;
 
@@ -99,31 +96,13 @@ fn argmax(logits: &[f32]) -> TokenId {
 
 /// The `count` highest logits among the tokens that are scored and allowed, highest first.
 fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) -> Vec<TokenId> {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // Of a vocabulary hardly any tokens are near the highest, and mostly they are enough.
-    let near = highest_of(logits, highest - 8.0, count, &allows);
-    if near.len() == count { near } else { highest_of(logits, f32::NEG_INFINITY, count, &allows) }
-}
-
-/// The same among the tokens above `floor`.
-fn highest_of(
-    logits: &[f32],
-    floor: f32,
-    count: usize,
-    allows: impl Fn(TokenId) -> bool,
-) -> Vec<TokenId> {
     let by_logit = |a: &TokenId, b: &TokenId| {
         logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b))
     };
-    let mut tokens: Vec<TokenId> = Vec::new();
-    for (first, some) in (0..).step_by(CHUNK).zip(logits.chunks(CHUNK)) {
-        if some.iter().fold(false, |found, &logit| found | (logit > floor)) {
-            let above = some.iter().zip(first..).filter(|(logit, _)| **logit > floor);
-            tokens.extend(above.map(|(_, token)| token));
-        }
-    }
+    let is_scored = |token: &TokenId| logits[*token as usize] > f32::NEG_INFINITY;
+    let mut tokens: Vec<TokenId> = (0..logits.len() as TokenId).filter(is_scored).collect();
     let mut rest = &mut tokens[..];
-    // Sorting all of them would take longer than the step.
+    // Mostly the first few are enough; sorting all of them would take longer than the step.
     let mut portion = 64.max(count);
     let mut chosen = Vec::with_capacity(count);
     while !rest.is_empty() && chosen.len() < count {

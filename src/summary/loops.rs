@@ -30,12 +30,12 @@ const MAX_CHAR_REPEATS: usize = 7;
 const SHORT_CHARS: usize = 4;
 /// Most of a text's short runs that may have come before: one in so many.
 const MAX_WOVEN: usize = 5;
+/// Shortest text that can be woven; shorter ones repeat a name and little else.
+const MIN_WOVEN_CHARS: usize = 100;
 /// Length of a run that is narrow where it has few different characters.
 const NARROW_CHARS: usize = 24;
 /// Most different characters of a narrow run.
 const MAX_DIFFERENT: usize = 7;
-/// Shortest text that can be woven; shorter ones repeat a name and little else.
-const MIN_WOVEN_CHARS: usize = 100;
 
 /// The stretch of `text` that is repeated, if one is.
 pub(super) fn find_loop(text: &str) -> Option<String> {

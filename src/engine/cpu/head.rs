@@ -182,12 +182,7 @@ impl Head {
     ) -> Vec<Vec<f32>> {
         self.normalise(isa, pool, decoder, hidden, last_rows);
         gemm::gemm(isa, pool, &self.input, &self.packed, &mut self.product);
-        let scattered = |row| {
-            let mut logits = Vec::new();
-            self.scatter(row, &mut logits);
-            logits
-        };
-        (0..last_rows.len()).map(scattered).collect()
+        (0..last_rows.len()).map(|row| self.scatter(row)).collect()
     }
 
     /// The better of a row's best base token and its own tokens.
@@ -226,9 +221,8 @@ impl Head {
         gemm::gemm(isa, pool, &self.input, &self.packed, &mut self.product);
         let mut own_product = Tiled::default();
         let mut picked = Vec::with_capacity(rows.len());
-        let mut logits = Vec::new();
         for (at, &row) in rows.iter().enumerate() {
-            self.scatter(at, &mut logits);
+            let mut logits = self.scatter(at);
             let own = &self.slots[spans[row].slot];
             if let Some(packed) = &own.packed {
                 gemm::gemm(isa, pool, &self.input.row(at), packed, &mut own_product);
@@ -260,13 +254,13 @@ impl Head {
         rows::add_and_norm(isa, pool, &mut self.hidden, None, next);
     }
 
-    /// Writes a row of `self.product` into `logits`, over the whole vocabulary.
-    fn scatter(&self, row: usize, logits: &mut Vec<f32>) {
-        logits.clear();
-        logits.resize(self.matrix.rows(), f32::NEG_INFINITY);
+    /// A row of `self.product` over the whole vocabulary.
+    fn scatter(&self, row: usize) -> Vec<f32> {
+        let mut logits = vec![f32::NEG_INFINITY; self.matrix.rows()];
         for column in 0..self.packed.outputs() {
             logits[self.token(column as u32) as usize] = self.product.value(row, column);
         }
+        logits
     }
 
     fn token(&self, column: u32) -> TokenId {
