@@ -125,6 +125,13 @@ def share_kept(pattern, record):
     return sum(item in paragraph for item in found) / len(found) if found else 1.0
 
 
+def joined(first, second):
+    """One paper of two: most abstracts are cut here, and a digest has whole ones, half as long again."""
+    both = {field: first[field] + gap + second[field]
+            for field, gap in (("id", "+"), ("abstract", " "), ("zh_abstract", ""))}
+    return first | both
+
+
 def is_recent(record, since):
     """Whether the paper is of the month `since` (`2405`) or later; old identifiers are not."""
     month = record["id"][:4]

@@ -13,7 +13,8 @@ pub const MAX_TRIES: u32 = 3;
 ///
 /// The rungs: greedy; greedy with a penalty on repetition, which ends most loops and leaves
 /// other texts nearly as they were; then a draw, which is the last way out of whatever the
-/// greedy texts ran into. Each is the same on every run.
+/// greedy texts ran into. Where a text is only lean, both other rungs are draws: it has nothing
+/// to penalise. Each is the same on every run.
 #[derive(Debug)]
 pub(super) struct Attempts {
     seed: u64,
@@ -28,10 +29,15 @@ impl Attempts {
 
     /// How tokens are picked in the attempt that comes next.
     pub(super) fn next_pick(&self) -> Pick {
+        let is_lean = self.best.as_ref().is_some_and(|(_, flaws)| wrong(flaws) == 0);
         match self.tries {
             0 => Pick::Greedy,
-            1 => Pick::Penalised { penalty: 1.15, window: 64 },
-            _ => Pick::Sampled { temperature: 0.7, top_k: 40, seed: self.seed },
+            1 if !is_lean => Pick::Penalised { penalty: 1.15, window: 64 },
+            tries => Pick::Sampled {
+                temperature: 0.7,
+                top_k: 40,
+                seed: self.seed.wrapping_add(u64::from(tries)),
+            },
         }
     }
 
@@ -45,10 +51,8 @@ impl Attempts {
 
     /// Whether the best attempt is good enough, or was the last one.
     pub(super) fn is_over(&self) -> bool {
-        let is_good = |(_, flaws): &(Summary, Vec<Flaw>)| {
-            flaws.iter().all(|flaw| flaw.severity() < Severity::Retry)
-        };
-        self.tries >= MAX_TRIES || self.best.as_ref().is_some_and(is_good)
+        let is_good = self.best.as_ref().is_some_and(|(_, flaws)| flaws.is_empty());
+        is_good || self.tries >= MAX_TRIES
     }
 
     /// Whether no attempt was made yet.
@@ -66,11 +70,18 @@ impl Attempts {
     }
 }
 
-/// Less is better: missing fields count first, then flaws that call for another try, then all.
+/// Less is better: missing fields count first, then all that is wrong, then lost numbers.
 fn badness(flaws: &[Flaw]) -> (usize, usize, usize) {
     let missing = flaws.iter().filter(|flaw| matches!(flaw, Flaw::Missing(_))).count();
-    let grave = flaws.iter().filter(|flaw| flaw.severity() >= Severity::Retry).count();
-    (missing, grave, flaws.len())
+    let lost = flaws.iter().map(|flaw| match flaw {
+        Flaw::LostNumbers { numbers } => numbers.len(),
+        _ => 0,
+    });
+    (missing, wrong(flaws), lost.sum())
+}
+
+fn wrong(flaws: &[Flaw]) -> usize {
+    flaws.iter().filter(|flaw| flaw.severity() == Severity::Wrong).count()
 }
 
 /// From what the model reads of the paper, so that a draw is the same in every run.
@@ -89,6 +100,10 @@ mod tests {
 
     fn attempts() -> Attempts {
         Attempts::new(&Paper { plain_title: "A title".into(), ..Paper::default() })
+    }
+
+    fn lost(numbers: usize) -> Flaw {
+        Flaw::LostNumbers { numbers: vec!["7".into(); numbers] }
     }
 
     fn written(text: &str) -> Summary {
@@ -114,9 +129,10 @@ mod tests {
     fn the_best_attempt_lacks_nothing_then_has_the_fewest_flaws() {
         let ranked = [
             vec![],
-            vec![Flaw::DroppedNumbers],
+            vec![lost(2)],
+            vec![lost(3)],
             vec![Flaw::Unfinished(Field::Tldr)],
-            vec![Flaw::Unfinished(Field::Tldr), Flaw::DroppedNumbers],
+            vec![Flaw::Unfinished(Field::Tldr), lost(2)],
             vec![Flaw::NotChinese(Field::Tldr), Flaw::Unfinished(Field::Tldr)],
             vec![Flaw::Missing(Field::Tldr)],
         ];
@@ -124,11 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn a_note_alone_is_no_reason_to_try_again() {
+    fn a_lean_text_is_drawn_again_and_kept_unless_a_draw_is_better() {
         let mut attempts = attempts();
-        attempts.add(written("1"), vec![Flaw::DroppedNumbers]);
+        attempts.add(written("1"), vec![lost(3)]);
+        let Pick::Sampled { seed: first, .. } = attempts.next_pick() else { panic!("no draw") };
+        attempts.add(written("2"), vec![Flaw::Unfinished(Field::Tldr)]);
+        let Pick::Sampled { seed: second, .. } = attempts.next_pick() else { panic!("no draw") };
+        assert_ne!(first, second);
+        attempts.add(written("3"), vec![lost(2)]);
         assert!(attempts.is_over());
-        assert_eq!(attempts.retries(), 0);
+        assert_eq!(attempts.into_best().unwrap().0, written("3"));
     }
 
     #[test]

@@ -58,19 +58,22 @@ pub enum Flaw {
         /// The numbers as they stand there.
         numbers: Vec<String>,
     },
-    /// The abstract has several numbers and the paragraph none of them.
-    DroppedNumbers,
+    /// The paragraph lacks several numbers of the abstract.
+    LostNumbers {
+        /// The numbers as they stand in the abstract.
+        numbers: Vec<String>,
+    },
     /// The model ran into its bound in the middle of a sentence.
     Unfinished(Field),
 }
 
-/// What a flaw asks for.
+/// How bad a flaw is. Any calls for another try, and is told to the reader if it stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// To be told to the reader; another try is not worth its time.
-    Note,
-    /// To be tried again, and told to the reader if it stays.
-    Retry,
+    /// Nothing that is written is wrong, but there should be more of it.
+    Lean,
+    /// What is written cannot be left like this.
+    Wrong,
 }
 
 /// English and Chinese wording of each kind of flaw.
@@ -86,7 +89,7 @@ const WORDINGS: [(&str, &str); 10] = [
     ("repeats itself", "有重复的文字"),
     ("contains boilerplate", "混入了样板文字"),
     ("has numbers that the source lacks", "有原文没有的数字"),
-    ("lacks all numbers of the abstract", "遗漏了原文的全部数字"),
+    ("lacks numbers of the abstract", "遗漏了原文的数字"),
     ("is unfinished", "没有写完"),
 ];
 
@@ -118,14 +121,11 @@ impl fmt::Display for Field {
 }
 
 impl Flaw {
-    /// Whether the flaw calls for another try.
-    ///
-    /// Dropped numbers do not: the summary is lean, not wrong, and a second try at the same
-    /// abstract mostly drops them again.
+    /// How bad the flaw is.
     pub fn severity(&self) -> Severity {
         match self {
-            Flaw::DroppedNumbers => Severity::Note,
-            _ => Severity::Retry,
+            Flaw::LostNumbers { .. } => Severity::Lean,
+            _ => Severity::Wrong,
         }
     }
 
@@ -140,7 +140,7 @@ impl Flaw {
             | Flaw::Boilerplate { field, .. }
             | Flaw::InventedNumbers { field, .. } => *field,
             Flaw::TldrLength { .. } => Field::Tldr,
-            Flaw::ParagraphLength { .. } | Flaw::DroppedNumbers => Field::Paragraph,
+            Flaw::ParagraphLength { .. } | Flaw::LostNumbers { .. } => Field::Paragraph,
         }
     }
 
@@ -159,7 +159,7 @@ impl Flaw {
             Flaw::Loop { .. } => 5,
             Flaw::Boilerplate { .. } => 6,
             Flaw::InventedNumbers { .. } => 7,
-            Flaw::DroppedNumbers => 8,
+            Flaw::LostNumbers { .. } => 8,
             Flaw::Unfinished(_) => 9,
         };
         WORDINGS[index].0
@@ -171,7 +171,9 @@ impl Flaw {
             Flaw::ParagraphLength { percent } => Some(percent.to_string()),
             Flaw::Loop { unit, .. } => Some(unit.clone()),
             Flaw::Boilerplate { label, .. } => Some(label.clone()),
-            Flaw::InventedNumbers { numbers, .. } => Some(numbers.join(", ")),
+            Flaw::InventedNumbers { numbers, .. } | Flaw::LostNumbers { numbers } => {
+                Some(numbers.join(", "))
+            }
             _ => None,
         }
     }
@@ -249,9 +251,9 @@ mod tests {
             "段落有原文没有的数字：42, 9.5",
         );
         check(
-            Flaw::DroppedNumbers,
-            "paragraph lacks all numbers of the abstract",
-            "段落遗漏了原文的全部数字",
+            Flaw::LostNumbers { numbers: vec!["42".into(), "9.5".into()] },
+            "paragraph lacks numbers of the abstract: 42, 9.5",
+            "段落遗漏了原文的数字：42, 9.5",
         );
         check(Flaw::Unfinished(Field::Paragraph), "paragraph is unfinished", "段落没有写完");
     }

@@ -28,6 +28,8 @@ pub const TLDR_CHARS: std::ops::RangeInclusive<usize> = 10..=160;
 pub const PARAGRAPH_PERCENT: std::ops::RangeInclusive<usize> = 12..=70;
 /// Abstracts up to this many characters may have paragraphs of any length.
 const SHORT_ABSTRACT_CHARS: usize = 200;
+/// A paragraph that lacks fewer of its abstract's numbers is not worth another try.
+const MANY_LOST_NUMBERS: usize = 2;
 
 /// What the model wrote about a paper.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -132,8 +134,8 @@ fn check_numbers(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
             flaws.push(Flaw::InventedNumbers { field, numbers: invented });
         }
     }
-    let stated = numbers::SourceNumbers::of(&[source.abstract_text]);
-    if !summary.zh_abstract.trim().is_empty() && stated.all_dropped_by(&summary.zh_abstract) {
-        flaws.push(Flaw::DroppedNumbers);
+    let lost = numbers::lost(source.abstract_text, &summary.zh_abstract);
+    if !summary.zh_abstract.trim().is_empty() && lost.len() >= MANY_LOST_NUMBERS {
+        flaws.push(Flaw::LostNumbers { numbers: lost });
     }
 }

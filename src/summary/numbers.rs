@@ -30,8 +30,6 @@ pub(crate) struct Found {
 pub(super) struct SourceNumbers {
     /// Every form of every number.
     forms: HashSet<Decimal>,
-    /// How many different numbers stand there in digits.
-    in_digits: usize,
     /// The last two digits of every year, for decades.
     decades: HashSet<Decimal>,
 }
@@ -91,15 +89,12 @@ const WORDS: [(&str, &[&str]); 22] = [
 
 impl SourceNumbers {
     pub(super) fn of(texts: &[&str]) -> Self {
-        let mut known =
-            SourceNumbers { forms: HashSet::new(), in_digits: 0, decades: HashSet::new() };
-        let mut values = HashSet::new();
+        let mut known = SourceNumbers { forms: HashSet::new(), decades: HashSet::new() };
         for text in texts {
             let text = without_tex_separators(text);
-            known.add_digits(&text, &mut values);
+            known.add_digits(&text);
             known.add_words(&text.to_lowercase());
         }
-        known.in_digits = values.len();
         known
     }
 
@@ -116,12 +111,6 @@ impl SourceNumbers {
         invented
     }
 
-    /// Whether the source has three numbers or more and `text` none of them.
-    pub(super) fn all_dropped_by(&self, text: &str) -> bool {
-        let text = without_tex_separators(text);
-        self.in_digits >= 3 && !scan(&text).iter().any(|found| self.has(&text, found))
-    }
-
     fn accepts(&self, text: &str, found: &Found) -> bool {
         let (before, after) = (&text[..found.start], &text[found.end..]);
         let enumerates = found.end - found.start == 1 && after.starts_with([')', '）', '、']);
@@ -130,18 +119,12 @@ impl SourceNumbers {
     }
 
     fn has(&self, text: &str, found: &Found) -> bool {
-        let after = text[found.end..].trim_start();
-        let scale = CHINESE_SCALES.iter().find(|(word, _)| after.starts_with(word));
-        let percent = after.starts_with(['%', '％']);
-        self.forms.contains(&found.value)
-            || scale.is_some_and(|(_, zeros)| self.forms.contains(&found.value.times_ten(*zeros)))
-            || percent && self.forms.contains(&found.value.times_ten(-2))
+        readings(text, found).iter().any(|value| self.forms.contains(value))
     }
 
-    fn add_digits(&mut self, text: &str, values: &mut HashSet<Decimal>) {
+    fn add_digits(&mut self, text: &str) {
         let mut before: Option<Found> = None;
         for found in scan(text) {
-            values.insert(found.value.clone());
             self.add_number(text, &found);
             // `2\times10^6`: the 10 is this number, the 2 the one before it.
             if let Some(power) = power_of_ten(text, &found) {
@@ -167,12 +150,7 @@ impl SourceNumbers {
         if text[..found.start].ends_with('.') {
             self.forms.insert(Decimal::parse(&format!("0.{digits}")));
         }
-        let after = text[found.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}']);
-        let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
-        let word = word.to_lowercase();
-        if let Some((_, zeros)) = SCALES.iter().find(|(scale, _)| *scale == word) {
-            self.forms.insert(found.value.times_ten(*zeros));
-        }
+        self.forms.extend(scaled(text, found));
         self.forms.insert(found.value.clone());
         self.forms.insert(found.value.times_ten(-2));
     }
@@ -207,6 +185,49 @@ impl SourceNumbers {
             .collect();
         self.forms.extend(scaled);
     }
+}
+
+/// The different numbers of `abstract_text` that `paragraph` lacks, as they stand there. Digits in
+/// a name (`GPT4`, `v1.2`) are none.
+pub(super) fn lost(abstract_text: &str, paragraph: &str) -> Vec<String> {
+    let abstract_text = without_tex_separators(abstract_text);
+    let paragraph = without_tex_separators(paragraph);
+    let written: HashSet<Decimal> =
+        scan(&paragraph).iter().flat_map(|found| readings(&paragraph, found)).collect();
+    let mut lost: Vec<String> = Vec::new();
+    for found in scan(&abstract_text) {
+        let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+        let number = &abstract_text[found.start..found.end];
+        let is_kept = written.contains(&found.value)
+            || scaled(&abstract_text, &found).is_some_and(|value| written.contains(&value));
+        if !abstract_text[..found.start].ends_with(in_name)
+            && !is_kept
+            && !lost.iter().any(|other| other == number)
+        {
+            lost.push(number.to_owned());
+        }
+    }
+    lost
+}
+
+/// The value of an English number with the unit of magnitude behind it, `2 million`.
+fn scaled(text: &str, found: &Found) -> Option<Decimal> {
+    let after = text[found.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}']);
+    let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
+    let word = word.to_lowercase();
+    let (_, zeros) = SCALES.iter().find(|(scale, _)| *scale == word)?;
+    Some(found.value.times_ten(*zeros))
+}
+
+/// What a number of a Chinese text can mean: itself, with its unit of magnitude (`200万`), as a
+/// share of one (`5%`).
+fn readings(text: &str, found: &Found) -> Vec<Decimal> {
+    let after = text[found.end..].trim_start();
+    let scale = CHINESE_SCALES.iter().find(|(word, _)| after.starts_with(word));
+    let percent = after.starts_with(['%', '％']);
+    let scaled = scale.map(|(_, zeros)| found.value.times_ten(*zeros));
+    let share = percent.then(|| found.value.times_ten(-2));
+    [Some(found.value.clone()), scaled, share].into_iter().flatten().collect()
 }
 
 impl Decimal {
@@ -331,13 +352,20 @@ mod tests {
     }
 
     #[test]
-    fn tells_when_all_numbers_were_dropped() {
-        let check = |source: &str, summary: &str, expected: bool| {
-            assert_eq!(SourceNumbers::of(&[source]).all_dropped_by(summary), expected, "{summary}");
+    fn tells_which_numbers_were_lost() {
+        let check = |source: &str, summary: &str, expected: &[&str]| {
+            assert_eq!(lost(source, summary), expected, "{source}");
         };
-        check("We gain 10, 20 and 30 %.", "我们有所提升。", true);
-        check("We gain 10, 20 and 30 %.", "我们提升20%。", false);
-        check("We gain 10 and 20 %.", "我们有所提升。", false);
-        check("We gain 10, 10 and 10 %.", "我们有所提升。", false);
+        check("We gain 10, 20 and 30 %.", "我们提升20%。", &["10", "30"]);
+        check("We gain 10, 20 and 10 %.", "我们有所提升。", &["10", "20"]);
+        check(
+            "2 million users, 1,024 or 2\\,048 of them in 2024",
+            "200万，1024，2,048，2024年",
+            &[],
+        );
+        check("a rate of 0.05 in 7B weights", "5%，70亿", &[]);
+        check("0.5 and 0.25 and 5", "0.5", &["0.25", "5"]);
+        check("GPT-4, Llama3, v1.2 and x_3", "不提", &["4"]);
+        check("no numbers", "3个", &[]);
     }
 }
