@@ -80,8 +80,9 @@ def is_joined(text, end, begin):
 
 def terms_in(text, table, most):
     """The terms of `table` (key → (term, translation, papers)) in `text`, the longest first where
-    they overlap: at most `most`, the rarest of them, in the order in which they stand."""
-    words, found, at = words_of(text), {}, 0
+    they overlap: at most `most`, those with the fewest papers for each time they stand there, in the
+    order in which they stand."""
+    words, found, times, at = words_of(text), {}, collections.Counter(), 0
     while at < len(words):
         length = 1
         while (length < MAX_WORDS and at + length < len(words)
@@ -91,11 +92,12 @@ def terms_in(text, table, most):
             key = tuple(stem for stem, *_ in words[at:at + count])
             if key in table and fits(table[key][0], text, words[at:at + count]):
                 found.setdefault(key, len(found))
+                times[key] += 1
                 at += count - 1
                 break
         at += 1
-    rarest = sorted(found, key=lambda key: (table[key][2], found[key]))[:most]
-    return [table[key] for key in sorted(rarest, key=found.get)]
+    urgent = sorted(found, key=lambda key: (table[key][2] / times[key], found[key]))[:most]
+    return [table[key] for key in sorted(urgent, key=found.get)]
 
 
 def read_table(path):

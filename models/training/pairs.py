@@ -28,7 +28,7 @@ from prepare import packed, sequence, told
 from tokenizer import Tokenizer
 
 LIKENESS = {"zh_title": 0.2, "zh_abstract": 1.0, "zh_tldr": 0.4}
-LOST_NUMBER, LOST_NAME, AGAIN, REPEATED = 10.0, 8.0, 5.0, 1.0
+LOST_NUMBER, LOST_NAME, AGAIN, REPEATED = 12.0, 8.0, 5.0, 1.0
 RUN = 7  # characters that hardly come twice by chance
 
 

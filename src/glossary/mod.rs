@@ -12,13 +12,15 @@
 //!
 //! A term that is its own translation is one to keep in English. A third column, which the
 //! glossary of a model has, tells in how many of the papers that it was learned from the term
-//! occurs: where a paper has more terms than a prompt should, the rare ones are told.
+//! occurs: where a paper has more terms than a prompt should, those are told that are rare, or that
+//! it uses often.
 //!
 //! Words are compared without their case and without the s of a plural, and may be joined by a
 //! hyphen instead of a space; a term of capitals, such as `RAG`, is compared with its case.
 
 mod matching;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
@@ -55,6 +57,13 @@ struct Entry {
     term: Term,
     /// In how many papers the term was seen; `None` where a user gave it.
     papers: Option<u32>,
+}
+
+/// An entry that a paper has.
+struct Found<'a> {
+    entry: &'a Entry,
+    /// How often.
+    times: u64,
 }
 
 /// A term and its translation.
@@ -121,23 +130,22 @@ impl Glossary {
     }
 
     /// The terms of a paper that its prompt is to tell, in the order in which they stand there.
-    /// Where terms overlap the longest counts; a user's own come before rare ones, and rare ones
-    /// before common ones.
+    /// Where terms overlap the longest counts; a user's own come before others, and of these the
+    /// ones that are rare, or stand there more often.
     pub fn terms_of(&self, title: &str, abstract_text: &str) -> Vec<Term> {
-        let mut found: Vec<&Entry> = Vec::new();
-        for text in [title, abstract_text] {
-            for entry in self.found_in(text) {
-                if !found.iter().any(|known| std::ptr::eq(*known, entry)) {
-                    found.push(entry);
-                }
+        let mut found: Vec<Found> = Vec::new();
+        for entry in [title, abstract_text].into_iter().flat_map(|text| self.found_in(text)) {
+            match found.iter_mut().find(|known| std::ptr::eq(known.entry, entry)) {
+                Some(known) => known.times += 1,
+                None => found.push(Found { entry, times: 1 }),
             }
         }
         let mut chosen: Vec<usize> = (0..found.len()).collect();
-        chosen.sort_by_key(|&at| (found[at].papers, at));
-        let own = found.iter().filter(|entry| entry.papers.is_none()).count();
+        chosen.sort_by(|&a, &b| found[a].cmp_urgency(&found[b]).then(a.cmp(&b)));
+        let own = found.iter().filter(|found| found.entry.papers.is_none()).count();
         chosen.truncate(own.clamp(MAX_TOLD, MAX_OWN_TOLD));
         chosen.sort_unstable();
-        chosen.into_iter().map(|at| found[at].term.clone()).collect()
+        chosen.into_iter().map(|at| found[at].entry.term.clone()).collect()
     }
 
     /// Entries in the order in which they stand in `text`, with repetitions.
@@ -164,6 +172,19 @@ impl Glossary {
             !term.is_acronym() || matching::singular(word.text) == matching::singular(term.text)
         });
         fits.then_some(entry)
+    }
+}
+
+impl Found<'_> {
+    /// Which of two is to be told first: a user's, and else the one with fewer papers for each time
+    /// that it stands there.
+    fn cmp_urgency(&self, other: &Found<'_>) -> Ordering {
+        match (self.entry.papers, other.entry.papers) {
+            (Some(ours), Some(theirs)) => {
+                (u64::from(ours) * other.times).cmp(&(u64::from(theirs) * self.times))
+            }
+            (ours, theirs) => ours.is_some().cmp(&theirs.is_some()),
+        }
     }
 }
 
@@ -247,6 +268,20 @@ mod tests {
         let own: String = words.iter().map(|word| format!("{word}\t自\n")).collect();
         let glossary = Glossary::parse("own", &own).unwrap();
         assert_eq!(glossary.terms_of(&words.join(" "), "").len(), MAX_OWN_TOLD);
+    }
+
+    #[test]
+    fn a_term_that_stands_there_often_is_told_before_a_rarer_one() {
+        let rare: Vec<String> = ('a'..='h').map(|c| format!("{c}x")).collect();
+        let mut glossary: String = rare.iter().map(|word| format!("{word}\t词\t11\n")).collect();
+        glossary.push_str("common\t常\t30\n");
+        let told = |title: &str| {
+            let told = told(&glossary, title, &rare.join(" "));
+            assert_eq!(told.len(), MAX_TOLD);
+            told.contains(&"common=常".to_owned())
+        };
+        assert!(!told("Common, common"));
+        assert!(told("Common, common, common"));
     }
 
     #[test]

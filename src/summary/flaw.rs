@@ -58,7 +58,7 @@ pub enum Flaw {
         /// The numbers as they stand there.
         numbers: Vec<String>,
     },
-    /// The paragraph lacks several numbers of the abstract.
+    /// The paragraph lacks two numbers of the abstract or more, and a quarter of them or more.
     LostNumbers {
         /// The numbers as they stand in the abstract.
         numbers: Vec<String>,

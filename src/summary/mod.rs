@@ -28,8 +28,6 @@ pub const TLDR_CHARS: std::ops::RangeInclusive<usize> = 10..=160;
 pub const PARAGRAPH_PERCENT: std::ops::RangeInclusive<usize> = 12..=70;
 /// Abstracts up to this many characters may have paragraphs of any length.
 const SHORT_ABSTRACT_CHARS: usize = 200;
-/// A paragraph that lacks fewer of its abstract's numbers is not worth another try.
-const MANY_LOST_NUMBERS: usize = 2;
 
 /// What the model wrote about a paper.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -134,8 +132,9 @@ fn check_numbers(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
             flaws.push(Flaw::InventedNumbers { field, numbers: invented });
         }
     }
-    let lost = numbers::lost(source.abstract_text, &summary.zh_abstract);
-    if !summary.zh_abstract.trim().is_empty() && lost.len() >= MANY_LOST_NUMBERS {
+    let (lost, stated) = numbers::lost(source.abstract_text, &summary.zh_abstract);
+    let are_many = lost.len() >= 2 && 4 * lost.len() >= stated;
+    if !summary.zh_abstract.trim().is_empty() && are_many {
         flaws.push(Flaw::LostNumbers { numbers: lost });
     }
 }

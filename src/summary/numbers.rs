@@ -187,27 +187,27 @@ impl SourceNumbers {
     }
 }
 
-/// The different numbers of `abstract_text` that `paragraph` lacks, as they stand there. Digits in
-/// a name (`GPT4`, `v1.2`) are none.
-pub(super) fn lost(abstract_text: &str, paragraph: &str) -> Vec<String> {
+/// The different numbers of `abstract_text` that `paragraph` lacks, as they stand there, and how
+/// many it has in all. Digits in a name (`GPT4`, `v1.2`) are none.
+pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize) {
     let abstract_text = without_tex_separators(abstract_text);
     let paragraph = without_tex_separators(paragraph);
     let written: HashSet<Decimal> =
         scan(&paragraph).iter().flat_map(|found| readings(&paragraph, found)).collect();
-    let mut lost: Vec<String> = Vec::new();
+    let mut stated = HashSet::new();
+    let mut lost = Vec::new();
     for found in scan(&abstract_text) {
         let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-        let number = &abstract_text[found.start..found.end];
+        if abstract_text[..found.start].ends_with(in_name) || !stated.insert(found.value.clone()) {
+            continue;
+        }
         let is_kept = written.contains(&found.value)
             || scaled(&abstract_text, &found).is_some_and(|value| written.contains(&value));
-        if !abstract_text[..found.start].ends_with(in_name)
-            && !is_kept
-            && !lost.iter().any(|other| other == number)
-        {
-            lost.push(number.to_owned());
+        if !is_kept {
+            lost.push(abstract_text[found.start..found.end].to_owned());
         }
     }
-    lost
+    (lost, stated.len())
 }
 
 /// The value of an English number with the unit of magnitude behind it, `2 million`.
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn tells_which_numbers_were_lost() {
         let check = |source: &str, summary: &str, expected: &[&str]| {
-            assert_eq!(lost(source, summary), expected, "{source}");
+            assert_eq!(lost(source, summary).0, expected, "{source}");
         };
         check("We gain 10, 20 and 30 %.", "我们提升20%。", &["10", "30"]);
         check("We gain 10, 20 and 10 %.", "我们有所提升。", &["10", "20"]);
@@ -367,5 +367,6 @@ mod tests {
         check("0.5 and 0.25 and 5", "0.5", &["0.25", "5"]);
         check("GPT-4, Llama3, v1.2 and x_3", "不提", &["4"]);
         check("no numbers", "3个", &[]);
+        assert_eq!(lost("7, 7.0, 8 and GPT4", "").1, 2);
     }
 }

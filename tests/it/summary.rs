@@ -71,10 +71,18 @@ fn a_bound_must_not_cut_a_sentence() {
 }
 
 #[test]
-fn one_lost_number_is_no_flaw() {
+fn lost_numbers_are_a_flaw_from_two_and_a_quarter_on() {
     let mut summary = good();
     summary.zh_abstract = summary.zh_abstract.replace("97.5%", "几乎所有");
     assert_eq!(flaws(&summary, &[]), []);
+    let lost_of_nine = |paragraph: &str| {
+        let source = Source { title: TITLE, abstract_text: "11 12 13 14 15 16 17 18 19" };
+        let summary = Summary { zh_abstract: paragraph.into(), ..good() };
+        let flaws = check(&source, &summary, &[]);
+        flaws.iter().any(|flaw| matches!(flaw, Flaw::LostNumbers { .. }))
+    };
+    assert!(!lost_of_nine("我们数了11、12、13、14、15、16和17只羊。"));
+    assert!(lost_of_nine("我们数了11、12、13、14、15和16只羊。"));
 }
 
 #[test]
