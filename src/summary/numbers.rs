@@ -6,6 +6,9 @@
 //! (`twenty-five`, `third`, `half`, `March`), decades (`1940s` for `40年代`), and, without looking
 //! at the source, marks of enumerations (`1）`) and ordinals (`第2`).
 //!
+//! A number that stands in the abstract in digits is *lost* if the paragraph has it neither so nor
+//! with a unit of magnitude or as a share.
+//!
 //! Values are compared exactly, as decimal digits and an exponent: a slip of one zero is found.
 //! Left out: whether a number stands at the right thing, and numbers in Chinese characters.
 
@@ -126,15 +129,7 @@ impl SourceNumbers {
         let mut before: Option<Found> = None;
         for found in scan(text) {
             self.add_number(text, &found);
-            // `2\times10^6`: the 10 is this number, the 2 the one before it.
-            if let Some(power) = power_of_ten(text, &found) {
-                self.forms.insert(Decimal::parse("1").times_ten(power));
-                if let Some(factor) = &before
-                    && is_times(&text[factor.end..found.start])
-                {
-                    self.forms.insert(factor.value.times_ten(power));
-                }
-            }
+            self.forms.extend(powers(text, before.as_ref(), &found));
             before = Some(found);
         }
     }
@@ -188,26 +183,39 @@ impl SourceNumbers {
 }
 
 /// The different numbers of `abstract_text` that `paragraph` lacks, as they stand there, and how
-/// many it has in all. Digits in a name (`GPT4`, `v1.2`) are none.
+/// many it has in all. Digits in a name (`GPT4`, `v1.2`) are none, as in [`super::facts::NUMBER`],
+/// nor are exponents.
 pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize) {
     let abstract_text = without_tex_separators(abstract_text);
     let paragraph = without_tex_separators(paragraph);
     let written: HashSet<Decimal> =
         scan(&paragraph).iter().flat_map(|found| readings(&paragraph, found)).collect();
-    let mut stated = HashSet::new();
-    let mut lost = Vec::new();
+    let (mut stated, mut lost) = (HashSet::new(), Vec::new());
+    let mut before: Option<Found> = None;
     for found in scan(&abstract_text) {
         let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-        if abstract_text[..found.start].ends_with(in_name) || !stated.insert(found.value.clone()) {
-            continue;
+        let is_exponent =
+            before.as_ref().is_some_and(|base| power_of_ten(&abstract_text, base).is_some());
+        let is_number = !is_exponent && !abstract_text[..found.start].ends_with(in_name);
+        if is_number && stated.insert(found.value.clone()) {
+            let mut forms = powers(&abstract_text, before.as_ref(), &found);
+            forms.extend(scaled(&abstract_text, &found));
+            forms.push(found.value.clone());
+            if !forms.iter().any(|form| written.contains(form)) {
+                lost.push(abstract_text[found.start..found.end].to_owned());
+            }
         }
-        let is_kept = written.contains(&found.value)
-            || scaled(&abstract_text, &found).is_some_and(|value| written.contains(&value));
-        if !is_kept {
-            lost.push(abstract_text[found.start..found.end].to_owned());
-        }
+        before = Some(found);
     }
     (lost, stated.len())
+}
+
+/// What the 10 of `2\times10^6` is behind `before`, which may be the 2: a million, and two of them.
+fn powers(text: &str, before: Option<&Found>, found: &Found) -> Vec<Decimal> {
+    let Some(power) = power_of_ten(text, found) else { return Vec::new() };
+    let factor = before.filter(|factor| is_times(&text[factor.end..found.start]));
+    let factor = factor.map(|factor| factor.value.times_ten(power));
+    [Decimal::parse("1").times_ten(power)].into_iter().chain(factor).collect()
 }
 
 /// The value of an English number with the unit of magnitude behind it, `2 million`.
@@ -366,6 +374,8 @@ mod tests {
         check("a rate of 0.05 in 7B weights", "5%，70亿", &[]);
         check("0.5 and 0.25 and 5", "0.5", &["0.25", "5"]);
         check("GPT-4, Llama3, v1.2 and x_3", "不提", &["4"]);
+        check("$2\\times10^5$ steps of $10^{-3}$", "20万步，每步为$10^{-3}$", &["2"]);
+        check("$10^{6}$ steps", "百步", &["10"]);
         check("no numbers", "3个", &[]);
         assert_eq!(lost("7, 7.0, 8 and GPT4", "").1, 2);
     }
