@@ -3,7 +3,8 @@
     pairs.py BASE.gguf TRAIN.jsonl.gz PAIRS.npz DRAWS.jsonl... [--terms TERMS.tsv]
 
 DRAWS has several summaries of each paper, as `cargo run --example draws` writes them. Of a paper's
-summaries the best and the worst are a pair where they are far enough apart. What is good is
+summaries the best and the worst are a pair where they are far enough apart; but the better one may
+have no more of any fault, or one fault would be unlearnt at the price of another. What is good is
 likeness to the reference (chrF, precision and recall counted alike) less fines for what a reader
 would miss or see twice: numbers and names of the abstract that the paragraph lacks, numbers that
 come more often than in the abstract, and text that repeats itself.
@@ -40,9 +41,7 @@ def parse_arguments():
     parser.add_argument("draws", nargs="+")
     parser.add_argument("--terms", help="table of glossary.py")
     parser.add_argument("--most-terms", type=int, default=8, help="of a paper")
-    parser.add_argument("--min-gap", type=float, default=5.0, help="between the two of a pair")
-    parser.add_argument("--no-worse", action="store_true",
-                        help="pairs of which the better has no more of any fault")
+    parser.add_argument("--min-gap", type=float, default=7.0, help="between the two of a pair")
     parser.add_argument("--most-pairs", type=int, default=1 << 30, help="those furthest apart")
     parser.add_argument("--max-tokens", type=int, default=1000)
     return parser.parse_args()
@@ -114,13 +113,13 @@ def main():
 
 
 def pair_of(record, summaries, chrf, args):
-    """How far the best and the worst of `summaries` are apart, and the two; None where it is too
-    little."""
+    """How far the two of `summaries` are apart that are furthest from each other and of which the
+    better has no more of any fault, and the two; None where it is too little."""
     different = {tuple(summary[field] for field in FIELDS): summary for summary in summaries}
     rated = [(value(record, summary, chrf), faults(record, summary), texts)
              for texts, summary in different.items()]
     gaps = [(better[0] - worse[0], better[2], worse[2]) for better in rated for worse in rated
-            if not args.no_worse or all(map(operator.le, better[1], worse[1]))]
+            if all(map(operator.le, better[1], worse[1]))]
     gap, *both = max(gaps, default=(0.0,))
     if gap < args.min_gap:
         return None

@@ -8,10 +8,8 @@ keeps it likely by itself (Pang et al., 2024, arXiv:2404.19733). RUN/ is as trai
 run goes on from its checkpoint.
 """
 
-import argparse
 import random
 import time
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -20,15 +18,7 @@ import train
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("base")
-    parser.add_argument("data")
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--shortlist", required=True, help="the model's output shortlist")
-    parser.add_argument("--warm", required=True, help="the adapter to begin with")
-    parser.add_argument("--rank", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-4)
-    parser.add_argument("--warmup", type=int, default=5, help="steps")
+    parser = train.parser_of(__doc__, rate=1e-4, warmup=5, average=0.9)
     parser.add_argument("--beta", type=float, default=0.1)
     parser.add_argument("--likelihood", type=float, default=1.0,
                         help="weight of the better summary's own loss")
@@ -36,12 +26,9 @@ def parse_arguments():
     parser.add_argument("--pairs-a-batch", type=int, default=2)
     parser.add_argument("--held-out", type=int, default=32, help="pairs to measure on")
     parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--average", type=float, default=0.9, help="decay a step")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--save-minutes", type=float, default=5)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-compile", action="store_true")
     args = parser.parse_args()
+    if not args.warm:
+        parser.error("--warm is needed: it is the reference as well")
     args.one_liner_weight = args.kept_weight = 1.0
     return args
 

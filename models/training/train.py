@@ -35,29 +35,35 @@ BETAS, EPSILON = (0.9, 0.98), 1e-8
 POOL = 256  # papers among which those of similar length are put together
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser_of(description, rate, warmup, average):
+    """The arguments that every trainer takes, with its defaults."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument("base")
     parser.add_argument("data")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--until", required=True, help="UTC, such as 2026-11-25T10:00")
     parser.add_argument("--shortlist", required=True, help="the model's output shortlist")
-    parser.add_argument("--warm", help="an adapter to begin with")
+    parser.add_argument("--warm", help="the adapter to begin with")
     parser.add_argument("--rank", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--warmup", type=int, default=15, help="steps")
+    parser.add_argument("--rate", type=float, default=rate)
+    parser.add_argument("--warmup", type=int, default=warmup, help="steps")
+    parser.add_argument("--average", type=float, default=average, help="decay a step")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--save-minutes", type=float, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-compile", action="store_true")
+    return parser
+
+
+def parse_arguments():
+    parser = parser_of(__doc__, rate=1e-3, warmup=15, average=0.97)
+    parser.add_argument("--until", required=True, help="UTC, such as 2026-11-25T10:00")
     parser.add_argument("--papers-a-step", type=int, default=16)
     parser.add_argument("--papers-a-batch", type=int, default=4)
     parser.add_argument("--one-liner-weight", type=float, default=1.5)
     parser.add_argument("--kept-weight", type=float, default=1.0,
                         help="of tokens with digits or Latin letters, times the other weight")
-    parser.add_argument("--average", type=float, default=0.97, help="decay a step")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--save-minutes", type=float, default=5)
     parser.add_argument("--dev-minutes", type=float, default=20)
     parser.add_argument("--steps", type=int, default=1 << 30)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-compile", action="store_true")
     return parser.parse_args()
 
 
