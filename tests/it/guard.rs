@@ -256,11 +256,13 @@ proptest! {
         for flaw in check(&source(), &summary, &[]) {
             prop_assert!(!matches!(flaw, Flaw::InventedNumbers { .. }), "{flaw} in {text}");
         }
-        // Longer noise turns in circles of another kind, which no one token completes.
+        // Longer noise turns in circles of another kind, which no one token completes; so does noise of
+        // a few characters, of which 24 are named.
         let begin = whole.chars().take(99).collect();
         let begin = Summary { zh_abstract: begin, ..Summary::default() };
         for flaw in check(&source(), &begin, &[]) {
-            prop_assert!(!matches!(flaw, Flaw::Loop { .. }), "{flaw} in {text}");
+            let is_closed = matches!(&flaw, Flaw::Loop { unit, .. } if unit.chars().count() <= 12);
+            prop_assert!(!is_closed, "{flaw} in {text}");
         }
         let sources: Vec<String> = words(TITLE).chain(words(ABSTRACT)).map(str::to_owned).collect();
         for word in words(whole) {
