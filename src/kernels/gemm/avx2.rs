@@ -1,8 +1,11 @@
-//! The products with AVX2: up to 4 rows x 8 columns at a time.
+//! The products with AVX2: up to 4 rows x 16 columns at a time.
 //!
-//! Bytes are widened to 16 bits first: `vpmaddubsw` would save that, but its 16-bit sums of two
-//! products saturate. `vpmaddwd` then leaves two sums of a column side by side, which are added at
-//! the end of a block. 8 registers hold sums; the f32 results stay in the cache.
+//! Levels are taken in 16 bits: `vpmaddubsw` would multiply bytes, but its 16-bit sums of two
+//! products saturate. So a level of 14 bits costs what one of 8 does, and both planes of a fine block
+//! are one product. Of a column's four weights, which lie side by side, the even and the odd ones are
+//! the two halves of 16-bit lanes; `vpmaddwd` multiplies either with the activations that belong to
+//! them, a broadcast of two, and leaves one sum a column. 8 registers hold sums; the f32 results stay
+//! in the cache.
 
 #![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
 
@@ -15,6 +18,9 @@ use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
 const ROWS: usize = 4;
+
+/// The levels of a row's block in 16 bits: of each four the even ones, then of each four the odd ones.
+type Pairs = [[i32; BLOCK / 4]; 2];
 
 /// See [`super::scalar::add_product`].
 #[target_feature(enable = "avx2,fma")]
@@ -55,79 +61,90 @@ fn add_rows<const R: usize>(
     let out = &mut out.as_chunks_mut::<8>().0[..R * BLOCK / 8];
     for block in blocks {
         let at = block * x.rows() + first;
-        let activations = widen::<R>(&x.levels[at * BLOCK..][..R * BLOCK]);
-        let low = x.low_place(first, block);
-        let low = low.map(|place| widen::<R>(&x.low()[place..][..R * BLOCK]));
+        let levels = &x.levels[at * BLOCK..][..R * BLOCK];
+        let low = x.low_place(first, block).map(|place| &x.low()[place..][..R * BLOCK]);
+        let activations: [Pairs; R] = std::array::from_fn(|r| pairs(levels, low, r));
+        // Of a fine block the start counts 128 times, as its first plane does.
+        let shift = if low.is_some() { 7 } else { 0 };
         let (scales, starts) = (&x.scales[at..][..R], &x.starts[at..][..R]);
         let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
-        for quarter in 0..4 {
-            let products = multiply::<R>(&activations, &tile.levels[block].0, quarter);
-            let rest = low.as_ref().map(|low| multiply::<R>(low, &tile.levels[block].0, quarter));
-            let weight_scales = load(&weight_scales[quarter]);
+        for half in 0..2 {
+            let products = multiply::<R>(&activations, &tile.levels[block].0, half);
             for r in 0..R {
-                let mut product = _mm256_add_epi32(products[r], _mm256_set1_epi32(starts[r]));
-                if let Some(rest) = &rest {
-                    product = _mm256_add_epi32(_mm256_slli_epi32::<7>(product), rest[r]);
+                let start = _mm256_set1_epi32(starts[r] << shift);
+                let scale = _mm256_set1_ps(scales[r]);
+                for part in 0..2 {
+                    let quarter = 2 * half + part;
+                    let product = _mm256_cvtepi32_ps(_mm256_add_epi32(products[r][part], start));
+                    let scale = _mm256_mul_ps(load(&weight_scales[quarter]), scale);
+                    let result = &mut out[r * 4 + quarter];
+                    let mut value = _mm256_fmadd_ps(product, scale, load(result));
+                    if let Some(minimums) = tile.minimums {
+                        let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
+                        let activation =
+                            _mm256_set1_ps(x.level_sum(first + r, block) as f32 * scales[r]);
+                        value = _mm256_fmadd_ps(activation, minimums, value);
+                    }
+                    // SAFETY: 8 values are one register.
+                    unsafe { _mm256_storeu_ps(result.as_mut_ptr(), value) };
                 }
-                let scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(scales[r]));
-                let result = &mut out[r * 4 + quarter];
-                let mut value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), scale, load(result));
-                if let Some(minimums) = tile.minimums {
-                    let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
-                    let activation =
-                        _mm256_set1_ps(x.level_sum(first + r, block) as f32 * scales[r]);
-                    value = _mm256_fmadd_ps(activation, minimums, value);
-                }
-                // SAFETY: 8 values are one register.
-                unsafe { _mm256_storeu_ps(result.as_mut_ptr(), value) };
             }
         }
     }
 }
 
-/// The levels of `R` rows in 16 bits, by fours: each a broadcast of 64 bits.
+/// The levels of row `r` of some, with those of the second plane where there is one.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn widen<const R: usize>(levels: &[i8]) -> [[i64; BLOCK / 4]; R] {
-    let rows = &levels.as_chunks::<BLOCK>().0[..R];
-    std::array::from_fn(|r| {
-        let mut fours = [0; BLOCK / 4];
-        // SAFETY: 32 bytes are read, and widened to the 64 that `fours` takes.
-        unsafe {
-            let levels: *const __m128i = rows[r].as_ptr().cast();
-            let out: *mut __m256i = fours.as_mut_ptr().cast();
-            _mm256_storeu_si256(out, _mm256_cvtepi8_epi16(_mm_loadu_si128(levels)));
-            _mm256_storeu_si256(out.add(1), _mm256_cvtepi8_epi16(_mm_loadu_si128(levels.add(1))));
+fn pairs(levels: &[i8], low: Option<&[i8]>, r: usize) -> Pairs {
+    let halves = |levels: &[i8]| {
+        let levels: *const __m256i = levels.as_chunks::<BLOCK>().0[r].as_ptr().cast();
+        // SAFETY: 32 bytes are one register.
+        let levels = unsafe { _mm256_loadu_si256(levels) };
+        let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(levels));
+        [even, _mm256_srai_epi16::<8>(levels)]
+    };
+    let mut sums = halves(levels);
+    if let Some(low) = low {
+        let low = halves(low);
+        for i in 0..2 {
+            sums[i] = _mm256_add_epi16(_mm256_slli_epi16::<7>(sums[i]), low[i]);
         }
-        fours
-    })
+    }
+    let mut pairs = Pairs::default();
+    for i in 0..2 {
+        // SAFETY: 8 integers of 32 bits are one register.
+        unsafe { _mm256_storeu_si256(pairs[i].as_mut_ptr().cast(), sums[i]) };
+    }
+    pairs
 }
 
-/// The integer products of a block: `R` rows and the 8 columns of a quarter of a tile.
+/// The integer products of a block: `R` rows and 16 columns, one half of a tile.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn multiply<const R: usize>(
-    activations: &[[i64; BLOCK / 4]; R],
+    activations: &[Pairs; R],
     weights: &[u8; BLOCK * BLOCK],
-    quarter: usize,
-) -> [__m256i; R] {
-    let mut pairs = [[_mm256_setzero_si256(); 2]; R];
+    half: usize,
+) -> [[__m256i; 2]; R] {
+    let mut sums = [[_mm256_setzero_si256(); 2]; R];
+    let even_bytes = _mm256_set1_epi16(0xff);
     for group in 0..BLOCK / 4 {
-        let weights = &weights.as_chunks::<BLOCK>().0[group * 4 + quarter];
-        // SAFETY: 32 bytes are two registers.
-        let (low, high) = unsafe {
-            let weights: *const __m128i = weights.as_ptr().cast();
-            (_mm_loadu_si128(weights), _mm_loadu_si128(weights.add(1)))
-        };
-        let (low, high) = (_mm256_cvtepu8_epi16(low), _mm256_cvtepu8_epi16(high));
-        for r in 0..R {
-            let four = _mm256_set1_epi64x(activations[r][group]);
-            pairs[r][0] = _mm256_add_epi32(pairs[r][0], _mm256_madd_epi16(low, four));
-            pairs[r][1] = _mm256_add_epi32(pairs[r][1], _mm256_madd_epi16(high, four));
+        for part in 0..2 {
+            let weights = &weights.as_chunks::<BLOCK>().0[group * 4 + half * 2 + part];
+            // SAFETY: 32 bytes are one register.
+            let weights = unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) };
+            let even = _mm256_and_si256(weights, even_bytes);
+            let odd = _mm256_srli_epi16::<8>(weights);
+            for r in 0..R {
+                let [even_pair, odd_pair] = [0, 1].map(|i| activations[r][i][group]);
+                let even = _mm256_madd_epi16(even, _mm256_set1_epi32(even_pair));
+                let odd = _mm256_madd_epi16(odd, _mm256_set1_epi32(odd_pair));
+                sums[r][part] = _mm256_add_epi32(sums[r][part], _mm256_add_epi32(even, odd));
+            }
         }
     }
-    // Columns 0 1 4 5 | 2 3 6 7 after the addition of neighbours, then in order.
-    pairs.map(|[low, high]| _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(low, high)))
+    sums
 }
 
 #[inline]
