@@ -2,18 +2,23 @@
 //!
 //! An adapter is a safetensors file with, for a matrix W of the model named `blk.3.attn_q`, the
 //! factors `blk.3.attn_q.lora_a` (rank × inputs) and `blk.3.attn_q.lora_b` (outputs × rank), and
-//! the metadata key `scale`; the merged matrix is W + scale · B · A. It is requantized to Q8_0:
-//! finer than any type the base is likely to have, symmetric, and fast on every engine. Merging
-//! before the first step means that no engine needs to know of adapters.
+//! the metadata key `scale`; the merged matrix is W + scale · B · A. Factors are f32, f16, bf16, or
+//! integers of 8 bits (I8), and then `blk.3.attn_q.lora_scale` (rank) is what each row of A times the
+//! column of B that it meets is worth: W + scale · B · diag(lora_scale) · A. The merged matrix is
+//! requantized to Q8_0: finer than any type the base is likely to have, symmetric, and fast on every
+//! engine. Merging before the first step means that no engine needs to know of adapters.
 //!
 //! The file may say, too, how large the channels of the merged model are ([`super::equalise`]).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
 use super::equalise::{Channels, NAMES, equalise};
 use super::{LayerWeights, Weights};
@@ -39,8 +44,15 @@ pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -
     let scale = scale
         .filter(|scale| scale.is_finite())
         .ok_or_else(|| bad("its metadata lacks a number `scale`".into()))?;
-    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
-        .map_err(|e| bad("cannot be read".into()).because(e))?;
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|e| bad("not a safetensors file".into()).because(e))?;
+    let tensors: HashMap<String, Tensor> = file
+        .iter()
+        .map(|(name, view)| {
+            let tensor = values(&view).map_err(|e| bad(format!("cannot read {name}")).because(e));
+            Ok((name.to_owned(), tensor?))
+        })
+        .collect::<Result<_>>()?;
 
     // Layers are independent, and requantizing them one by one would be most of loading.
     let merge_layer = |(index, layer): (usize, &mut LayerWeights)| -> Result<(usize, bool)> {
@@ -50,10 +62,11 @@ pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -
             let place = format!("blk.{index}.{part}");
             let factor = |which: &str| tensors.get(&format!("{place}.{which}"));
             let (Some(a), Some(b)) = (factor("lora_a"), factor("lora_b")) else { continue };
-            let matrix = merge_one(matrix, a, b, scale)
+            let worth = factor("lora_scale");
+            let matrix = merge_one(matrix, [a, b], worth, scale)
                 .map_err(|e| bad(format!("does not fit {place} of this model")).because(e))?;
             *merged = Some(matrix);
-            used += 2;
+            used += 2 + usize::from(worth.is_some());
         }
         let rms = NAMES.map(|name| tensors.get(&format!("blk.{index}.{name}")));
         if let [Some(_), Some(_), Some(_), Some(_)] = rms
@@ -85,14 +98,33 @@ pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -
     Ok(layers.iter().all(|(_, equalised)| *equalised))
 }
 
-fn merge_one(matrix: &QTensor, a: &Tensor, b: &Tensor, scale: f64) -> candle_core::Result<Tensor> {
-    let delta = b.to_dtype(DType::F32)?.matmul(&a.to_dtype(DType::F32)?)?;
+/// The numbers of a tensor, as f32.
+fn values(view: &TensorView<'_>) -> candle_core::Result<Tensor> {
+    match view.dtype() {
+        Dtype::I8 => {
+            let values: Vec<f32> =
+                view.data().iter().map(|byte| f32::from(byte.cast_signed())).collect();
+            Tensor::from_vec(values, view.shape(), &Device::Cpu)
+        }
+        _ => view.load(&Device::Cpu)?.to_dtype(DType::F32),
+    }
+}
+
+fn merge_one(
+    matrix: &QTensor,
+    [a, b]: [&Tensor; 2],
+    worth: Option<&Tensor>,
+    scale: f64,
+) -> candle_core::Result<Tensor> {
+    let delta = match worth {
+        Some(worth) => b.broadcast_mul(worth)?.matmul(a)?,
+        None => b.matmul(a)?,
+    };
     matrix.dequantize(&Device::Cpu)? + (delta * scale)?
 }
 
 fn channels(rms: [&Tensor; 4]) -> candle_core::Result<Channels> {
-    let values = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.to_vec1();
-    let [attn_norm, attn_output, ffn_norm, ffn_down] = rms.map(values);
+    let [attn_norm, attn_output, ffn_norm, ffn_down] = rms.map(Tensor::to_vec1);
     Ok(Channels {
         attn_norm: attn_norm?,
         attn_output: attn_output?,

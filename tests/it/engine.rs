@@ -169,6 +169,55 @@ fn an_adapter_is_merged_and_survives_export() {
     );
 }
 
+#[test]
+fn factors_of_8_bits_are_worth_what_their_scale_says() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), "qwen2");
+    let path = folder.path().join("qwen2.gguf");
+    let (q, hidden) = (tiny::HEADS * tiny::HEAD_DIM, tiny::HIDDEN);
+    let mut random = Random(5);
+    let mut integers = |count: usize| -> Vec<i8> {
+        (0..count).map(|_| (127.0 * random.next()).round().clamp(-127.0, 127.0) as i8).collect()
+    };
+    let (a, b, worth) = (integers(2 * hidden), integers(q * 2), [2e-4_f32, 5e-5]);
+    let as_bytes =
+        |values: &[i8]| -> Vec<u8> { values.iter().map(|v| v.cast_unsigned()).collect() };
+    let worth_bytes: Vec<u8> = worth.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let (a_bytes, b_bytes) = (as_bytes(&a), as_bytes(&b));
+    let view = |kind, shape: &[usize], bytes| {
+        safetensors::tensor::TensorView::new(kind, shape.to_vec(), bytes).unwrap()
+    };
+    let small = HashMap::from([
+        ("blk.1.attn_q.lora_a", view(safetensors::Dtype::I8, &[2, hidden], &a_bytes)),
+        ("blk.1.attn_q.lora_b", view(safetensors::Dtype::I8, &[q, 2], &b_bytes)),
+        ("blk.1.attn_q.lora_scale", view(safetensors::Dtype::F32, &[2], &worth_bytes)),
+    ]);
+    let metadata = HashMap::from([("scale".to_owned(), "0.5".to_owned())]);
+    let small = safetensors::serialize(small, Some(metadata.clone())).unwrap();
+    let tensor = |values: Vec<f32>, rows, columns| {
+        Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+    };
+    let wide_a = a.iter().enumerate().map(|(at, v)| f32::from(*v) * worth[at / hidden]).collect();
+    let wide_b = b.iter().map(|v| f32::from(*v)).collect();
+    let wide = HashMap::from([
+        ("blk.1.attn_q.lora_a", tensor(wide_a, 2, hidden)),
+        ("blk.1.attn_q.lora_b", tensor(wide_b, q, 2)),
+    ]);
+    let wide = safetensors::serialize(&wide, Some(metadata)).unwrap();
+    let dense = |bytes: &[u8]| {
+        let merged = Model::load(&path, Some(Adapter { name: "test", bytes })).unwrap();
+        let matrix = merged.weights().layers[1].attn_q.dequantize(&Device::Cpu).unwrap();
+        matrix.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let untouched = Model::load(&path, None).unwrap().weights().layers[1].attn_q.clone();
+    let untouched = untouched.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap();
+    let (small, wide, untouched) = (dense(&small), dense(&wide), untouched.to_vec1().unwrap());
+    let furthest = |other: &[f32]| {
+        small.iter().zip(other).map(|(a, b): (&f32, &f32)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(furthest(&wide) < 0.01 && furthest(&untouched) > 0.1);
+}
+
 /// Low-rank factors for all matrices of a tiny model, and with `sizes` those of its channels, which
 /// differ by factors of up to seven.
 fn whole_adapter(sizes: bool) -> Vec<u8> {
