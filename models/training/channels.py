@@ -4,62 +4,50 @@
 
 The program equalises channels with it while it merges the adapter, so that rounding in blocks costs
 less. Sizes are root mean squares over what some papers of the training data, prompts and summaries,
-put into each product: `blk.3.attn_norm.rms` (query, key and value), `blk.3.attn_output.rms` (of all
-query heads together, since they share the values), `blk.3.ffn_norm.rms` (gate and up) and
-`blk.3.ffn_down.rms`, in f16.
+put into each product: `blk.3.attn_norm.rms` (query, key and value), `blk.3.attn_output.rms` (of the
+query heads of a KV head together, since they share its values), `blk.3.ffn_norm.rms` (gate and up)
+and `blk.3.ffn_down.rms`, in f16.
 """
 
 import argparse
-import hashlib
-import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from model import (BF16, GLOBAL_EVERY, GROUPS, HEAD_WIDTH, HEADS, LAYERS, ROPE_GLOBAL, ROPE_LOCAL,
-                   WIDTH, WINDOW, Attention, Model, norm, project)
+from adapter import read_tensors, write
+from model import Model
+
+NAMES = ("attn_norm", "attn_output", "ffn_norm", "ffn_down")  # one for each of model.GROUPS
 
 
-class Sizes:
-    """Sums of squares of the channels of each place."""
+class Measured(Model):
+    """A model that adds up the squares of what goes into its products."""
 
-    def __init__(self):
-        self.squares, self.rows = {}, {}
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.squares, self.rows = {}, 0
 
-    def add(self, layer, name, x):
-        key = f"blk.{layer}.{name}.rms"
-        self.squares[key] = self.squares.get(key, 0) + x.double().pow(2).sum(0)
-        self.rows[key] = self.rows.get(key, 0) + len(x)
+    def linear(self, x, layer, group):
+        squares = x.float().pow(2).sum(0)
+        if NAMES[group] == "attn_output":
+            about = self.about
+            of_heads = squares.view(about.key_heads, -1, about.head_width)
+            squares = of_heads.mean(1).view(-1)
+        key = f"blk.{layer}.{NAMES[group]}.rms"
+        self.squares[key] = self.squares.get(key, 0) + squares.double()
+        return super().linear(x, layer, group)
 
-    def tensors(self):
-        return {key: (squares / self.rows[key]).sqrt().to(torch.float16)
+    def read(self, tokens):
+        """Takes in one sequence."""
+        ids = torch.from_numpy(tokens.astype(np.int64)).to(self.device)[None]
+        rows, nothing = torch.arange(ids.numel(), device=self.device), ids[0, :0]
+        with torch.no_grad():
+            self.row_losses(ids, rows, torch.zeros_like(rows), nothing)
+        self.rows += len(rows)
+
+    def sizes(self):
+        return {key: (squares / self.rows).sqrt().to("cpu", torch.float16)
                 for key, squares in self.squares.items()}
-
-
-def read(model, ids, sizes):
-    """Takes one sequence through the model and adds what goes into its products."""
-    time = len(ids)
-    x = model.embedding[ids] * torch.tensor(math.sqrt(WIDTH), dtype=BF16)
-    for layer in range(LAYERS):
-        groups = model.groups[layer * len(GROUPS):(layer + 1) * len(GROUPS)]
-        qkv, (o, *_), (up, *_), (down, *_) = groups
-        norms = model.norms[layer]
-        is_global = (layer + 1) % GLOBAL_EVERY == 0
-        cos, sin = model.rope[ROPE_GLOBAL if is_global else ROPE_LOCAL]
-        sizes.add(layer, "attn_norm", norm(x, norms[0]))
-        q, k, v = project(x, 1, norms, cos[:time], sin[:time], *qkv)
-        out = Attention.apply(q, k, v, time if is_global else WINDOW, HEAD_WIDTH ** -0.5)
-        sizes.add(layer, "attn_output", out.view(time * HEADS, HEAD_WIDTH))
-        x = x + norm(out @ o.t(), norms[3])
-        h = norm(x, norms[4])
-        sizes.add(layer, "ffn_norm", h)
-        gate, value = (h @ up.t()).chunk(2, 1)
-        h = F.gelu(gate.float(), approximate="tanh") * value.float()
-        sizes.add(layer, "ffn_down", h)
-        x = x + norm(h.to(BF16) @ down.t(), norms[5])
 
 
 def main():
@@ -69,22 +57,15 @@ def main():
     parser.add_argument("adapter")
     parser.add_argument("out")
     parser.add_argument("--papers", type=int, default=64)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
-    with safe_open(args.adapter, "pt") as file:
-        metadata = file.metadata()
-        factors = {name: file.get_tensor(name) for name in file.keys() if ".lora_" in name}
-    model = Model(args.base, int(metadata["rank"]), [0], args.adapter, compile=False)
-    data, sizes = np.load(args.data), Sizes()
-    with torch.no_grad():
-        for group in range(len(model.base)):
-            model.merge(group)
-        for at in data["order"][:args.papers]:
-            start, end = data["starts"][at:at + 2]
-            read(model, torch.from_numpy(data["tokens"][start:end].astype(np.int64)), sizes)
-    save_file(factors | sizes.tensors(), args.out, metadata=metadata)
-    with open(args.out, "rb") as file:
-        content = file.read()
-    print(f"bytes = {len(content)}\nsha256 = \"{hashlib.sha256(content).hexdigest()}\"")
+    tensors, metadata = read_tensors(args.adapter)
+    model = Measured(args.base, int(metadata["rank"]), [0], args.adapter, args.device)
+    data = np.load(args.data)
+    for at in data["order"][:args.papers]:
+        start, end = data["starts"][at:at + 2]
+        model.read(data["tokens"][start:end])
+    write(args.out, tensors | model.sizes(), metadata)
 
 
 if __name__ == "__main__":

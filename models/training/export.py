@@ -1,53 +1,92 @@
-"""Writes the adapter of a checkpoint in the form in which the program loads it.
+"""Writes an adapter in the form in which the program loads it (adapter.py).
 
-    export.py RUN/checkpoint.pt... ADAPTER.safetensors [--average] [--weights WEIGHT...]
+    export.py RUN/checkpoint.pt... ADAPTER.safetensors [--average] [--weights WEIGHT...] [--rank R]
+    export.py OLD.safetensors ADAPTER.safetensors [--rank R]
 
-Of several checkpoints it is the mean, or what --weights make of them; a weight can be negative.
+Of several checkpoints it is the mean of their factors, or what --weights make of them; a weight
+can be negative. Factors can be added only where they mean the same: in checkpoints of which each
+went on from another, or from the same one. An adapter is written anew, its sizes of channels taken
+along.
 
-For a matrix W called `blk.3.attn_q` the file has `blk.3.attn_q.lora_a` (rank × inputs) and
-`blk.3.attn_q.lora_b` (outputs × rank) in f16, and the metadata `scale`: the program makes
-W + scale · B · A of them.
+The product B · A of a matrix is made of other factors first: by a singular value decomposition,
+the largest values first, the root of each in either factor. So a row of A and a column of B have
+one size, which suits 8 bits, and --rank cuts off what matters least.
 """
 
 import argparse
-import hashlib
-import os
 
 import torch
-from safetensors.torch import save_file
 
-MAX_BYTES = 35 << 20  # the adapter is compiled into the program
+from adapter import read_factors, read_tensors, rounded, write
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("checkpoints", nargs="+")
+    parser.add_argument("sources", nargs="+", help="checkpoints, or one adapter")
     parser.add_argument("out")
     parser.add_argument("--average", action="store_true",
                         help="the running average of the parameters instead of the last ones")
     parser.add_argument("--weights", nargs="+", type=float, help="one a checkpoint, 1 in all")
+    parser.add_argument("--rank", type=int, help="at most (default: as it is)")
+    parser.add_argument("--base", help="name of the model that it is for (default: as it says)")
     args = parser.parse_args()
-    weights = args.weights or [1 / len(args.checkpoints)] * len(args.checkpoints)
-    if len(weights) != len(args.checkpoints) or abs(sum(weights) - 1) > 1e-6:
-        parser.error("there is a weight for each checkpoint, and they sum to 1")
-    states = [torch.load(path, weights_only=True) for path in args.checkpoints]
-    state, kind = states[0], "average" if args.average else "params"
-    factors = {name: sum(weight * other[kind][name] for weight, other in zip(weights, states))
-               .to(torch.float16).contiguous() for name in state[kind]}
-    for name, value in factors.items():
-        if not torch.isfinite(value).all():
-            raise ValueError(f"{name} has values that f16 cannot hold")
-    rank = next(iter(factors.values())).shape[0]
-    save_file(factors, args.out, metadata={
-        "scale": str(state["scale"]), "rank": str(rank), "base": "gemma-3-270m-q4_k_m"})
-    size = os.path.getsize(args.out)
-    if size > MAX_BYTES:
-        raise ValueError(f"{args.out} has {size} bytes, more than {MAX_BYTES}")
-    with open(args.out, "rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
+    if args.sources[0].endswith(".safetensors"):
+        if len(args.sources) > 1 or args.average or args.weights:
+            parser.error("an adapter is written anew by itself")
+        factors, metadata = read_factors(args.sources[0])
+        others = {name: value for name, value in read_tensors(args.sources[0])[0].items()
+                  if ".lora_" not in name}
+    else:
+        weights = args.weights or [1 / len(args.sources)] * len(args.sources)
+        if len(weights) != len(args.sources) or abs(sum(weights) - 1) > 1e-6:
+            parser.error("there is a weight for each checkpoint, and they sum to 1")
+        factors, metadata = mean_of(args.sources, weights, "average" if args.average else "params")
+        others = {}
+    if args.base:
+        metadata["base"] = args.base
+    tensors, rank, error = stored(factors, args.rank)
+    print(f"rank {rank}, relative error {error:.5f}")
+    write(args.out, tensors | others, metadata | {"rank": str(rank)})
+
+
+def mean_of(paths, weights, kind):
+    """The factors of checkpoints and what the file is to say of them."""
+    states = [torch.load(path, weights_only=True, map_location="cpu") for path in paths]
     for state in states:
         print(f"step {state['step']}, {state['position']} papers, {state['tokens']} tokens")
-    print(f"bytes = {size}\nsha256 = \"{digest}\"")
+    factors = {name: sum(weight * state[kind][name] for weight, state in zip(weights, states))
+               for name in states[0][kind]}
+    return factors, {"scale": str(states[0]["scale"]), "base": states[0].get("base", "")}
+
+
+def stored(factors, rank):
+    """Tensors to write, their rank, and by how much they differ from the products of `factors`, by
+    the Frobenius norm over all matrices."""
+    tensors, lost, total = {}, 0.0, 0.0
+    for name in factors:
+        if name.endswith(".lora_a"):
+            place = name.removesuffix("a")
+            a, b = factors[place + "a"].double(), factors[place + "b"].double()
+            new_a, new_b, worth = rounded(*refactored(a, b, rank))
+            tensors |= {place + "a": new_a, place + "b": new_b, place + "scale": worth}
+            total += square(a, b)
+            lost += square(torch.cat([a, new_a * worth.double()[:, None]]),
+                           torch.cat([b, -new_b.double()], 1))
+    return tensors, len(worth), (lost / total) ** 0.5
+
+
+def refactored(a, b, rank):
+    """Factors of the product b · a, or of the nearest product of that rank: orthogonal columns in b
+    and rows in a, a pair of equal size, the largest first."""
+    (q_a, r_a), (q_b, r_b) = torch.linalg.qr(a.t()), torch.linalg.qr(b)
+    left, values, right = torch.linalg.svd(r_b @ r_a.t(), full_matrices=False)
+    roots = values[:rank].sqrt()
+    return (right[:rank] @ q_a.t()) * roots[:, None], (q_b @ left[:, :rank]) * roots
+
+
+def square(a, b):
+    """The square of the Frobenius norm of b · a."""
+    return ((b.t() @ b) * (a @ a.t())).sum().item()
 
 
 if __name__ == "__main__":

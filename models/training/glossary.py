@@ -1,6 +1,7 @@
-"""Learns a table of terms, English to Chinese, from pairs of abstracts and summaries.
+"""Learns a table of terms, English to Chinese, from pairs of abstracts and summaries, and which
+English words summaries never leave as they are.
 
-    glossary.py TRAIN.jsonl.gz TERMS.tsv
+    glossary.py TRAIN.jsonl.gz TERMS.tsv ENGLISH.txt
 
 A term is one to four English words. Its translation is the run of two to eight Chinese characters
 that stands in the summaries of the papers with the term and in few others, by Dice's coefficient
@@ -9,6 +10,10 @@ lexicons"). A pair is kept where the one is the best partner of the other in bot
 
 TERMS.tsv has a term and its translation a line, in the order of the alphabet. `terms_in` finds a
 table's terms in a text, exactly as the program does.
+
+ENGLISH.txt has a word a line: those of small letters that stand in several abstracts and are hardly
+ever kept in a paragraph, so that one that is left there is a slip. Names of tools are not among them,
+nor is what Chinese writes in English (token, softmax).
 """
 
 import argparse
@@ -33,6 +38,9 @@ then there these they this those three through thus to too toward towards two un
 use used using various very via was we well were what when where whether which while who whose why
 will with within without work would you your t d ll re ve e g eg ie etc et al results result
 approach approaches method methods study""".split())
+# A word of small letters that belongs to no formula, path or compound.
+ENGLISH = re.compile(r"(?<![A-Za-z0-9_\\/.$@{-])[a-z]{3,}(?![A-Za-z0-9_@(/\\$}-])")
+SCALES = {"hundred", "thousand", "million", "billion", "trillion"}  # parts of numbers
 MAX_WORDS = 4
 OUTER_LEFT = set("的了和与及或是为将被对其该而且并也都我们中之们性化度一个这那些等上下以")
 OUTER_RIGHT = set("的了和与及或是为将被对其该而且并也都我们在从向把个这那些等以所有进提通")
@@ -42,7 +50,10 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("train")
     parser.add_argument("out")
-    parser.add_argument("--min-papers", type=int, default=8, help="with the term")
+    parser.add_argument("english")
+    parser.add_argument("--min-papers", type=int, default=8, help="with the term, or the word")
+    parser.add_argument("--most-kept", type=float, default=0.03,
+                        help="share of the papers with an English word whose paragraphs keep it")
     parser.add_argument("--max-papers", type=int, default=600,
                         help="with the term; what is more common a model knows")
     parser.add_argument("--min-dice", type=float, default=0.45)
@@ -106,6 +117,18 @@ def read_table(path):
     return {key_of(term): (term, translation, int(papers)) for term, translation, papers in rows}
 
 
+def english_words(records, args):
+    """Words that stand in --min-papers abstracts, and in few of their paragraphs."""
+    there, kept = collections.Counter(), collections.Counter()
+    for record in records:
+        words = set(ENGLISH.findall(record["abstract"]))
+        there.update(words)
+        kept.update(words & set(ENGLISH.findall(record["zh_abstract"])))
+    return sorted(word for word, papers in there.items()
+                  if papers >= args.min_papers and kept[word] < args.most_kept * papers
+                  and word not in SCALES)
+
+
 def english_terms(text):
     words, terms = words_of(text), {}
     for at in range(len(words)):
@@ -164,6 +187,8 @@ def main():
     args = parse_arguments()
     records, _ = read_clean(args.train)
     print(f"{len(records)} papers", flush=True)
+    with open(args.english, "w", encoding="utf8") as out:
+        out.write("".join(word + "\n" for word in english_words(records, args)))
     english, surfaces = [], collections.defaultdict(collections.Counter)
     for record in records:
         found = english_terms(record["title"]) | english_terms(record["abstract"])

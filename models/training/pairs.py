@@ -1,6 +1,6 @@
 """Makes pairs of summaries to prefer one over the other, from several that the model wrote itself.
 
-    pairs.py BASE.gguf TRAIN.jsonl.gz PAIRS.npz DRAWS.jsonl... [--terms TERMS.tsv]
+    pairs.py BASE.gguf PROMPT.toml TRAIN.jsonl.gz PAIRS.npz DRAWS.jsonl... [--terms TERMS.tsv]
 
 DRAWS has several summaries of each paper, as `cargo run --example draws` writes them. Of a paper's
 summaries the best and the worst are a pair where they are far enough apart; but the better one may
@@ -24,8 +24,9 @@ import numpy as np
 from sacrebleu.metrics import CHRF
 
 from cleaning import FIELDS, NAME, NUMBER, joined, plain, read_clean
+from form import Form
 from glossary import read_table, terms_in
-from prepare import packed, sequence, told
+from prepare import packed, told
 from tokenizer import Tokenizer
 
 LIKENESS = {"zh_title": 0.2, "zh_abstract": 1.0, "zh_tldr": 0.4}
@@ -36,6 +37,7 @@ RUN = 7  # characters that hardly come twice by chance
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("base")
+    parser.add_argument("prompt", help="the prompt's file, such as ../../prompts/NAME/1.toml")
     parser.add_argument("train")
     parser.add_argument("out")
     parser.add_argument("draws", nargs="+")
@@ -81,7 +83,7 @@ def repeats(text):
 
 def main():
     args = parse_arguments()
-    tokenizer, chrf = Tokenizer(args.base), CHRF(word_order=0, beta=1)
+    form, chrf = Form(args.prompt, Tokenizer(args.base)), CHRF(word_order=0, beta=1)
     table = read_table(args.terms) if args.terms else {}
     written = collections.defaultdict(list)
     for path in args.draws:
@@ -97,7 +99,7 @@ def main():
         if pair:
             found = terms_in(f"{record['title']}\n{record['abstract']}", table, args.most_terms)
             gap, summaries = pair
-            sequences = [sequence(tokenizer, record | summary, *told(record, found))
+            sequences = [form.sequence(record | summary, *told(record, found))
                          for summary in summaries]
             if max(len(tokens) for tokens, *_ in sequences) <= args.max_tokens:
                 pairs.append((gap, sequences, [lost(NUMBER, record, s) for s in summaries]))

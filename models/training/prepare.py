@@ -1,11 +1,12 @@
 """Makes the data file of a training run: cleaned, rated, tokenized, in the order of training.
 
-    prepare.py BASE.gguf TRAIN.jsonl.gz DATA.npz [--dev DEV.jsonl] [--terms TERMS.tsv]
+    prepare.py BASE.gguf PROMPT.toml TRAIN.jsonl.gz DATA.npz [--dev DEV.jsonl] [--terms TERMS.tsv]
 
 Papers from --recent on (a year and month as in arXiv's ids) have summaries in the style that is
 wanted: they make up --recent-share of every stretch of the order. The rest are older papers, the
 best rated first. Of either, --demanding-share have at least two numbers. Papers come again when all
-of their kind were seen; those whose paragraph loses a number are left out.
+of their kind were seen; those whose paragraph loses a number are left out. --joined-share are made
+of two papers, as long as whole abstracts are: those to learn from are cut.
 
 The prompt tells which numbers and names of the abstract to keep as they stand and, with --terms, how
 the table of glossary.py translates the terms that it has, as the program does. In training all that
@@ -24,17 +25,20 @@ import re
 
 import numpy as np
 
-from cleaning import FIELDS, NAME, NUMBER, is_recent, plain, read_clean, share_kept
+from cleaning import FIELDS, NAME, NUMBER, is_recent, joined, plain, read_clean, share_kept
+from form import Form
 from glossary import read_table, terms_in
 from tokenizer import Tokenizer
 
 ENGLISH_TAIL = re.compile(r"-[a-z]{3,}$")
 MOST_TO_KEEP = 20  # numbers and names of a paper
+JOINED_CHARS = range(900, 1850)  # of the abstract of a paper that is made of two
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("base")
+    parser.add_argument("prompt", help="the prompt's file, such as ../../prompts/NAME/1.toml")
     parser.add_argument("train")
     parser.add_argument("out")
     parser.add_argument("--dev")
@@ -43,6 +47,7 @@ def parse_arguments():
     parser.add_argument("--recent-share", type=float, default=0.85)
     parser.add_argument("--demanding-share", type=float, default=0.5)
     parser.add_argument("--min-rating", type=float, default=0.7)
+    parser.add_argument("--joined-share", type=float, default=0.0)
     parser.add_argument("--papers", type=int, default=16000, help="length of the order")
     parser.add_argument("--max-tokens", type=int, default=640)
     parser.add_argument("--terms", help="table of glossary.py")
@@ -54,17 +59,17 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     rng = random.Random(args.seed)
-    tokenizer = Tokenizer(args.base)
+    form = Form(args.prompt, Tokenizer(args.base))
     records, faults = read_clean(args.train)
     print(f"{len(records)} papers, left out: {dict(faults)}", flush=True)
 
-    order = order_of(records, args, rng)
+    order = with_joined(order_of(records, args, rng), records, args, rng)
     used = sorted(set(order))  # papers that are never reached are not stored
     place = {index: at for at, index in enumerate(used)}
     table = read_table(args.terms) if args.terms else {}
     found = lambda record: terms_in(f"{record['title']}\n{record['abstract']}", table,
                                     args.most_terms)
-    sequences = [sequence(tokenizer, record, *told_to_learn(record, found(record), rng))
+    sequences = [form.sequence(record, *told_to_learn(record, found(record), rng))
                  for record in (records[index] for index in used)]
     short = [len(tokens) <= args.max_tokens for tokens, *_ in sequences]
     order = [place[index] for index in order if short[place[index]]]
@@ -72,7 +77,7 @@ def main():
     if args.dev:
         with open(args.dev, encoding="utf8") as lines:
             dev = [json.loads(line) for line, _ in zip(lines, range(args.dev_papers))]
-        arrays |= packed([sequence(tokenizer, record, *told(record, found(record)))
+        arrays |= packed([form.sequence(record, *told(record, found(record)))
                           for record in dev], "dev_")
     np.savez_compressed(args.out, **arrays)
     total = sum(len(sequences[at][0]) for at in order)
@@ -96,6 +101,22 @@ def order_of(records, args, rng):
             waiting[kind] = shuffled(kinds[kind], records, kind[0], rng)
         order.append(waiting[kind].pop())
     return order
+
+
+def with_joined(order, records, args, rng):
+    """`order`, in which some papers are joined with one that came before; `records` gets them."""
+    result, earlier = [], []
+    for index in order:
+        record = records[index]
+        if earlier and rng.random() < args.joined_share and record["abstract"].endswith("."):
+            other = records[rng.choice(earlier)]
+            if len(record["abstract"]) + len(other["abstract"]) in JOINED_CHARS:
+                records.append(joined(record, other))
+                index = len(records) - 1
+        else:
+            earlier.append(index)
+        result.append(index)
+    return result
 
 
 def shuffled(indices, records, recent, rng):
@@ -129,25 +150,6 @@ def to_keep(text):
     not what Chinese would say otherwise, such as `LLM-based`."""
     found = sorted((m.start(), m[0]) for pattern in (NUMBER, NAME) for m in pattern.finditer(text))
     return list(dict.fromkeys(item for _, item in found if not ENGLISH_TAIL.search(item)))
-
-
-def sequence(tokenizer, record, terms, keep):
-    """Ids of prompt and target, where the prompt ends, and where the one-liner's label begins.
-
-    Prompt, labels and fields are tokenized one by one, as the program does."""
-    ids = [tokenizer.bos]
-    prompt = f"Title: {record['title']}\nAbstract: {record['abstract']}"
-    if terms:
-        prompt += "\nTerms: " + "；".join(f"{term}={translation}" for term, translation in terms)
-    if keep:
-        prompt += "\nKeep: " + "；".join(keep)
-    ids += tokenizer.encode(prompt + "\n标题：")
-    prompt = len(ids)
-    ids += tokenizer.encode(record["zh_title"])
-    ids += tokenizer.encode("\n摘要：") + tokenizer.encode(record["zh_abstract"])
-    one_liner = len(ids)
-    ids += tokenizer.encode("\n一句话：") + tokenizer.encode(record["zh_tldr"] + "\n")
-    return ids + [tokenizer.eos], prompt, one_liner
 
 
 def packed(sequences, prefix):

@@ -11,8 +11,11 @@ The learning rate falls linearly with the clock, not with the steps, to a twenti
 machine that has other work to do nobody knows how many steps there will be. A new end can be
 written to RUN/until at any time.
 
-Two batches are computed at once by threads with one core each, which beats two cores on one batch:
-neither waits for the other within an operation.
+It runs on a GPU (`--device cuda`) as on a CPU, in bfloat16 where the processor multiplies that
+faster.
+Memory is bounded by --tokens-a-batch: a batch has at most so many tokens, padding included, and
+lengths and numbers of rows are padded to multiples of 64, so that libraries that keep something for
+every new shape (oneDNN does) keep little.
 """
 
 import argparse
@@ -20,8 +23,8 @@ import datetime
 import json
 import os
 import random
+import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,7 @@ from tokenizer import Tokenizer
 LAST_RATE = 0.05
 BETAS, EPSILON = (0.9, 0.98), 1e-8
 POOL = 256  # papers among which those of similar length are put together
+PADDED = 64  # lengths and numbers of rows are multiples of it
 
 
 def parser_of(description, rate, warmup, average):
@@ -43,14 +47,17 @@ def parser_of(description, rate, warmup, average):
     parser.add_argument("run", type=Path)
     parser.add_argument("--shortlist", required=True, help="the model's output shortlist")
     parser.add_argument("--warm", help="the adapter to begin with")
-    parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--rate", type=float, default=rate)
     parser.add_argument("--warmup", type=int, default=warmup, help="steps")
     parser.add_argument("--average", type=float, default=average, help="decay a step")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of a CPU")
+    parser.add_argument("--tokens-a-batch", type=int, default=1024,
+                        help="at most, but for a longer sequence (default: %(default)s; 16384 on a "
+                             "GPU of 80 GB)")
     parser.add_argument("--save-minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-compile", action="store_true")
     return parser
 
 
@@ -58,7 +65,6 @@ def parse_arguments():
     parser = parser_of(__doc__, rate=1e-3, warmup=15, average=0.97)
     parser.add_argument("--until", required=True, help="UTC, such as 2026-11-25T10:00")
     parser.add_argument("--papers-a-step", type=int, default=16)
-    parser.add_argument("--papers-a-batch", type=int, default=4)
     parser.add_argument("--one-liner-weight", type=float, default=1.5)
     parser.add_argument("--kept-weight", type=float, default=1.0,
                         help="of tokens with digits or Latin letters, times the other weight")
@@ -70,15 +76,16 @@ def parse_arguments():
 class Data:
     """Sequences of a data file, and batches of them."""
 
-    def __init__(self, path, shortlist, one_liner_weight, kept_tokens, kept_weight):
+    def __init__(self, path, shortlist, vocab_size, one_liner_weight, kept_tokens, kept_weight):
         self.arrays = dict(np.load(path))
         self.one_liner_weight = one_liner_weight
-        self.token_weight = np.ones(1 << 18, np.float32)
+        self.token_weight = np.ones(vocab_size, np.float32)
         self.token_weight[kept_tokens] = kept_weight
         self.order = self.arrays["order"]
         self.vocabulary = read_shortlist(shortlist)
-        self.index = np.full(1 << 18, -1)
+        self.index = np.full(vocab_size, -1)
         self.index[self.vocabulary] = np.arange(len(self.vocabulary))
+        self.others = np.flatnonzero(self.index < 0)  # fill for batches
 
     def dev_papers(self):
         return len(self.arrays.get("dev_prompts", ()))
@@ -88,9 +95,9 @@ class Data:
         return self.arrays[prefix + "tokens"][starts[at]:starts[at + 1]]
 
     def batch(self, papers, prefix="", weighted=True):
-        """Arguments of Model.loss, and the total weight."""
+        """Arguments of Model.loss, and the total weight. Rows that are padded have no weight."""
         sequences = [self.sequence(at, prefix) for at in papers]
-        longest = max(map(len, sequences)) - 1
+        longest = padded(max(map(len, sequences)) - 1)
         ids = np.zeros((len(papers), longest), np.int64)
         # The program scores the tokens of its shortlist and those of the prompt; so do we.
         extra = np.unique(np.concatenate(sequences))
@@ -109,25 +116,43 @@ class Data:
             rows.append(row * longest + prompt - 1 + np.arange(len(label)))
             labels.append(label)
             weights.append(weight)
+        total = float(sum(weight.sum() for weight in weights))
+        missing = padded(sum(map(len, rows))) - sum(map(len, rows))
+        for part, fill in ((rows, 0), (labels, 0), (weights, 0.0)):
+            part.append(np.full(missing, fill, part[0].dtype))
+        more = self.others[~np.isin(self.others, extra)][:padded(len(extra)) - len(extra)]
+        extra = np.concatenate([extra, more])
         join = lambda arrays: torch.from_numpy(np.concatenate(arrays))
-        weights = join(weights)
-        arguments = (torch.from_numpy(ids), join(rows), join(labels), weights,
+        arguments = (torch.from_numpy(ids), join(rows), join(labels), join(weights),
                      torch.from_numpy(extra))
-        return arguments, float(weights.sum())
+        return arguments, total
 
-    def steps(self, position, papers_a_step, papers_a_batch, seed):
-        """Yields (position after it, batches of one step) for ever, from `position` on."""
+    def batches(self, papers, tokens, length):
+        """`papers` by `length` in batches of at most so many tokens, padding included."""
+        batches, batch = [], []
+        for at in sorted(papers, key=length):
+            if batch and (len(batch) + 1) * padded(length(at)) > tokens:
+                batches.append(batch)
+                batch = []
+            batch.append(at)
+        return [*batches, batch] if batch else batches
+
+    def steps(self, position, papers_a_step, tokens_a_batch, seed):
+        """Yields (position after it, batches of one step) for ever, from `position` on. The papers
+        of a step are those of a pool in a random order, so a step has long and short ones."""
         size = POOL - POOL % papers_a_step
         while True:
             pool, skip = divmod(position, size)
             chosen = [self.order[(pool * size + i) % len(self.order)] for i in range(size)]
-            chosen.sort(key=lambda at: len(self.sequence(at)))
-            batches = [chosen[i:i + papers_a_batch] for i in range(0, size, papers_a_batch)]
-            random.Random(seed * 1_000_003 + pool).shuffle(batches)
+            random.Random(seed * 1_000_003 + pool).shuffle(chosen)
             for done in range(skip, size, papers_a_step):
-                first = done // papers_a_batch
                 position = pool * size + done + papers_a_step
-                yield position, batches[first:first + papers_a_step // papers_a_batch]
+                yield position, self.batches(chosen[done:done + papers_a_step], tokens_a_batch,
+                                             lambda at: len(self.sequence(at)))
+
+
+def padded(count):
+    return -(-count // PADDED) * PADDED
 
 
 def read_shortlist(path):
@@ -151,32 +176,27 @@ class Trainer:
 
     def __init__(self, args):
         self.args = args
-        self.threads = ThreadPoolExecutor(args.threads, initializer=one_core)
-        kept = Tokenizer(args.base).ids_matching("[0-9A-Za-z]")
-        self.data = Data(args.data, args.shortlist, args.one_liner_weight, kept, args.kept_weight)
+        torch.set_num_threads(args.threads)
+        tokenizer = Tokenizer(args.base)
+        kept = [i for i, text in tokenizer.texts().items() if re.search("[0-9A-Za-z]", text)]
+        self.data = Data(args.data, args.shortlist, tokenizer.vocab_size, args.one_liner_weight,
+                         kept, args.kept_weight)
         checkpoint = args.run / "checkpoint.pt"
         self.model = Model(args.base, args.rank, self.data.vocabulary,
-                           None if checkpoint.exists() else args.warm, not args.no_compile)
+                           None if checkpoint.exists() else args.warm, args.device)
         params = self.model.params
         self.state = {
             "params": params, "average": {n: p.clone() for n, p in params.items()},
             "first": {n: torch.zeros_like(p) for n, p in params.items()},
             "second": {n: torch.zeros_like(p) for n, p in params.items()},
             "step": 0, "position": 0, "tokens": 0, "began": time.time(), "scale": self.model.scale,
+            "base": self.model.about.name,
         }
         if checkpoint.exists():
-            self.state = torch.load(checkpoint, weights_only=True)
-            self.model.params = self.state["params"]
+            self.state = torch.load(checkpoint, weights_only=True, map_location=args.device)
+            self.model.params, self.model.scale = self.state["params"], self.state["scale"]
+            self.model.take_over()
             print(f"going on from step {self.state['step']}")
-
-    def compile(self):
-        """Has the model's functions compiled in this thread; threads would compile twice."""
-        for papers in (range(2), range(2, 5)):
-            arguments, total = self.data.batch([self.data.order[i] for i in papers])
-            loss = self.model.loss(*arguments) / total
-            torch.autograd.grad(loss, self.model.leaves())
-            with torch.no_grad():
-                self.model.loss(*arguments)
 
     def progress(self):
         """0 at the beginning, 1 at the end, by the clock."""
@@ -184,31 +204,36 @@ class Trainer:
         end = until.replace(tzinfo=datetime.timezone.utc).timestamp()
         return (time.time() - self.state["began"]) / max(1.0, end - self.state["began"])
 
-    def merge(self):
-        list(self.threads.map(self.model.merge, range(len(self.model.groups))))
+    def on_device(self, arguments):
+        return [argument.to(self.args.device, non_blocking=True) for argument in arguments]
 
     def step(self, batches):
         """Takes one step; returns the loss in nats a (weighted) token, and the tokens read."""
         made = [self.data.batch(papers) for papers in batches]
         total = sum(weight for _, weight in made)
-        leaves = self.model.leaves()
 
         def work(arguments):
-            loss = self.model.loss(*arguments) / total
-            return loss.item(), torch.autograd.grad(loss, leaves)
+            loss = self.model.loss(*self.on_device(arguments)) / total
+            return loss.detach(), loss
 
         losses = self.descend(work, [arguments for arguments, _ in made])
-        return sum(losses), sum(a[0].numel() for a, _ in made)
+        return sum(loss.item() for loss in losses), sum(a[0].numel() for a, _ in made)
 
     def descend(self, work, batches):
         """Takes a step along the gradients of all batches; `work` gives something to report of a
-        batch, and its gradients. Returns what is to be reported."""
-        results = list(self.threads.map(work, batches))
-        sums = [torch.stack(parts).sum(0, dtype=torch.float32)
-                for parts in zip(*(found for _, found in results))]
+        batch, and its loss. Returns what is to be reported."""
+        leaves, sums, reports = self.model.leaves(), None, []
+        for batch in batches:
+            report, loss = work(batch)
+            found = [gradient.float() for gradient in torch.autograd.grad(loss, leaves)]
+            if sums is None:
+                sums = found
+            else:
+                torch._foreach_add_(sums, found)
+            reports.append(report)
         self.update(self.model.gradients(sums))
-        self.merge()
-        return [report for report, _ in results]
+        self.model.take_over()
+        return reports
 
     def update(self, gradients):
         """AdamW without decay of weights, and the running average of the parameters."""
@@ -236,19 +261,14 @@ class Trainer:
         """Nats a token on the papers to measure on, with `params` or the current ones."""
         current = self.model.params
         self.model.params = params or current
-        self.merge()
-        papers = sorted(range(self.data.dev_papers()),
-                        key=lambda at: len(self.data.sequence(at, "dev_")))
-        made = [self.data.batch(papers[i:i + 4], "dev_", weighted=False)
-                for i in range(0, len(papers), 4)]
-
-        def work(arguments):
-            with torch.no_grad():
-                return self.model.loss(*arguments).item()
-
-        losses = list(self.threads.map(work, [arguments for arguments, _ in made]))
+        self.model.take_over()
+        batches = self.data.batches(range(self.data.dev_papers()), self.args.tokens_a_batch,
+                                    lambda at: len(self.data.sequence(at, "dev_")))
+        made = [self.data.batch(papers, "dev_", weighted=False) for papers in batches]
+        with torch.no_grad():
+            losses = [self.model.loss(*self.on_device(arguments)).item() for arguments, _ in made]
         self.model.params = current
-        self.merge()
+        self.model.take_over()
         return sum(losses) / sum(weight for _, weight in made)
 
     def save(self):
@@ -265,13 +285,11 @@ class Trainer:
     def run(self):
         args, state = self.args, self.state
         (args.run / "until").write_text(args.until)
-        self.merge()
-        self.compile()
         if self.data.dev_papers() and not state["step"]:
             self.report(step=0, dev_loss=round(self.dev_loss(), 4))
         saved = measured = reported = time.time()
         mean, tokens_before = None, state["tokens"]
-        steps = self.data.steps(state["position"], args.papers_a_step, args.papers_a_batch,
+        steps = self.data.steps(state["position"], args.papers_a_step, args.tokens_a_batch,
                                 args.seed)
         for position, batches in steps:
             if self.progress() >= 1 or state["step"] >= args.steps:
@@ -299,15 +317,8 @@ class Trainer:
                         dev_loss_of_average=round(self.dev_loss(state["average"]), 4))
 
 
-def one_core():
-    """Keeps PyTorch from starting more threads within an operation of the calling thread."""
-    torch.set_num_threads(1)
-
-
 def start(trainer, args):
     """Has a trainer of the class `trainer` do what `args` say."""
-    one_core()
-    torch.manual_seed(args.seed)
     args.run.mkdir(parents=True, exist_ok=True)
     (args.run / "pid").write_text(f"{os.getpid()}\n")
     trainer(args).run()
