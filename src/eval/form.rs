@@ -1,13 +1,13 @@
 //! The form of a summary: what can be told without a reference.
 //!
-//! Five questions, each answered for itself; a summary that is not there fails them all. Their
+//! Six questions, each answered for itself; a summary that is not there fails them all. Their
 //! limits are those of the references: a summary outside of them is unlike what is asked for, and
 //! need not be bad. Lengths are in characters, and texts are taken as they are, blanks and all.
 
 use std::ops::RangeInclusive;
 
 use super::patterns::Patterns;
-use crate::summary::Summary;
+use crate::summary::{Summary, english};
 
 /// Characters of a one-liner.
 const TLDR_CHARS: RangeInclusive<usize> = 10..=160;
@@ -32,6 +32,8 @@ pub struct Form {
     pub clean: bool,
     /// The paragraph has 18 to 55 per cent of the abstract's length.
     pub length: bool,
+    /// There is a paragraph, and no English word is left in it that Chinese has a word for.
+    pub no_english: bool,
 }
 
 impl Form {
@@ -51,6 +53,7 @@ impl Form {
                 && !is_looped(zh_tldr)
                 && !patterns.has_label(&all),
             length: PARAGRAPH_SHARE.contains(&share),
+            no_english: !zh_abstract.is_empty() && english::left_in(zh_abstract, "").is_empty(),
         }
     }
 }
@@ -95,6 +98,7 @@ mod tests {
             ("one_line", form.one_line),
             ("clean", form.clean),
             ("length", form.length),
+            ("no_english", form.no_english),
         ];
         let failed: Vec<&str> =
             all.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect();
@@ -104,9 +108,12 @@ mod tests {
     #[test]
     fn each_question_has_its_own_answer() {
         check(|_| (), &[]);
-        check(|s| *s = Summary::default(), &["complete", "chinese", "one_line", "clean", "length"]);
+        let all = ["complete", "chinese", "one_line", "clean", "length", "no_english"];
+        check(|s| *s = Summary::default(), &all);
         check(|s| s.zh_title.clear(), &["complete"]);
-        check(|s| s.zh_abstract = "We count sheep with a camera.".into(), &["chinese"]);
+        let english = "We count sheep with a camera.";
+        check(|s| s.zh_abstract = english.into(), &["chinese", "no_english"]);
+        check(|s| s.zh_abstract = "我们用camera和羊的模型在牧场上数羊。".into(), &["no_english"]);
         check(|s| s.zh_tldr = "1234567890".into(), &[]);
         check(|s| s.zh_tldr = "本文数羊，\n用相机和模型。".into(), &["one_line"]);
         check(|s| s.zh_title = "标题：数羊".into(), &["clean"]);

@@ -39,6 +39,7 @@ pub struct Evaluator {
     one_line: u64,
     clean: u64,
     length: u64,
+    no_english: u64,
     numbers: Recall,
     names: Recall,
 }
@@ -72,6 +73,8 @@ pub struct Figures {
     pub clean: f64,
     /// Share with [`Form::length`].
     pub length: f64,
+    /// Share with [`Form::no_english`].
+    pub no_english: f64,
     /// Share of the abstracts' numbers that stand in the paragraphs.
     pub numbers: f64,
     /// Share of their acronyms and names with a capital in their midst.
@@ -90,6 +93,7 @@ impl Evaluator {
             one_line: 0,
             clean: 0,
             length: 0,
+            no_english: 0,
             numbers: Recall::default(),
             names: Recall::default(),
         }
@@ -105,6 +109,7 @@ impl Evaluator {
         self.one_line += u64::from(form.one_line);
         self.clean += u64::from(form.clean);
         self.length += u64::from(form.length);
+        self.no_english += u64::from(form.no_english);
         self.numbers += Recall::of_numbers(source, &ours.zh_abstract, &self.patterns);
         self.names += Recall::of_names(source, &ours.zh_abstract, &self.patterns);
         let chrf = Field::ALL.map(|f| Chrf::of(ours.field(f), reference.summary.field(f)));
@@ -128,6 +133,7 @@ impl Evaluator {
             one_line: rate(self.one_line),
             clean: rate(self.clean),
             length: rate(self.length),
+            no_english: rate(self.no_english),
             numbers: round(self.numbers.share(), 4),
             names: round(self.names.share(), 4),
         }

@@ -3,16 +3,18 @@
 //! A small model knows well where a number or a name has to stand and slips while it spells it:
 //! a digit is lost, a capital is not. What can be told from the source letter by letter is
 //! therefore refused token by token ([`crate::pick::Guard`]), and the next best token is written
-//! instead. Three rules, each for itself:
+//! instead. Four rules, each for itself:
 //!
 //! * `numbers`: digits spell a number of the source, in one of the forms that Chinese has for it.
 //! * `names`: letters other than Chinese ones spell a word of the source, to its end.
+//! * `english`: no word of the source that Chinese has a word for.
 //! * `loops`: nothing completes what [`crate::summary`] calls a loop, or a clause said before.
 //!
 //! The rules read characters, not tokens: the vocabulary's pieces are joined to what is written,
 //! so that every vocabulary obeys them alike. Bytes of a character that is not whole yet stand for
 //! a character that is neither digit nor letter, and are judged again when it is whole.
 
+mod english;
 mod names;
 mod numbers;
 mod pieces;
@@ -28,6 +30,7 @@ use crate::scheduler::TokenSet;
 use crate::summary::Source;
 use crate::summary::loops::completes_loop;
 
+use english::English;
 use names::Names;
 use numbers::Numbers;
 pub use pieces::Pieces;
@@ -39,20 +42,27 @@ pub struct Rules {
     pub numbers: bool,
     /// Words in other letters than Chinese ones are those of the source.
     pub names: bool,
+    /// Words that Chinese has words for are not those of the source.
+    pub english: bool,
     /// Nothing is looped.
     pub loops: bool,
 }
 
 impl Rules {
     /// All of them.
-    pub const ALL: Rules = Rules { numbers: true, names: true, loops: true };
+    pub const ALL: Rules = Rules { numbers: true, names: true, english: true, loops: true };
     /// None of them.
-    pub const NONE: Rules = Rules { numbers: false, names: false, loops: false };
+    pub const NONE: Rules = Rules { numbers: false, names: false, english: false, loops: false };
 }
 
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [(self.numbers, "numbers"), (self.names, "names"), (self.loops, "loops")];
+        let names = [
+            (self.numbers, "numbers"),
+            (self.names, "names"),
+            (self.english, "english"),
+            (self.loops, "loops"),
+        ];
         let held: Vec<&str> = names.iter().filter(|(held, _)| *held).map(|(_, n)| *n).collect();
         f.write_str(if held.is_empty() { "none" } else { "" })?;
         f.write_str(&held.join(","))
@@ -74,10 +84,13 @@ impl FromStr for Rules {
             *match name {
                 "numbers" => &mut rules.numbers,
                 "names" => &mut rules.names,
+                "english" => &mut rules.english,
                 "loops" => &mut rules.loops,
                 _ => {
                     return Err(Error::new(ErrorKind::Usage, format!("unknown guard {name:?}"))
-                        .hint("guards are all, none, or some of numbers, names and loops"));
+                        .hint(
+                            "guards are all, none, or some of numbers, names, english and loops",
+                        ));
                 }
             } = true;
         }
@@ -90,6 +103,7 @@ impl FromStr for Rules {
 pub struct PaperGuard {
     numbers: Option<Numbers>,
     names: Option<Names>,
+    english: Option<English>,
     loops: bool,
 }
 
@@ -115,6 +129,7 @@ impl PaperGuard {
         PaperGuard {
             numbers: rules.numbers.then(|| Numbers::of(source)),
             names: rules.names.then(|| Names::of(source)),
+            english: rules.english.then(|| English::of(source)),
             loops: rules.loops,
         }
     }
@@ -123,6 +138,7 @@ impl PaperGuard {
     fn allows(&self, chars: &[char], new: usize) -> bool {
         self.numbers.as_ref().is_none_or(|rule| rule.allows(chars, new))
             && self.names.as_ref().is_none_or(|rule| rule.allows(chars, new))
+            && self.english.as_ref().is_none_or(|rule| rule.allows(chars, new))
             && !(self.loops && completes_loop(chars, new))
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn of(source: &Source<'_>) -> Names {
-        let text = format!("{}\n{}", source.title, source.abstract_text);
+        let text = [source.title, source.abstract_text, source.translations].join("\n");
         let plain: String = text.chars().filter(|c| !"\\${}^".contains(*c)).collect();
         let plain = plain.replace("--", "-");
         let mut joined = String::new();

@@ -89,7 +89,7 @@ impl Form {
 impl Numbers {
     pub(super) fn of(source: &Source<'_>) -> Numbers {
         let mut numbers = Numbers { forms: Vec::new() };
-        for text in [source.title, source.abstract_text] {
+        for text in [source.title, source.abstract_text, source.translations] {
             let text = without_tex_separators(text);
             let mut before: Option<Found> = None;
             for found in scan(&text) {

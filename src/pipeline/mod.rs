@@ -31,7 +31,6 @@ use crate::prompt::{Codec, Prompt};
 use crate::record::Record;
 use crate::scheduler::{Finished, JobId, Limits, Scheduler};
 use crate::store::{Pending, Run};
-use crate::summary;
 use attempt::Attempts;
 
 /// How far a run is.
@@ -160,11 +159,7 @@ impl Desk<'_, '_> {
     fn take_in(&mut self, finished: &Finished) -> Result<()> {
         let mut draft = self.drafts.remove(&finished.id).expect("every job has its draft");
         let (written, bounded) = self.codec.summary(finished);
-        let source = summary::Source {
-            title: &draft.pending.paper.plain_title,
-            abstract_text: &draft.prompt.abstract_text,
-        };
-        let flaws = summary::check(&source, &written, &bounded);
+        let flaws = self.codec.check(&draft.prompt, &written, &bounded);
         draft.attempts.add(written, flaws);
         if draft.attempts.is_over() { self.settle(draft) } else { self.ask(draft) }
     }

@@ -13,7 +13,7 @@ use crate::guard::{FieldGuard, PaperGuard, Pieces, Rules};
 use crate::paper::Paper;
 use crate::pick::{Guard, Pick};
 use crate::scheduler::{self, Ending, Finished, Job, JobId, TokenId, TokenSet};
-use crate::summary::{Field, Source, Summary, cut_at_sentence};
+use crate::summary::{self, Field, Flaw, Source, Summary, cut_at_sentence};
 use crate::tokens::{Stretch, Tokenizer};
 
 /// Text to token ids and back: what prompts need of a tokenizer.
@@ -159,11 +159,8 @@ impl<'a> Codec<'a> {
     pub fn job(&self, id: JobId, prompt: &Prompt, pick: Pick) -> Job {
         let mut fields = self.fields.clone();
         if let Some((rules, pieces)) = &self.guards {
-            // What a glossary says may be written as well.
-            let told: Vec<&str> =
-                prompt.told.terms.iter().map(|term| term.translation.as_str()).collect();
-            let title = format!("{}\n{}", prompt.title, told.join("\n"));
-            let source = Source { title: &title, abstract_text: &prompt.abstract_text };
+            let translations = prompt.told.translations();
+            let source = self.source(prompt, &translations);
             let paper = Arc::new(PaperGuard::new(&source, *rules));
             for field in &mut fields {
                 let (paper, pieces) = (Arc::clone(&paper), Arc::clone(pieces));
@@ -191,6 +188,21 @@ impl<'a> Codec<'a> {
             }
         }
         (summary.tidied(), bounded)
+    }
+
+    /// Everything that is wrong with `summary`, which was written after `prompt`; see
+    /// [`summary::check`].
+    pub fn check(&self, prompt: &Prompt, summary: &Summary, bounded: &[Field]) -> Vec<Flaw> {
+        summary::check(&self.source(prompt, &prompt.told.translations()), summary, bounded)
+    }
+
+    fn source<'p>(&'p self, prompt: &'p Prompt, translations: &'p str) -> Source<'p> {
+        Source {
+            title: &prompt.title,
+            abstract_text: &prompt.abstract_text,
+            translations,
+            prompt: self.template.own_text(),
+        }
     }
 
     fn answer_positions(&self) -> usize {

@@ -48,7 +48,8 @@ pub const MAX_FILE_BYTES: u64 = 256 << 10;
 pub const MAX_TOKENS: usize = 16 << 10;
 
 /// Templates that are part of the program: name and newest version.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
+    ("qwen2.5-coder-1.5b-zh", include_str!("../../prompts/qwen2.5-coder-1.5b-zh/1.toml")),
     ("gemma3-270m-zh", include_str!("../../prompts/gemma3-270m-zh/2.toml")),
     (CHAT, include_str!("../../prompts/chat/2.toml")),
     (PLAIN, include_str!("../../prompts/plain/1.toml")),
@@ -65,6 +66,8 @@ pub struct Template {
     /// The templates of the messages, by number.
     jinja: Environment<'static>,
     tells_terms: bool,
+    /// What the messages say without a paper.
+    own_text: String,
 }
 
 /// What stands before the answer.
@@ -183,8 +186,15 @@ impl Template {
             messages,
             jinja,
             tells_terms: false,
+            own_text: String::new(),
         };
         template.check_variables()?;
+        let texts = |piece: &Piece| match piece {
+            Piece::Text(text) => Some(text.clone()),
+            Piece::Control(_) => None,
+        };
+        let own = template.render("", "", &Told::default())?.concat();
+        template.own_text = own.iter().filter_map(texts).collect::<Vec<_>>().join("\n");
         template.tells_terms = template.looks_at("terms");
         Ok(template)
     }
@@ -207,6 +217,11 @@ impl Template {
     /// The fields of the answer, in the order in which they are written.
     pub fn fields(&self) -> &[FieldForm] {
         &self.fields
+    }
+
+    /// What every prompt says by itself: the task, and the worked example where there is one.
+    pub fn own_text(&self) -> &str {
+        &self.own_text
     }
 
     /// Who says the messages; `None` where the prompt is one text.

@@ -49,6 +49,12 @@ impl Told {
         }
         Told { terms, keep }
     }
+
+    /// What may be written because it is told: the translations, one a line.
+    pub fn translations(&self) -> String {
+        let terms = self.terms.iter().map(|term| term.translation.as_str());
+        terms.chain(self.keep.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
+    }
 }
 
 #[cfg(test)]

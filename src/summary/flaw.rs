@@ -51,6 +51,20 @@ pub enum Flaw {
         /// The label.
         label: String,
     },
+    /// Text of the prompt itself, such as its worked example.
+    Copied {
+        /// Where.
+        field: Field,
+        /// The text.
+        text: String,
+    },
+    /// English words in the midst of Chinese.
+    English {
+        /// Where.
+        field: Field,
+        /// The words.
+        words: Vec<String>,
+    },
     /// Numbers that the source does not have.
     InventedNumbers {
         /// Where.
@@ -77,7 +91,7 @@ pub enum Severity {
 }
 
 /// English and Chinese wording of each kind of flaw.
-const WORDINGS: [(&str, &str); 10] = [
+const WORDINGS: [(&str, &str); 12] = [
     ("is missing", "缺失"),
     ("is not Chinese", "不是中文"),
     ("has more than one line", "不止一行"),
@@ -91,6 +105,8 @@ const WORDINGS: [(&str, &str); 10] = [
     ("has numbers that the source lacks", "有原文没有的数字"),
     ("lacks numbers of the abstract", "遗漏了原文的数字"),
     ("is unfinished", "没有写完"),
+    ("repeats the prompt", "照抄了提示中的文字"),
+    ("has English words", "夹有英文单词"),
 ];
 
 impl Field {
@@ -138,6 +154,8 @@ impl Flaw {
             | Flaw::Unfinished(field)
             | Flaw::Loop { field, .. }
             | Flaw::Boilerplate { field, .. }
+            | Flaw::Copied { field, .. }
+            | Flaw::English { field, .. }
             | Flaw::InventedNumbers { field, .. } => *field,
             Flaw::TldrLength { .. } => Field::Tldr,
             Flaw::ParagraphLength { .. } | Flaw::LostNumbers { .. } => Field::Paragraph,
@@ -161,6 +179,8 @@ impl Flaw {
             Flaw::InventedNumbers { .. } => 7,
             Flaw::LostNumbers { .. } => 8,
             Flaw::Unfinished(_) => 9,
+            Flaw::Copied { .. } => 10,
+            Flaw::English { .. } => 11,
         };
         WORDINGS[index].0
     }
@@ -171,6 +191,8 @@ impl Flaw {
             Flaw::ParagraphLength { percent } => Some(percent.to_string()),
             Flaw::Loop { unit, .. } => Some(unit.clone()),
             Flaw::Boilerplate { label, .. } => Some(label.clone()),
+            Flaw::Copied { text, .. } => Some(text.clone()),
+            Flaw::English { words, .. } => Some(words.join(", ")),
             Flaw::InventedNumbers { numbers, .. } | Flaw::LostNumbers { numbers } => {
                 Some(numbers.join(", "))
             }
@@ -256,6 +278,16 @@ mod tests {
             "段落遗漏了原文的数字：42, 9.5",
         );
         check(Flaw::Unfinished(Field::Paragraph), "paragraph is unfinished", "段落没有写完");
+        check(
+            Flaw::Copied { field: Field::Tldr, text: "数鸟".into() },
+            "one-line summary repeats the prompt: 数鸟",
+            "一句话摘要照抄了提示中的文字：数鸟",
+        );
+        check(
+            Flaw::English { field: Field::Paragraph, words: vec!["regret".into(), "bound".into()] },
+            "paragraph has English words: regret, bound",
+            "段落夹有英文单词：regret, bound",
+        );
     }
 
     #[test]

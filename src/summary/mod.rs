@@ -1,7 +1,7 @@
 //! A Chinese summary of one paper, and every check that it must pass before it counts as clean.
 //!
-//! Small models fail in a few known ways: they fall into loops, answer in English, repeat the
-//! prompt's labels, run into their bound, or make up numbers. [`check`] finds these from the
+//! Small models fail in a few known ways: they fall into loops, answer in English or leave words of it,
+//! repeat the prompt's labels or its example, run into their bound, or make up numbers. [`check`] finds these from the
 //! text alone, without a second model: it is cheap, it is the same on every machine, and each
 //! finding can be told to the reader. What it cannot see is whether a sentence is *true*; the
 //! numbers are the one part of the content that can be compared word for word.
@@ -9,6 +9,8 @@
 //! The thresholds were set on 300 papers with reference summaries (a public digest's): each
 //! check flags less than 2 % of those references. A test holds this where the data is at hand.
 
+mod copied;
+pub(crate) mod english;
 pub(crate) mod facts;
 mod flaw;
 pub(crate) mod loops;
@@ -41,12 +43,16 @@ pub struct Summary {
 }
 
 /// What the model read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Source<'a> {
     /// English title, without suffix.
     pub title: &'a str,
     /// English abstract as far as the model read it, without boilerplate.
     pub abstract_text: &'a str,
+    /// How its terms are to be translated, which may be written as well: a translation a line.
+    pub translations: &'a str,
+    /// What the prompt says by itself, such as a worked example, which may not be written.
+    pub prompt: &'a str,
 }
 
 impl Summary {
@@ -84,6 +90,14 @@ pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw>
             continue;
         }
         check_form(field, text, &mut flaws);
+        let sources = [source.title, source.abstract_text, source.translations];
+        if let Some(text) = copied::find_copied(text, source.prompt, &sources) {
+            flaws.push(Flaw::Copied { field, text });
+        }
+        let words = english::left_in(text, source.translations);
+        if !words.is_empty() && text::is_chinese(text, field) {
+            flaws.push(Flaw::English { field, words });
+        }
         if bounded.contains(&field) && !sentence::is_finished(text, field) {
             flaws.push(Flaw::Unfinished(field));
         }
@@ -125,7 +139,8 @@ fn check_length(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
 }
 
 fn check_numbers(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
-    let known = numbers::SourceNumbers::of(&[source.title, source.abstract_text]);
+    let texts = [source.title, source.abstract_text, source.translations];
+    let known = numbers::SourceNumbers::of(&texts);
     for field in Field::ALL {
         let invented = known.invented_in(summary.field(field));
         if !invented.is_empty() {

@@ -21,7 +21,7 @@ fn good() -> Summary {
 }
 
 fn flaws(summary: &Summary, bounded: &[Field]) -> Vec<Flaw> {
-    check(&Source { title: TITLE, abstract_text: ABSTRACT }, summary, bounded)
+    check(&Source { title: TITLE, abstract_text: ABSTRACT, ..Source::default() }, summary, bounded)
 }
 
 #[test]
@@ -56,9 +56,32 @@ fn finds_each_flaw_and_only_it() {
         &|s| s.zh_abstract = s.zh_abstract.replace("97.5", "99"),
         Flaw::InventedNumbers { field: Field::Paragraph, numbers: vec!["99".into()] },
     );
+    check(
+        &|s| s.zh_abstract = s.zh_abstract.replace("摄像头", "cameras"),
+        Flaw::English { field: Field::Paragraph, words: vec!["cameras".into()] },
+    );
     let without_numbers = "我们用许多摄像头在几个农场夜间数羊，用神经网络找到了几乎所有的羊。";
     let lost = Flaw::LostNumbers { numbers: ["12", "3", "2", "97.5"].map(String::from).into() };
     check(&|s| s.zh_abstract = without_numbers.into(), lost);
+}
+
+#[test]
+fn an_answer_that_is_the_prompts_example_is_a_flaw_unless_the_paper_says_it() {
+    let example = "一句话：提出一种仅用单个麦克风估计鸟群规模的方法。";
+    let source = Source {
+        title: TITLE,
+        abstract_text: ABSTRACT,
+        prompt: example,
+        translations: "single microphone\t单个麦克风",
+    };
+    let tldr = |text: &str| Summary { zh_tldr: text.into(), ..good() };
+    assert_eq!(check(&source, &good(), &[]), []);
+    assert_eq!(check(&source, &tldr("本文用单个麦克风在夜间估计羊群规模。"), &[]), []);
+    let copied = tldr("本文提出一种仅用单个麦克风估计羊群规模的方法。");
+    let text = "提出一种仅用单个麦克风估计".into();
+    assert_eq!(check(&source, &copied, &[]), [Flaw::Copied { field: Field::Tldr, text }]);
+    let known = Source { abstract_text: &format!("{ABSTRACT}{example}"), ..source };
+    assert_eq!(check(&known, &copied, &[]), []);
 }
 
 #[test]
@@ -76,7 +99,11 @@ fn lost_numbers_are_a_flaw_from_two_and_a_quarter_on() {
     summary.zh_abstract = summary.zh_abstract.replace("97.5%", "几乎所有");
     assert_eq!(flaws(&summary, &[]), []);
     let lost_of_nine = |paragraph: &str| {
-        let source = Source { title: TITLE, abstract_text: "11 12 13 14 15 16 17 18 19" };
+        let source = Source {
+            title: TITLE,
+            abstract_text: "11 12 13 14 15 16 17 18 19",
+            ..Source::default()
+        };
         let summary = Summary { zh_abstract: paragraph.into(), ..good() };
         let flaws = check(&source, &summary, &[]);
         flaws.iter().any(|flaw| matches!(flaw, Flaw::LostNumbers { .. }))
@@ -108,7 +135,7 @@ fn checks_pass_the_references() {
             serde_json::from_value(reference).unwrap();
         papers += 1;
         let summary = Summary { zh_title, zh_tldr, zh_abstract };
-        let source = Source { title: &title, abstract_text: &abstract_text };
+        let source = Source { title: &title, abstract_text: &abstract_text, ..Source::default() };
         for flaw in check(&source, &summary, &[]) {
             let kind = flaw.to_string();
             let kind = kind.split(": ").next().unwrap_or_default();
@@ -132,7 +159,7 @@ proptest::proptest! {
     fn checks_survive_any_text(title: String, paragraph: String, source: String) {
         let summary =
             Summary { zh_title: title, zh_tldr: String::new(), zh_abstract: paragraph }.tidied();
-        let flaws = check(&Source { title: "", abstract_text: &source }, &summary, &Field::ALL);
+        let flaws = check(&Source { title: "", abstract_text: &source, ..Source::default() }, &summary, &Field::ALL);
         proptest::prop_assert!(flaws.contains(&Flaw::Missing(Field::Tldr)));
         let break_found = flaws.iter().any(|flaw| matches!(flaw, Flaw::LineBreak(_)));
         proptest::prop_assert!(!break_found);

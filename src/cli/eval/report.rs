@@ -110,6 +110,11 @@ impl Report {
             ("one_line", f.one_line, "the one-liner has 10 to 160 characters on one line"),
             ("clean", f.clean, "nothing is looped; no labels, no boilerplate"),
             ("length", f.length, "the paragraph has 18 to 55 per cent of the abstract's length"),
+            (
+                "no_english",
+                f.no_english,
+                "the paragraph has no English word that Chinese has words for",
+            ),
             ("numbers", f.numbers, "of the abstract's numbers, those in the paragraph"),
             ("names", f.names, "of its acronyms and CamelCase names, those in the paragraph"),
         ];
