@@ -1,12 +1,12 @@
 //! Several summaries of each paper by one adapter, to learn from which is the best of them.
 //!
-//! `cargo run --release --example draws -- BASE.gguf ADAPTER.safetensors PAPERS.jsonl 4 > DRAWS.jsonl`
+//! `cargo run --release --example draws -- MODEL BASE.gguf ADAPTER.safetensors PAPERS.jsonl 4`
 //!
 //! A line of PAPERS has `id`, `title` and `abstract`; a line that is written has `id`, `draw`,
 //! `zh_title`, `zh_abstract` and `zh_tldr`. Draw 0 is the greedy summary, which the program would
 //! make its first attempt, the others are drawn at a temperature of 0.7 from the 40 likeliest
-//! tokens. Prompt, glossary, shortlist and guards are those of gemma3-270m-zh. The same arguments
-//! give the same lines, in any order.
+//! tokens. Prompt, glossary, shortlist and guards are those of MODEL, the name of a card. The
+//! same arguments give the same lines, in any order, on standard output.
 
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};
@@ -43,11 +43,11 @@ struct Line {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [base, adapter, papers, draws] = &arguments[..] else {
-        return Err("usage: draws BASE.gguf ADAPTER.safetensors PAPERS.jsonl COUNT".into());
+    let [name, base, adapter, papers, draws] = &arguments[..] else {
+        return Err("usage: draws MODEL BASE.gguf ADAPTER.safetensors PAPERS.jsonl COUNT".into());
     };
     let draws: u64 = draws.parse()?;
-    let card = card::find("gemma3-270m-zh").ok_or("the program has no card of the model")?;
+    let card = card::find(name).ok_or("the program has no card of the model")?;
     let bytes = std::fs::read(adapter)?;
     let model = Model::load(Path::new(base), Some(Adapter { name: adapter, bytes: &bytes }))?;
     let shortlist = card.shortlist.as_ref().map(|file| Shortlist::decode(file.data()));

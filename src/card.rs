@@ -1,10 +1,10 @@
 //! Model cards: what a model is, where its weights are published, and what their bytes must be.
 //!
-//! A card is a TOML file in `models/`. Cards are compiled into the program, and so is the adapter
-//! that we trained, because a binary put in place by `cargo install` has no checkout beside it and
-//! must work offline once the weights are here. The adapter makes up most of the binary (30 MB);
-//! a download of its own would cost every user a second thing that can fail, for a file that is
-//! useless without exactly the weights that the card names.
+//! A card is a TOML file in `models/`. Cards are compiled into the program, and so are the
+//! adapters that we trained, because a binary put in place by `cargo install` has no checkout beside it
+//! and must work offline once the weights are here. Adapters make up much of the binary (34 MB, and
+//! at most 40); a download of their own would cost every user a second thing that can fail, for files
+//! that are useless without exactly the weights that the cards name.
 //!
 //! To add a model: write `models/NAME.toml` and name it in `CARD_SOURCES`. What a prompt looks
 //! like, and where an answer stops, is told by the prompt template that the card names.
@@ -15,12 +15,18 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The model that is used where the user names none.
-pub const DEFAULT: &str = "gemma3-270m-zh";
+/// What the model is called that is used where the user names none.
+pub const DEFAULT: &str = "default";
 
-/// Every card, in the order in which lists show them: the default first.
-const CARD_SOURCES: [&str; 11] = [
+/// What the model is called that needs little memory and time.
+pub const SMALL: &str = "small";
+
+/// Every card, in the order in which lists show them: the default first, then the small one.
+const CARD_SOURCES: [&str; 14] = [
+    include_str!("../models/qwen2.5-coder-1.5b-zh.toml"),
     include_str!("../models/gemma3-270m-zh.toml"),
+    include_str!("../models/qwen2.5-coder-1.5b.toml"),
+    include_str!("../models/qwen2.5-coder-0.5b.toml"),
     include_str!("../models/gemma3-270m.toml"),
     include_str!("../models/qwen2.5-0.5b.toml"),
     include_str!("../models/qwen2.5-1.5b.toml"),
@@ -34,16 +40,25 @@ const CARD_SOURCES: [&str; 11] = [
 ];
 
 /// The adapters that cards can name, by file name.
-const ADAPTERS: [(&str, &[u8]); 1] =
-    [("gemma3-270m-zh.safetensors", include_bytes!("../models/gemma3-270m-zh.safetensors"))];
+const ADAPTERS: [(&str, &[u8]); 2] = [
+    (
+        "qwen2.5-coder-1.5b-zh.safetensors",
+        include_bytes!("../models/qwen2.5-coder-1.5b-zh.safetensors"),
+    ),
+    ("gemma3-270m-zh.safetensors", include_bytes!("../models/gemma3-270m-zh.safetensors")),
+];
 
 /// The output shortlists that cards can name, by file name.
-const SHORTLISTS: [(&str, &[u8]); 1] =
-    [("gemma3-270m-zh.shortlist", include_bytes!("../models/gemma3-270m-zh.shortlist"))];
+const SHORTLISTS: [(&str, &[u8]); 2] = [
+    (
+        "qwen2.5-coder-1.5b-zh.shortlist",
+        include_bytes!("../models/qwen2.5-coder-1.5b-zh.shortlist"),
+    ),
+    ("gemma3-270m-zh.shortlist", include_bytes!("../models/gemma3-270m-zh.shortlist")),
+];
 
 /// The glossaries that cards can name, by file name.
-const GLOSSARIES: [(&str, &str); 1] =
-    [("gemma3-270m-zh.terms.tsv", include_str!("../models/gemma3-270m-zh.terms.tsv"))];
+const GLOSSARIES: [(&str, &str); 1] = [("zh.terms.tsv", include_str!("../models/zh.terms.tsv"))];
 
 /// The notices that cards can name, by file name; each with the terms that it speaks of.
 const NOTICES: [(&str, &str); 1] = [(
@@ -61,6 +76,8 @@ const NOTICES: [(&str, &str); 1] = [(
 pub struct Card {
     /// The name by which the user asks for it.
     pub name: String,
+    /// A second name, which says what the model is for: [`DEFAULT`] or [`SMALL`].
+    pub alias: Option<String>,
     /// One line for lists.
     pub description: String,
     /// Architecture as GGUF names it: `gemma3`, `llama`, `qwen2`, `qwen3`.
@@ -81,11 +98,29 @@ pub struct Card {
     pub shortlist: Option<ShortlistFile>,
     /// Name of the glossary that it was taught to follow; see [`Card::glossary_text`].
     pub glossary: Option<String>,
+    /// What was measured of it, if something was.
+    pub measured: Option<Measured>,
     /// The GGUF file.
     pub file: File,
     /// Where to find the file, in the order in which to try.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+}
+
+/// What writing digests takes and gives, as it was measured; see `models/README.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// Bytes of memory without which it cannot run: one paper at a time.
+    pub least_memory: u64,
+    /// Most bytes of memory that it took, with as many papers at a time as by default.
+    pub memory: u64,
+    /// Papers of whole abstracts that it wrote in an hour.
+    pub papers_per_hour: u32,
+    /// On what processor.
+    pub processor: String,
+    /// How good its summaries are, in a few words.
+    pub quality: String,
 }
 
 /// The file that holds a model's weights, known by its content.
@@ -173,9 +208,9 @@ pub fn all() -> &'static [Card] {
     &CARDS
 }
 
-/// The card called `name`.
+/// The card called `name`, which may be its alias.
 pub fn find(name: &str) -> Option<&'static Card> {
-    all().iter().find(|card| card.name == name)
+    all().iter().find(|card| card.name == name || card.alias.as_deref() == Some(name))
 }
 
 impl Card {

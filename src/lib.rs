@@ -16,7 +16,8 @@
 //! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, [`kernels`] compute
 //! with them, [`shortlist`] says which tokens need to be scored, [`guard`] which may be written, and
 //! [`pick`] makes a token of an engine's logits; [`glossary`] says how terms are to be translated;
-//! [`eval`] measures how good summaries are; [`atomic`] writes files whole or not at all.
+//! [`eval`] measures how good summaries are; [`system`] tells what memory and disk are left;
+//! [`atomic`] writes files whole or not at all.
 
 pub mod atomic;
 pub mod card;
@@ -40,6 +41,7 @@ pub mod scheduler;
 pub mod shortlist;
 pub mod store;
 pub mod summary;
+pub mod system;
 pub mod tokens;
 
 pub use error::{Error, Result};

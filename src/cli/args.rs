@@ -38,8 +38,8 @@ Examples:
 const MODELS_EXAMPLES: &str = "\
 Examples:
   wenzhai models list
-  wenzhai models fetch gemma3-270m-zh
-  wenzhai models export gemma3-270m-zh -o digest-model.gguf";
+  wenzhai models fetch default
+  wenzhai models export small -o digest-model.gguf";
 
 const BENCH_NOTES: &str = "\
 Times are taken from the first row of the first prompt to the last token of the last paper, without
@@ -67,7 +67,7 @@ The list names the tokens that summaries are written with, so that the rest of a
 need not be scored. To make it a part of the program, put it into models/ and name it in the card.
 
 Example:
-  wenzhai models shortlist gemma3-270m-zh summaries.jsonl.gz -o gemma3-270m-zh.shortlist";
+  wenzhai models shortlist qwen3-4b summaries.jsonl.gz -o qwen3-4b.shortlist";
 
 /// Reads arXiv feeds and writes a Chinese digest of them, with a language model on this machine.
 #[derive(Debug, Parser)]
@@ -151,15 +151,15 @@ pub(super) struct DigestArgs {
     #[arg(long, value_name = "FILE", help_heading = "Model")]
     pub(super) glossary: Option<PathBuf>,
 
-    /// What summaries are held to while they are written: all, none, or some of numbers, names
-    /// and loops, with commas between
+    /// What summaries are held to while they are written: all, none, or some of numbers, names,
+    /// english and loops, with commas between
     #[arg(long, value_name = "LIST", default_value = "all", help_heading = "Model")]
     pub(super) guards: String,
 
-    /// Papers that are written about at a time
-    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Model",
+    /// Papers that are written about at a time [default: as many as memory allows, at most 64]
+    #[arg(long, value_name = "N", help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) batch: u32,
+    pub(super) batch: Option<u32>,
 
     #[command(flatten)]
     pub(super) engine: EngineArgs,
@@ -189,7 +189,8 @@ pub(super) struct EngineArgs {
 /// Which model.
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// Name of a model, path of a GGUF file, or hf:OWNER/REPO:FILE
+    /// default, small or another name of `wenzhai models list`, path of a GGUF file, or
+    /// hf:OWNER/REPO:FILE
     #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT, help_heading = "Model")]
     pub(super) model: String,
 

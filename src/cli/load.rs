@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::args::{EngineChoice, VocabChoice};
 use super::console::Console;
 use super::settings::{AdapterChoice, DigestSettings, EngineSettings, GlossaryChoice, ModelChoice};
+use super::wording;
 use crate::card::{self, Card};
 use crate::engine::Engine;
 use crate::engine::candle::{CandleEngine, DeviceChoice};
@@ -26,15 +27,21 @@ use crate::prompt::{CHAT, PLAIN, Template};
 use crate::scheduler::Limits;
 use crate::shortlist::Shortlist;
 use crate::store::Identity;
+use crate::system;
 use crate::tokens::Tokenizer;
 
 /// Most positions of one sequence: the longest prompt that templates ask for and its answer, with
 /// room for a worked example or two.
 const MAX_CONTEXT: usize = 4096;
-/// Positions that are reserved for each sequence on average. A paper takes some 860 with the
-/// default prompt (300 of abstract, 560 for the answer at its bounds); where a batch has longer
+/// Positions that are reserved for each sequence on average. A paper takes some 940 with the
+/// default prompt (380 of prompt, 560 for the answer at its bounds); where a batch has longer
 /// ones, fewer of them run at a time.
 const POSITIONS_PER_SEQUENCE: usize = 1024;
+/// Most papers at a time where the user says nothing; more gain little, and take memory.
+const MAX_BATCH: usize = 64;
+/// The share of the memory that is free once a model is loaded which keys and values may take.
+/// Packing takes as much again as the model's weights, and what these took is free when it is done.
+const SHARE_FOR_KEYS_AND_VALUES: f64 = 0.7;
 /// Most rows of a step. Prefill is bound by arithmetic at a few hundred rows; more would only
 /// keep the sequences that write waiting.
 const ROWS_PER_STEP: usize = 512;
@@ -117,7 +124,8 @@ impl<'a> Writer<'a> {
     pub(super) fn load(&self, settings: &DigestSettings, console: &mut Console) -> Result<Loaded> {
         use_threads(settings.engine.threads)?;
         let model = load_model(self.choice, console)?;
-        let limits = limits(&model, settings.batch, POSITIONS_PER_SEQUENCE);
+        let batch = settings.batch.unwrap_or_else(|| batch_that_fits(&model, console));
+        let limits = limits(&model, batch, POSITIONS_PER_SEQUENCE);
         let shortlist = load_shortlist(self.choice, &model)?;
         let Made { engine, .. } = make_engine(&model, shortlist, &settings.engine, limits)?;
         Ok(Loaded { tokenizer: model.into_tokenizer(), engine, limits })
@@ -158,6 +166,23 @@ pub(super) fn make_engine(
     let engine = CpuEngine::new(model, &settings)?;
     let shortlisted = shortlist.filter(|_| !full_vocabulary).map(|list| list.ids().len());
     Ok(Made { engine: Box::new(engine), name: "cpu", shortlisted })
+}
+
+/// How many papers at a time the memory that is free has room for.
+fn batch_that_fits(model: &Model, console: &Console) -> usize {
+    let each = (POSITIONS_PER_SEQUENCE * model.config().position_bytes()) as u64;
+    let Some(free) = system::available_memory() else { return MAX_BATCH };
+    let batch = batch_for(free, each);
+    let (free, each) = (wording::bytes(free), wording::bytes(each));
+    console
+        .detail(&format!("{batch} papers at a time: each takes {each} at most, {free} are free"));
+    batch
+}
+
+/// How many papers that take `each` bytes go into the share of `free` bytes that is theirs.
+fn batch_for(free: u64, each: u64) -> usize {
+    let room = (free as f64 * SHARE_FOR_KEYS_AND_VALUES) as u64 / each;
+    usize::try_from(room).unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH)
 }
 
 /// The bounds of steps for `sequences` at a time that reserve `positions` each.
@@ -221,6 +246,9 @@ impl ModelChoice {
 
 /// Loads a model with its adapter, after fetching it where needed.
 pub(super) fn load_model(choice: &ModelChoice, console: &mut Console) -> Result<Model> {
+    if let (Some(card), Some(free)) = (choice.card(), system::available_memory()) {
+        check_memory(card, free)?;
+    }
     let LocalModel { path, adapter, .. } =
         fetch::ensure(&choice.model, &Cache::from_env()?, console)?;
     match (&choice.adapter, adapter) {
@@ -233,6 +261,31 @@ pub(super) fn load_model(choice: &ModelChoice, console: &mut Console) -> Result<
             Model::load(&path, Some(Adapter { name: &own.name, bytes: own.data() }))
         }
         (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Model::load(&path, None),
+    }
+}
+
+/// Whether there is memory for a model of which it is known how much it takes: before a gigabyte is
+/// fetched, and before the system kills the program without a word.
+fn check_memory(card: &Card, free: u64) -> Result<()> {
+    let Some(measured) = card.measured.as_ref().filter(|m| m.least_memory > free) else {
+        return Ok(());
+    };
+    let (needed, free) = (wording::bytes(measured.least_memory), wording::bytes(free));
+    let message = format!("the model {} takes {needed} of memory, and {free} are free", card.name);
+    Err(smaller_instead(card, Error::new(ErrorKind::Model, message)))
+}
+
+/// `error`, which a smaller model would not have met.
+fn smaller_instead(card: &Card, error: Error) -> Error {
+    let small = card::find(card::SMALL).and_then(|small| Some((small, small.measured.as_ref()?)));
+    match small {
+        Some((small, measured)) if small.name != card.name => error.hint(format!(
+            "--model {} takes {} of memory and {} of disk, and writes much worse",
+            card::SMALL,
+            wording::bytes(measured.least_memory),
+            wording::bytes(small.file.bytes),
+        )),
+        _ => error.hint("close other programs, or take another machine"),
     }
 }
 
@@ -279,4 +332,31 @@ pub(super) fn sha256_of(bytes: &[u8]) -> String {
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_papers_at_a_time_as_there_is_memory_for() {
+        const EACH: u64 = 28 << 20;
+        for (free, batch) in [(0, 1), (EACH, 1), (10 * EACH, 7), (1 << 40, MAX_BATCH)] {
+            assert_eq!(batch_for(free, EACH), batch, "{free} bytes");
+        }
+    }
+
+    #[test]
+    fn where_memory_is_short_the_small_model_is_named() {
+        let default = card::find(card::DEFAULT).unwrap();
+        let least = default.measured.as_ref().unwrap().least_memory;
+        assert!(check_memory(default, least).is_ok());
+        let error = check_memory(default, 1 << 30).unwrap_err();
+        let message = error.to_string();
+        assert!(message.starts_with("the model qwen2.5-coder-1.5b-zh takes "), "{message}");
+        assert!(message.ends_with(" of memory, and 1,024 MiB are free"), "{message}");
+        assert!(error.hint_text().unwrap().starts_with("--model small takes "));
+        let small = check_memory(card::find(card::SMALL).unwrap(), 0).unwrap_err();
+        assert_eq!(small.hint_text(), Some("close other programs, or take another machine"));
+    }
 }

@@ -40,15 +40,24 @@ pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
 
 fn list() -> Result<()> {
     let cache = Cache::from_env()?;
-    let width = card::all().iter().map(|card| card.name.len()).max().unwrap_or_default();
+    let width = card::all().iter().map(|card| titled(card).len()).max().unwrap_or_default();
     print(|out| {
         card::all().iter().try_for_each(|card| {
             let state = if fetch::status(card, &cache).is_some() { "here" } else { "to fetch" };
             let size = wording::bytes(card.file.bytes);
-            let Card { name, description, .. } = card;
-            put(out, &format!("{name:width$}  {size:>9}  {state:8}  {description}\n"))
+            let (name, description) = (titled(card), &card.description);
+            put(out, &format!("{name:width$}  {size:>9}  {state:8}  {description}\n"))?;
+            card.measured.as_ref().map_or(Ok(()), |measured| {
+                put(out, &format!("{:width$}  {}\n", "", wording::measured(measured)))
+            })
         })
     })
+}
+
+/// `gemma3-270m-zh = small`.
+fn titled(card: &Card) -> String {
+    let alias = card.alias.as_ref().map(|alias| format!(" = {alias}")).unwrap_or_default();
+    format!("{}{alias}", card.name)
 }
 
 fn show(name: &str) -> Result<()> {
@@ -61,7 +70,8 @@ fn show(name: &str) -> Result<()> {
     let to_fetch = || format!("not yet; `wenzhai models fetch {name}` brings it");
     let state = here.map_or_else(to_fetch, |file| file.path.display().to_string());
     print(|out| {
-        put(out, &format!("{}: {}\n\n", card.name, card.description))?;
+        put(out, &format!("{}: {}\n\n", titled(card), card.description))?;
+        let measured = card.measured.as_ref().map_or("nothing yet".into(), wording::measured);
         for (what, value) in [
             ("parameters", card.parameters.clone()),
             ("architecture", card.family.clone()),
@@ -70,6 +80,7 @@ fn show(name: &str) -> Result<()> {
             ("adapter", card.adapter.as_ref().map_or("none".into(), |own| own.name.clone())),
             ("file", format!("{}, {}", card.file.name, wording::bytes(card.file.bytes))),
             ("sha256", card.file.sha256.clone()),
+            ("measured", measured),
             ("from", card.sources.iter().map(place).collect::<Vec<_>>().join("; or ")),
             ("here", state),
             ("licence", card.licence.clone()),

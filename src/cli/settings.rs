@@ -31,7 +31,8 @@ pub(super) struct DigestSettings {
     pub(super) glossary: GlossaryChoice,
     /// What holds the text while it is written.
     pub(super) guards: Rules,
-    pub(super) batch: usize,
+    /// Papers at a time; `None`: as many as memory allows.
+    pub(super) batch: Option<usize>,
     pub(super) engine: EngineSettings,
 }
 
@@ -132,7 +133,7 @@ impl DigestSettings {
             prompt: args.prompt.as_deref().map(Template::find).transpose()?,
             glossary: GlossaryChoice::of(args.glossary.as_deref())?,
             guards: args.guards.parse()?,
-            batch: args.batch as usize,
+            batch: args.batch.map(|batch| batch as usize),
             engine: EngineSettings::of(&args.engine)?,
         })
     }
@@ -143,9 +144,11 @@ impl BenchSettings {
         let mut batches: Vec<usize> = args.batch.iter().map(|&batch| batch as usize).collect();
         batches.sort_unstable();
         batches.dedup();
+        let model = ModelChoice::of(&args.model, args.adapter)?;
+        let model_name = model.card().map_or(args.model, |card| card.name.clone());
         Ok(BenchSettings {
-            model: ModelChoice::of(&args.model, args.adapter)?,
-            model_name: args.model,
+            model,
+            model_name,
             papers: args.papers,
             limit: args.limit.map(|limit| limit as usize),
             tokens: args.tokens as usize,

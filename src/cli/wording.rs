@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::card::Measured;
 use crate::engine::Misses;
 use crate::pipeline::Progress;
 use crate::store::Account;
@@ -36,6 +37,13 @@ pub(super) fn bytes(bytes: u64) -> String {
         0..MIB => format!("{} KiB", bytes.div_ceil(1024)),
         _ => format!("{} MiB", count((bytes + MIB / 2) / MIB)),
     }
+}
+
+/// `3,815 MiB of memory; 1,090 papers/h on two cores of Zen 5; chrF 60 / 31 / 61`.
+pub(super) fn measured(measured: &Measured) -> String {
+    let Measured { memory, papers_per_hour, processor, quality, .. } = measured;
+    let (memory, papers) = (bytes(*memory), count(u64::from(*papers_per_hour)));
+    format!("{memory} of memory; {papers} papers/h on {processor}; {quality}")
 }
 
 /// How many a unit of time; nothing where no time has passed.

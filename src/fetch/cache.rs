@@ -117,6 +117,12 @@ impl Slot {
         self.folder.join("partial")
     }
 
+    /// How much of it lies there.
+    pub(super) fn partial_bytes(&self) -> u64 {
+        let files = fs::read_dir(self.partial()).into_iter().flatten().flatten();
+        files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    }
+
     /// The file, if it is as it was when it was verified.
     pub(super) fn verified(&self) -> Option<Present> {
         let now = Marker::of_file(&self.file, String::new()).ok()?;

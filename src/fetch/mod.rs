@@ -23,6 +23,7 @@ pub use cache::{Cache, Present};
 
 use crate::card::{self, Adapter, Card, HubFile, Source};
 use crate::error::{Error, ErrorKind, Result};
+use crate::system;
 use cache::Slot;
 use intake::{Expected, Intake, Received};
 
@@ -199,10 +200,40 @@ fn bring(
     if let Some(sha256) = slot.adopt(&expected, progress)? {
         return Ok((slot.file().to_owned(), sha256));
     }
+    check_disk(slot, &expected, sources)?;
     let intake = Intake { slot, expected };
     let received = first_that_delivers(&intake, sources, origins, progress)?;
     slot.install(&received)?;
     Ok((slot.file().to_owned(), received.sha256))
+}
+
+/// Whether the disk has room for a file whose size is known. Its pieces lie there as well until it
+/// is verified, so that what arrived need not come again.
+fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -> Result<()> {
+    let in_pieces = sources.iter().any(|source| matches!(source, Source::Pypi { .. }));
+    let (Some(bytes), Some(free)) = (expected.bytes(), system::free_disk(&slot.partial())) else {
+        return Ok(());
+    };
+    let there = slot.partial_bytes();
+    let needed = (if in_pieces { 2 * bytes } else { bytes }).saturating_sub(there);
+    if free >= needed {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let message = format!(
+        "{} takes {} MiB of disk while it is fetched, and {} has {} MiB free",
+        slot.file_name(),
+        mib(needed),
+        slot.file().parent().unwrap_or(slot.file()).display(),
+        mib(free)
+    );
+    let small = card::find(card::SMALL).map_or(0, |card| 2 * card.file.bytes);
+    let smaller = match small < needed {
+        true => format!("; or take --model {}, which takes {} MiB", card::SMALL, mib(small)),
+        false => String::new(),
+    };
+    let hint = format!("make room, or name a folder on another disk in WENZHAI_HOME{smaller}");
+    Err(Error::new(ErrorKind::Io, message).hint(hint))
 }
 
 fn first_that_delivers(
@@ -255,7 +286,9 @@ fn by_hand(card: &Card, slot: &Slot) -> String {
 }
 
 fn unknown_name(name: &str) -> Error {
-    let names: Vec<&str> = card::all().iter().map(|card| card.name.as_str()).collect();
+    let aliases = card::all().iter().filter_map(|card| card.alias.as_deref());
+    let names: Vec<&str> =
+        aliases.chain(card::all().iter().map(|card| card.name.as_str())).collect();
     let shown =
         |names: &[&str]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     let near: Vec<&str> = names.iter().copied().filter(|known| is_near(name, known)).collect();
@@ -318,8 +351,9 @@ mod tests {
         check_unknown(
             "gpt",
             "there is no model `gpt`",
-            "known models: `gemma3-270m-zh`, `gemma3-270m`, `qwen2.5-0.5b`, `qwen2.5-1.5b`, \
-             `qwen2.5-3b`, `qwen3-0.6b`, `qwen3-1.7b`, `qwen3-4b`, `gemma3-1b`, `gemma3-4b`, \
+            "known models: `default`, `small`, `qwen2.5-coder-1.5b-zh`, `gemma3-270m-zh`, \
+             `qwen2.5-coder-1.5b`, `qwen2.5-coder-0.5b`, `gemma3-270m`, `qwen2.5-0.5b`, \
+             `qwen2.5-1.5b`, `qwen2.5-3b`, `qwen3-0.6b`, `qwen3-1.7b`, `qwen3-4b`, `gemma3-1b`, `gemma3-4b`, \
              `smollm2-135m`; or a path to a .gguf file, or hf:OWNER/NAME:FILE",
         );
         check_unknown("no/such.gguf", "there is no model file no/such.gguf", "");

@@ -158,6 +158,11 @@ impl Config {
         })
     }
 
+    /// Bytes that the keys and values of one position take, in 16 bits each.
+    pub fn position_bytes(&self) -> usize {
+        2 * size_of::<u16>() * self.layers.len() * self.kv_heads * self.head_dim
+    }
+
     /// Every rotary embedding that a layer has, each once.
     pub fn rotaries(&self) -> Vec<Rotary> {
         let mut rotaries: Vec<Rotary> = Vec::new();

@@ -84,7 +84,7 @@ fn few_tokens_of_reference_summaries_are_missed() {
         return;
     };
     let tokenizer = Model::load_tokenizer(&model).unwrap();
-    let file = card::find(card::DEFAULT).and_then(|card| card.shortlist.as_ref()).unwrap();
+    let file = card::find(card::SMALL).and_then(|card| card.shortlist.as_ref()).unwrap();
     let list = Shortlist::decode(file.data()).unwrap();
     let list: HashSet<u32> = list.ids().iter().copied().collect();
     let (mut tokens, mut missed, mut papers, mut touched) = (0, 0, 0, 0);

@@ -11,12 +11,17 @@ use super::sha256;
 
 #[test]
 fn cards_are_found_by_unique_names_and_the_default_is_first() {
-    let names: HashSet<&str> = card::all().iter().map(|card| card.name.as_str()).collect();
-    assert_eq!(names.len(), card::all().len());
-    assert_eq!(card::all()[0].name, card::DEFAULT);
+    let names = card::all().iter().map(|card| card.name.as_str());
+    let aliases = card::all().iter().filter_map(|card| card.alias.as_deref());
+    let all: Vec<&str> = names.clone().chain(aliases.clone()).collect();
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    assert_eq!(aliases.collect::<Vec<_>>(), [card::DEFAULT, card::SMALL]);
     for name in names {
         assert_eq!(card::find(name).map(|card| card.name.as_str()), Some(name));
     }
+    let alias = |name: &str| card::find(name).and_then(|card| card.alias.as_deref());
+    assert_eq!(alias(card::DEFAULT), Some(card::DEFAULT));
+    assert_eq!(alias("gemma3-270m-zh"), Some(card::SMALL));
     assert!(card::find("no such model").is_none());
 }
 
@@ -40,7 +45,9 @@ fn adapters_are_the_ones_that_the_cards_mean() {
         assert_eq!(adapter.data().len() as u64, adapter.bytes, "{}", adapter.name);
         assert_eq!(sha256(adapter.data()), adapter.sha256, "{}", adapter.name);
     }
-    assert!(card::find(card::DEFAULT).is_some_and(|card| card.adapter.is_some()));
+    let adapters = [card::DEFAULT, card::SMALL].map(|name| card::find(name)?.adapter.as_ref());
+    let bytes: u64 = adapters.iter().map(|adapter| adapter.expect("an adapter").bytes).sum();
+    assert!(bytes <= 40_000_000, "{bytes} bytes are compiled in");
 }
 
 #[test]

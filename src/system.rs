@@ -1,0 +1,37 @@
+//! What this machine has left: memory and room on its disks.
+//!
+//! Only what the system tells is told; where it tells nothing, nothing is known, and nobody is held
+//! up for it.
+
+use std::path::Path;
+
+use sysinfo::System;
+
+/// Bytes of memory that can be taken without swapping: of the machine, or of the control group that
+/// this process is confined to, as containers are.
+pub fn available_memory() -> Option<u64> {
+    let mut system = System::new();
+    system.refresh_memory();
+    let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0)?;
+    Some(system.cgroup_limits().map_or(machine, |group| machine.min(group.free_memory)))
+}
+
+/// Bytes that can be written below `folder`, which need not exist yet.
+pub fn free_disk(folder: &Path) -> Option<u64> {
+    let existing = folder.ancestors().find(|ancestor| ancestor.is_dir())?;
+    fs4::available_space(existing).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_memory_and_disk_also_for_folders_to_come() {
+        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
+        let here = tempfile::tempdir().unwrap();
+        let disk = free_disk(here.path()).unwrap();
+        let to_come = free_disk(&here.path().join("not/there/yet")).unwrap();
+        assert!(disk > 0 && to_come.abs_diff(disk) < 1 << 30);
+    }
+}
