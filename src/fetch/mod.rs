@@ -129,14 +129,14 @@ pub fn ensure_from(
             let slot = cache.slot_of_hub_file(file)?;
             let sources = [Source::Hub(file.clone())];
             let (path, sha256) = bring(&slot, Expected::Anything, &sources, origins, progress)
-                .map_err(|error| error.hint("--model takes the path of a GGUF file, too"))?;
+                .map_err(|error| or_hint(error, "--model takes the path of a GGUF file, too"))?;
             Ok(LocalModel::plain(path, Some(sha256)))
         }
         ModelRef::Card(card) => {
             let slot = cache.slot_of_card(card);
             let (path, sha256) =
                 bring(&slot, Expected::of_card(card), &card.sources, origins, progress)
-                    .map_err(|error| error.hint(by_hand(card, &slot)))?;
+                    .map_err(|error| or_hint(error, by_hand(card, &slot)))?;
             let adapter = card.adapter.as_ref();
             Ok(LocalModel { path, sha256: Some(sha256), card: Some(card), adapter })
         }
@@ -268,6 +268,11 @@ fn first_that_delivers(
     }
     let file = intake.slot.file_name();
     Err(Error::new(ErrorKind::Network, format!("cannot fetch {file}: {}", reasons.join("; "))))
+}
+
+/// `error` with its own hint, or with this one where it has none.
+fn or_hint(error: Error, hint: impl Into<String>) -> Error {
+    if error.hint_text().is_some() { error } else { error.hint(hint) }
 }
 
 fn by_hand(card: &Card, slot: &Slot) -> String {

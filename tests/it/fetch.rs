@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use wenzhai::card::Card;
-use wenzhai::fetch::{Cache, Origins, Progress};
+use wenzhai::fetch::{Cache, ModelRef, Origins, Progress, ensure_from};
 
 /// Bytes that do not repeat at any power of two, so that a piece in the wrong place shows.
 fn content(bytes: usize) -> Vec<u8> {
@@ -50,6 +50,36 @@ fn nothing() -> (tempfile::TempDir, Cache, Origins) {
         ..Origins::default()
     };
     (folder, cache, origins)
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_told_before_anything_is_fetched() {
+    let wanted = content(10);
+    let source = r#"source = [{ kind = "hub", repo = "o/r", revision = "main", file = "m.gguf" }]"#;
+    let text = format!(
+        r#"
+        name = "huge"
+        description = "made up"
+        family = "llama"
+        parameters = "none"
+        licence = "none"
+        context_tokens = 1
+        file = {{ name = "m.gguf", bytes = {}, sha256 = "{}" }}
+        {source}
+        "#,
+        1u64 << 60,
+        sha256(&wanted)
+    );
+    let card: &'static Card = Box::leak(Box::new(Card::from_toml(&text).expect("test card")));
+    let (folder, cache, origins) = nothing();
+    let mut told = Recorder::default();
+    let error = ensure_from(&ModelRef::Card(card), &cache, &origins, &mut told).unwrap_err();
+    let message = error.to_string();
+    let begin = "m.gguf takes 1099511627776 MiB of disk while it is fetched, and ";
+    assert!(message.starts_with(begin) && message.ends_with(" MiB free"), "{message}");
+    let hint = error.hint_text().unwrap_or_default();
+    assert!(hint.contains("WENZHAI_HOME; or take --model small, which takes 483 MiB"), "{hint}");
+    assert!(told.begun.is_empty() && files_called("m.gguf", folder.path()).is_empty());
 }
 
 /// Every file under `folder` called `name`.
