@@ -118,15 +118,17 @@ def read_table(path):
 
 
 def english_words(records, args):
-    """Words that stand in --min-papers abstracts, and in few of their paragraphs."""
+    """Words that stand in --min-papers abstracts and in few of their paragraphs, or in fewer, three
+    at least, and in none."""
     there, kept = collections.Counter(), collections.Counter()
     for record in records:
         words = set(ENGLISH.findall(record["abstract"]))
         there.update(words)
         kept.update(words & set(ENGLISH.findall(record["zh_abstract"])))
+    is_slip = lambda word, papers: kept[word] < args.most_kept * papers if \
+        papers >= args.min_papers else papers >= 3 and not kept[word]
     return sorted(word for word, papers in there.items()
-                  if papers >= args.min_papers and kept[word] < args.most_kept * papers
-                  and word not in SCALES)
+                  if is_slip(word, papers) and word not in SCALES)
 
 
 def english_terms(text):
