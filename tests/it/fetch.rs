@@ -23,6 +23,11 @@ fn sha256(bytes: &[u8]) -> String {
 
 /// A card for a file that is `wanted`, from `sources` (TOML).
 fn card_for(wanted: &[u8], sources: &str) -> &'static Card {
+    card_of(wanted.len() as u64, wanted, sources)
+}
+
+/// The same for a file that is said to have so many bytes.
+fn card_of(bytes: u64, wanted: &[u8], sources: &str) -> &'static Card {
     let text = format!(
         r#"
         name = "test"
@@ -31,10 +36,9 @@ fn card_for(wanted: &[u8], sources: &str) -> &'static Card {
         parameters = "none"
         licence = "none"
         context_tokens = 1
-        file = {{ name = "m.gguf", bytes = {}, sha256 = "{}" }}
+        file = {{ name = "m.gguf", bytes = {bytes}, sha256 = "{}" }}
         {sources}
         "#,
-        wanted.len(),
         sha256(wanted)
     );
     Box::leak(Box::new(Card::from_toml(&text).expect("test card")))
@@ -54,23 +58,8 @@ fn nothing() -> (tempfile::TempDir, Cache, Origins) {
 
 #[test]
 fn a_disk_that_is_too_small_is_told_before_anything_is_fetched() {
-    let wanted = content(10);
     let source = r#"source = [{ kind = "hub", repo = "o/r", revision = "main", file = "m.gguf" }]"#;
-    let text = format!(
-        r#"
-        name = "huge"
-        description = "made up"
-        family = "llama"
-        parameters = "none"
-        licence = "none"
-        context_tokens = 1
-        file = {{ name = "m.gguf", bytes = {}, sha256 = "{}" }}
-        {source}
-        "#,
-        1u64 << 60,
-        sha256(&wanted)
-    );
-    let card: &'static Card = Box::leak(Box::new(Card::from_toml(&text).expect("test card")));
+    let card = card_of(1 << 60, &content(10), source);
     let (folder, cache, origins) = nothing();
     let mut told = Recorder::default();
     let error = ensure_from(&ModelRef::Card(card), &cache, &origins, &mut told).unwrap_err();
