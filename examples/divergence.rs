@@ -14,8 +14,8 @@ use std::path::Path;
 
 use wenzhai::engine::candle::{CandleEngine, DeviceChoice};
 use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
+use wenzhai::generate::{Limits, TokenId};
 use wenzhai::model::Model;
-use wenzhai::scheduler::{Limits, TokenId};
 
 /// Likeliest tokens that are kept of a position.
 const KEPT: usize = 1024;

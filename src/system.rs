@@ -13,7 +13,9 @@ pub fn available_memory() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
     let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0)?;
-    Some(system.cgroup_limits().map_or(machine, |group| machine.min(group.free_memory)))
+    // What a group has not taken for itself: pages of files count as used there, and can be dropped.
+    let free = |group: sysinfo::CGroupLimits| group.total_memory.saturating_sub(group.rss);
+    Some(system.cgroup_limits().map_or(machine, |group| machine.min(free(group))))
 }
 
 /// Bytes that can be written below `folder`, which need not exist yet.

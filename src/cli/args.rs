@@ -178,12 +178,12 @@ pub(super) struct EngineArgs {
     pub(super) threads: Option<u32>,
 
     /// What computes: auto is the fastest for the device
-    #[arg(long, value_enum, default_value_t = EngineChoice::Auto, help_heading = "Model")]
-    pub(super) engine: EngineChoice,
+    #[arg(long, value_enum, default_value_t = EngineArg::Auto, help_heading = "Model")]
+    pub(super) engine: EngineArg,
 
     /// Tokens to choose from: those of summaries, where the model has a list of them, or all
-    #[arg(long, value_enum, default_value_t = VocabChoice::Shortlist, help_heading = "Model")]
-    pub(super) vocab: VocabChoice,
+    #[arg(long, value_enum, default_value_t = VocabArg::Shortlist, help_heading = "Model")]
+    pub(super) vocab: VocabArg,
 }
 
 /// Which model.
@@ -353,7 +353,7 @@ pub(super) enum Format {
 
 /// What computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum EngineChoice {
+pub(super) enum EngineArg {
     Auto,
     Cpu,
     Candle,
@@ -361,7 +361,7 @@ pub(super) enum EngineChoice {
 
 /// Which tokens are chosen from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum VocabChoice {
+pub(super) enum VocabArg {
     Shortlist,
     Full,
 }

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use super::Outcome;
 use super::args::{DigestArgs, Format};
 use super::console::{self, Console};
-use super::load::{Loaded, Writer};
 use super::settings::{DigestSettings, StoreChoice};
 use super::wording;
 use crate::digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
-use crate::prompt::Codec;
 use crate::store::{Identity, Run, Store};
+use crate::writer::{Batch, Writer};
 
 pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
     let settings = DigestSettings::of(args)?;
@@ -20,7 +19,7 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
     if settings.dry_run {
         return dry_run(&settings, &mut console);
     }
-    let writer = Writer::find(&settings, &mut console)?;
+    let writer = Writer::find(settings.writer.clone(), &mut console)?;
     let terms = writer.glossary().map(|glossary| format!(", glossary: {} terms", glossary.len()));
     console.detail(&format!(
         "model: {}, prompt: {}{}",
@@ -104,24 +103,24 @@ fn read(
 /// something is pending.
 fn summarise(
     settings: &DigestSettings,
-    writer: &Writer<'_>,
+    writer: &Writer,
     run: &mut Run<'_>,
     console: &mut Console,
 ) -> Result<Option<(Progress, Duration)>> {
     if run.account()?.pending == 0 {
         return Ok(None);
     }
-    let Loaded { tokenizer, mut engine, limits } = writer.load(settings, console)?;
-    let mut codec =
-        Codec::new(writer.prompt(), &tokenizer, limits.max_context)?.guarded(settings.guards);
-    if let Some(glossary) = writer.glossary() {
-        codec = codec.with_glossary(glossary);
+    let mut loaded = writer.load(console)?;
+    if let Batch { papers, memory: Some((free, each)) } = loaded.batch() {
+        let (free, each) = (wording::bytes(free), wording::bytes(each));
+        console.detail(&format!(
+            "{papers} papers at a time: each takes {each} at most, {free} are free"
+        ));
     }
     let started = Instant::now();
-    let name = writer.name();
-    let progress = pipeline::summarise(run, &codec, engine.as_mut(), limits, name, console);
+    let progress = loaded.summarise(run, console);
     console.clear();
-    if let Some(misses) = engine.misses() {
+    if let Some(misses) = loaded.misses() {
         console.detail(&wording::misses(misses));
     }
     match progress {

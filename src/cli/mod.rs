@@ -10,7 +10,6 @@ mod console;
 mod digest;
 mod eval;
 mod input;
-mod load;
 mod models;
 mod output;
 mod render;

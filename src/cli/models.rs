@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use super::Outcome;
 use super::args::ModelsCommand;
 use super::console::Console;
-use super::load::{load_model, sha256_of};
 use super::output::Output;
-use super::settings::{ModelChoice, Verbosity};
+use super::settings::{Verbosity, model_choice};
 use super::wording;
 use crate::card::{self, Card, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event, Item, Source as FeedSource};
 use crate::fetch::{self, Cache, ModelRef};
+use crate::hash;
 use crate::model::Model;
 use crate::shortlist::Learner;
+use crate::writer::{ModelChoice, load_model};
 
 pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
     match command {
@@ -25,7 +26,7 @@ pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
             fetch_all(&names, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
         ModelsCommand::Export { model, output, adapter, f32: expanded, quiet } => {
-            let choice = ModelChoice::of(&model, adapter)?;
+            let choice = model_choice(&model, adapter)?;
             export(&choice, output, expanded, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
         ModelsCommand::Shortlist { model, inputs, min_count, output, quiet } => {
@@ -171,7 +172,7 @@ fn shortlist(
         wording::count(list.vocabulary_size() as u64),
         wording::count(summaries),
         wording::count(bytes.len() as u64),
-        sha256_of(&bytes),
+        hash::sha256(&bytes),
     ));
     Ok(())
 }

@@ -4,15 +4,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{BenchArgs, DigestArgs, EngineArgs, EngineChoice, EvalArgs, Format, VocabChoice};
+use super::args::{BenchArgs, DigestArgs, EngineArg, EngineArgs, EvalArgs, Format, VocabArg};
 use super::output::Output;
 use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
-use crate::fetch::{self, ModelRef};
+use crate::fetch;
 use crate::glossary::{self, Glossary};
-use crate::guard::Rules;
 use crate::prompt::Template;
+use crate::writer::{
+    AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice,
+};
 
 /// One digest to be made.
 #[derive(Debug)]
@@ -25,21 +27,14 @@ pub(super) struct DigestSettings {
     pub(super) limit: Option<u64>,
     pub(super) redo: bool,
     pub(super) store: StoreChoice,
-    pub(super) model: ModelChoice,
-    /// A prompt instead of the model's own.
-    pub(super) prompt: Option<Template>,
-    pub(super) glossary: GlossaryChoice,
-    /// What holds the text while it is written.
-    pub(super) guards: Rules,
-    /// Papers at a time; `None`: as many as memory allows.
-    pub(super) batch: Option<usize>,
-    pub(super) engine: EngineSettings,
+    pub(super) writer: Choices,
 }
 
 /// Speed to be measured.
 #[derive(Debug)]
 pub(super) struct BenchSettings {
-    pub(super) model: ModelChoice,
+    /// Who writes; what is measured is what it would write.
+    pub(super) writer: Choices,
     /// What the model is called in the report.
     pub(super) model_name: String,
     /// Papers or prompts; `None`: the built-in ones.
@@ -50,7 +45,6 @@ pub(super) struct BenchSettings {
     /// Numbers of papers at a time, ascending, each once.
     pub(super) batches: Vec<usize>,
     pub(super) repeats: usize,
-    pub(super) engine: EngineSettings,
     /// Python interpreter that has llama.cpp.
     pub(super) peer: Option<PathBuf>,
     pub(super) json: Option<Output>,
@@ -64,16 +58,6 @@ pub(super) struct EvalSettings {
     /// How many papers are shown.
     pub(super) worst: usize,
     pub(super) json: Option<Output>,
-}
-
-/// What computes, and how.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EngineSettings {
-    pub(super) engine: EngineChoice,
-    pub(super) device: DeviceChoice,
-    pub(super) vocab: VocabChoice,
-    /// `None`: as many as there are cores.
-    pub(super) threads: Option<usize>,
 }
 
 /// How much is said.
@@ -91,32 +75,6 @@ pub(super) enum StoreChoice {
     File(PathBuf),
 }
 
-/// A model and what is merged into it.
-#[derive(Debug)]
-pub(super) struct ModelChoice {
-    pub(super) model: ModelRef,
-    pub(super) adapter: AdapterChoice,
-}
-
-/// Which adapter is merged into a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AdapterChoice {
-    /// The one that its card names, if it does.
-    Own,
-    None,
-    File(PathBuf),
-}
-
-/// Which terms prompts tell.
-#[derive(Debug, Clone)]
-pub(super) enum GlossaryChoice {
-    /// Those of the glossary that the model's card names, if it does.
-    Own,
-    None,
-    /// The user's, and then those.
-    File(Glossary),
-}
-
 impl DigestSettings {
     pub(super) fn of(args: DigestArgs) -> Result<Self> {
         let sources = args.inputs.iter().map(|argument| Source::parse(argument)).collect();
@@ -129,12 +87,14 @@ impl DigestSettings {
             limit: args.limit,
             redo: args.redo,
             store: StoreChoice::of(args.store, args.no_store)?,
-            model: ModelChoice::of(&args.model.model, args.model.adapter)?,
-            prompt: args.prompt.as_deref().map(Template::find).transpose()?,
-            glossary: GlossaryChoice::of(args.glossary.as_deref())?,
-            guards: args.guards.parse()?,
-            batch: args.batch.map(|batch| batch as usize),
-            engine: EngineSettings::of(&args.engine)?,
+            writer: Choices {
+                model: model_choice(&args.model.model, args.model.adapter)?,
+                prompt: args.prompt.as_deref().map(Template::find).transpose()?,
+                glossary: glossary_choice(args.glossary.as_deref())?,
+                guards: args.guards.parse()?,
+                engine: engine_choice(&args.engine)?,
+                batch: args.batch.map(|batch| batch as usize),
+            },
         })
     }
 }
@@ -144,17 +104,20 @@ impl BenchSettings {
         let mut batches: Vec<usize> = args.batch.iter().map(|&batch| batch as usize).collect();
         batches.sort_unstable();
         batches.dedup();
-        let model = ModelChoice::of(&args.model, args.adapter)?;
-        let model_name = model.card().map_or(args.model, |card| card.name.clone());
+        let writer = Choices {
+            model: model_choice(&args.model, args.adapter)?,
+            engine: engine_choice(&args.engine)?,
+            ..Choices::new(&args.model)?
+        };
+        let model_name = writer.model.card().map_or(args.model, |card| card.name.clone());
         Ok(BenchSettings {
-            model,
+            writer,
             model_name,
             papers: args.papers,
             limit: args.limit.map(|limit| limit as usize),
             tokens: args.tokens as usize,
             batches,
             repeats: args.repeat as usize,
-            engine: EngineSettings::of(&args.engine)?,
             peer: args.peer,
             json: args.json.map(|path| Output::of(Some(path))),
         })
@@ -174,21 +137,24 @@ impl EvalSettings {
     }
 }
 
-impl EngineSettings {
-    fn of(args: &EngineArgs) -> Result<Self> {
-        let device: DeviceChoice = args.device.parse()?;
-        if args.engine == EngineChoice::Cpu && device != DeviceChoice::Cpu {
-            let message = format!("the engine cpu does not run on {device}");
-            return Err(Error::new(ErrorKind::Usage, message)
-                .hint("leave --engine away, or use --device cpu"));
-        }
-        Ok(EngineSettings {
-            engine: args.engine,
-            device,
-            vocab: args.vocab,
-            threads: args.threads.map(|threads| threads as usize),
-        })
+fn engine_choice(args: &EngineArgs) -> Result<EngineChoice> {
+    let device: DeviceChoice = args.device.parse()?;
+    if args.engine == EngineArg::Cpu && device != DeviceChoice::Cpu {
+        let message = format!("the engine cpu does not run on {device}");
+        return Err(
+            Error::new(ErrorKind::Usage, message).hint("leave --engine away, or use --device cpu")
+        );
     }
+    Ok(EngineChoice {
+        kind: match args.engine {
+            EngineArg::Auto => EngineKind::Auto,
+            EngineArg::Cpu => EngineKind::Cpu,
+            EngineArg::Candle => EngineKind::Candle,
+        },
+        device,
+        full_vocabulary: args.vocab == VocabArg::Full,
+        threads: args.threads.map(|threads| threads as usize),
+    })
 }
 
 fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
@@ -227,45 +193,38 @@ impl StoreChoice {
     }
 }
 
-impl ModelChoice {
-    pub(super) fn of(model: &str, adapter: Option<PathBuf>) -> Result<Self> {
-        Ok(ModelChoice { model: fetch::resolve(model)?, adapter: AdapterChoice::of(adapter)? })
-    }
+pub(super) fn model_choice(model: &str, adapter: Option<PathBuf>) -> Result<ModelChoice> {
+    Ok(ModelChoice { model: fetch::resolve(model)?, adapter: adapter_choice(adapter)? })
 }
 
-impl GlossaryChoice {
-    fn of(path: Option<&Path>) -> Result<Self> {
-        let Some(path) = path else { return Ok(GlossaryChoice::Own) };
-        if path.as_os_str() == "none" {
-            return Ok(GlossaryChoice::None);
-        }
-        let failed = |cause| {
-            Error::io("read the glossary", path, cause)
-                .hint("a glossary has a term, a tab and its translation a line; `none` is none")
-        };
-        let bytes = path.metadata().map_err(failed)?.len();
-        if bytes > glossary::MAX_FILE_BYTES {
-            let most = glossary::MAX_FILE_BYTES;
-            let message =
-                format!("{}: {bytes} bytes; a glossary has at most {most}", path.display());
-            return Err(Error::new(ErrorKind::Usage, message));
-        }
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        Ok(GlossaryChoice::File(Glossary::parse(&path.display().to_string(), &text)?))
+fn glossary_choice(path: Option<&Path>) -> Result<GlossaryChoice> {
+    let Some(path) = path else { return Ok(GlossaryChoice::Own) };
+    if path.as_os_str() == "none" {
+        return Ok(GlossaryChoice::None);
     }
+    let failed = |cause| {
+        Error::io("read the glossary", path, cause)
+            .hint("a glossary has a term, a tab and its translation a line; `none` is none")
+    };
+    let bytes = path.metadata().map_err(failed)?.len();
+    if bytes > glossary::MAX_FILE_BYTES {
+        let most = glossary::MAX_FILE_BYTES;
+        let message = format!("{}: {bytes} bytes; a glossary has at most {most}", path.display());
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    Ok(GlossaryChoice::File(Glossary::parse(&path.display().to_string(), &text)?))
 }
 
-impl AdapterChoice {
-    fn of(path: Option<PathBuf>) -> Result<Self> {
-        match path {
-            None => Ok(AdapterChoice::Own),
-            Some(path) if path.as_os_str() == "none" => Ok(AdapterChoice::None),
-            Some(path) if path.is_file() => Ok(AdapterChoice::File(path)),
-            Some(path) => {
-                let message = format!("there is no adapter {}", path.display());
-                Err(Error::new(ErrorKind::Usage, message)
-                    .hint("an adapter is a safetensors file; `none` leaves the model's own away"))
-            }
+fn adapter_choice(path: Option<PathBuf>) -> Result<AdapterChoice> {
+    match path {
+        None => Ok(AdapterChoice::Own),
+        Some(path) if path.as_os_str() == "none" => Ok(AdapterChoice::None),
+        Some(path) if path.is_file() => Ok(AdapterChoice::File(path)),
+        Some(path) => {
+            let message = format!("there is no adapter {}", path.display());
+            Err(Error::new(ErrorKind::Usage, message)
+                .hint("an adapter is a safetensors file; `none` leaves the model's own away"))
         }
     }
 }

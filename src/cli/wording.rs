@@ -3,22 +3,10 @@
 use std::time::Duration;
 
 use crate::card::Measured;
-use crate::engine::Misses;
+use crate::generate::Misses;
 use crate::pipeline::Progress;
 use crate::store::Account;
-
-/// `1,140`.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
+pub(super) use crate::text::quantity::{bytes, count};
 
 /// `1 h 2 min`, `12 min 3 s`, `8 s`.
 pub(super) fn duration(time: Duration) -> String {
@@ -27,15 +15,6 @@ pub(super) fn duration(time: Duration) -> String {
         (0, 0, s) => format!("{s} s"),
         (0, min, s) => format!("{min} min {s} s"),
         (h, min, _) => format!("{h} h {min} min"),
-    }
-}
-
-/// `241 MiB`.
-pub(super) fn bytes(bytes: u64) -> String {
-    const MIB: u64 = 1 << 20;
-    match bytes {
-        0..MIB => format!("{} KiB", bytes.div_ceil(1024)),
-        _ => format!("{} MiB", count((bytes + MIB / 2) / MIB)),
     }
 }
 

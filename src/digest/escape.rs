@@ -26,7 +26,7 @@
 
 use std::fmt::Write;
 
-use crate::summary::is_invisible;
+use crate::text::is_invisible;
 
 /// Text that stands in a paragraph of its own.
 pub(super) fn paragraph(text: &str) -> String {

@@ -7,8 +7,8 @@
 use candle_core::Device;
 use rayon::prelude::*;
 
+use crate::generate::TokenId;
 use crate::model::{Activation, Config, LayerWeights, Matrix, Model, RopePairing, Rotary};
-use crate::scheduler::TokenId;
 use crate::{Error, Result, error::ErrorKind};
 
 /// The decoder with all its matrices expanded to f32.

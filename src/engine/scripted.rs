@@ -3,9 +3,8 @@
 //! It keeps the same books as a real engine (what stands in which slot, at which position) and
 //! panics where a batch contradicts them, so it also checks the scheduler.
 
-use super::Engine;
 use crate::Result;
-use crate::scheduler::{Batch, TokenId};
+use crate::generate::{Batch, Engine, TokenId};
 
 /// Where the search for a token that a guard allows ends.
 const MAX_TOKEN: TokenId = 1 << 16;
@@ -46,7 +45,7 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
             assert!(held.len() <= span.capacity, "a sequence stays within its reservation");
             if let Some(sample) = &span.sample {
                 let token = (self.script)(held);
-                let allows = sample.guard.map(|guard| guard.after(sample.written));
+                let allows = sample.filter.map(|filter| filter.after(sample.written));
                 let refused = allows.filter(|allows| !allows(token));
                 let other = refused.and_then(|allows| (0..MAX_TOKEN).find(|token| allows(*token)));
                 picked.push(other.unwrap_or(token));

@@ -7,7 +7,8 @@
 use std::ops::RangeInclusive;
 
 use super::patterns::Patterns;
-use crate::summary::{Summary, english};
+use crate::summary::Summary;
+use crate::text::english;
 
 /// Characters of a one-liner.
 const TLDR_CHARS: RangeInclusive<usize> = 10..=160;

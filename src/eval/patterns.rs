@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use regex::Regex;
 
-use crate::summary::facts::{NAME, NUMBER};
+use crate::text::patterns::{NAME, NUMBER};
 
 /// What texts are searched for, compiled.
 #[derive(Debug)]

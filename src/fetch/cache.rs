@@ -20,9 +20,10 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 
 use super::Progress;
-use super::intake::{Expected, Received, sha256_of_file, sha256_of_text};
+use super::intake::{Expected, Received};
 use crate::card::{Card, HubFile, is_file_name};
 use crate::error::{Error, ErrorKind, Result};
+use crate::hash;
 
 /// How many digits of a SHA-256 name a folder: 64 bits, no accidental collision among models.
 const FOLDER_DIGITS: usize = 16;
@@ -94,7 +95,7 @@ impl Cache {
             let message = format!("`{path}` does not end in a plain file name");
             return Err(Error::new(ErrorKind::Usage, message));
         }
-        Ok(self.slot(&sha256_of_text(&format!("hf:{repo}:{path}@{revision}")), name))
+        Ok(self.slot(&hash::sha256(format!("hf:{repo}:{path}@{revision}")), name))
     }
 
     fn slot(&self, key: &str, name: &str) -> Slot {
@@ -170,7 +171,7 @@ impl Slot {
             Err(_) => return Ok(None),
         }
         progress.begin(&format!("check {name}"), Some(*bytes));
-        let hashed = sha256_of_file(&self.file, progress);
+        let hashed = hash::sha256_of_file(&self.file, &mut |bytes| progress.advance(bytes));
         progress.finish();
         let sha256 = hashed.map_err(|cause| Error::io("read", &self.file, cause))?;
         if sha256 != *wanted {

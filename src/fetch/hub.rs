@@ -15,10 +15,11 @@ use ureq::config::RedirectAuthHeaders;
 use ureq::http::{HeaderMap, StatusCode};
 use ureq::{Agent, Body};
 
-use super::intake::{CopyError, Expected, Intake, Reason, Received, Writer, sha256_of_text};
+use super::intake::{CopyError, Expected, Intake, Reason, Received, Writer};
 use super::{Origins, Progress};
 use crate::card::{HubFile, is_file_name, is_sha256};
 use crate::error::{Error, ErrorKind, Result};
+use crate::hash;
 
 /// The hub's own address.
 pub(super) const ENDPOINT: &str = "https://huggingface.co";
@@ -75,7 +76,7 @@ pub(super) fn receive(
             let about = client.describe(&url)?;
             let expected = about.expected();
             let intake = Intake { slot: intake.slot, expected };
-            client.download(&intake, &url, &sha256_of_text(&about.etag), progress)
+            client.download(&intake, &url, &hash::sha256(&about.etag), progress)
         }
     }
 }

@@ -5,11 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::Progress;
 use super::cache::{Present, Slot};
 use crate::card::Card;
+use crate::hash::Hasher;
 
 /// Largest file that is taken in where the size is not known beforehand: beyond any model that
 /// this program can run, small enough to save a disk from an endless answer.
@@ -43,7 +42,7 @@ pub(super) struct Received {
 pub(super) struct Writer<'a> {
     path: PathBuf,
     file: File,
-    hasher: Sha256,
+    hasher: Hasher,
     written: u64,
     expected: Expected<'a>,
 }
@@ -102,7 +101,9 @@ impl<'a> Intake<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Writer<'a>, Reason> {
         let mut writer = self.open(name)?;
-        writer.written = hash_rest(&mut writer.file, &mut writer.hasher, progress)
+        writer.written = writer
+            .hasher
+            .update_from(&mut writer.file, &mut |bytes| progress.advance(bytes))
             .map_err(|cause| cannot("read", &writer.path, &cause))?;
         if writer.written > writer.limit() {
             writer.restart()?;
@@ -135,7 +136,7 @@ impl<'a> Intake<'a> {
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|cause| cannot("write", &path, &cause))?;
         let expected = self.expected;
-        Ok(Writer { path, file, hasher: Sha256::new(), written: 0, expected })
+        Ok(Writer { path, file, hasher: Hasher::default(), written: 0, expected })
     }
 }
 
@@ -152,7 +153,7 @@ impl Writer<'_> {
 
     /// Throws away what is in.
     pub(super) fn restart(&mut self) -> Result<(), Reason> {
-        self.hasher = Sha256::new();
+        self.hasher = Hasher::default();
         self.written = 0;
         self.file
             .set_len(0)
@@ -191,7 +192,7 @@ impl Writer<'_> {
     /// Verifies the file and makes it durable; a file that is not the expected one is removed.
     pub(super) fn finish(self) -> Result<Received, Reason> {
         let Writer { path, file, hasher, written, expected } = self;
-        let sha256 = hexadecimal(hasher);
+        let sha256 = hasher.finish();
         if let Err(reason) = expected.check(written, &sha256) {
             drop(file);
             let _ = fs::remove_file(&path);
@@ -218,36 +219,4 @@ impl CopyError {
 /// "cannot write FILE: cause".
 pub(super) fn cannot(action: &str, path: &Path, cause: &io::Error) -> Reason {
     format!("cannot {action} {}: {cause}", path.display())
-}
-
-pub(super) fn sha256_of_file(path: &Path, progress: &mut dyn Progress) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    hash_rest(&mut File::open(path)?, &mut hasher, progress)?;
-    Ok(hexadecimal(hasher))
-}
-
-pub(super) fn sha256_of_text(text: &str) -> String {
-    hexadecimal(Sha256::new().chain_update(text))
-}
-
-/// Reads `file` to its end; answers with the number of bytes.
-fn hash_rest(file: &mut File, hasher: &mut Sha256, progress: &mut dyn Progress) -> io::Result<u64> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    let mut total = 0;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(total),
-            Ok(count) => {
-                hasher.update(&buffer[..count]);
-                total += count as u64;
-                progress.advance(count as u64);
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-            Err(cause) => return Err(cause),
-        }
-    }
-}
-
-fn hexadecimal(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,7 +10,7 @@
 //! 3. When all sources fail, one error tells why for each.
 //!
 //! One process fetches a file at a time; a second waits and finds it there. This module and
-//! `feed::fetch` are the only ones that use the network. It prints nothing: see [`Progress`].
+//! `feed::source` are the only ones that use the network. It prints nothing: see [`Progress`].
 
 mod cache;
 mod hub;

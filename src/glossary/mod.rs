@@ -23,9 +23,8 @@ mod matching;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use sha2::{Digest, Sha256};
-
 use crate::error::{Error, ErrorKind, Result};
+use crate::hash;
 use matching::Word;
 
 /// Most words of a term.
@@ -96,8 +95,7 @@ impl Glossary {
             glossary.longest = glossary.longest.max(key.len());
             glossary.entries.insert(key, entry);
         }
-        let hash = Sha256::digest(text);
-        glossary.identity = Some(hash.iter().map(|byte| format!("{byte:02x}")).collect());
+        glossary.identity = Some(hash::sha256(text));
         Ok(glossary)
     }
 

@@ -1,6 +1,6 @@
 //! Words that Chinese has words for are not left in English.
 //!
-//! A word of the source that is English by the list of [`crate::summary::english`] is refused from its
+//! A word of the source that is English by the list of [`crate::text::english`] is refused from its
 //! first letters on, unless what is written so far may still become another word of the source, such
 //! as the name of a tool: later it would be too late, since what was begun would have to be ended.
 //! What a glossary says may be written stays allowed.
@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use crate::summary::Source;
-use crate::summary::english::{is_english, words};
+use crate::text::english::{is_english, words};
 
 /// Whether what follows `mark` without a blank is a part of a name, a formula or a command.
 fn joins(mark: char) -> bool {

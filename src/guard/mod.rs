@@ -2,7 +2,7 @@
 //!
 //! A small model knows well where a number or a name has to stand and slips while it spells it:
 //! a digit is lost, a capital is not. What can be told from the source letter by letter is
-//! therefore refused token by token ([`crate::pick::Guard`]), and the next best token is written
+//! therefore refused token by token ([`crate::generate::TokenFilter`]), and the next best token is written
 //! instead. Four rules, each for itself:
 //!
 //! * `numbers`: digits spell a number of the source, in one of the forms that Chinese has for it.
@@ -25,10 +25,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::pick::{self, TokenId};
-use crate::scheduler::TokenSet;
+use crate::generate::{TokenFilter, TokenId, TokenSet};
 use crate::summary::Source;
-use crate::summary::loops::completes_loop;
+use crate::text::loops::completes_loop;
 
 use english::English;
 use names::Names;
@@ -170,7 +169,7 @@ impl FieldGuard {
     }
 }
 
-impl pick::Guard for FieldGuard {
+impl TokenFilter for FieldGuard {
     fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
         let bytes: Vec<u8> =
             written.iter().flat_map(|token| self.pieces.bytes(*token)).copied().collect();

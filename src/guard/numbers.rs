@@ -7,10 +7,11 @@
 //! ordinals of two digits behind `第`.
 
 use crate::summary::Source;
-use crate::summary::numbers::{
-    Decimal, Found, SCALES, TENS, is_times, narrow_digit, power_of_ten, scan,
+use crate::text::numbers::{
+    Decimal, Found, SCALES, TENS, WORDS, is_times, narrow_digit, power_of_ten, scan,
     without_tex_separators,
 };
+use crate::text::quantity::grouped;
 
 /// Most characters of a form: how far behind a new character a number can begin.
 const MAX_CHARS: usize = 32;
@@ -18,43 +19,6 @@ const MAX_CHARS: usize = 32;
 /// Characters for powers of ten that digits are written before, and how many of them at most.
 const SCALED: [(&str, i32, usize); 4] =
     [("万", 4, 4), ("百万", 6, 3), ("亿", 8, 4), ("万亿", 12, 4)];
-
-/// Small numbers in words, and what a number of theirs has to stand before.
-const WORDS: [(&[&str], &str, &str); 33] = [
-    (&["zero"], "0", ""),
-    (&["one", "first", "single"], "1", ""),
-    (&["two", "second", "twice", "both", "ii"], "2", ""),
-    (&["three", "third", "iii"], "3", ""),
-    (&["four", "fourth", "iv"], "4", ""),
-    (&["five", "fifth"], "5", ""),
-    (&["six", "sixth"], "6", ""),
-    (&["seven", "seventh"], "7", ""),
-    (&["eight", "eighth"], "8", ""),
-    (&["nine", "ninth"], "9", ""),
-    (&["ten", "tenth"], "10", ""),
-    (&["eleven"], "11", ""),
-    (&["twelve", "dozen"], "12", ""),
-    (&["thirteen"], "13", ""),
-    (&["fourteen"], "14", ""),
-    (&["fifteen"], "15", ""),
-    (&["sixteen"], "16", ""),
-    (&["seventeen"], "17", ""),
-    (&["eighteen"], "18", ""),
-    (&["nineteen"], "19", ""),
-    (&["half", "halves", "halving"], "50", "%"),
-    (&["january", "jan"], "1", "月"),
-    (&["february", "feb"], "2", "月"),
-    (&["march", "mar"], "3", "月"),
-    (&["april", "apr"], "4", "月"),
-    (&["may"], "5", "月"),
-    (&["june", "jun"], "6", "月"),
-    (&["july", "jul"], "7", "月"),
-    (&["august", "aug"], "8", "月"),
-    (&["september", "sep"], "9", "月"),
-    (&["october", "oct"], "10", "月"),
-    (&["november", "nov"], "11", "月"),
-    (&["december", "dec"], "12", "月"),
-];
 
 /// The numbers of a source.
 #[derive(Debug)]
@@ -198,7 +162,7 @@ impl Numbers {
         }
         // Four digits may be a year.
         if scale == 0 && digits.len() > 4 && !digits.contains([',', '.']) {
-            self.add(&with_commas(digits), "");
+            self.add(&grouped(digits), "");
         }
     }
 
@@ -235,8 +199,9 @@ impl Numbers {
         let mut tens = None;
         let mut before: Option<&str> = None;
         for word in lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| !w.is_empty()) {
-            let named = WORDS.iter().find(|(names, _, _)| names.contains(&word));
-            if let Some((_, digits, suffix)) = named {
+            let mut rows = WORDS.iter().filter(|row| row.words.contains(&word));
+            let named = rows.find_map(|row| Some((row.digits, row.before?)));
+            if let Some((digits, suffix)) = named {
                 // The five of `twenty-five` is none.
                 match tens.filter(|_| digits.len() == 1 && suffix.is_empty()) {
                     Some(tens) => self.add(&format!("{tens}{digits}"), ""),
@@ -248,7 +213,7 @@ impl Numbers {
             {
                 self.add_scaled(&Decimal::parse(factor).times_ten(*zeros));
             }
-            before = named.map(|(_, digits, _)| *digits);
+            before = named.map(|(digits, _)| digits);
             tens = TENS.iter().position(|name| *name == word).map(|index| index + 2);
             if let Some(tens) = tens {
                 self.add(&format!("{tens}0"), "");
@@ -267,17 +232,6 @@ fn enumerates(before: &[char], run: &str, after: &str, open: bool) -> bool {
         before.windows(2).any(|pair| pair[0] == earlier && ")）、".contains(pair[1]))
     };
     run.len() == 1 && number > 0 && begins && marked && (number == 1 || follows())
-}
-
-fn with_commas(digits: &str) -> String {
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Where the run of digits, with single separators between them, that begins at `at` ends; at `at`

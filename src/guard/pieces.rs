@@ -1,6 +1,6 @@
 //! The texts of a vocabulary's tokens, one after the other in one buffer.
 
-use crate::pick::TokenId;
+use crate::generate::TokenId;
 
 /// What each token writes, in bytes: tokens can end in the middle of a character.
 #[derive(Debug, Default)]

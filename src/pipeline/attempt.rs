@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::generate::Sampling;
 use crate::paper::Paper;
-use crate::pick::Pick;
 use crate::summary::{Flaw, Severity, Summary};
 
 /// Most attempts at one paper.
@@ -28,12 +28,12 @@ impl Attempts {
     }
 
     /// How tokens are picked in the attempt that comes next.
-    pub(super) fn next_pick(&self) -> Pick {
+    pub(super) fn next_sampling(&self) -> Sampling {
         let is_lean = self.best.as_ref().is_some_and(|(_, flaws)| wrong(flaws) == 0);
         match self.tries {
-            0 => Pick::Greedy,
-            1 if !is_lean => Pick::Penalised { penalty: 1.15, window: 64 },
-            tries => Pick::Sampled {
+            0 => Sampling::Greedy,
+            1 if !is_lean => Sampling::Penalised { penalty: 1.15, window: 64 },
+            tries => Sampling::Sampled {
                 temperature: 0.7,
                 top_k: 40,
                 seed: self.seed.wrapping_add(u64::from(tries)),
@@ -114,11 +114,15 @@ mod tests {
     fn three_rungs_and_no_more() {
         let mut attempts = attempts();
         let flaw = || vec![Flaw::Unfinished(Field::Paragraph)];
-        assert_eq!(attempts.next_pick(), Pick::Greedy);
+        assert_eq!(attempts.next_sampling(), Sampling::Greedy);
         attempts.add(written("1"), flaw());
-        assert!(matches!(attempts.next_pick(), Pick::Penalised { .. }) && !attempts.is_over());
+        assert!(
+            matches!(attempts.next_sampling(), Sampling::Penalised { .. }) && !attempts.is_over()
+        );
         attempts.add(written("2"), flaw());
-        assert!(matches!(attempts.next_pick(), Pick::Sampled { .. }) && !attempts.is_over());
+        assert!(
+            matches!(attempts.next_sampling(), Sampling::Sampled { .. }) && !attempts.is_over()
+        );
         attempts.add(written("3"), flaw());
         assert!(attempts.is_over());
         assert_eq!(attempts.retries(), 2);
@@ -143,9 +147,13 @@ mod tests {
     fn a_lean_text_is_drawn_again_and_kept_unless_a_draw_is_better() {
         let mut attempts = attempts();
         attempts.add(written("1"), vec![lost(3)]);
-        let Pick::Sampled { seed: first, .. } = attempts.next_pick() else { panic!("no draw") };
+        let Sampling::Sampled { seed: first, .. } = attempts.next_sampling() else {
+            panic!("no draw")
+        };
         attempts.add(written("2"), vec![Flaw::Unfinished(Field::Tldr)]);
-        let Pick::Sampled { seed: second, .. } = attempts.next_pick() else { panic!("no draw") };
+        let Sampling::Sampled { seed: second, .. } = attempts.next_sampling() else {
+            panic!("no draw")
+        };
         assert_ne!(first, second);
         attempts.add(written("3"), vec![lost(2)]);
         assert!(attempts.is_over());

@@ -2,8 +2,8 @@
 //!
 //! 1. [`read`] takes every paper of the inputs into a [`Run`] of the store: once, in its newest
 //!    version, and pending unless a summary of it is there already.
-//! 2. [`summarise`] keeps the engine busy: pending papers become prompts and jobs as fast as
-//!    sequences end, the engine takes one step after another, and each finished job becomes text.
+//! 2. [`summarise`] keeps the engine busy: pending papers become prompts and requests as fast as
+//!    sequences end, the engine takes one step after another, and each finished request becomes text.
 //! 3. Text is checked. What is clean is in the store, on the disk, before the next step begins;
 //!    what is not is tried again with another way of picking tokens, twice at most, and then the
 //!    best attempt is kept with its flaws named.
@@ -24,12 +24,11 @@ use std::collections::HashMap;
 pub use attempt::MAX_TRIES;
 pub use intake::{Inputs, Intake, Treatment, read};
 
-use crate::engine::{Engine, turn};
 use crate::error::Result;
 use crate::feed::{Malformed, Source};
+use crate::generate::{Engine, Finished, Generator, RequestId};
 use crate::prompt::{Codec, Prompt};
 use crate::record::Record;
-use crate::scheduler::{Finished, JobId, Limits, Scheduler};
 use crate::store::{Pending, Run};
 use attempt::Attempts;
 
@@ -73,20 +72,18 @@ impl Observer for () {
 pub fn summarise(
     run: &mut Run<'_>,
     codec: &Codec<'_>,
-    engine: &mut dyn Engine,
-    limits: Limits,
+    generator: &mut Generator<impl Engine>,
     writer: &str,
     observer: &mut dyn Observer,
 ) -> Result<Progress> {
     let progress = Progress { papers: run.account()?.pending, ..Progress::default() };
-    let scheduler = Scheduler::new(limits, codec.prefix().to_vec());
+    let ahead = generator.limits().max_sequences;
     let mut desk =
-        Desk { run, codec, scheduler, writer, drafts: HashMap::new(), next_job: 0, progress };
-    engine.set_prefix(codec.prefix())?;
+        Desk { run, codec, generator, writer, drafts: HashMap::new(), next_id: 0, progress };
     observer.progress(&desk.progress);
     loop {
-        desk.refill(limits.max_sequences)?;
-        let Some(turn) = turn(engine, &mut desk.scheduler)? else { break };
+        desk.refill(ahead)?;
+        let Some(turn) = desk.generator.step()? else { break };
         desk.progress.prefill_tokens += (turn.rows - turn.sampled) as u64;
         desk.progress.decode_tokens += turn.sampled as u64;
         for finished in &turn.finished {
@@ -98,14 +95,14 @@ pub fn summarise(
     Ok(desk.progress)
 }
 
-/// The papers in flight, between the run that hands them out and the scheduler.
-struct Desk<'a, 'run> {
+/// The papers in flight, between the run that hands them out and the generator.
+struct Desk<'a, 'run, E> {
     run: &'a mut Run<'run>,
     codec: &'a Codec<'a>,
-    scheduler: Scheduler,
+    generator: &'a mut Generator<E>,
     writer: &'a str,
-    drafts: HashMap<JobId, Draft>,
-    next_job: JobId,
+    drafts: HashMap<RequestId, Draft>,
+    next_id: RequestId,
     progress: Progress,
 }
 
@@ -116,10 +113,10 @@ struct Draft {
     attempts: Attempts,
 }
 
-impl Desk<'_, '_> {
-    /// Keeps at least `ahead` jobs waiting, so that no slot is ever free while papers are left.
+impl<E: Engine> Desk<'_, '_, E> {
+    /// Keeps at least `ahead` requests waiting, so that no slot is ever free while papers are left.
     fn refill(&mut self, ahead: usize) -> Result<()> {
-        while self.scheduler.waiting() < ahead {
+        while self.generator.waiting() < ahead {
             let pending = self.run.next(ahead)?;
             if pending.is_empty() {
                 break;
@@ -139,12 +136,12 @@ impl Desk<'_, '_> {
 
     /// Queues the next attempt at a draft.
     fn ask(&mut self, draft: Draft) -> Result<()> {
-        let id = self.next_job;
-        self.next_job += 1;
-        let job = self.codec.job(id, &draft.prompt, draft.attempts.next_pick());
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = self.codec.request(id, &draft.prompt, draft.attempts.next_sampling());
         let pushed = match draft.attempts.is_fresh() {
-            true => self.scheduler.push(job),
-            false => self.scheduler.push_first(job),
+            true => self.generator.push(request),
+            false => self.generator.push_first(request),
         };
         match pushed {
             Ok(()) => {
@@ -157,7 +154,7 @@ impl Desk<'_, '_> {
 
     /// Checks what was written, and keeps it or tries again.
     fn take_in(&mut self, finished: &Finished) -> Result<()> {
-        let mut draft = self.drafts.remove(&finished.id).expect("every job has its draft");
+        let mut draft = self.drafts.remove(&finished.id).expect("every request has its draft");
         let (written, bounded) = self.codec.summary(finished);
         let flaws = self.codec.check(&draft.prompt, &written, &bounded);
         draft.attempts.add(written, flaws);

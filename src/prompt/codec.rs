@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use super::{ChatTemplate, Piece, Template, Told, chat};
 use crate::error::{Error, ErrorKind, Result};
+use crate::generate::{
+    self, Ending, Finished, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet,
+};
 use crate::glossary::Glossary;
 use crate::guard::{FieldGuard, PaperGuard, Pieces, Rules};
 use crate::paper::Paper;
-use crate::pick::{Guard, Pick};
-use crate::scheduler::{self, Ending, Finished, Job, JobId, TokenId, TokenSet};
-use crate::summary::{self, Field, Flaw, Source, Summary, cut_at_sentence};
+use crate::summary::{self, Field, Flaw, Source, Summary};
+use crate::text::cut_at_sentence;
 use crate::tokens::{Stretch, Tokenizer};
 
 /// Text to token ids and back: what prompts need of a tokenizer.
@@ -46,13 +48,13 @@ pub trait Encoding {
 pub struct Codec<'a> {
     template: &'a Template,
     encoding: &'a dyn Encoding,
-    fields: Vec<scheduler::Field>,
+    fields: Vec<generate::Field>,
     frame: Vec<Part>,
     prefix: Vec<TokenId>,
     glossary: Option<&'a Glossary>,
     /// The rules that summaries are written by, and what tokens they judge by.
     guards: Option<(Rules, Arc<Pieces>)>,
-    /// Most positions of a job; see [`scheduler::Limits::max_context`].
+    /// Most positions of a request; see [`generate::Limits::max_context`].
     max_positions: usize,
 }
 
@@ -87,11 +89,11 @@ impl<'a> Codec<'a> {
         max_positions: usize,
     ) -> Result<Self> {
         let line_ends = Arc::new(encoding.line_ends());
-        let field = |form: &super::FieldForm| scheduler::Field {
+        let field = |form: &super::FieldForm| generate::Field {
             label: encoding.encode(&form.label),
             stop: Arc::clone(&line_ends),
             max_tokens: form.max_tokens,
-            guard: None,
+            filter: None,
         };
         let fields = template.fields().iter().map(field).collect();
         let frame = frame(template, encoding)?;
@@ -156,7 +158,7 @@ impl<'a> Codec<'a> {
     }
 
     /// The job to answer `prompt`.
-    pub fn job(&self, id: JobId, prompt: &Prompt, pick: Pick) -> Job {
+    pub fn request(&self, id: RequestId, prompt: &Prompt, sampling: Sampling) -> Request {
         let mut fields = self.fields.clone();
         if let Some((rules, pieces)) = &self.guards {
             let translations = prompt.told.translations();
@@ -165,10 +167,10 @@ impl<'a> Codec<'a> {
             for field in &mut fields {
                 let (paper, pieces) = (Arc::clone(&paper), Arc::clone(pieces));
                 let guard = FieldGuard::new(paper, pieces, Arc::clone(&field.stop));
-                field.guard = Some(Arc::new(guard) as Arc<dyn Guard>);
+                field.filter = Some(Arc::new(guard) as Arc<dyn TokenFilter>);
             }
         }
-        Job { id, prompt: prompt.tokens.clone(), fields, pick }
+        Request { id, prompt: prompt.tokens.clone(), fields, sampling }
     }
 
     /// What was written, and which fields ran into their bounds.
@@ -425,8 +427,8 @@ mod tests {
             let prompt = codec.prompt(&paper("On sheep", &abstract_text)).unwrap();
             let kept = "We count sheep. ".repeat(sentences);
             assert_eq!((prompt.abstract_text.as_str(), prompt.cut), (kept.trim_end(), true));
-            let job = codec.job(1, &prompt, Pick::Greedy);
-            assert!(job.max_positions() <= max_positions);
+            let request = codec.request(1, &prompt, Sampling::Greedy);
+            assert!(request.max_positions() <= max_positions);
         };
         // A sentence takes eight tokens, of which 30 are granted. With three of them a prompt
         // has 1 + 28 tokens, and an answer has 15 at most.
@@ -443,8 +445,7 @@ mod tests {
     fn what_was_written_is_cut_at_the_line_and_bounded_fields_are_named() {
         let template = template("{{ title }} {{ abstract }}");
         let codec = Codec::new(&template, &Pairs, 100).unwrap();
-        let written =
-            |text: &str, ending| scheduler::Written { tokens: Pairs.encode(text), ending };
+        let written = |text: &str, ending| generate::Written { tokens: Pairs.encode(text), ending };
         let fields = vec![
             written("a title\nmore", Ending::Stopped),
             written(" some  text", Ending::Bound),

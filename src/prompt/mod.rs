@@ -23,10 +23,10 @@ use std::path::Path;
 
 use minijinja::{Environment, UndefinedBehavior, context, syntax::SyntaxConfig};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Term;
+use crate::hash;
 use crate::summary::Field;
 
 pub use chat::{ChatTemplate, Role};
@@ -176,7 +176,7 @@ impl Template {
             return Err(wrong(fault));
         }
         let (messages, texts) = messages(file.template, file.message).map_err(&wrong)?;
-        let identity = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
+        let identity = hash::sha256(source);
         let jinja = compile(texts).map_err(|cause| wrong(cause.to_string()))?;
         let mut template = Template {
             name: name.to_owned(),

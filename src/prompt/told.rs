@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::glossary::{Glossary, Term};
-use crate::summary::facts::{NAME, NUMBER};
+use crate::text::patterns::{NAME, NUMBER};
 
 /// Most numbers and names that are told.
 pub const MAX_KEPT: usize = 20;

@@ -6,7 +6,7 @@
 
 use super::Shortlist;
 use crate::error::Result;
-use crate::scheduler::TokenId;
+use crate::generate::TokenId;
 use crate::tokens::Tokenizer;
 
 /// Highest bound on occurrences that makes sense to ask for.

@@ -15,7 +15,7 @@ mod learn;
 pub use learn::{Learner, MAX_MIN_COUNT};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::scheduler::TokenId;
+use crate::generate::TokenId;
 
 /// The last byte is the version of the format.
 const MAGIC: [u8; 8] = *b"wzshort\x01";

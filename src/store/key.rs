@@ -1,6 +1,6 @@
 //! Under which key a summary is kept, and when two papers are the same.
 
-use sha2::{Digest, Sha256};
+use crate::hash::Hasher;
 
 use crate::paper::Paper;
 
@@ -46,18 +46,18 @@ pub(super) fn summary_key(paper: &Paper, identity: &Identity) -> String {
         identity.glossary.clone(),
         Some(identity.guards.clone()),
     ];
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::default();
     for part in parts {
         // The length keeps `ab` + `c` apart from `a` + `bc`, and nothing apart from an empty text.
         match part {
             Some(text) => {
-                hash.update((text.len() as u64 + 1).to_le_bytes());
+                hash.update(&(text.len() as u64 + 1).to_le_bytes());
                 hash.update(text.as_bytes());
             }
-            None => hash.update(0u64.to_le_bytes()),
+            None => hash.update(&0u64.to_le_bytes()),
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finish()
 }
 
 #[cfg(test)]

@@ -14,19 +14,9 @@
 
 use std::collections::HashSet;
 
-/// A decimal number: `digits` without zeros at its ends, times ten to the `exponent`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Decimal {
-    digits: String,
-    exponent: i32,
-}
-
-/// A number and the place where it stands, in bytes.
-pub(crate) struct Found {
-    pub(crate) value: Decimal,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-}
+use crate::text::numbers::{
+    Decimal, Found, SCALES, TENS, WORDS, is_times, power_of_ten, scan, without_tex_separators,
+};
 
 /// All numbers that a summary may state.
 #[derive(Debug)]
@@ -37,17 +27,6 @@ pub(super) struct SourceNumbers {
     decades: HashSet<Decimal>,
 }
 
-pub(crate) const SCALES: [(&str, i32); 9] = [
-    ("hundred", 2),
-    ("thousand", 3),
-    ("million", 6),
-    ("billion", 9),
-    ("trillion", 12),
-    ("k", 3),
-    ("m", 6),
-    ("b", 9),
-    ("t", 12),
-];
 /// Longest first, so that 百万 is not read as 百.
 const CHINESE_SCALES: [(&str, i32); 9] = [
     ("万亿", 12),
@@ -60,36 +39,6 @@ const CHINESE_SCALES: [(&str, i32); 9] = [
     ("千", 3),
     ("百", 2),
 ];
-pub(crate) const TENS: [&str; 8] =
-    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-const WORDS: [(&str, &[&str]); 22] = [
-    ("0", &["zero", "no"]),
-    ("1", &["one", "first", "single", "once", "january", "jan", "i", "hundred", "million"]),
-    (
-        "2",
-        &["two", "second", "twice", "double", "doubles", "both", "pair", "february", "feb", "ii"],
-    ),
-    ("3", &["three", "third", "triple", "triples", "march", "mar", "iii"]),
-    ("4", &["four", "fourth", "quarter", "april", "apr", "iv"]),
-    ("5", &["five", "fifth", "may", "v"]),
-    ("6", &["six", "sixth", "june", "jun"]),
-    ("7", &["seven", "seventh", "july", "jul"]),
-    ("8", &["eight", "eighth", "august", "aug"]),
-    ("9", &["nine", "ninth", "september", "sep"]),
-    ("10", &["ten", "tenth", "october", "oct"]),
-    ("11", &["eleven", "november", "nov"]),
-    ("12", &["twelve", "dozen", "december", "dec"]),
-    ("13", &["thirteen"]),
-    ("14", &["fourteen"]),
-    ("15", &["fifteen"]),
-    ("16", &["sixteen"]),
-    ("17", &["seventeen"]),
-    ("18", &["eighteen"]),
-    ("19", &["nineteen"]),
-    ("25", &["quarter"]),
-    ("50", &["half", "halves", "halving"]),
-];
-
 impl SourceNumbers {
     pub(super) fn of(texts: &[&str]) -> Self {
         let mut known = SourceNumbers { forms: HashSet::new(), decades: HashSet::new() };
@@ -157,7 +106,8 @@ impl SourceNumbers {
             if let Some((_, zeros)) = SCALES[..5].iter().find(|(scale, _)| *scale == word) {
                 self.add_scaled_words(*zeros);
             }
-            for (value, _) in WORDS.iter().filter(|(_, names)| names.contains(&word)) {
+            for value in WORDS.iter().filter(|row| row.words.contains(&word)).map(|row| row.digits)
+            {
                 self.forms.insert(Decimal::parse(value));
                 if let Some(tens) = tens {
                     self.forms.insert(Decimal::parse(&format!("{tens}{value}")));
@@ -183,7 +133,7 @@ impl SourceNumbers {
 }
 
 /// The different numbers of `abstract_text` that `paragraph` lacks, as they stand there, and how
-/// many it has in all. Digits in a name (`GPT4`, `v1.2`) are none, as in [`super::facts::NUMBER`],
+/// many it has in all. Digits in a name (`GPT4`, `v1.2`) are none, as in [`crate::text::patterns::NUMBER`],
 /// nor are exponents.
 pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize) {
     let abstract_text = without_tex_separators(abstract_text);
@@ -236,96 +186,6 @@ fn readings(text: &str, found: &Found) -> Vec<Decimal> {
     let scaled = scale.map(|(_, zeros)| found.value.times_ten(*zeros));
     let share = percent.then(|| found.value.times_ten(-2));
     [Some(found.value.clone()), scaled, share].into_iter().flatten().collect()
-}
-
-impl Decimal {
-    /// The value of digits with separators of thousands and at most one full stop.
-    pub(crate) fn parse(text: &str) -> Self {
-        let plain = text.replace(',', "");
-        let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-        let digits = format!("{whole}{fraction}");
-        let stripped = digits.trim_end_matches('0');
-        let zeros = digits.len() - stripped.len();
-        let digits = stripped.trim_start_matches('0').to_owned();
-        let exponent = if digits.is_empty() { 0 } else { zeros as i32 - fraction.len() as i32 };
-        Decimal { digits, exponent }
-    }
-
-    pub(crate) fn times_ten(&self, zeros: i32) -> Self {
-        let exponent = if self.digits.is_empty() { 0 } else { self.exponent + zeros };
-        Decimal { digits: self.digits.clone(), exponent }
-    }
-
-    /// The number as it is written without a power of ten; nothing where it would have more
-    /// zeros than people write.
-    pub(crate) fn plain(&self) -> Option<String> {
-        const MAX_ZEROS: i32 = 6;
-        if self.digits.is_empty() {
-            return Some("0".to_owned());
-        }
-        let whole = self.digits.len() as i32 + self.exponent;
-        if self.exponent > MAX_ZEROS || whole < -MAX_ZEROS {
-            return None;
-        }
-        Some(if self.exponent >= 0 {
-            format!("{}{}", self.digits, "0".repeat(self.exponent as usize))
-        } else if whole > 0 {
-            let (whole, fraction) = self.digits.split_at(whole as usize);
-            format!("{whole}.{fraction}")
-        } else {
-            format!("0.{}{}", "0".repeat(-whole as usize), self.digits)
-        })
-    }
-}
-
-/// All numbers of `text`: digits, groups of thousands, one fraction.
-pub(crate) fn scan(text: &str) -> Vec<Found> {
-    let bytes = text.as_bytes();
-    let digits_from = |at: usize| bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let mut found = Vec::new();
-    let mut start = 0;
-    while start < bytes.len() {
-        let mut end = start + digits_from(start);
-        if end == start {
-            start += 1;
-            continue;
-        }
-        if end - start <= 3 {
-            while bytes.get(end) == Some(&b',') && digits_from(end + 1) == 3 {
-                end += 4;
-            }
-        }
-        if bytes.get(end) == Some(&b'.') {
-            let fraction = digits_from(end + 1);
-            end += if fraction > 0 { fraction + 1 } else { 0 };
-        }
-        found.push(Found { value: Decimal::parse(&text[start..end]), start, end });
-        start = end;
-    }
-    found
-}
-
-/// The exponent, if `found` is the 10 of `10^6` or `10^{6}`.
-pub(crate) fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
-    let power = text[found.end..].strip_prefix('^')?.trim_start_matches(['{', ' ']);
-    let (sign, power) = power.strip_prefix('-').map_or((1, power), |rest| (-1, rest));
-    let digits: String = power.chars().take_while(char::is_ascii_digit).collect();
-    let is_ten = &text[found.start..found.end] == "10" && digits.len() <= 2;
-    digits.parse::<i32>().ok().filter(|_| is_ten).map(|power| sign * power)
-}
-
-pub(crate) fn is_times(text: &str) -> bool {
-    matches!(text.trim_matches([' ', '$', '{', '}']), "\\times" | "×" | "x" | "*" | "\\cdot" | "·")
-}
-
-/// TeX's and full-width ways to write a number, made plain.
-pub(crate) fn without_tex_separators(text: &str) -> String {
-    let plain = text.replace("{,}", ",").replace("\\,", ",").replace("\\%", "%");
-    plain.chars().map(|c| if let '０'..='９' = c { narrow_digit(c) } else { c }).collect()
-}
-
-pub(crate) fn narrow_digit(c: char) -> char {
-    char::from_digit(c as u32 - '０' as u32, 10).unwrap_or(c)
 }
 
 #[cfg(test)]

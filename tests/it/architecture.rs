@@ -16,39 +16,53 @@ const MAX_LINES: usize = 500;
 const IMPORTS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("atomic", &["error"]),
+    ("hash", &[]),
+    ("text", &[]),
     ("paper", &[]),
     ("record", &["error", "paper"]),
-    ("summary", &[]),
-    ("eval", &["paper", "record", "summary"]),
-    ("digest", &["error", "record", "summary"]),
-    ("store", &["error", "paper", "record", "summary", "digest"]),
+    ("summary", &["text"]),
+    ("eval", &["paper", "record", "text", "summary"]),
+    ("digest", &["error", "text", "record", "summary"]),
+    ("store", &["error", "hash", "paper", "record", "summary", "digest"]),
     ("feed", &["error", "paper", "record"]),
-    ("glossary", &["error"]),
+    ("glossary", &["error", "hash"]),
     ("card", &["error"]),
     ("system", &[]),
-    ("fetch", &["error", "card", "system"]),
-    ("pick", &[]),
-    ("scheduler", &["error", "pick"]),
+    ("fetch", &["error", "hash", "card", "system"]),
+    ("generate", &["error"]),
     ("tokens", &["error"]),
-    ("shortlist", &["error", "scheduler", "tokens"]),
+    ("shortlist", &["error", "generate", "tokens"]),
     ("model", &["error", "atomic", "tokens"]),
     ("kernels", &["error"]),
-    ("guard", &["error", "pick", "scheduler", "summary"]),
-    ("engine", &["error", "pick", "scheduler", "model", "kernels", "shortlist"]),
-    ("prompt", &["error", "paper", "summary", "glossary", "pick", "scheduler", "tokens", "guard"]),
+    ("guard", &["error", "text", "generate", "summary"]),
+    ("engine", &["error", "generate", "model", "kernels", "shortlist"]),
+    (
+        "prompt",
+        &["error", "hash", "text", "paper", "summary", "glossary", "generate", "tokens", "guard"],
+    ),
     (
         "pipeline",
+        &["error", "paper", "record", "summary", "store", "feed", "generate", "engine", "prompt"],
+    ),
+    (
+        "writer",
         &[
             "error",
-            "paper",
-            "record",
-            "summary",
-            "store",
-            "feed",
-            "pick",
-            "scheduler",
+            "hash",
+            "text",
+            "card",
+            "fetch",
+            "system",
+            "generate",
+            "glossary",
+            "guard",
+            "tokens",
+            "shortlist",
+            "model",
             "engine",
             "prompt",
+            "store",
+            "pipeline",
         ],
     ),
     (
@@ -56,6 +70,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &[
             "error",
             "atomic",
+            "hash",
+            "text",
             "paper",
             "record",
             "summary",
@@ -67,8 +83,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "card",
             "fetch",
             "system",
-            "pick",
-            "scheduler",
+            "generate",
             "tokens",
             "shortlist",
             "model",
@@ -76,6 +91,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine",
             "prompt",
             "pipeline",
+            "writer",
         ],
     ),
 ];
@@ -90,13 +106,13 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("stderr()", &["src/cli/"]),
     ("dbg!", &[]),
     ("unsafe", &["src/kernels/"]),
-    ("ureq", &["src/fetch/", "src/feed/fetch.rs"]),
+    ("ureq", &["src/fetch/", "src/feed/source/"]),
     ("hf_hub", &["src/fetch/"]),
     ("std::net", &[]),
     ("candle_core", &["src/model/", "src/tokens/", "src/engine/"]),
     ("candle_nn", &["src/engine/candle/"]),
     ("Tensor", &["src/model/", "src/engine/"]),
-    ("rayon", &["src/engine/", "src/model/", "src/cli/load.rs"]),
+    ("rayon", &["src/engine/", "src/model/", "src/writer/"]),
     ("rusqlite", &["src/store/"]),
     ("clap", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
@@ -130,29 +146,29 @@ fn the_rules_find_what_they_are_for() {
         !rule(&file(path, text)).is_empty()
     };
     let import = |path, text| found(bad_imports, path, text);
-    assert!(import("src/scheduler/job.rs", "use crate::tokens::Tokenizer;"));
+    assert!(import("src/generate/request.rs", "use crate::tokens::Tokenizer;"));
     assert!(import(
         "src/engine/plain.rs",
         "use crate::{Error,\n    model::{self, Config}, store};"
     ));
     assert!(import("src/store/run.rs", "fn f(paper: &crate::feed::Item) {}"));
-    assert!(import("src/feed/rss.rs", "use super::super::cli::main;"));
-    assert!(import("src/pick.rs", "use super::model::Model;"));
+    assert!(import("src/feed/raw.rs", "use super::super::cli::main;"));
+    assert!(import("src/hash.rs", "use super::model::Model;"));
     assert!(import("src/unheard_of.rs", "use crate::error::Error;"));
-    assert!(!import("src/feed/rss.rs", "use super::raw::Raw;\nuse crate::{Error, Result};"));
-    assert!(!import("src/pick.rs", "/// See [`crate::cli`].\nfn f() {} // as crate::cli does"));
-    assert!(!import("src/pick.rs", "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n}"));
+    assert!(!import("src/feed/raw.rs", "use super::text::fold;\nuse crate::{Error, Result};"));
+    assert!(!import("src/hash.rs", "/// See [`crate::cli`].\nfn f() {} // as crate::cli does"));
+    assert!(!import("src/hash.rs", "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n}"));
 
     let misplaced = |path, text| found(misplaced, path, text);
     assert!(misplaced("src/store/run.rs", "fn f() { println!(\"done\"); }"));
     assert!(misplaced("src/model/mod.rs", "let map = unsafe { Mmap::map(&file) };"));
-    assert!(misplaced("src/scheduler/mod.rs", "use candle_core::Device;"));
-    assert!(misplaced("src/feed/source.rs", "use ureq::Agent;"));
-    assert!(!misplaced("src/feed/fetch.rs", "use ureq::Agent;"));
+    assert!(misplaced("src/generate/scheduler.rs", "use candle_core::Device;"));
+    assert!(misplaced("src/feed/reader.rs", "use ureq::Agent;"));
+    assert!(!misplaced("src/feed/source/", "use ureq::Agent;"));
     assert!(!misplaced("src/fetch/pypi.rs", "command.stdout(Stdio::piped());"));
     assert!(!misplaced("src/model/mod.rs", "#![deny(unsafe_op_in_unsafe_fn)]"));
 
-    let formed = |text: &str| !found(badly_formed, "src/pick.rs", text);
+    let formed = |text: &str| !found(badly_formed, "src/hash.rs", text);
     assert!(formed("//! What this is.\n"));
     assert!(!formed("use std::io;\n"));
     assert!(!formed(&"//! Long.\n".repeat(MAX_LINES + 1)));
@@ -209,7 +225,7 @@ impl SourceFile {
         )
     }
 
-    /// The path below `src`, and without `mod.rs`: `engine/candle`, `pick`.
+    /// The path below `src`, and without `mod.rs`: `engine/candle`, `hash`.
     fn module_path(&self) -> &str {
         let path = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         path.trim_end_matches("/mod")

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use candle_core::quantized::gguf_file::Value;
 use insta::assert_snapshot;
+use wenzhai::generate::TokenId;
 use wenzhai::model::Model;
 use wenzhai::paper::Paper;
 use wenzhai::prompt::{Codec, Encoding, Template};
-use wenzhai::scheduler::TokenId;
 use wenzhai::tokens::Tokenizer;
 
 const QWEN25: &str = include_str!("../fixtures/chat/qwen2.5.jinja");

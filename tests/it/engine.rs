@@ -7,10 +7,8 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use wenzhai::engine::candle::{CandleEngine, DeviceChoice};
 use wenzhai::engine::plain::PlainDecoder;
-use wenzhai::engine::{Engine, turn};
+use wenzhai::generate::{Engine, Field, Generator, Limits, Request, Sampling, TokenId, TokenSet};
 use wenzhai::model::{Adapter, Model};
-use wenzhai::pick::Pick;
-use wenzhai::scheduler::{Field, Job, Limits, Scheduler, TokenId, TokenSet};
 
 use crate::support::tiny::{self, FAMILIES, Random};
 
@@ -74,18 +72,18 @@ fn generate(
     prompts: &[Vec<TokenId>],
     count: usize,
 ) -> BTreeMap<u64, Vec<TokenId>> {
-    engine.set_prefix(prefix).unwrap();
-    let mut scheduler = Scheduler::new(limits, prefix.to_vec());
+    let mut generator = Generator::new(engine, limits, prefix.to_vec()).unwrap();
     let never = Arc::new(TokenSet::default());
     for (id, prompt) in prompts.iter().enumerate() {
         let field =
-            Field { label: Vec::new(), stop: never.clone(), max_tokens: count, guard: None };
+            Field { label: Vec::new(), stop: never.clone(), max_tokens: count, filter: None };
         let prompt = prompt.clone();
-        let job = Job { id: id as u64, prompt, fields: vec![field], pick: Pick::Greedy };
-        scheduler.push(job).unwrap();
+        let fields = vec![field];
+        let request = Request { id: id as u64, prompt, fields, sampling: Sampling::Greedy };
+        generator.push(request).unwrap();
     }
     let mut texts = BTreeMap::new();
-    while let Some(turn) = turn(engine, &mut scheduler).unwrap() {
+    while let Some(turn) = generator.step().unwrap() {
         for mut finished in turn.finished {
             texts.insert(finished.id, finished.fields.remove(0).tokens);
         }

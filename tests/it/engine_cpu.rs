@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::engine::plain::PlainDecoder;
-use wenzhai::engine::{Engine, turn};
+use wenzhai::generate::{
+    Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet,
+};
 use wenzhai::model::Model;
-use wenzhai::pick::{Guard, Pick};
-use wenzhai::scheduler::{Field, Job, JobId, Limits, Scheduler, TokenId, TokenSet};
 use wenzhai::shortlist::Shortlist;
 
 use crate::support::tiny::{self, FAMILIES, Random};
@@ -47,14 +47,14 @@ fn divergence(p: &[f32], q: &[f32]) -> f64 {
 fn continued(
     engine: &mut CpuEngine,
     prompt: &[TokenId],
-    guard: Option<Arc<dyn Guard>>,
+    filter: Option<Arc<dyn TokenFilter>>,
 ) -> Vec<TokenId> {
-    let mut scheduler = Scheduler::new(LIMITS, Vec::new());
-    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12, guard };
-    let job = Job { id: 0, prompt: prompt.to_vec(), fields: vec![field], pick: Pick::Greedy };
-    scheduler.push(job).unwrap();
+    let mut generator = Generator::new(engine, LIMITS, Vec::new()).unwrap();
+    let field = Field { label: Vec::new(), stop: Arc::default(), max_tokens: 12, filter };
+    let (prompt, fields) = (prompt.to_vec(), vec![field]);
+    generator.push(Request { id: 0, prompt, fields, sampling: Sampling::Greedy }).unwrap();
     let mut written = Vec::new();
-    while let Some(turn) = turn(engine, &mut scheduler).unwrap() {
+    while let Some(turn) = generator.step().unwrap() {
         written.extend(turn.finished.into_iter().flat_map(|f| f.fields).flat_map(|f| f.tokens));
     }
     written
@@ -87,41 +87,40 @@ struct Setting {
 #[derive(Debug)]
 struct Picky;
 
-impl Guard for Picky {
+impl TokenFilter for Picky {
     fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
         let place = written.len() as TokenId;
         Box::new(move |token| (token + place).is_multiple_of(3))
     }
 }
 
-/// Jobs of different lengths, rules and guards, in the order asked for.
+/// Requests of different lengths, rules and guards, in the order asked for.
 fn write(
     model: &Model,
     prompts: &[Vec<TokenId>],
     setting: &Setting,
-) -> BTreeMap<JobId, Vec<TokenId>> {
-    let mut engine = engine(model, setting.threads, setting.limits);
-    engine.set_prefix(&setting.prefix).unwrap();
-    let mut scheduler = Scheduler::new(setting.limits, setting.prefix.clone());
+) -> BTreeMap<RequestId, Vec<TokenId>> {
+    let engine = engine(model, setting.threads, setting.limits);
+    let mut generator = Generator::new(engine, setting.limits, setting.prefix.clone()).unwrap();
     let never = Arc::new(TokenSet::default());
     for &id in &setting.order {
         let field = |label: &[TokenId], max_tokens| Field {
             label: label.to_vec(),
             stop: never.clone(),
             max_tokens,
-            guard: (id % 3 == 0).then(|| Arc::new(Picky) as Arc<dyn Guard>),
+            filter: (id % 3 == 0).then(|| Arc::new(Picky) as Arc<dyn TokenFilter>),
         };
-        let pick = match id % 4 {
-            0 => Pick::Penalised { penalty: 1.2, window: 16 },
-            1 => Pick::Sampled { temperature: 0.8, top_k: 20, seed: id as u64 },
-            _ => Pick::Greedy,
+        let sampling = match id % 4 {
+            0 => Sampling::Penalised { penalty: 1.2, window: 16 },
+            1 => Sampling::Sampled { temperature: 0.8, top_k: 20, seed: id as u64 },
+            _ => Sampling::Greedy,
         };
         let fields = vec![field(&[], 9), field(&[40, 41, 42], 12)];
         let prompt = prompts[id].clone();
-        scheduler.push(Job { id: id as JobId, prompt, fields, pick }).unwrap();
+        generator.push(Request { id: id as RequestId, prompt, fields, sampling }).unwrap();
     }
     let mut texts = BTreeMap::new();
-    while let Some(turn) = turn(&mut engine, &mut scheduler).unwrap() {
+    while let Some(turn) = generator.step().unwrap() {
         for finished in turn.finished {
             let text = finished.fields.into_iter().flat_map(|field| field.tokens).collect();
             texts.insert(finished.id, text);
@@ -131,7 +130,7 @@ fn write(
 }
 
 #[test]
-fn a_text_depends_on_nothing_but_its_job() {
+fn a_text_depends_on_nothing_but_its_request() {
     let folder = tempfile::tempdir().unwrap();
     let prefix = tokens(5, 70);
     let prompts: Vec<Vec<TokenId>> = (0..12)

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use wenzhai::generate::{Sampling, TokenFilter, TokenId, TokenSet, next_token};
 use wenzhai::guard::{FieldGuard, PaperGuard, Pieces, Rules};
-use wenzhai::pick::{Guard, Pick, TokenId, pick};
 use wenzhai::record::Record;
-use wenzhai::scheduler::TokenSet;
 use wenzhai::summary::{Field, Flaw, Source, Summary, check};
 
 const TITLE: &str = "RuleMaze: LLMs and DeepSeek-V3.1 in 3D mazes";
@@ -268,15 +267,15 @@ proptest! {
     #[test]
     fn nothing_is_invented_whatever_the_logits(seed: u64, rung in 0..3) {
         let rule = match rung {
-            0 => Pick::Greedy,
-            1 => Pick::Penalised { penalty: 1.3, window: 16 },
-            _ => Pick::Sampled { temperature: 2.0, top_k: 30, seed },
+            0 => Sampling::Greedy,
+            1 => Sampling::Penalised { penalty: 1.3, window: 16 },
+            _ => Sampling::Sampled { temperature: 2.0, top_k: 30, seed },
         };
         let pieces = pieces();
         let guard = guard(&source(), Rules::ALL, &pieces);
         let mut written = Vec::new();
         while written.len() < 120 && written.last() != Some(&0) {
-            written.push(pick(&logits(seed, &written, pieces.len()), rule, &written, Some(&guard)));
+            written.push(next_token(&logits(seed, &written, pieces.len()), rule, &written, Some(&guard)));
         }
         let complete = written.last() == Some(&0);
         let text: String = written.iter().map(|token| &pieces[*token as usize][..]).collect();

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use wenzhai::digest::{self, Records};
 use wenzhai::feed::{Malformed, Source};
+use wenzhai::generate::{Generator, Limits, Sampling};
 use wenzhai::paper::Paper;
-use wenzhai::pick::Pick;
 use wenzhai::pipeline::{self, Intake, MAX_TRIES, Observer, Progress, Treatment};
 use wenzhai::prompt::{Codec, Template};
 use wenzhai::record::Record;
-use wenzhai::scheduler::Limits;
 use wenzhai::store::{Account, Identity, Run, Store};
 use wenzhai::{Error, Result};
 
@@ -64,7 +63,8 @@ fn offer(run: &mut Run, papers: &[Paper]) {
 fn summarise(run: &mut Run, scribe: &mut Scribe, batch: usize) -> Result<Progress> {
     let template = Template::built_in("gemma3-270m-zh")?;
     let codec = Codec::new(&template, &Characters, MAX_POSITIONS)?;
-    pipeline::summarise(run, &codec, scribe, limits(batch), "scribe", &mut ())
+    let mut generator = Generator::new(scribe, limits(batch), codec.prefix().to_vec())?;
+    pipeline::summarise(run, &codec, &mut generator, "scribe", &mut ())
 }
 
 fn run_in(store: &mut Store, papers: &[Paper], redo: bool, scribe: &mut Scribe) -> Outcome {
@@ -108,8 +108,10 @@ fn every_paper_is_summarised_and_accounted_for() {
     assert_eq!(*record, expected);
     let progress = outcome.progress.unwrap();
     assert_eq!((progress.papers, progress.settled, progress.failed), (11, 11, 0));
-    let one_each: usize =
-        good("Counting sheep 3", Pick::Greedy).iter().map(|field| field.chars().count() + 1).sum();
+    let one_each: usize = good("Counting sheep 3", Sampling::Greedy)
+        .iter()
+        .map(|field| field.chars().count() + 1)
+        .sum();
     // Nine of the titles have one digit, two have two, in each of three fields.
     assert_eq!(progress.decode_tokens, (11 * one_each + 3) as u64);
 }
@@ -136,17 +138,17 @@ fn no_slot_is_free_while_papers_wait() {
 }
 
 /// Loops for ever unless tokens are picked in the way that the title names.
-fn stubborn(title: &str, pick: Pick) -> [String; 3] {
+fn stubborn(title: &str, pick: Sampling) -> [String; 3] {
     let yields = match pick {
-        Pick::Greedy => false,
-        Pick::Penalised { .. } => title.starts_with("Penalty"),
-        Pick::Sampled { .. } => title.starts_with("Draw"),
+        Sampling::Greedy => false,
+        Sampling::Penalised { .. } => title.starts_with("Penalty"),
+        Sampling::Sampled { .. } => title.starts_with("Draw"),
     };
     let mut answer = good(title, pick);
     if !yields {
         answer[1] = "数羊数羊".repeat(200);
     }
-    if matches!(pick, Pick::Greedy) {
+    if matches!(pick, Sampling::Greedy) {
         answer[0] = "Sheep".into();
     }
     answer
@@ -160,10 +162,10 @@ fn what_is_flawed_is_tried_again_in_two_other_ways() {
     let mut scribe = Scribe::new(stubborn);
     let outcome = run(&papers, &mut scribe);
     let kinds = |title: &str| -> Vec<&str> {
-        let kind = |pick: &Pick| match pick {
-            Pick::Greedy => "greedy",
-            Pick::Penalised { .. } => "penalised",
-            Pick::Sampled { .. } => "sampled",
+        let kind = |pick: &Sampling| match pick {
+            Sampling::Greedy => "greedy",
+            Sampling::Penalised { .. } => "penalised",
+            Sampling::Sampled { .. } => "sampled",
         };
         scribe.picks(title).iter().map(kind).collect()
     };
@@ -200,7 +202,7 @@ fn a_second_run_does_nothing_unless_asked_to() {
     let first = run_in(&mut store, &many(5), false, &mut Scribe::new(good));
     let mut scribe = Scribe::new(good);
     let second = run_in(&mut store, &many(6), false, &mut scribe);
-    assert_eq!(scribe.jobs, [("Counting sheep 5".to_owned(), Pick::Greedy)]);
+    assert_eq!(scribe.jobs, [("Counting sheep 5".to_owned(), Sampling::Greedy)]);
     let expected = Account { read: 6, reused: 5, summarised: 1, ..Account::default() };
     assert_eq!(second.account, expected);
     assert_eq!(second.records[1..], first.records);
@@ -211,7 +213,7 @@ fn a_second_run_does_nothing_unless_asked_to() {
     assert_eq!(redone.account, Account { read: 6, summarised: 6, ..Account::default() });
 }
 
-fn silent_about_wolves(title: &str, pick: Pick) -> [String; 3] {
+fn silent_about_wolves(title: &str, pick: Sampling) -> [String; 3] {
     if title.contains("wolves") { Default::default() } else { good(title, pick) }
 }
 

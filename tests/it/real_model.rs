@@ -11,8 +11,8 @@ use serde::Deserialize;
 use wenzhai::engine::candle::{CandleEngine, DeviceChoice};
 use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::engine::plain::PlainDecoder;
+use wenzhai::generate::{Limits, TokenId};
 use wenzhai::model::Model;
-use wenzhai::scheduler::{Limits, TokenId};
 
 #[derive(Deserialize)]
 struct Greedy {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use wenzhai::record::Record;
-use wenzhai::summary::{Field, Flaw, Severity, Source, Summary, check, cut_at_sentence};
+use wenzhai::summary::{Field, Flaw, Severity, Source, Summary, check};
+use wenzhai::text::cut_at_sentence;
 
 const TITLE: &str = "Counting Sheep at Night";
 const ABSTRACT: &str = "We count sheep at night with 12 cameras on 3 farms. A network of 2 million \

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::workload::Workload;
-use crate::engine::{Engine, Profile, turn};
 use crate::error::Result;
-use crate::scheduler::{Limits, Scheduler};
+use crate::generate::{Engine, Generator, Limits, Profile};
 
 /// What one measurement found.
 #[derive(Debug, Clone, Default)]
@@ -36,19 +35,18 @@ pub(super) struct Spread {
 
 /// Lets `engine` write `tokens` tokens about every paper of `workload`.
 pub(super) fn measure(
-    engine: &mut dyn Engine,
+    engine: impl Engine,
     limits: Limits,
     workload: &Workload,
     tokens: usize,
 ) -> Result<Run> {
-    let mut scheduler = Scheduler::new(limits, workload.prefix().to_vec());
-    for job in workload.jobs(tokens) {
-        scheduler.push(job)?;
-    }
     let mut run = Run::default();
     let started = Instant::now();
-    engine.set_prefix(workload.prefix())?;
-    while let Some(turn) = turn(engine, &mut scheduler)? {
+    let mut generator = Generator::new(engine, limits, workload.prefix().to_vec())?;
+    for request in workload.requests(tokens) {
+        generator.push(request)?;
+    }
+    while let Some(turn) = generator.step()? {
         run.steps += 1;
         run.rows += turn.rows as u64;
         run.decode_tokens += turn.sampled as u64;
@@ -56,7 +54,7 @@ pub(super) fn measure(
     run.wall = started.elapsed();
     // The last token of a paper is written and never read, so it has no row.
     run.prefill_tokens = run.rows + workload.papers() as u64 - run.decode_tokens;
-    run.profile = engine.profile();
+    run.profile = generator.engine().profile();
     Ok(run)
 }
 

@@ -15,13 +15,12 @@ use std::time::{Duration, Instant};
 use super::Outcome;
 use super::args::BenchArgs;
 use super::console::Console;
-use super::load::{Made, limits, load_model, load_shortlist, make_engine, use_threads};
 use super::output::Output;
 use super::settings::{BenchSettings, Verbosity};
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fetch::{self, Cache};
 use crate::model::Model;
+use crate::writer::{Made, Writer, limits};
 use measure::{Run, measure, peak_bytes};
 use peer::Peer;
 use report::{Report, Setting};
@@ -30,16 +29,22 @@ use workload::Workload;
 pub(super) fn run(args: BenchArgs) -> Result<Outcome> {
     let settings = BenchSettings::of(args)?;
     let mut console = Console::new(Verbosity::Normal);
-    use_threads(settings.engine.threads)?;
+    let writer = Writer::find(settings.writer.clone(), &mut console)?;
     // What has to be fetched is here before the clock starts.
-    fetch::ensure(&settings.model.model, &Cache::from_env()?, &mut console)?;
+    writer.fetch(&mut console)?;
     let started = Instant::now();
-    let model = load_model(&settings.model, &mut console)?;
+    let model = writer.load_model(&mut console)?;
     let model_load = started.elapsed();
-    let workload = Workload::read(&settings, &model)?;
+    let workload = Workload::read(&settings, &writer, &model)?;
     console.say(&workload.to_string());
-    let report = Bench { settings: &settings, model: &model, workload: &workload, model_load }
-        .run(&console)?;
+    let bench = Bench {
+        settings: &settings,
+        writer: &writer,
+        model: &model,
+        workload: &workload,
+        model_load,
+    };
+    let report = bench.run(&console)?;
     match &settings.json {
         Some(Output::Stdout) => report.write_json(&Output::Stdout)?,
         Some(file) => {
@@ -53,6 +58,7 @@ pub(super) fn run(args: BenchArgs) -> Result<Outcome> {
 
 struct Bench<'a> {
     settings: &'a BenchSettings,
+    writer: &'a Writer,
     model: &'a Model,
     workload: &'a Workload,
     model_load: Duration,
@@ -95,15 +101,13 @@ impl Bench<'_> {
     }
 
     fn measure_once(&self, batch: usize) -> Result<(Run, Setting)> {
-        let Bench { settings, model, workload, .. } = self;
+        let Bench { settings, writer, model, workload, .. } = self;
         let started = Instant::now();
         // Room for the whole batch, whatever the lengths.
         let limits = limits(model, batch, workload.longest() + settings.tokens);
-        let shortlist = load_shortlist(&settings.model, model)?;
-        let Made { mut engine, name, shortlisted } =
-            make_engine(model, shortlist, &settings.engine, limits)?;
+        let Made { engine, name, shortlisted } = writer.engine(model, limits)?;
         let engine_load = started.elapsed();
-        let run = measure(engine.as_mut(), limits, workload, settings.tokens)?;
+        let run = measure(engine, limits, workload, settings.tokens)?;
         Ok((Run { engine_load, ..run }, Setting { engine: name, shortlisted }))
     }
 }

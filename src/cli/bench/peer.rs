@@ -67,7 +67,7 @@ impl Peer {
             python: python.to_owned(),
             folder,
             tokens: settings.tokens,
-            threads: super::report::threads(&settings.engine),
+            threads: super::report::threads(&settings.writer.engine),
             papers: workload.papers(),
             measured: Vec::new(),
         })

@@ -8,12 +8,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::output::Output;
-use super::super::settings::{BenchSettings, EngineSettings};
+use super::super::settings::BenchSettings;
 use super::super::wording;
 use super::measure::{Run, Spread};
 use super::peer::Peer;
 use super::workload::Workload;
 use crate::error::{Error, ErrorKind, Result};
+use crate::writer::EngineChoice;
 
 /// The engine that was measured.
 #[derive(Debug, Clone, Copy)]
@@ -105,8 +106,8 @@ impl Report {
             machine: machine(),
             model: settings.model_name.clone(),
             engine: setting.engine,
-            device: settings.engine.device.to_string(),
-            threads: threads(&settings.engine),
+            device: settings.writer.engine.device.to_string(),
+            threads: threads(&settings.writer.engine),
             shortlisted_tokens: setting.shortlisted,
             papers,
             prefix_tokens: workload.prefix().len(),
@@ -258,7 +259,7 @@ impl PeerReport {
 }
 
 /// CPU threads that `settings` come to.
-pub(super) fn threads(settings: &EngineSettings) -> usize {
+pub(super) fn threads(settings: &EngineChoice) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
     settings.threads.unwrap_or_else(cores)
 }

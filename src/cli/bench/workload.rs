@@ -8,17 +8,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::load::general_prompt;
 use super::super::settings::BenchSettings;
 use super::super::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event};
+use crate::generate::{Field, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet};
 use crate::model::Model;
 use crate::paper::Paper;
-use crate::pick::Pick;
-use crate::prompt::{Codec, Encoding, PLAIN, Template};
-use crate::scheduler::{Field, Job, JobId, TokenId, TokenSet};
+use crate::prompt::Encoding;
 use crate::tokens::Tokenizer;
+use crate::writer::{Writer, limits};
 
 /// Twelve made-up papers.
 const SAMPLE: &str = include_str!("../../../examples/cs.CL-sample.xml");
@@ -36,6 +35,9 @@ pub(super) struct Workload {
     prefix: Vec<TokenId>,
     /// The whole prompts, prefix included; at least one.
     prompts: Vec<Vec<TokenId>>,
+    /// The guard of each paper's longest field; none where prompts are measured. Peers have none.
+    #[serde(skip)]
+    filters: Vec<Option<Arc<dyn TokenFilter>>>,
 }
 
 /// A line of a file of prompts; what else it may hold is for other programs.
@@ -47,16 +49,20 @@ struct Line {
 }
 
 impl Workload {
-    pub(super) fn read(settings: &BenchSettings, model: &Model) -> Result<Workload> {
+    pub(super) fn read(
+        settings: &BenchSettings,
+        writer: &Writer,
+        model: &Model,
+    ) -> Result<Workload> {
         let mut workload = match &settings.papers {
-            None => sample(settings, model)?,
+            None => sample(writer, model)?,
             Some(path) => {
                 let bytes = read_file(path)?;
                 let name = path.display().to_string();
                 if holds_prompts(&bytes) {
                     of_prompts(&name, &bytes, model.tokenizer())?
                 } else {
-                    of_papers(&papers(&name, &bytes)?, settings, model)?
+                    of_papers(&papers(&name, &bytes)?, writer, model)?
                 }
             }
         };
@@ -82,19 +88,19 @@ impl Workload {
         self.prompts.iter().map(|prompt| prompt.len() - self.prefix.len()).sum()
     }
 
-    /// A job for every prompt, to write exactly `tokens` tokens: nothing stops it earlier.
-    pub(super) fn jobs(&self, tokens: usize) -> impl Iterator<Item = Job> {
+    /// A request for every prompt, to write exactly `tokens` tokens: nothing stops it earlier.
+    pub(super) fn requests(&self, tokens: usize) -> impl Iterator<Item = Request> {
         let stop = Arc::new(TokenSet::default());
-        self.prompts.iter().zip(0..).map(move |(prompt, id): (_, JobId)| Job {
+        self.prompts.iter().zip(0..).map(move |(prompt, id): (_, RequestId)| Request {
             id,
             prompt: prompt.clone(),
             fields: vec![Field {
                 label: Vec::new(),
                 stop: Arc::clone(&stop),
                 max_tokens: tokens,
-                guard: None,
+                filter: self.filters.get(id as usize).cloned().flatten(),
             }],
-            pick: Pick::Greedy,
+            sampling: Sampling::Greedy,
         })
     }
 }
@@ -149,7 +155,7 @@ fn of_prompts(name: &str, bytes: &[u8], tokenizer: &Tokenizer) -> Result<Workloa
                 "" => Vec::new(),
                 text => tokens(tokenizer, text),
             };
-            (line.prefix.clone(), Workload { prefix, prompts: Vec::new() })
+            (line.prefix.clone(), Workload { prefix, prompts: Vec::new(), filters: Vec::new() })
         });
         if line.prefix != *common {
             return Err(wrong("its prefix is another than that of the prompts before".into()));
@@ -173,10 +179,10 @@ fn tokens(tokenizer: &Tokenizer, text: &str) -> Vec<TokenId> {
     tokenizer.beginning().into_iter().chain(tokenizer.encode(text)).collect()
 }
 
-fn sample(settings: &BenchSettings, model: &Model) -> Result<Workload> {
+fn sample(writer: &Writer, model: &Model) -> Result<Workload> {
     let papers = papers("the sample feed", SAMPLE.as_bytes())?;
     let repeated: Vec<Paper> = papers.iter().cycle().take(SAMPLE_PAPERS).cloned().collect();
-    of_papers(&repeated, settings, model)
+    of_papers(&repeated, writer, model)
 }
 
 fn papers(name: &str, bytes: &[u8]) -> Result<Vec<Paper>> {
@@ -193,23 +199,23 @@ fn papers(name: &str, bytes: &[u8]) -> Result<Vec<Paper>> {
     Ok(papers)
 }
 
-/// In the prompt that the model was made for, or else a general one.
-fn of_papers(papers: &[Paper], settings: &BenchSettings, model: &Model) -> Result<Workload> {
-    let prompt = match settings.model.card() {
-        Some(card) => card.prompt.as_deref().unwrap_or(PLAIN),
-        None => general_prompt(model.tokenizer()),
-    };
-    let template = Template::built_in(prompt)?;
-    let max_context = super::limits(model, 1, 0).max_context;
-    let codec = Codec::new(&template, model.tokenizer(), max_context)?;
-    let prompts: Result<Vec<_>> =
-        papers.iter().map(|paper| Ok(codec.prompt(paper)?.tokens)).collect();
-    let mut prompts = prompts?;
+/// What `writer` would be asked, with its terms and guards.
+fn of_papers(papers: &[Paper], writer: &Writer, model: &Model) -> Result<Workload> {
+    let codec = writer.codec(model.tokenizer(), limits(model, 1, 0).max_context)?;
     let prefix = codec.prefix().to_vec();
-    // Nearly every prompt begins with it; peers count on all.
-    prompts.retain(|prompt| prompt.len() > prefix.len() && prompt.starts_with(&prefix));
+    let (mut prompts, mut filters) = (Vec::new(), Vec::new());
+    for paper in papers {
+        let Request { prompt, fields, .. } =
+            codec.request(0, &codec.prompt(paper)?, Sampling::Greedy);
+        // Nearly every prompt begins with it; peers count on all.
+        if prompt.len() > prefix.len() && prompt.starts_with(&prefix) {
+            let longest = fields.into_iter().max_by_key(|field| field.max_tokens);
+            filters.push(longest.and_then(|field| field.filter));
+            prompts.push(prompt);
+        }
+    }
     if prompts.is_empty() {
         return Err(Error::new(ErrorKind::Input, "no paper has a prompt to measure with"));
     }
-    Ok(Workload { prefix, prompts })
+    Ok(Workload { prefix, prompts, filters })
 }

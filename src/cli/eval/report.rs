@@ -12,7 +12,8 @@ use super::super::output::Output;
 use super::super::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::{Coverage, Figures, PaperChrf, Reference, Written, round};
-use crate::summary::{Field, Summary, is_invisible};
+use crate::summary::{Field, Summary};
+use crate::text::is_invisible;
 
 /// All figures, and the papers to look at.
 #[derive(Debug, Serialize)]

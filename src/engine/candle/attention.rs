@@ -5,8 +5,8 @@ use candle_nn::ops::softmax_last_dim;
 use candle_nn::rotary_emb::{rope_i, rope_thd};
 use rayon::prelude::*;
 
+use crate::generate::{Batch, Span};
 use crate::model::{Config, RopePairing, Rotary};
-use crate::scheduler::{Batch, Span};
 
 /// Keys and values of one sequence, a pair of tensors (kv_heads, capacity, head_dim) a layer.
 pub struct KvCache {

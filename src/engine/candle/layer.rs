@@ -5,8 +5,8 @@ use candle_core::{Device, Module, Result, Tensor};
 use candle_nn::ops::silu;
 
 use super::attention::{KvCache, Rotations, attend, rotate};
+use crate::generate::Span;
 use crate::model::{Activation, Config, LayerKind, LayerWeights, Matrix};
-use crate::scheduler::Span;
 
 /// A block's tensors on their device.
 pub struct Layer {

@@ -18,10 +18,8 @@ use rayon::prelude::*;
 
 use self::attention::{KvCache, RopeTable};
 use self::layer::{Layer, Linear, rms_norm};
-use super::Engine;
+use crate::generate::{Batch, Engine, Span, TokenId, next_token};
 use crate::model::{Config, Model};
-use crate::pick::pick;
-use crate::scheduler::{Batch, Span, TokenId};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Where an engine computes.
@@ -144,7 +142,9 @@ impl CandleEngine {
         let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
         let samples: Vec<_> = batch.sampling().map(|(_, sample)| *sample).collect();
         let rows = logits.par_chunks(vocabulary).zip(samples);
-        Ok(rows.map(|(row, sample)| pick(row, sample.pick, sample.written, sample.guard)).collect())
+        Ok(rows
+            .map(|(row, sample)| next_token(row, sample.sampling, sample.written, sample.filter))
+            .collect())
     }
 
     /// Makes a fresh cache, prefix included, for every span that opens a sequence.

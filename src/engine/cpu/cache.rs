@@ -6,8 +6,8 @@
 //! scheduler has reserved their positions, and takes them when it gets there: so memory is what
 //! sequences hold, not what they might.
 
+use crate::generate::Limits;
 use crate::kernels::attention::{PAGE, PageId, PagePool, RowPlace};
-use crate::scheduler::Limits;
 use crate::{Error, Result, error::ErrorKind};
 
 /// The pages of all slots.

@@ -7,6 +7,7 @@ use super::plan::Costs;
 use super::profile::Phase;
 use super::vocabulary::Rowwise;
 use super::{Crew, PartRows, unfit};
+use crate::generate::TokenId;
 use crate::kernels::attention::{self, PageShare};
 use crate::kernels::blocks::BlockType;
 use crate::kernels::gemm::{self, Gate};
@@ -17,7 +18,6 @@ use crate::kernels::{BLOCK, Grain, Isa, Pool};
 use crate::model::{
     Activation, Config, LayerKind, LayerWeights, Matrix, Model, RopePairing, Rotary,
 };
-use crate::scheduler::TokenId;
 use crate::{Error, Result, error::ErrorKind};
 
 use candle_core::quantized::GgmlDType;

@@ -11,14 +11,12 @@ use std::sync::Arc;
 use super::decoder::Decoder;
 use super::vocabulary::Rowwise;
 use crate::Result;
-use crate::engine::Misses;
+use crate::generate::{Misses, Sample, Sampling, Span, TokenId, TokenSet, next_token};
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows;
 use crate::kernels::{Grain, Isa, Pool, Quantized, Tiled};
 use crate::model::Model;
-use crate::pick::{Pick, pick};
-use crate::scheduler::{Sample, Span, TokenId, TokenSet};
 use crate::shortlist::Shortlist;
 
 /// The head's matrix, packed as far as it is used.
@@ -154,8 +152,8 @@ impl Head {
             self.count(&spans, &picked);
         }
         let is_final = |(sample, token): (&&Sample<'_>, &TokenId)| {
-            let allows = sample.guard.map(|guard| guard.after(sample.written));
-            sample.pick == Pick::Greedy && allows.is_none_or(|allows| allows(*token))
+            let allows = sample.filter.map(|filter| filter.after(sample.written));
+            sample.sampling == Sampling::Greedy && allows.is_none_or(|allows| allows(*token))
         };
         let undecided: Vec<usize> =
             (0..spans.len()).filter(|&row| !is_final((&samples[row], &picked[row]))).collect();
@@ -230,8 +228,8 @@ impl Head {
                     logits[*id as usize] = own_product.value(0, column);
                 }
             }
-            let Sample { pick: rule, written, guard } = *samples[row];
-            picked.push(pick(&logits, rule, written, guard));
+            let Sample { sampling, written, filter } = *samples[row];
+            picked.push(next_token(&logits, sampling, written, filter));
         }
         picked
     }

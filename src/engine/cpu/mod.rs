@@ -26,6 +26,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::generate::{Batch, Engine, Limits, Misses, Profile, TokenId};
 use crate::kernels::attention::{
     AttentionScratch, PageId, PagePool, PageShape, PageShare, Query, RowPlace,
 };
@@ -33,11 +34,9 @@ use crate::kernels::gemm::Scratch;
 use crate::kernels::rows::{self, Norm};
 use crate::kernels::{Grain, Isa, Pool, Quantized, Tiled};
 use crate::model::Model;
-use crate::scheduler::{Batch, Limits, TokenId};
 use crate::shortlist::Shortlist;
 use crate::{Error, Result, error::ErrorKind};
 
-use super::{Engine, Misses, Profile};
 use cache::Tables;
 use census::{Census, Site};
 use decoder::Decoder;

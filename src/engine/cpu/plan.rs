@@ -12,8 +12,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::generate::Span;
 use crate::kernels::attention::PAGE;
-use crate::scheduler::Span;
 
 /// Fewest rows of a part: with fewer, loading weights costs more than waiting.
 const LEAST_ROWS: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::Profile;
+use crate::generate::Profile;
 
 /// A phase of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::decoder::block_type;
+use crate::generate::TokenId;
 use crate::kernels::Pool;
 use crate::kernels::blocks::{self, BlockType};
 use crate::kernels::packed::Packed;
 use crate::model::{Matrix, Model};
-use crate::scheduler::TokenId;
 use crate::{Error, Result, error::ErrorKind};
 
 /// A matrix whose rows are read one at a time.

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use wenzhai::engine::Engine;
 use wenzhai::error::ErrorKind;
+use wenzhai::generate::{Batch, Engine, Sampling, TokenId, TokenSet};
 use wenzhai::paper::Paper;
-use wenzhai::pick::Pick;
 use wenzhai::prompt::Encoding;
-use wenzhai::scheduler::{Batch, TokenId, TokenSet};
 use wenzhai::{Error, Result};
 
 /// A token a character.
@@ -42,7 +40,7 @@ impl Encoding for Characters {
 }
 
 /// Title, paragraph and one-liner for a title, in one way of picking tokens.
-pub type Script = fn(&str, Pick) -> [String; 3];
+pub type Script = fn(&str, Sampling) -> [String; 3];
 
 /// Writes what its script says, and notes what it was asked to.
 pub struct Scribe {
@@ -50,7 +48,7 @@ pub struct Scribe {
     prefix: Vec<TokenId>,
     slots: Vec<Vec<TokenId>>,
     /// Title and way of picking of every job, in the order in which they were begun.
-    pub jobs: Vec<(String, Pick)>,
+    pub jobs: Vec<(String, Sampling)>,
     /// How many sequences each step had, and how many jobs had been begun when it was over.
     pub steps: Vec<(usize, usize)>,
     /// The prompt read last.
@@ -79,12 +77,12 @@ impl Scribe {
     }
 
     /// The ways of picking in which `title` was tried.
-    pub fn picks(&self, title: &str) -> Vec<Pick> {
+    pub fn picks(&self, title: &str) -> Vec<Sampling> {
         self.jobs.iter().filter(|(other, _)| other == title).map(|(_, pick)| *pick).collect()
     }
 
     /// The next character of whichever field `held` ends in.
-    fn next(&mut self, slot: usize, pick: Pick) -> TokenId {
+    fn next(&mut self, slot: usize, pick: Sampling) -> TokenId {
         let held = Characters.decode(&self.slots[slot]);
         let (prompt, written) = held.split_once("\n标题：").expect("the default prompt");
         let title = prompt["Title: ".len()..].split('\n').next().expect("a title");
@@ -122,7 +120,7 @@ impl Engine for Scribe {
             }
             self.slots[span.slot].extend_from_slice(&batch.tokens[span.rows.clone()]);
             if let Some(sample) = span.sample {
-                picked.push(self.next(span.slot, sample.pick));
+                picked.push(self.next(span.slot, sample.sampling));
             }
         }
         self.steps.push((batch.spans.len(), self.jobs.len()));
@@ -131,7 +129,7 @@ impl Engine for Scribe {
 }
 
 /// A good answer for every title.
-pub fn good(title: &str, _: Pick) -> [String; 3] {
+pub fn good(title: &str, _: Sampling) -> [String; 3] {
     [
         format!("数羊：{title}"),
         format!("我们提出一种数羊的方法（{title}），并在牧场上验证了它的可靠性。"),

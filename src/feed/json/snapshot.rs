@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::json::Mapped;
-use super::raw::Raw;
-use super::text::authors;
+use super::Mapped;
+use crate::feed::raw::Raw;
+use crate::feed::text::authors;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]

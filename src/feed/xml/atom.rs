@@ -1,9 +1,9 @@
 //! Atom: that of rss.arxiv.org, where authors are one list, and that of the API, where each
 //! author is an element and the primary category is told.
 
-use super::raw::Raw;
-use super::text::{announce_type, authors, fold};
-use super::xml::Fields;
+use super::fields::Fields;
+use crate::feed::raw::Raw;
+use crate::feed::text::{announce_type, authors, fold};
 use crate::paper::PaperId;
 
 pub(super) fn raw(entry: &Fields) -> Raw {

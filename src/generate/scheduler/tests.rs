@@ -7,8 +7,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::{Engine, scripted::ScriptedEngine, turn};
-use crate::pick::{Guard, Pick};
+use crate::engine::scripted::ScriptedEngine;
+use crate::generate::{Engine, Field, Request, RequestId, Sampling, TokenFilter, TokenSet};
 
 const STOP: TokenId = 0;
 
@@ -18,7 +18,7 @@ fn script(context: &[TokenId]) -> TokenId {
     (hash >> 8) % 12
 }
 
-fn job(id: JobId, prompt: Vec<TokenId>, bounds: &[usize]) -> Job {
+fn request(id: RequestId, prompt: Vec<TokenId>, bounds: &[usize]) -> Request {
     let stop: Arc<TokenSet> = Arc::new([STOP].into_iter().collect());
     let fields = bounds
         .iter()
@@ -27,17 +27,17 @@ fn job(id: JobId, prompt: Vec<TokenId>, bounds: &[usize]) -> Job {
             label: vec![100 + i as u32; i],
             stop: stop.clone(),
             max_tokens,
-            guard: None,
+            filter: None,
         })
         .collect();
-    Job { id, prompt, fields, pick: Pick::Greedy }
+    Request { id, prompt, fields, sampling: Sampling::Greedy }
 }
 
-/// What a job must write, computed one token at a time without a scheduler.
-fn expected(job: &Job) -> Vec<Written> {
-    let mut context = job.prompt.clone();
+/// What a request must write, computed one token at a time without a scheduler.
+fn expected(request: &Request) -> Vec<Written> {
+    let mut context = request.prompt.clone();
     let mut fields = Vec::new();
-    for field in &job.fields {
+    for field in &request.fields {
         context.extend(&field.label);
         let mut tokens = Vec::new();
         let ending = loop {
@@ -56,19 +56,24 @@ fn expected(job: &Job) -> Vec<Written> {
     fields
 }
 
-fn run(limits: Limits, prefix: Vec<TokenId>, jobs: Vec<Job>) -> BTreeMap<JobId, Vec<Written>> {
+fn run(
+    limits: Limits,
+    prefix: Vec<TokenId>,
+    requests: Vec<Request>,
+) -> BTreeMap<RequestId, Vec<Written>> {
     let mut engine = ScriptedEngine::new(script);
     engine.set_prefix(&prefix).unwrap();
     let mut scheduler = Scheduler::new(limits, prefix);
-    for job in jobs {
-        scheduler.push(job).unwrap();
+    for request in requests {
+        scheduler.push(request).unwrap();
     }
     let mut results = BTreeMap::new();
-    while let Some(turn) = turn(&mut engine, &mut scheduler).unwrap() {
-        assert!(turn.rows <= limits.rows_per_step);
+    while let Some(batch) = scheduler.schedule() {
+        assert!(batch.tokens.len() <= limits.rows_per_step);
+        let picked = engine.step(&batch).unwrap();
         assert!(scheduler.running() <= limits.max_sequences);
         assert!(scheduler.reserved_positions <= limits.kv_positions);
-        for finished in turn.finished {
+        for finished in scheduler.commit(&picked) {
             assert!(results.insert(finished.id, finished.fields).is_none(), "finished twice");
         }
     }
@@ -86,13 +91,13 @@ proptest! {
         prefix in prop::collection::vec(1u32..3, 0..2),
     ) {
         let limits = Limits { max_sequences, rows_per_step, max_context: 100, kv_positions: 150 };
-        let jobs: Vec<Job> = prompts
+        let requests: Vec<Request> = prompts
             .into_iter()
             .enumerate()
-            .map(|(i, prompt)| job(i as JobId, prompt, &bounds))
+            .map(|(i, prompt)| request(i as RequestId, prompt, &bounds))
             .collect();
-        let alone = jobs.iter().map(|job| (job.id, expected(job))).collect();
-        prop_assert_eq!(run(limits, prefix, jobs), alone);
+        let alone = requests.iter().map(|request| (request.id, expected(request))).collect();
+        prop_assert_eq!(run(limits, prefix, requests), alone);
     }
 }
 
@@ -100,7 +105,7 @@ proptest! {
 #[derive(Debug)]
 struct Odd(TokenId);
 
-impl Guard for Odd {
+impl TokenFilter for Odd {
     fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
         let is_first = written.is_empty();
         Box::new(move |token| if is_first { token == self.0 } else { token % 2 == 1 })
@@ -109,30 +114,30 @@ impl Guard for Odd {
 
 #[test]
 fn each_field_is_held_to_its_own_guard_from_its_beginning() {
-    let mut guarded = job(0, vec![1; 4], &[5, 6, 3]);
-    guarded.fields[0].guard = Some(Arc::new(Odd(7)));
-    guarded.fields[1].guard = Some(Arc::new(Odd(9)));
+    let mut guarded = request(0, vec![1; 4], &[5, 6, 3]);
+    guarded.fields[0].filter = Some(Arc::new(Odd(7)));
+    guarded.fields[1].filter = Some(Arc::new(Odd(9)));
     let limits =
         Limits { max_sequences: 2, rows_per_step: 16, max_context: 100, kv_positions: 200 };
-    let results = run(limits, Vec::new(), vec![guarded, job(1, vec![1; 5], &[5, 6, 3])]);
+    let results = run(limits, Vec::new(), vec![guarded, request(1, vec![1; 5], &[5, 6, 3])]);
     let fields = &results[&0];
     assert_eq!((fields[0].tokens[0], fields[1].tokens[0]), (7, 9));
     for field in &fields[..2] {
         assert!(field.tokens.iter().all(|token| token % 2 == 1), "{field:?}");
         assert_eq!(field.ending, Ending::Bound, "the stop token is even");
     }
-    assert_eq!(results[&1], expected(&job(1, vec![1; 5], &[5, 6, 3])), "a neighbour is free");
+    assert_eq!(results[&1], expected(&request(1, vec![1; 5], &[5, 6, 3])), "a neighbour is free");
 }
 
 #[test]
 fn a_job_that_can_never_fit_is_refused_with_its_numbers() {
     let limits = Limits { max_sequences: 1, rows_per_step: 8, max_context: 20, kv_positions: 1000 };
     let mut scheduler = Scheduler::new(limits, Vec::new());
-    let error = scheduler.push(job(7, vec![1; 15], &[6])).unwrap_err();
-    assert_eq!(error.to_string(), "job 7: needs 21 positions, a sequence has 20");
-    assert!(scheduler.push(job(7, vec![1; 15], &[5])).is_ok());
-    assert!(scheduler.push(job(8, vec![], &[5])).is_err());
-    assert!(scheduler.push(job(9, vec![1], &[])).is_err());
+    let error = scheduler.push(request(7, vec![1; 15], &[6])).unwrap_err();
+    assert_eq!(error.to_string(), "request 7: needs 21 positions, a sequence has 20");
+    assert!(scheduler.push(request(7, vec![1; 15], &[5])).is_ok());
+    assert!(scheduler.push(request(8, vec![], &[5])).is_err());
+    assert!(scheduler.push(request(9, vec![1], &[])).is_err());
 }
 
 #[test]
@@ -140,8 +145,8 @@ fn sequences_that_write_are_never_held_up_by_prefill() {
     let limits =
         Limits { max_sequences: 2, rows_per_step: 10, max_context: 500, kv_positions: 1000 };
     let mut scheduler = Scheduler::new(limits, Vec::new());
-    scheduler.push(job(0, vec![1; 4], &[50])).unwrap();
-    scheduler.push(job(1, vec![1; 100], &[50])).unwrap();
+    scheduler.push(request(0, vec![1; 4], &[50])).unwrap();
+    scheduler.push(request(1, vec![1; 100], &[50])).unwrap();
     let rows: Vec<Vec<usize>> = (0..3)
         .map(|_| {
             let batch = scheduler.schedule().unwrap();

@@ -1,5 +1,5 @@
 //! From logits to one token: greedy, greedy with a penalty on repetition, or seeded sampling, each
-//! among those tokens that a [`Guard`] leaves.
+//! among those tokens that a [`TokenFilter`] leaves.
 //!
 //! Greedy is the rule; the other two exist for papers whose greedy text failed its checks and
 //! are deterministic as well: a sampled token depends on the seed and on how much was written,
@@ -12,7 +12,7 @@ pub type TokenId = u32;
 
 /// How the next token is picked.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pick {
+pub enum Sampling {
     /// The highest logit; of equal ones the lowest token id.
     Greedy,
     /// The highest logit after lowering the tokens written last (repetition penalty of
@@ -23,7 +23,7 @@ pub enum Pick {
         /// How many of the tokens written last it applies to.
         window: usize,
     },
-    /// A draw from the `top_k` highest logits at a temperature; what a guard refuses is drawn
+    /// A draw from the `top_k` highest logits at a temperature; what a filter refuses is drawn
     /// again without it.
     Sampled {
         /// Logits are divided by it.
@@ -37,9 +37,9 @@ pub enum Pick {
 
 /// What a field may say: refuses tokens while it is written.
 ///
-/// A guard knows nothing but what the field holds, so that what it refuses does not depend on the
-/// batch. Where it refuses everything that can be picked, the pick is the one without a guard.
-pub trait Guard: fmt::Debug + Send + Sync {
+/// A filter knows nothing but what the field holds, so that what it refuses does not depend on the
+/// batch. Where it refuses everything that can be picked, the pick is the one without a filter.
+pub trait TokenFilter: fmt::Debug + Send + Sync {
     /// Tells of each token whether it may follow `written`.
     fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a>;
 }
@@ -48,16 +48,21 @@ pub trait Guard: fmt::Debug + Send + Sync {
 ///
 /// # Panics
 /// When `logits` is empty.
-pub fn pick(logits: &[f32], rule: Pick, written: &[TokenId], guard: Option<&dyn Guard>) -> TokenId {
-    let allows = guard.map(|guard| guard.after(written));
+pub fn next_token(
+    logits: &[f32],
+    rule: Sampling,
+    written: &[TokenId],
+    filter: Option<&dyn TokenFilter>,
+) -> TokenId {
+    let allows = filter.map(|filter| filter.after(written));
     let highest = |logits: &[f32]| {
         let first = argmax(logits);
         let Some(allows) = allows.as_ref().filter(|allows| !allows(first)) else { return first };
         candidates(logits, 1, allows).first().copied().unwrap_or(first)
     };
     match rule {
-        Pick::Greedy => highest(logits),
-        Pick::Penalised { penalty, window } => {
+        Sampling::Greedy => highest(logits),
+        Sampling::Penalised { penalty, window } => {
             let mut logits = logits.to_vec();
             let mut recent = written[written.len().saturating_sub(window)..].to_vec();
             recent.sort_unstable();
@@ -68,9 +73,9 @@ pub fn pick(logits: &[f32], rule: Pick, written: &[TokenId], guard: Option<&dyn 
             }
             highest(&logits)
         }
-        Pick::Sampled { temperature, top_k, seed } => {
+        Sampling::Sampled { temperature, top_k, seed } => {
             let mut candidates = candidates(logits, top_k.clamp(1, logits.len()), |_| true);
-            // Asking a guard takes longer than drawing, so only what is drawn is asked about.
+            // Asking a filter takes longer than drawing, so only what is drawn is asked about.
             for refused in 0.. {
                 let draw = uniform(seed.wrapping_add(refused), written.len() as u64);
                 let Some(at) = sample(logits, &candidates, temperature, draw) else { break };
@@ -151,23 +156,27 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_highest_and_the_first_of_equals() {
-        assert_eq!(pick(&[0.0, 3.0, -1.0, 3.0], Pick::Greedy, &[], None), 1);
+        assert_eq!(next_token(&[0.0, 3.0, -1.0, 3.0], Sampling::Greedy, &[], None), 1);
     }
 
     #[test]
     fn penalty_lowers_what_was_written_within_the_window_only() {
-        let rule = Pick::Penalised { penalty: 2.0, window: 2 };
+        let rule = Sampling::Penalised { penalty: 2.0, window: 2 };
         let logits = [3.0, 2.0, 1.0];
-        assert_eq!(pick(&logits, rule, &[0, 2], None), 1, "3.0 became 1.5");
-        assert_eq!(pick(&logits, rule, &[0, 2, 2], None), 0, "token 0 is outside the window");
-        assert_eq!(pick(&[-1.0, -1.5], rule, &[0], None), 1, "negative logits are lowered too");
+        assert_eq!(next_token(&logits, rule, &[0, 2], None), 1, "3.0 became 1.5");
+        assert_eq!(next_token(&logits, rule, &[0, 2, 2], None), 0, "token 0 is outside the window");
+        assert_eq!(
+            next_token(&[-1.0, -1.5], rule, &[0], None),
+            1,
+            "negative logits are lowered too"
+        );
     }
 
     /// Refuses some tokens, whatever was written.
     #[derive(Debug)]
     struct Without(&'static [TokenId]);
 
-    impl Guard for Without {
+    impl TokenFilter for Without {
         fn after<'a>(&'a self, _: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
             Box::new(|token| !self.0.contains(&token))
         }
@@ -176,13 +185,13 @@ mod tests {
     #[test]
     fn what_a_guard_refuses_is_picked_by_no_rule() {
         let logits: Vec<f32> = (0..100).map(|token| token as f32 / 10.0).collect();
-        let guard = Without(&[99, 98, 96]);
-        let pick = |rule, written: &[TokenId]| pick(&logits, rule, written, Some(&guard));
-        assert_eq!(pick(Pick::Greedy, &[]), 97);
-        let penalised = Pick::Penalised { penalty: 2.0, window: 4 };
+        let filter = Without(&[99, 98, 96]);
+        let pick = |rule, written: &[TokenId]| next_token(&logits, rule, written, Some(&filter));
+        assert_eq!(pick(Sampling::Greedy, &[]), 97);
+        let penalised = Sampling::Penalised { penalty: 2.0, window: 4 };
         assert_eq!(pick(penalised, &[97]), 95, "97 is lowered, and 96 not allowed");
         let drawn: Vec<TokenId> = (0..200)
-            .map(|seed| pick(Pick::Sampled { temperature: 1.0, top_k: 6, seed }, &[]))
+            .map(|seed| pick(Sampling::Sampled { temperature: 1.0, top_k: 6, seed }, &[]))
             .collect();
         assert!(drawn.iter().all(|token| [97, 95, 94].contains(token)), "{drawn:?}");
         assert!([97, 95, 94].iter().all(|token| drawn.contains(token)), "{drawn:?}");
@@ -190,31 +199,31 @@ mod tests {
 
     #[test]
     fn a_guard_that_refuses_everything_is_not_asked() {
-        let guard = Without(&[0, 1]);
+        let filter = Without(&[0, 1]);
         let logits = [0.0, 1.0, f32::NEG_INFINITY];
         for rule in [
-            Pick::Greedy,
-            Pick::Penalised { penalty: 1.0, window: 4 },
-            Pick::Sampled { temperature: 0.1, top_k: 1, seed: 3 },
+            Sampling::Greedy,
+            Sampling::Penalised { penalty: 1.0, window: 4 },
+            Sampling::Sampled { temperature: 0.1, top_k: 1, seed: 3 },
         ] {
-            assert_eq!(pick(&logits, rule, &[], Some(&guard)), 1, "{rule:?}");
+            assert_eq!(next_token(&logits, rule, &[], Some(&filter)), 1, "{rule:?}");
         }
     }
 
     #[test]
     fn sampling_is_a_function_of_seed_and_length_and_follows_the_distribution() {
-        let rule = |seed| Pick::Sampled { temperature: 1.0, top_k: 3, seed };
+        let rule = |seed| Sampling::Sampled { temperature: 1.0, top_k: 3, seed };
         let logits = [0.0, (2.0f32).ln(), f32::NEG_INFINITY, (5.0f32).ln()];
         let mut counts = [0usize; 4];
         for seed in 0..8000 {
-            let token = pick(&logits, rule(seed), &[7], None);
-            assert_eq!(token, pick(&logits, rule(seed), &[9], None));
+            let token = next_token(&logits, rule(seed), &[7], None);
+            assert_eq!(token, next_token(&logits, rule(seed), &[9], None));
             counts[token as usize] += 1;
         }
         for (count, expected) in counts.into_iter().zip([1000, 2000, 0, 5000]) {
             assert!(count.abs_diff(expected) < 200, "{counts:?}");
         }
-        let top_one = Pick::Sampled { temperature: 1.0, top_k: 1, seed: 1 };
-        assert_eq!(pick(&logits, top_one, &[], None), 3);
+        let top_one = Sampling::Sampled { temperature: 1.0, top_k: 1, seed: 1 };
+        assert_eq!(next_token(&logits, top_one, &[], None), 3);
     }
 }

@@ -1,5 +1,7 @@
 //! Where papers are read from: standard input, a file, a folder of files, or an address.
 
+mod http;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -7,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::fetch;
 use crate::error::ErrorKind;
 use crate::{Error, Result};
 
@@ -66,7 +67,7 @@ impl Source {
         }
     }
 
-    pub(super) fn open(&self) -> Result<Box<dyn Read>> {
+    pub(in crate::feed) fn open(&self) -> Result<Box<dyn Read>> {
         match self {
             Source::Stdin => Ok(Box::new(io::stdin())),
             Source::Path(path) if path.is_dir() => {
@@ -77,7 +78,7 @@ impl Source {
                 let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
                 Ok(Box::new(file))
             }
-            Source::Url(url) => fetch::open(url),
+            Source::Url(url) => http::open(url),
         }
     }
 }
@@ -93,7 +94,7 @@ impl fmt::Display for Source {
 }
 
 /// Unpacks gzip, told by its two magic bytes; all members of a file made of several.
-pub(super) fn unpack<'a>(mut bytes: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(in crate::feed) fn unpack<'a>(mut bytes: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
     let mut start = Vec::with_capacity(GZIP_MAGIC.len());
     bytes.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut start)?;

@@ -5,8 +5,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::json::Mapped;
-use super::raw::Raw;
+use super::Mapped;
+use crate::feed::raw::Raw;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::TokenId;
-use crate::pick::{Guard, Pick};
+use super::{Sampling, TokenFilter, TokenId};
 
 /// The rows of one step and the sequences they belong to.
 #[derive(Debug, Default, Clone)]
@@ -39,11 +38,11 @@ pub struct Span<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
     /// The rule.
-    pub pick: Pick,
+    pub sampling: Sampling,
     /// What the sequence has written of the field so far.
     pub written: &'a [TokenId],
     /// What may be picked; `None` is everything.
-    pub guard: Option<&'a dyn Guard>,
+    pub filter: Option<&'a dyn TokenFilter>,
 }
 
 impl Batch<'_> {

@@ -1,7 +1,5 @@
 //! Ends of sentences: where an abstract may be cut, and whether a summary is finished.
 
-use super::Field;
-
 /// Abbreviations that end in a full stop without ending a sentence, in lower case, and without
 /// that stop. `etc` is not here: with a capital after it, it mostly does end one.
 const ABBREVIATIONS: [&str; 36] = [
@@ -66,10 +64,10 @@ fn is_abbreviation(text: &str) -> bool {
     is_initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
 }
 
-/// Whether `text` ends as its field may end; a title has no end that could be told.
-pub(super) fn is_finished(text: &str, field: Field) -> bool {
+/// Whether `text` ends with a mark that ends sentences.
+pub(crate) fn ends_sentence(text: &str) -> bool {
     let end = text.trim_end().trim_end_matches(is_closing);
-    field != Field::Title && end.ends_with(['。', '？', '！', '…', '.', '?', '!'])
+    end.ends_with(['。', '？', '！', '…', '.', '?', '!'])
 }
 
 fn is_closing(c: char) -> bool {
@@ -121,13 +119,12 @@ mod tests {
     #[test]
     fn tells_finished_texts() {
         let check = |text: &str, expected: bool| {
-            assert_eq!(is_finished(text, Field::Paragraph), expected, "{text}");
+            assert_eq!(ends_sentence(text), expected, "{text}");
         };
         check("我们提出了方法。", true);
         check("（见代码。）", true);
         check("我们提出...", true);
         check("我们提出了", false);
         check("我们提出（方法）", false);
-        assert!(!is_finished("标题。", Field::Title));
     }
 }

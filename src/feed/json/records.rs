@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::ImportedSummary;
-use super::json::Mapped;
-use super::raw::Raw;
+use super::Mapped;
+use crate::feed::ImportedSummary;
+use crate::feed::raw::Raw;
 use crate::record::Record;
 
 pub(super) fn raw(mut record: Value) -> Mapped {

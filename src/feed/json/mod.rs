@@ -3,6 +3,11 @@
 //! Lines may be of several forms, so that files can be joined with `cat`; each record's keys say
 //! what it is.
 
+mod daily;
+mod public;
+mod records;
+mod snapshot;
+
 use std::io::Read;
 
 use serde_json::{Map, Value};
@@ -10,10 +15,7 @@ use serde_json::{Map, Value};
 use super::delivery::Delivery;
 use super::raw::Raw;
 use super::reader::{Line, TextReader};
-use super::{
-    Format, ImportedSummary, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position, daily, public,
-    records, snapshot,
-};
+use super::{Format, ImportedSummary, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position};
 use crate::Result;
 
 /// What a form makes of a record: the paper, and the summary it brings; or what is wrong.

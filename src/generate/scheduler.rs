@@ -9,18 +9,12 @@
 //! one token picked last (decode) or a forced label. All three are the same thing here, a
 //! stretch of waiting tokens, and share the rows of a step: short stretches first, since they
 //! are the sequences that write, then as much of the long ones as the row budget leaves.
-//! A job reserves room for everything it can ever hold when it is admitted, so a step can never
+//! A request reserves room for everything it can ever hold when it is admitted, so a step can never
 //! run out of memory half way; a finished sequence is replaced in the very next step.
-
-mod batch;
-mod job;
-
-pub use crate::pick::TokenId;
-pub use batch::{Batch, Sample, Span};
-pub use job::{Ending, Field, Finished, Job, JobId, TokenSet, Written};
 
 use std::collections::VecDeque;
 
+use super::{Batch, Ending, Finished, Request, Sample, Span, TokenId, Written};
 use crate::{Error, Result, error::ErrorKind};
 
 /// What bounds a step and the memory behind it.
@@ -36,12 +30,12 @@ pub struct Limits {
     pub kv_positions: usize,
 }
 
-/// The sequences in flight and the jobs that wait for a slot.
+/// The sequences in flight and the requests that wait for a slot.
 #[derive(Debug)]
 pub struct Scheduler {
     limits: Limits,
     prefix: Vec<TokenId>,
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Request>,
     /// Slot → the sequence that lives there.
     slots: Vec<Option<Sequence>>,
     /// Slots in the order in which their sequences were admitted.
@@ -53,10 +47,10 @@ pub struct Scheduler {
     planned: Vec<(usize, usize, bool)>,
 }
 
-/// A job in a slot.
+/// A request in a slot.
 #[derive(Debug)]
 struct Sequence {
-    job: Job,
+    request: Request,
     prefix_len: usize,
     capacity: usize,
     /// All tokens after the shared prefix: prompt, labels and what was written.
@@ -69,8 +63,8 @@ struct Sequence {
 }
 
 impl Scheduler {
-    /// A scheduler without work. `prefix` is what every job's prompt is expected to begin with;
-    /// the engine computes it once ([`crate::engine::Engine::set_prefix`]).
+    /// A scheduler without work. `prefix` is what every request's prompt is expected to begin with;
+    /// the engine computes it once ([`super::Engine::set_prefix`]).
     pub fn new(limits: Limits, prefix: Vec<TokenId>) -> Self {
         assert!(limits.max_sequences > 0 && limits.rows_per_step > 0, "a step needs room");
         Scheduler {
@@ -85,42 +79,42 @@ impl Scheduler {
         }
     }
 
-    /// Queues a job; jobs are admitted in the order in which they are pushed.
+    /// Queues a request; requests are admitted in the order in which they are pushed.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] where the job could never run: it holds no field, an empty prompt,
+    /// [`ErrorKind::Usage`] where the request could never run: it holds no field, an empty prompt,
     /// or needs more positions than a sequence may have.
-    pub fn push(&mut self, job: Job) -> Result<()> {
-        self.check(&job)?;
-        self.waiting.push_back(job);
+    pub fn push(&mut self, request: Request) -> Result<()> {
+        self.check(&request)?;
+        self.waiting.push_back(request);
         Ok(())
     }
 
-    /// Queues a job before all others that wait: for another attempt at something that was begun
+    /// Queues a request before all others that wait: for another attempt at something that was begun
     /// early, and would otherwise end alone long after the rest.
     ///
     /// # Errors
     /// As [`Scheduler::push`].
-    pub fn push_first(&mut self, job: Job) -> Result<()> {
-        self.check(&job)?;
-        self.waiting.push_front(job);
+    pub fn push_first(&mut self, request: Request) -> Result<()> {
+        self.check(&request)?;
+        self.waiting.push_front(request);
         Ok(())
     }
 
-    fn check(&self, job: &Job) -> Result<()> {
-        let needed = job.max_positions();
+    fn check(&self, request: &Request) -> Result<()> {
+        let needed = request.max_positions();
         let most = self.limits.max_context.min(self.limits.kv_positions);
         if needed > most {
             return Err(Error::new(
                 ErrorKind::Usage,
-                format!("job {}: needs {needed} positions, a sequence has {most}", job.id),
+                format!("request {}: needs {needed} positions, a sequence has {most}", request.id),
             )
             .hint("shorten the prompt or the bounds of its fields, or use a longer context"));
         }
-        if job.prompt.is_empty() || job.fields.is_empty() {
+        if request.prompt.is_empty() || request.fields.is_empty() {
             return Err(Error::new(
                 ErrorKind::Usage,
-                format!("job {}: a job needs a prompt and at least one field", job.id),
+                format!("request {}: a request needs a prompt and at least one field", request.id),
             ));
         }
         Ok(())
@@ -131,7 +125,7 @@ impl Scheduler {
         self.admitted.len()
     }
 
-    /// Jobs that wait for a slot.
+    /// Requests that wait for a slot.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -162,7 +156,7 @@ impl Scheduler {
     }
 
     /// Takes in the tokens that the engine picked, one for each sampling span of the batch in
-    /// order, and returns the jobs that are finished with it.
+    /// order, and returns the requests that are finished with it.
     ///
     /// # Panics
     /// When the number of tokens is not the number of sampling spans: an engine's bug.
@@ -191,20 +185,21 @@ impl Scheduler {
             if self.slots[slot].is_some() {
                 continue;
             }
-            let Some(job) = self.waiting.front() else { return };
-            let prefix_len =
-                if job.prompt.starts_with(&self.prefix) && job.prompt.len() > self.prefix.len() {
-                    self.prefix.len()
-                } else {
-                    0
-                };
-            let capacity = job.max_positions() - prefix_len;
+            let Some(request) = self.waiting.front() else { return };
+            let prefix_len = if request.prompt.starts_with(&self.prefix)
+                && request.prompt.len() > self.prefix.len()
+            {
+                self.prefix.len()
+            } else {
+                0
+            };
+            let capacity = request.max_positions() - prefix_len;
             if self.reserved_positions + capacity > self.limits.kv_positions {
                 return;
             }
-            let job = self.waiting.pop_front().expect("the job just seen");
+            let request = self.waiting.pop_front().expect("the request just seen");
             self.reserved_positions += capacity;
-            self.slots[slot] = Some(Sequence::new(job, prefix_len, capacity));
+            self.slots[slot] = Some(Sequence::new(request, prefix_len, capacity));
             self.admitted.push(slot);
         }
     }
@@ -235,35 +230,35 @@ impl Scheduler {
         self.closed.push(slot);
         self.reserved_positions -= sequence.capacity;
         Finished {
-            id: sequence.job.id,
-            prompt_tokens: sequence.job.prompt.len(),
+            id: sequence.request.id,
+            prompt_tokens: sequence.request.prompt.len(),
             fields: sequence.fields,
         }
     }
 }
 
 impl Sequence {
-    fn new(job: Job, prefix_len: usize, capacity: usize) -> Self {
+    fn new(request: Request, prefix_len: usize, capacity: usize) -> Self {
         let mut context = Vec::with_capacity(capacity);
-        context.extend_from_slice(&job.prompt[prefix_len..]);
-        context.extend_from_slice(&job.fields[0].label);
+        context.extend_from_slice(&request.prompt[prefix_len..]);
+        context.extend_from_slice(&request.fields[0].label);
         let field_start = context.len();
-        let fields = Vec::with_capacity(job.fields.len());
-        Sequence { job, prefix_len, capacity, context, computed: 0, field_start, fields }
+        let fields = Vec::with_capacity(request.fields.len());
+        Sequence { request, prefix_len, capacity, context, computed: 0, field_start, fields }
     }
 
     fn sample(&self) -> Sample<'_> {
-        let field = self.job.fields.get(self.fields.len());
+        let field = self.request.fields.get(self.fields.len());
         Sample {
-            pick: self.job.pick,
+            sampling: self.request.sampling,
             written: &self.context[self.field_start..],
-            guard: field.and_then(|field| field.guard.as_deref()),
+            filter: field.and_then(|field| field.filter.as_deref()),
         }
     }
 
     /// Takes in one picked token; true when it ended the last field.
     fn write(&mut self, token: TokenId) -> bool {
-        let field = &self.job.fields[self.fields.len()];
+        let field = &self.request.fields[self.fields.len()];
         let stopped = field.stop.contains(token);
         if !stopped {
             self.context.push(token);
@@ -277,7 +272,7 @@ impl Sequence {
         tokens.extend(stopped.then_some(token));
         let ending = if stopped { Ending::Stopped } else { Ending::Bound };
         self.fields.push(Written { tokens, ending });
-        let Some(next) = self.job.fields.get(self.fields.len()) else { return true };
+        let Some(next) = self.request.fields.get(self.fields.len()) else { return true };
         self.context.extend_from_slice(&next.label);
         self.field_start = self.context.len();
         false

@@ -3,9 +3,9 @@
 //! The description is escaped HTML whose text is escaped once more, authors are escaped links,
 //! and category, version and kind of announcement stand at the end of the title alone.
 
-use super::raw::Raw;
-use super::text::{authors, unescape, without_tags};
-use super::xml::Fields;
+use super::fields::Fields;
+use crate::feed::raw::Raw;
+use crate::feed::text::{authors, unescape, without_tags};
 
 pub(super) fn raw(item: &Fields) -> Raw {
     Raw {

@@ -5,6 +5,11 @@
 //! than XML's own are left as they stand and document types are passed over, so that no input
 //! can make the text longer than it is.
 
+mod atom;
+mod fields;
+mod rdf;
+mod rss;
+
 use std::io::Read;
 
 use quick_xml::Reader;
@@ -13,22 +18,9 @@ use quick_xml::events::{BytesStart, Event};
 use super::delivery::Delivery;
 use super::reader::TextReader;
 use super::text::{fold, unescape};
-use super::{Format, Item, MAX_ITEM_BYTES, MAX_XML_LEVELS, Position, atom, rdf, rss};
+use super::{Format, Item, MAX_ITEM_BYTES, MAX_XML_LEVELS, Position};
 use crate::{Error, Result};
-
-/// One element inside an item or at the head of a feed.
-#[derive(Debug)]
-pub(super) struct Field {
-    /// Names from the item, or the root, down to the element: `author/name`.
-    path: String,
-    attributes: Vec<(String, String)>,
-    /// The text of the element and, in an item, of those inside it.
-    text: String,
-}
-
-/// The elements of one item, or of a feed's head.
-#[derive(Debug, Default)]
-pub(super) struct Fields(Vec<Field>);
+use fields::{Field, Fields};
 
 /// The root elements that we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,50 +237,6 @@ impl Root {
             Root::Rdf | Root::Rss => "item",
             Root::Feed => "entry",
         }
-    }
-}
-
-impl Fields {
-    /// Text of the first element at `path` that has any; empty where there is none.
-    pub(super) fn text(&self, path: &'static str) -> &str {
-        self.texts(path).next().unwrap_or_default()
-    }
-
-    /// Texts of all elements at `path` that have any.
-    pub(super) fn texts(&self, path: &'static str) -> impl Iterator<Item = &str> {
-        let texts = self.0.iter().filter(move |field| field.path == path);
-        texts.map(|field| field.text.as_str()).filter(|text| !text.trim().is_empty())
-    }
-
-    /// The values of `name` on all elements at `path`.
-    pub(super) fn attributes(
-        &self,
-        path: &'static str,
-        name: &'static str,
-    ) -> impl Iterator<Item = &str> {
-        let fields = self.0.iter().filter(move |field| field.path == path);
-        fields.filter_map(move |field| field.attribute(name))
-    }
-
-    /// The value of `name` on the first element at `path` on which `key` is `value`.
-    pub(super) fn attribute_where(
-        &self,
-        path: &str,
-        (key, value): (&str, &str),
-        name: &str,
-    ) -> Option<&str> {
-        let mut fields = self.0.iter().filter(|field| field.path == path);
-        fields.find(|field| field.attribute(key) == Some(value))?.attribute(name)
-    }
-
-    fn has(&self, path: &str) -> bool {
-        self.0.iter().any(|field| field.path == path)
-    }
-}
-
-impl Field {
-    fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 

@@ -1,8 +1,8 @@
 //! RSS 2.0 of rss.arxiv.org, since 2024.
 
-use super::raw::Raw;
-use super::text::{announce_type, authors};
-use super::xml::Fields;
+use super::fields::Fields;
+use crate::feed::raw::Raw;
+use crate::feed::text::{announce_type, authors};
 
 pub(super) fn raw(item: &Fields) -> Raw {
     Raw {

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ImportedSummary;
-use super::json::Mapped;
-use super::raw::Raw;
+use super::Mapped;
+use crate::feed::ImportedSummary;
+use crate::feed::raw::Raw;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]

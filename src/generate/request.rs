@@ -2,23 +2,22 @@
 
 use std::sync::Arc;
 
-use super::TokenId;
-use crate::pick::{Guard, Pick};
+use super::{Sampling, TokenFilter, TokenId};
 
-/// A caller's name for a job.
-pub type JobId = u64;
+/// A caller's name for a request.
+pub type RequestId = u64;
 
 /// One prompt and the fields to write after it.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct Request {
     /// The caller's name for it, given back with the result.
-    pub id: JobId,
+    pub id: RequestId,
     /// The whole prompt, shared prefix included.
     pub prompt: Vec<TokenId>,
     /// What to write, in order.
     pub fields: Vec<Field>,
     /// How tokens are picked.
-    pub pick: Pick,
+    pub sampling: Sampling,
 }
 
 /// A field: a label that is forced into the sequence, then text that the model writes.
@@ -31,14 +30,14 @@ pub struct Field {
     /// Most tokens of the field.
     pub max_tokens: usize,
     /// What may be written; `None` is everything.
-    pub guard: Option<Arc<dyn Guard>>,
+    pub filter: Option<Arc<dyn TokenFilter>>,
 }
 
-/// A finished job.
+/// A finished request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// The caller's name for it.
-    pub id: JobId,
+    pub id: RequestId,
     /// Length of its prompt.
     pub prompt_tokens: usize,
     /// What was written, a field each.
@@ -67,7 +66,7 @@ pub enum Ending {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TokenSet(Vec<u64>);
 
-impl Job {
+impl Request {
     /// Most positions that the sequence can come to hold.
     pub fn max_positions(&self) -> usize {
         let fields: usize = self.fields.iter().map(|f| f.label.len() + f.max_tokens).sum();

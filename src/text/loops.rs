@@ -14,7 +14,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::text::is_han;
+use super::is_han;
 
 /// Length of a run that must not come three times: a clause of Chinese, two words of English.
 const WINDOW_CHARS: usize = 12;
@@ -38,7 +38,7 @@ const NARROW_CHARS: usize = 24;
 const MAX_DIFFERENT: usize = 7;
 
 /// The stretch of `text` that is repeated, if one is.
-pub(super) fn find_loop(text: &str) -> Option<String> {
+pub(crate) fn find_loop(text: &str) -> Option<String> {
     let chars: Vec<char> = text.chars().collect();
     let first = |find: fn(&[char]) -> Option<&[char]>| {
         (1..=chars.len()).find_map(|end| find(&chars[..end])).map(|unit| unit.iter().collect())

@@ -1,0 +1,139 @@
+//! What reading hands over: papers, what is wrong with an input and where, and a report of the whole.
+
+use std::fmt;
+
+use crate::paper::Paper;
+
+/// What one input turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// RSS 1.0, as arXiv's feeds were to January 2024.
+    Rdf,
+    /// RSS 2.0 of rss.arxiv.org.
+    Rss,
+    /// Atom of rss.arxiv.org.
+    Atom,
+    /// Atom of the API, export.arxiv.org.
+    ApiAtom,
+    /// Records of the metadata snapshot of all papers.
+    Snapshot,
+    /// Records of daily-arXiv-ai-enhanced.
+    Daily,
+    /// Records of the public digest cn-chat-arxiv.
+    Public,
+    /// Our own records.
+    Records,
+}
+
+/// Where in an input something is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The input's name: a path, an address, or `standard input`.
+    pub input: String,
+    /// The position in it.
+    pub position: Position,
+}
+
+/// A position in an input; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// Line of the unpacked text.
+    Line(u64),
+    /// Record of a JSON document whose lines say nothing.
+    Item(u64),
+}
+
+/// One paper, and the Chinese summary that its record brought along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The paper.
+    pub paper: Paper,
+    /// The summary, where the record has all three parts of one.
+    pub summary: Option<ImportedSummary>,
+}
+
+/// A Chinese summary that an input brought along; no part is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedSummary {
+    /// Chinese title.
+    pub zh_title: String,
+    /// Chinese one-line summary.
+    pub zh_tldr: String,
+    /// Chinese paragraph.
+    pub zh_abstract: String,
+}
+
+/// Something in an input that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// Where it is; of an item, where it begins.
+    pub place: Place,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What reading hands over, in the input's order.
+#[expect(clippy::large_enum_variant, reason = "nearly all events are items, and none is kept")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A paper.
+    Item(Item),
+    /// A paper that had to be left out, or the break after which nothing more could be read.
+    Malformed(Malformed),
+    /// Damage that could be mended: bytes that are not UTF-8. No paper is lost.
+    Mended(Malformed),
+}
+
+/// What became of one input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedReport {
+    /// What the input is; where records of several forms are mixed, the first paper's form.
+    pub format: Format,
+    /// Papers handed over.
+    pub items: u64,
+    /// [`Event::Malformed`] handed over.
+    pub malformed: u64,
+    /// Whether the input broke off, so that papers after the break are not known of.
+    pub cut_short: bool,
+    /// Whether the input is whole and holds no paper, as feeds do on weekends.
+    pub well_formed_empty: bool,
+}
+
+impl ImportedSummary {
+    /// A summary whose three parts are all there.
+    pub(super) fn of(zh_title: String, zh_tldr: String, zh_abstract: String) -> Option<Self> {
+        let is_whole =
+            [&zh_title, &zh_tldr, &zh_abstract].iter().all(|part| !part.trim().is_empty());
+        is_whole.then_some(ImportedSummary { zh_title, zh_tldr, zh_abstract })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Rdf => "RSS 1.0 feed",
+            Format::Rss => "RSS 2.0 feed",
+            Format::Atom => "Atom feed",
+            Format::ApiAtom => "Atom of the arXiv API",
+            Format::Snapshot => "metadata snapshot",
+            Format::Daily => "records of daily-arXiv-ai-enhanced",
+            Format::Public => "records of cn-chat-arxiv",
+            Format::Records => "wenzhai records",
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Position::Line(line) => write!(f, "{}, line {line}", self.input),
+            Position::Item(item) => write!(f, "{}, item {item}", self.input),
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}

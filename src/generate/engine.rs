@@ -1,0 +1,81 @@
+//! What a generator asks of an engine, and what an engine tells of its work.
+
+use std::time::Duration;
+
+use super::{Batch, TokenId};
+use crate::Result;
+
+/// Computes steps.
+pub trait Engine {
+    /// Computes the keys and values of the tokens that all prompts begin with. Called once,
+    /// before the first step; an empty prefix is no prefix.
+    fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()>;
+
+    /// Computes all rows of `batch` and picks a token for each span that samples, in order.
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>>;
+
+    /// Where the time since the engine was made went, where it keeps count of that.
+    fn profile(&self) -> Option<Profile> {
+        None
+    }
+
+    /// How many greedy choices a shortlist would have missed, where the engine scores the whole
+    /// vocabulary all the same and keeps count.
+    fn misses(&self) -> Option<Misses> {
+        None
+    }
+}
+
+/// Greedy choices, and those of them that are neither on the shortlist nor in the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misses {
+    /// Choices that a shortlist would have made otherwise.
+    pub misses: u64,
+    /// All choices.
+    pub choices: u64,
+}
+
+/// Time by phase of a step, in the order of the phases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Names, and the time spent in all steps together.
+    pub phases: Vec<(&'static str, Duration)>,
+}
+
+/// An engine behind a pointer is one.
+impl<E: Engine + ?Sized> Engine for Box<E> {
+    fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
+        (**self).set_prefix(tokens)
+    }
+
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+        (**self).step(batch)
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        (**self).profile()
+    }
+
+    fn misses(&self) -> Option<Misses> {
+        (**self).misses()
+    }
+}
+
+/// A borrowed engine is one.
+impl<E: Engine + ?Sized> Engine for &mut E {
+    fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
+        (**self).set_prefix(tokens)
+    }
+
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+        (**self).step(batch)
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        (**self).profile()
+    }
+
+    fn misses(&self) -> Option<Misses> {
+        (**self).misses()
+    }
+}

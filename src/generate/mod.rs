@@ -1,0 +1,20 @@
+//! Token ids in, token ids out: requests are scheduled into steps, engines compute them, tokens are
+//! picked.
+//!
+//! Integers only: no tensor, no text and no paper is named here, so that one scheduler drives every
+//! engine and can be tested without weights. A [`Generator`] owns the loop; an [`Engine`] is what
+//! computes a [`Batch`].
+
+mod batch;
+mod engine;
+mod generator;
+mod request;
+mod sampling;
+mod scheduler;
+
+pub use batch::{Batch, Sample, Span};
+pub use engine::{Engine, Misses, Profile};
+pub use generator::{Generator, Turn};
+pub use request::{Ending, Field, Finished, Request, RequestId, TokenSet, Written};
+pub use sampling::{Sampling, TokenFilter, TokenId, next_token};
+pub use scheduler::{Limits, Scheduler};

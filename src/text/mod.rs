@@ -1,0 +1,17 @@
+//! What texts are made of, English and Chinese: characters, words, numbers, sentences, repetition.
+//!
+//! Pure functions without a notion of papers or summaries; prompts, guards, checks and measures all
+//! see the same text through them.
+
+mod chars;
+pub(crate) mod english;
+pub(crate) mod loops;
+pub(crate) mod numbers;
+pub(crate) mod patterns;
+pub(crate) mod quantity;
+mod sentence;
+
+pub use chars::tidy;
+pub(crate) use chars::{is_han, is_invisible};
+pub use sentence::cut_at_sentence;
+pub(crate) use sentence::ends_sentence;

@@ -1,0 +1,183 @@
+//! Numbers as texts write them: digits with separators, powers of ten, and words.
+
+/// A decimal number: `digits` without zeros at its ends, times ten to the `exponent`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Decimal {
+    digits: String,
+    exponent: i32,
+}
+
+/// A number and the place where it stands, in bytes.
+pub(crate) struct Found {
+    pub(crate) value: Decimal,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// Words and letters for powers of ten; the words come first.
+pub(crate) const SCALES: [(&str, i32); 9] = [
+    ("hundred", 2),
+    ("thousand", 3),
+    ("million", 6),
+    ("billion", 9),
+    ("trillion", 12),
+    ("k", 3),
+    ("m", 6),
+    ("b", 9),
+    ("t", 12),
+];
+/// Words for the tens from twenty on.
+pub(crate) const TENS: [&str; 8] =
+    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+/// A number in words. Checks take every word for its number; what may be *written* for it is
+/// narrower.
+pub(crate) struct NumberWords {
+    pub(crate) words: &'static [&'static str],
+    pub(crate) digits: &'static str,
+    /// What has to follow where the digits are written for one of the words, such as the `月` of
+    /// `3月` for `March`; `None` where digits would not be natural.
+    pub(crate) before: Option<&'static str>,
+}
+
+/// Small numbers, shares, multiples and months.
+pub(crate) const WORDS: [NumberWords; 41] = [
+    row(&["zero"], "0", Some("")),
+    row(&["no"], "0", None),
+    row(&["one", "first", "single"], "1", Some("")),
+    row(&["once", "i", "hundred", "million"], "1", None),
+    row(&["two", "second", "twice", "both", "ii"], "2", Some("")),
+    row(&["double", "doubles"], "2", Some("倍")),
+    row(&["pair"], "2", None),
+    row(&["three", "third", "iii"], "3", Some("")),
+    row(&["triple", "triples"], "3", Some("倍")),
+    row(&["four", "fourth", "iv"], "4", Some("")),
+    row(&["quarter"], "4", None),
+    row(&["five", "fifth"], "5", Some("")),
+    row(&["v"], "5", None),
+    row(&["six", "sixth"], "6", Some("")),
+    row(&["seven", "seventh"], "7", Some("")),
+    row(&["eight", "eighth"], "8", Some("")),
+    row(&["nine", "ninth"], "9", Some("")),
+    row(&["ten", "tenth"], "10", Some("")),
+    row(&["eleven"], "11", Some("")),
+    row(&["twelve", "dozen"], "12", Some("")),
+    row(&["thirteen"], "13", Some("")),
+    row(&["fourteen"], "14", Some("")),
+    row(&["fifteen"], "15", Some("")),
+    row(&["sixteen"], "16", Some("")),
+    row(&["seventeen"], "17", Some("")),
+    row(&["eighteen"], "18", Some("")),
+    row(&["nineteen"], "19", Some("")),
+    row(&["quarter"], "25", Some("%")),
+    row(&["half", "halves", "halving"], "50", Some("%")),
+    row(&["january", "jan"], "1", Some("月")),
+    row(&["february", "feb"], "2", Some("月")),
+    row(&["march", "mar"], "3", Some("月")),
+    row(&["april", "apr"], "4", Some("月")),
+    row(&["may"], "5", Some("月")),
+    row(&["june", "jun"], "6", Some("月")),
+    row(&["july", "jul"], "7", Some("月")),
+    row(&["august", "aug"], "8", Some("月")),
+    row(&["september", "sep"], "9", Some("月")),
+    row(&["october", "oct"], "10", Some("月")),
+    row(&["november", "nov"], "11", Some("月")),
+    row(&["december", "dec"], "12", Some("月")),
+];
+
+const fn row(
+    words: &'static [&'static str],
+    digits: &'static str,
+    before: Option<&'static str>,
+) -> NumberWords {
+    NumberWords { words, digits, before }
+}
+
+impl Decimal {
+    /// The value of digits with separators of thousands and at most one full stop.
+    pub(crate) fn parse(text: &str) -> Self {
+        let plain = text.replace(',', "");
+        let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+        let digits = format!("{whole}{fraction}");
+        let stripped = digits.trim_end_matches('0');
+        let zeros = digits.len() - stripped.len();
+        let digits = stripped.trim_start_matches('0').to_owned();
+        let exponent = if digits.is_empty() { 0 } else { zeros as i32 - fraction.len() as i32 };
+        Decimal { digits, exponent }
+    }
+
+    pub(crate) fn times_ten(&self, zeros: i32) -> Self {
+        let exponent = if self.digits.is_empty() { 0 } else { self.exponent + zeros };
+        Decimal { digits: self.digits.clone(), exponent }
+    }
+
+    /// The number as it is written without a power of ten; nothing where it would have more
+    /// zeros than people write.
+    pub(crate) fn plain(&self) -> Option<String> {
+        const MAX_ZEROS: i32 = 6;
+        if self.digits.is_empty() {
+            return Some("0".to_owned());
+        }
+        let whole = self.digits.len() as i32 + self.exponent;
+        if self.exponent > MAX_ZEROS || whole < -MAX_ZEROS {
+            return None;
+        }
+        Some(if self.exponent >= 0 {
+            format!("{}{}", self.digits, "0".repeat(self.exponent as usize))
+        } else if whole > 0 {
+            let (whole, fraction) = self.digits.split_at(whole as usize);
+            format!("{whole}.{fraction}")
+        } else {
+            format!("0.{}{}", "0".repeat(-whole as usize), self.digits)
+        })
+    }
+}
+
+/// All numbers of `text`: digits, groups of thousands, one fraction.
+pub(crate) fn scan(text: &str) -> Vec<Found> {
+    let bytes = text.as_bytes();
+    let digits_from = |at: usize| bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut found = Vec::new();
+    let mut start = 0;
+    while start < bytes.len() {
+        let mut end = start + digits_from(start);
+        if end == start {
+            start += 1;
+            continue;
+        }
+        if end - start <= 3 {
+            while bytes.get(end) == Some(&b',') && digits_from(end + 1) == 3 {
+                end += 4;
+            }
+        }
+        if bytes.get(end) == Some(&b'.') {
+            let fraction = digits_from(end + 1);
+            end += if fraction > 0 { fraction + 1 } else { 0 };
+        }
+        found.push(Found { value: Decimal::parse(&text[start..end]), start, end });
+        start = end;
+    }
+    found
+}
+
+/// The exponent, if `found` is the 10 of `10^6` or `10^{6}`.
+pub(crate) fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
+    let power = text[found.end..].strip_prefix('^')?.trim_start_matches(['{', ' ']);
+    let (sign, power) = power.strip_prefix('-').map_or((1, power), |rest| (-1, rest));
+    let digits: String = power.chars().take_while(char::is_ascii_digit).collect();
+    let is_ten = &text[found.start..found.end] == "10" && digits.len() <= 2;
+    digits.parse::<i32>().ok().filter(|_| is_ten).map(|power| sign * power)
+}
+
+pub(crate) fn is_times(text: &str) -> bool {
+    matches!(text.trim_matches([' ', '$', '{', '}']), "\\times" | "×" | "x" | "*" | "\\cdot" | "·")
+}
+
+/// TeX's and full-width ways to write a number, made plain.
+pub(crate) fn without_tex_separators(text: &str) -> String {
+    let plain = text.replace("{,}", ",").replace("\\,", ",").replace("\\%", "%");
+    plain.chars().map(|c| if let '０'..='９' = c { narrow_digit(c) } else { c }).collect()
+}
+
+pub(crate) fn narrow_digit(c: char) -> char {
+    char::from_digit(c as u32 - '０' as u32, 10).unwrap_or(c)
+}

@@ -1,0 +1,142 @@
+//! What a writer is put together from: a model and what goes with it.
+
+use std::path::PathBuf;
+
+use crate::card::{self, Card};
+use crate::engine::candle::DeviceChoice;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::{self, ModelRef};
+use crate::glossary::Glossary;
+use crate::guard::Rules;
+use crate::prompt::Template;
+
+/// A model and what is merged into it.
+#[derive(Debug, Clone)]
+pub struct ModelChoice {
+    /// The base model.
+    pub model: ModelRef,
+    /// What is merged into it.
+    pub adapter: AdapterChoice,
+}
+
+/// Which adapter is merged into a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// The one that the model's card names, if it does.
+    Own,
+    /// None.
+    None,
+    /// A safetensors file.
+    File(PathBuf),
+}
+
+/// Which terms prompts tell.
+#[derive(Debug, Clone)]
+pub enum GlossaryChoice {
+    /// Those of the glossary that the model's card names, if it does.
+    Own,
+    /// None.
+    None,
+    /// The user's, and then those.
+    File(Glossary),
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineKind {
+    /// The CPU engine on a CPU, candle elsewhere.
+    #[default]
+    Auto,
+    /// The CPU engine.
+    Cpu,
+    /// candle's.
+    Candle,
+}
+
+/// What computes, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EngineChoice {
+    /// The engine.
+    pub kind: EngineKind,
+    /// Where it computes.
+    pub device: DeviceChoice,
+    /// Whether all of the vocabulary is scored where a shortlist would do.
+    pub full_vocabulary: bool,
+    /// Threads; `None`: as many as there are cores.
+    pub threads: Option<usize>,
+}
+
+/// Everything that a writer is put together from.
+#[derive(Debug, Clone)]
+pub struct Choices {
+    /// The model.
+    pub model: ModelChoice,
+    /// A prompt instead of the model's own.
+    pub prompt: Option<Template>,
+    /// The terms that prompts tell.
+    pub glossary: GlossaryChoice,
+    /// What holds the text while it is written.
+    pub guards: Rules,
+    /// What computes.
+    pub engine: EngineChoice,
+    /// Papers at a time; `None`: as many as memory allows.
+    pub batch: Option<usize>,
+}
+
+impl Choices {
+    /// The model that `spec` names, and everything as it is made for it. `spec` is the name of a
+    /// card or its alias, a path to a GGUF file, or `hf:OWNER/NAME:FILE[@REVISION]`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] where `spec` names nothing.
+    pub fn new(spec: &str) -> Result<Self> {
+        Ok(Choices {
+            model: ModelChoice { model: fetch::resolve(spec)?, adapter: AdapterChoice::Own },
+            prompt: None,
+            glossary: GlossaryChoice::Own,
+            guards: Rules::ALL,
+            engine: EngineChoice::default(),
+            batch: None,
+        })
+    }
+}
+
+impl ModelChoice {
+    /// The model's card, if it has one.
+    pub fn card(&self) -> Option<&'static Card> {
+        match &self.model {
+            ModelRef::Card(card) => Some(card),
+            ModelRef::Path(_) | ModelRef::Hub(_) => None,
+        }
+    }
+
+    /// The adapter that the card names.
+    pub(super) fn own_adapter(&self) -> Option<&'static card::Adapter> {
+        self.card()?.adapter.as_ref()
+    }
+
+    /// The glossary whose terms `prompt` is to tell.
+    pub(super) fn glossary(
+        &self,
+        choice: &GlossaryChoice,
+        prompt: &Template,
+    ) -> Result<Option<Glossary>> {
+        let own = || {
+            let text = self.card().and_then(Card::glossary_text);
+            text.map(|text| Glossary::parse("of the model", text)).transpose()
+        };
+        match choice {
+            GlossaryChoice::None => Ok(None),
+            GlossaryChoice::Own if prompt.tells_terms() => own(),
+            GlossaryChoice::Own => Ok(None),
+            GlossaryChoice::File(file) if prompt.tells_terms() => {
+                Ok(Some(file.clone().over(own()?.unwrap_or_default())))
+            }
+            GlossaryChoice::File(_) => {
+                let message = format!("the prompt {} has no place for terms", prompt.name());
+                Err(Error::new(ErrorKind::Usage, message)
+                    .hint("leave --glossary away, or use a prompt with `{% for t in terms %}`"))
+            }
+        }
+    }
+}

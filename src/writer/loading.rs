@@ -1,0 +1,200 @@
+//! From a choice to a model that is ready to run: memory, weights, engine, bounds.
+
+use std::num::NonZero;
+
+use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
+use crate::card::{self, Card};
+use crate::engine::candle::{CandleEngine, DeviceChoice};
+use crate::engine::cpu::{CpuEngine, CpuSettings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::{self, Cache, LocalModel, Progress};
+use crate::generate::{Engine, Limits};
+use crate::model::{Adapter, Model};
+use crate::shortlist::Shortlist;
+use crate::system;
+use crate::text::quantity;
+
+/// Most positions of one sequence: the longest prompt that templates ask for and its answer, with
+/// room for a worked example or two.
+const MAX_CONTEXT: usize = 4096;
+/// Positions that are reserved for each sequence on average. A paper takes some 940 with the
+/// default prompt (380 of prompt, 560 for the answer at its bounds); where a batch has longer
+/// ones, fewer of them run at a time.
+pub(super) const POSITIONS_PER_SEQUENCE: usize = 1024;
+/// Most papers at a time where the user says nothing; more gain little, and take memory.
+const MAX_BATCH: usize = 64;
+/// The share of the memory that is free once a model is loaded which keys and values may take.
+/// Packing takes as much again as the model's weights, and what these took is free when it is done.
+const SHARE_FOR_KEYS_AND_VALUES: f64 = 0.7;
+/// Most rows of a step. Prefill is bound by arithmetic at a few hundred rows; more would only
+/// keep the sequences that write waiting.
+const ROWS_PER_STEP: usize = 512;
+
+/// An engine, and what is worth telling of it.
+pub struct Made {
+    /// The engine.
+    pub engine: Box<dyn Engine>,
+    /// What it is called.
+    pub name: &'static str,
+    /// Tokens that are scored for every paper; `None`: all.
+    pub shortlisted: Option<usize>,
+}
+
+/// Makes the engine that `choice` asks for. An engine that scores the whole vocabulary anyway
+/// has no use for `shortlist`.
+pub(super) fn make_engine(
+    model: &Model,
+    shortlist: Option<Shortlist>,
+    choice: &EngineChoice,
+    limits: Limits,
+) -> Result<Made> {
+    let on_cpu = choice.device == DeviceChoice::Cpu;
+    if choice.kind == EngineKind::Candle || !on_cpu {
+        let engine = CandleEngine::new(model, choice.device, limits.max_context)?;
+        return Ok(Made { engine: Box::new(engine), name: "candle", shortlisted: None });
+    }
+    let full_vocabulary = choice.full_vocabulary;
+    let threads = choice.threads.map_or_else(std::thread::available_parallelism, |threads| {
+        NonZero::try_from(threads).map_err(|_| std::io::Error::other("no threads"))
+    });
+    let settings = CpuSettings {
+        threads: threads.map_or(1, NonZero::get),
+        limits,
+        shortlist: shortlist.as_ref(),
+        full_vocabulary,
+    };
+    let engine = CpuEngine::new(model, &settings)?;
+    let shortlisted = shortlist.filter(|_| !full_vocabulary).map(|list| list.ids().len());
+    Ok(Made { engine: Box::new(engine), name: "cpu", shortlisted })
+}
+
+/// How many papers are written at a time, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Papers at a time.
+    pub papers: usize,
+    /// The memory that decided it: bytes that are free, and bytes that a paper takes at most;
+    /// `None` where the user did, or the system does not tell.
+    pub memory: Option<(u64, u64)>,
+}
+
+impl Batch {
+    /// As many papers as the memory that is free has room for.
+    pub(super) fn that_fits(model: &Model) -> Batch {
+        let each = (POSITIONS_PER_SEQUENCE * model.config().position_bytes()) as u64;
+        match system::available_memory() {
+            Some(free) => Batch { papers: batch_for(free, each), memory: Some((free, each)) },
+            None => Batch { papers: MAX_BATCH, memory: None },
+        }
+    }
+}
+
+/// How many papers that take `each` bytes go into the share of `free` bytes that is theirs.
+fn batch_for(free: u64, each: u64) -> usize {
+    let room = (free as f64 * SHARE_FOR_KEYS_AND_VALUES) as u64 / each;
+    usize::try_from(room).unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH)
+}
+
+/// The bounds of steps for `sequences` at a time that reserve `positions` each.
+pub fn limits(model: &Model, sequences: usize, positions: usize) -> Limits {
+    let max_context = MAX_CONTEXT.min(model.config().context_length);
+    Limits {
+        max_sequences: sequences,
+        rows_per_step: ROWS_PER_STEP,
+        max_context,
+        kv_positions: (sequences * positions).max(max_context),
+    }
+}
+
+/// The shortlist of a model that has one.
+pub(super) fn load_shortlist(choice: &ModelChoice, model: &Model) -> Result<Option<Shortlist>> {
+    let file = choice.card().and_then(|card| card.shortlist.as_ref());
+    let Some(file) = file else { return Ok(None) };
+    let list = Shortlist::decode(file.data())?;
+    let (of, found) = (list.vocabulary_size(), model.tokenizer().vocab_size());
+    if of != found {
+        let message = format!("{} is for {of} tokens, the vocabulary has {found}", file.name);
+        return Err(Error::new(ErrorKind::Model, message).hint("use --vocab full"));
+    }
+    Ok(Some(list))
+}
+
+/// Loads a model with its adapter, after fetching it where needed.
+pub fn load_model(choice: &ModelChoice, progress: &mut dyn Progress) -> Result<Model> {
+    if let (Some(card), Some(free)) = (choice.card(), system::available_memory()) {
+        check_memory(card, free)?;
+    }
+    let LocalModel { path, adapter, .. } =
+        fetch::ensure(&choice.model, &Cache::from_env()?, progress)?;
+    match (&choice.adapter, adapter) {
+        (AdapterChoice::File(file), _) => {
+            let bytes = std::fs::read(file).map_err(|cause| Error::io("read", file, cause))?;
+            let name = file.display().to_string();
+            Model::load(&path, Some(Adapter { name: &name, bytes: &bytes }))
+        }
+        (AdapterChoice::Own, Some(own)) => {
+            Model::load(&path, Some(Adapter { name: &own.name, bytes: own.data() }))
+        }
+        (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Model::load(&path, None),
+    }
+}
+
+/// Whether there is memory for a model of which it is known how much it takes: before a gigabyte is
+/// fetched, and before the system kills the program without a word.
+fn check_memory(card: &Card, free: u64) -> Result<()> {
+    let Some(measured) = card.measured.as_ref().filter(|m| m.least_memory > free) else {
+        return Ok(());
+    };
+    let (needed, free) = (quantity::bytes(measured.least_memory), quantity::bytes(free));
+    let message = format!("the model {} takes {needed} of memory, and {free} are free", card.name);
+    Err(smaller_instead(card, Error::new(ErrorKind::Model, message)))
+}
+
+/// `error`, which a smaller model would not have met.
+fn smaller_instead(card: &Card, error: Error) -> Error {
+    let small = card::find(card::SMALL).and_then(|small| Some((small, small.measured.as_ref()?)));
+    match small {
+        Some((small, measured)) if small.name != card.name => error.hint(format!(
+            "--model {} takes {} of memory and {} of disk, and writes much worse",
+            card::SMALL,
+            quantity::bytes(measured.least_memory),
+            quantity::bytes(small.file.bytes),
+        )),
+        _ => error.hint("close other programs, or take another machine"),
+    }
+}
+
+/// Once a process, since the pool belongs to all of it.
+pub(super) fn use_threads(threads: Option<usize>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|cause| {
+        Error::new(ErrorKind::Engine, format!("cannot start {threads} threads")).because(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_papers_at_a_time_as_there_is_memory_for() {
+        const EACH: u64 = 28 << 20;
+        for (free, batch) in [(0, 1), (EACH, 1), (10 * EACH, 7), (1 << 40, MAX_BATCH)] {
+            assert_eq!(batch_for(free, EACH), batch, "{free} bytes");
+        }
+    }
+
+    #[test]
+    fn where_memory_is_short_the_small_model_is_named() {
+        let default = card::find(card::DEFAULT).unwrap();
+        let least = default.measured.as_ref().unwrap().least_memory;
+        assert!(check_memory(default, least).is_ok());
+        let error = check_memory(default, 1 << 30).unwrap_err();
+        let message = error.to_string();
+        assert!(message.starts_with("the model qwen2.5-coder-1.5b-zh takes "), "{message}");
+        assert!(message.ends_with(" of memory, and 1,024 MiB are free"), "{message}");
+        assert!(error.hint_text().unwrap().starts_with("--model small takes "));
+        let small = check_memory(card::find(card::SMALL).unwrap(), 0).unwrap_err();
+        assert_eq!(small.hint_text(), Some("close other programs, or take another machine"));
+    }
+}
