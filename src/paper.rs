@@ -1,5 +1,6 @@
 //! A paper as a feed hands it over: plain data, no behaviour beyond its identity.
 
+pub use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 /// An arXiv identifier without its version: `2403.02839` or, for old papers, `astro-ph/0601001`.
@@ -46,6 +47,11 @@ pub struct Paper {
     pub categories: Vec<String>,
     /// Why the feed carries the paper, where it tells.
     pub announce: Option<Announce>,
+    /// The day that the feed calls the paper's publication: of the announcement in daily feeds, of
+    /// the first version elsewhere.
+    pub published: Option<Date>,
+    /// The day of the paper's last change, where the feed tells it.
+    pub updated: Option<Date>,
 }
 
 impl PaperId {

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::paper::Paper;
+use crate::paper::{Announce, Date, Paper};
+use crate::summary::{Flaw, Summary};
 
 /// Longest line that [`read_jsonl`] accepts. The longest abstracts of arXiv have some 6,000
 /// characters and author lists some 100,000, so that this is no limit to a real paper.
@@ -42,6 +43,15 @@ pub struct Record {
     /// Categories, primary first where known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
+    /// Why the feed carries the paper, where it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announce: Option<Announce>,
+    /// The day that the feed calls the paper's publication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Date>,
+    /// The day of the paper's last change, where the feed tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated: Option<Date>,
     /// Chinese title; empty where the paper has no summary (yet).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zh_title: String,
@@ -54,9 +64,10 @@ pub struct Record {
     /// Which model, adapter and prompt wrote it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model: String,
-    /// What the checks still found after the last try, a sentence each; empty means clean.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<String>,
+    /// What the checks still found after the last try; empty means clean. The first version called
+    /// it `flags` and wrote sentences.
+    #[serde(default, alias = "flags", skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Flaw>,
     /// How often the paper was tried again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: u32,
@@ -79,14 +90,49 @@ impl Record {
             abstract_text: paper.abstract_text.clone(),
             authors: paper.authors.clone(),
             categories: paper.categories.clone(),
+            announce: paper.announce,
+            published: paper.published,
+            updated: paper.updated,
             ..Record::default()
         }
+    }
+
+    /// The record of `paper` with what was written about it.
+    pub fn with(paper: &Paper, written: WrittenSummary) -> Self {
+        let WrittenSummary { summary, model, marks, retries, cut } = written;
+        let Summary { zh_title, zh_tldr, zh_abstract } = summary;
+        let paper = Record::of(paper);
+        Record { zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, ..paper }
+    }
+
+    /// What was written about the paper, if anything was.
+    pub fn into_written(self) -> Option<WrittenSummary> {
+        self.has_summary().then(|| {
+            let Record { zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, .. } = self;
+            let summary = Summary { zh_title, zh_tldr, zh_abstract };
+            WrittenSummary { summary, model, marks, retries, cut }
+        })
     }
 
     /// Whether something was written about the paper, flagged or not.
     pub fn has_summary(&self) -> bool {
         self.error.is_none() && !(self.zh_tldr.is_empty() && self.zh_abstract.is_empty())
     }
+}
+
+/// A summary, and everything that is known of how it came about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WrittenSummary {
+    /// The three texts.
+    pub summary: Summary,
+    /// Which model, adapter and prompt wrote it; empty where that is not known.
+    pub model: String,
+    /// What the checks found; empty means clean.
+    pub marks: Vec<Flaw>,
+    /// How often the paper was tried again.
+    pub retries: u32,
+    /// Whether the abstract was cut before the model read it.
+    pub cut: bool,
 }
 
 /// What a line of a JSONL source can be.

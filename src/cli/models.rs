@@ -15,6 +15,7 @@ use crate::feed::{self, Event, Item, Source as FeedSource};
 use crate::fetch::{self, Cache, ModelRef};
 use crate::hash;
 use crate::model::Model;
+use crate::record::WrittenSummary;
 use crate::shortlist::Learner;
 use crate::writer::{ModelChoice, load_model};
 
@@ -147,7 +148,7 @@ fn shortlist(
     let mut summaries = 0;
     for source in feed::expand(sources)? {
         feed::read(&source, &mut |event| {
-            if let Event::Item(Item { summary: Some(summary), .. }) = event {
+            if let Event::Item(Item { written: Some(WrittenSummary { summary, .. }), .. }) = event {
                 summaries += 1;
                 [summary.zh_title, summary.zh_abstract, summary.zh_tldr]
                     .iter()

@@ -7,10 +7,9 @@
 
 use std::io::Write;
 
-use super::{Records, escape};
+use super::{Records, escape, wording};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Record;
-use crate::summary::flag_in_chinese;
 
 /// Writes the digest of `records`, reading them twice: for the table and for the details.
 pub fn markdown(records: &dyn Records, out: &mut dyn Write) -> Result<()> {
@@ -103,9 +102,9 @@ fn detail(number: u64, record: &Record) -> String {
 /// What the reader must know about a summary; empty for a clean one.
 fn notes(record: &Record) -> Vec<String> {
     let mut notes = Vec::new();
-    let flags: Vec<_> = record.flags.iter().map(|flag| flag_in_chinese(flag)).collect();
-    if !flags.is_empty() {
-        notes.push(format!("未通过检查：{}", flags.join("；")));
+    let marks: Vec<_> = record.marks.iter().map(wording::chinese).collect();
+    if !marks.is_empty() {
+        notes.push(format!("未通过检查：{}", marks.join("；")));
     } else if [&record.zh_title, &record.zh_tldr, &record.zh_abstract]
         .iter()
         .any(|field| escape::is_blank(field))

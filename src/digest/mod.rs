@@ -10,6 +10,7 @@
 mod escape;
 mod jsonl;
 mod markdown;
+pub mod wording;
 
 pub use jsonl::jsonl;
 pub use markdown::markdown;

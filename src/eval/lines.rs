@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::paper::PaperId;
 use crate::record::JsonLine;
-use crate::summary::Summary;
+use crate::summary::{Flaw, Summary};
 
 /// A paper, and the summary that others are compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Written {
     /// Empty where the paper failed.
     pub summary: Summary,
     /// What the checks found.
-    pub flags: Vec<String>,
+    pub marks: Vec<Flaw>,
     /// How often the paper was tried again.
     pub retries: u32,
     /// Whether the abstract was cut before the model read it.
@@ -85,7 +85,8 @@ struct WrittenLine {
     zh_title: Option<String>,
     zh_tldr: Option<String>,
     zh_abstract: Option<String>,
-    flags: Vec<String>,
+    #[serde(alias = "flags")]
+    marks: Vec<Flaw>,
     retries: u32,
     cut: bool,
     error: Option<String>,
@@ -117,7 +118,7 @@ impl From<WrittenLine> for Written {
             id,
             version: line.version.or(version),
             summary: if line.error.is_none() { summary } else { Summary::default() },
-            flags: line.flags,
+            marks: line.marks,
             retries: line.retries,
             cut: line.cut,
             error: line.error,

@@ -97,7 +97,7 @@ impl Matching {
             coverage.matched += 1;
             coverage.failed += u64::from(written.is_failed());
             coverage.retried += u64::from(written.retries > 0);
-            coverage.flagged += u64::from(!written.flags.is_empty());
+            coverage.flagged += u64::from(!written.marks.is_empty());
             coverage.cut += u64::from(written.cut);
         }
         coverage
@@ -107,7 +107,7 @@ impl Matching {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::Summary;
+    use crate::summary::{Field, Flaw, FlawKind, Summary};
 
     fn reference(id: &str, version: Option<u32>) -> Reference {
         let (title, abstract_text, summary) = Default::default();
@@ -166,7 +166,11 @@ mod tests {
     fn counts_what_summaries_went_through() {
         let good = written("a", None, "甲");
         let records = [
-            Written { retries: 2, flags: vec!["title smells".into()], ..good.clone() },
+            Written {
+                retries: 2,
+                marks: vec![Flaw::plain(FlawKind::Loop, Field::Title)],
+                ..good.clone()
+            },
             Written { id: "b".into(), cut: true, ..good },
             written("c", None, ""),
         ];

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::paper::Paper;
+use crate::record::WrittenSummary;
 
 /// What one input turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,19 +49,9 @@ pub enum Position {
 pub struct Item {
     /// The paper.
     pub paper: Paper,
-    /// The summary, where the record has all three parts of one.
-    pub summary: Option<ImportedSummary>,
-}
-
-/// A Chinese summary that an input brought along; no part is empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImportedSummary {
-    /// Chinese title.
-    pub zh_title: String,
-    /// Chinese one-line summary.
-    pub zh_tldr: String,
-    /// Chinese paragraph.
-    pub zh_abstract: String,
+    /// The summary, with all that its record says of it, where the record has all three parts of
+    /// one or says which are missing.
+    pub written: Option<WrittenSummary>,
 }
 
 /// Something in an input that is not as it should be.
@@ -97,15 +88,6 @@ pub struct FeedReport {
     pub cut_short: bool,
     /// Whether the input is whole and holds no paper, as feeds do on weekends.
     pub well_formed_empty: bool,
-}
-
-impl ImportedSummary {
-    /// A summary whose three parts are all there.
-    pub(super) fn of(zh_title: String, zh_tldr: String, zh_abstract: String) -> Option<Self> {
-        let is_whole =
-            [&zh_title, &zh_tldr, &zh_abstract].iter().all(|part| !part.trim().is_empty());
-        is_whole.then_some(ImportedSummary { zh_title, zh_tldr, zh_abstract })
-    }
 }
 
 impl fmt::Display for Format {

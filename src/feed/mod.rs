@@ -28,7 +28,7 @@ use crate::{Error, Result};
 use delivery::Delivery;
 use reader::TextReader;
 
-pub use event::{Event, FeedReport, Format, ImportedSummary, Item, Malformed, Place, Position};
+pub use event::{Event, FeedReport, Format, Item, Malformed, Place, Position};
 pub use limits::{
     MAX_DOCUMENT_BYTES, MAX_INPUT_BYTES, MAX_ITEM_BYTES, MAX_PIECE_BYTES, MAX_XML_LEVELS,
 };

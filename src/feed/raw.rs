@@ -1,7 +1,9 @@
 //! A paper as its form has it, and the one way from there to a [`Paper`].
 
 use super::text::{Boilerplate, fold, fold_shown, split_boilerplate, split_suffix};
-use crate::paper::{Announce, Paper, PaperId};
+use crate::paper::{Announce, Date, Paper, PaperId};
+
+use jiff::fmt::rfc2822;
 
 /// What a form says about a paper, text as it stands; empty or `None` where it says nothing.
 #[derive(Debug, Default)]
@@ -16,6 +18,9 @@ pub(super) struct Raw {
     /// Primary first, where the form tells.
     pub categories: Vec<String>,
     pub announce: Option<Announce>,
+    /// Days, in any of the forms that [`day`] reads.
+    pub published: String,
+    pub updated: String,
 }
 
 impl Raw {
@@ -62,6 +67,8 @@ impl Raw {
             authors: folded_list(self.authors),
             categories: folded_list(told_category.into_iter().chain(self.categories)),
             announce,
+            published: day(&self.published),
+            updated: day(&self.updated),
         })
     }
 }
@@ -78,4 +85,31 @@ fn folded_list(entries: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     let folded = entries.into_iter().map(|entry| fold(&entry));
     folded.filter(|entry| !entry.is_empty() && seen.insert(entry.clone())).collect()
+}
+
+/// The day of `2024-03-05`, `2024-03-05T04:00:00Z` or `Tue, 05 Mar 2024 00:00:00 -0500`, as its own
+/// place has it; none where the text says none.
+fn day(text: &str) -> Option<Date> {
+    let text = text.trim();
+    let iso = text.get(..10).and_then(|day| day.parse().ok());
+    iso.or_else(|| Some(rfc2822::parse(text).ok()?.date()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_read_in_the_forms_of_the_feeds() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(day(text).map(|day| day.to_string()).as_deref(), expected, "{text}");
+        };
+        check("2024-03-05", Some("2024-03-05"));
+        check(" 2024-03-05T23:59:00-05:00\n", Some("2024-03-05"));
+        check("Tue, 05 Mar 2024 00:00:00 -0500", Some("2024-03-05"));
+        check("Mon, 2 Apr 2007 19:18:42 GMT", Some("2007-04-02"));
+        for none in ["", "yesterday", "2024-13-05", "05 Mar"] {
+            check(none, None);
+        }
+    }
 }

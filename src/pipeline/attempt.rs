@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::generate::Sampling;
 use crate::paper::Paper;
-use crate::summary::{Flaw, Severity, Summary};
+use crate::summary::{Flaw, FlawKind, Severity, Summary};
 
 /// Most attempts at one paper.
 pub const MAX_TRIES: u32 = 3;
@@ -72,12 +72,9 @@ impl Attempts {
 
 /// Less is better: missing fields count first, then all that is wrong, then lost numbers.
 fn badness(flaws: &[Flaw]) -> (usize, usize, usize) {
-    let missing = flaws.iter().filter(|flaw| matches!(flaw, Flaw::Missing(_))).count();
-    let lost = flaws.iter().map(|flaw| match flaw {
-        Flaw::LostNumbers { numbers } => numbers.len(),
-        _ => 0,
-    });
-    (missing, wrong(flaws), lost.sum())
+    let missing = flaws.iter().filter(|flaw| flaw.kind == FlawKind::Missing).count();
+    let lost = flaws.iter().filter(|flaw| flaw.kind == FlawKind::LostNumbers);
+    (missing, wrong(flaws), lost.map(|flaw| flaw.detail.len()).sum())
 }
 
 fn wrong(flaws: &[Flaw]) -> usize {
@@ -103,7 +100,7 @@ mod tests {
     }
 
     fn lost(numbers: usize) -> Flaw {
-        Flaw::LostNumbers { numbers: vec!["7".into(); numbers] }
+        Flaw::new(FlawKind::LostNumbers, Field::Paragraph, vec!["7"; numbers])
     }
 
     fn written(text: &str) -> Summary {
@@ -113,7 +110,7 @@ mod tests {
     #[test]
     fn three_rungs_and_no_more() {
         let mut attempts = attempts();
-        let flaw = || vec![Flaw::Unfinished(Field::Paragraph)];
+        let flaw = || vec![Flaw::plain(FlawKind::Unfinished, Field::Paragraph)];
         assert_eq!(attempts.next_sampling(), Sampling::Greedy);
         attempts.add(written("1"), flaw());
         assert!(
@@ -135,10 +132,13 @@ mod tests {
             vec![],
             vec![lost(2)],
             vec![lost(3)],
-            vec![Flaw::Unfinished(Field::Tldr)],
-            vec![Flaw::Unfinished(Field::Tldr), lost(2)],
-            vec![Flaw::NotChinese(Field::Tldr), Flaw::Unfinished(Field::Tldr)],
-            vec![Flaw::Missing(Field::Tldr)],
+            vec![Flaw::plain(FlawKind::Unfinished, Field::Tldr)],
+            vec![Flaw::plain(FlawKind::Unfinished, Field::Tldr), lost(2)],
+            vec![
+                Flaw::plain(FlawKind::NotChinese, Field::Tldr),
+                Flaw::plain(FlawKind::Unfinished, Field::Tldr),
+            ],
+            vec![Flaw::plain(FlawKind::Missing, Field::Tldr)],
         ];
         assert!(ranked.is_sorted_by(|a, b| badness(a) < badness(b)));
     }
@@ -150,7 +150,7 @@ mod tests {
         let Sampling::Sampled { seed: first, .. } = attempts.next_sampling() else {
             panic!("no draw")
         };
-        attempts.add(written("2"), vec![Flaw::Unfinished(Field::Tldr)]);
+        attempts.add(written("2"), vec![Flaw::plain(FlawKind::Unfinished, Field::Tldr)]);
         let Sampling::Sampled { seed: second, .. } = attempts.next_sampling() else {
             panic!("no draw")
         };

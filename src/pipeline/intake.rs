@@ -1,10 +1,10 @@
 //! Inputs into a run of the store.
 
 use crate::error::{Error, Result};
-use crate::feed::{self, Event, ImportedSummary, Item, Source};
+use crate::feed::{self, Event, Item, Source};
 use crate::pipeline::Observer;
+use crate::record::WrittenSummary;
 use crate::store::{Offered, Run, Skip};
-use crate::summary::Summary;
 
 /// What is taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,7 +82,7 @@ fn take_in(
     run: &mut Run<'_>,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let Item { paper, summary } = match event {
+    let Item { paper, written } = match event {
         Event::Item(item) => item,
         Event::Malformed(what) => {
             observer.malformed(&what, true);
@@ -98,11 +98,9 @@ fn take_in(
         run.skip(Skip::Filtered);
         return Ok(());
     }
-    let offered = match (intake.treatment, summary) {
-        (Treatment::List, _) => run.import(&paper, &Summary::default())?,
-        (Treatment::Write, Some(ImportedSummary { zh_title, zh_tldr, zh_abstract })) => {
-            run.import(&paper, &Summary { zh_title, zh_tldr, zh_abstract })?
-        }
+    let offered = match (intake.treatment, written) {
+        (Treatment::List, _) => run.import(&paper, WrittenSummary::default())?,
+        (Treatment::Write, Some(written)) => run.import(&paper, written)?,
         (Treatment::Write | Treatment::Rewrite, _) => run.offer(&paper)?,
     };
     *taken += u64::from(offered == Offered::New);

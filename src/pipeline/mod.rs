@@ -24,11 +24,12 @@ use std::collections::HashMap;
 pub use attempt::MAX_TRIES;
 pub use intake::{Inputs, Intake, Treatment, read};
 
+use crate::digest::wording;
 use crate::error::Result;
 use crate::feed::{Malformed, Source};
 use crate::generate::{Engine, Finished, Generator, RequestId};
 use crate::prompt::{Codec, Prompt};
-use crate::record::Record;
+use crate::record::{Record, WrittenSummary};
 use crate::store::{Pending, Run};
 use attempt::Attempts;
 
@@ -166,24 +167,18 @@ impl<E: Engine> Desk<'_, '_, E> {
         let Draft { pending, prompt, attempts } = draft;
         let retries = attempts.retries();
         let Some((written, flaws)) = attempts.into_best() else { return Ok(()) };
-        let record = Record {
-            zh_title: written.zh_title,
-            zh_tldr: written.zh_tldr,
-            zh_abstract: written.zh_abstract,
-            model: self.writer.to_owned(),
-            flags: flaws.iter().map(ToString::to_string).collect(),
-            retries,
-            cut: prompt.cut,
-            ..Record::of(&pending.paper)
-        };
+        let (model, cut) = (self.writer.to_owned(), prompt.cut);
+        let written = WrittenSummary { summary: written, model, marks: flaws, retries, cut };
+        let record = Record::with(&pending.paper, written);
         if !record.has_summary() {
-            let flags = record.flags.join(", ");
-            return self.fail(&pending, format!("the model wrote no summary: {flags}"), retries);
+            let flaws: Vec<String> = record.marks.iter().map(wording::english).collect();
+            let reason = format!("the model wrote no summary: {}", flaws.join(", "));
+            return self.fail(&pending, reason, retries);
         }
         self.run.finish(&pending.ticket, &record)?;
         self.progress.settled += 1;
         self.progress.retried += u64::from(retries > 0);
-        self.progress.flagged += u64::from(!record.flags.is_empty());
+        self.progress.flagged += u64::from(!record.marks.is_empty());
         Ok(())
     }
 

@@ -13,8 +13,8 @@ use super::{START_AFRESH, Store, failed, schema};
 use crate::digest::Records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Paper;
-use crate::record::Record;
-use crate::summary::Summary;
+use crate::record::{Record, WrittenSummary};
+use crate::summary::Flaw;
 
 /// What [`Run::offer`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,9 +118,8 @@ impl<'a> Run<'a> {
 
     /// Takes in a paper that came with its summary. The store does not keep it, since it comes
     /// again with the input and no model of ours wrote it.
-    pub fn import(&mut self, paper: &Paper, summary: &Summary) -> Result<Offered> {
-        let Summary { zh_title, zh_tldr, zh_abstract } = summary.clone();
-        let record = Record { zh_title, zh_tldr, zh_abstract, ..Record::of(paper) };
+    pub fn import(&mut self, paper: &Paper, written: WrittenSummary) -> Result<Offered> {
+        let record = Record::with(paper, written);
         self.take_in(paper, |run, _| Ok((Fate::Imported, Some(run.to_json(&record)?))))
     }
 
@@ -152,8 +151,8 @@ impl<'a> Run<'a> {
             let message = format!("cannot keep {}: the record has no summary", ticket.paper);
             return Err(Error::new(ErrorKind::Store, message));
         }
-        let flags = self.to_json(&record.flags)?;
-        self.keep(ticket, record, &flags).map_err(|cause| self.failed(cause))
+        let marks = self.to_json(&record.marks)?;
+        self.keep(ticket, record, &marks).map_err(|cause| self.failed(cause))
     }
 
     /// Notes that a paper could not be summarised, for the digest of this run; the next run
@@ -287,7 +286,7 @@ impl Run<'_> {
     }
 
     /// The summary and the paper's fate, both or neither.
-    fn keep(&mut self, ticket: &Ticket, record: &Record, flags: &str) -> rusqlite::Result<()> {
+    fn keep(&mut self, ticket: &Ticket, record: &Record, marks: &str) -> rusqlite::Result<()> {
         let insert = "INSERT OR REPLACE INTO main.summary (key, paper, version, zh_title, zh_tldr,
             zh_abstract, model, flags, retries, cut, created)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
@@ -299,7 +298,7 @@ impl Run<'_> {
         let transaction = self.store.connection.transaction()?;
         #[rustfmt::skip]
         let summary = params![
-            key, paper, version, zh_title, zh_tldr, zh_abstract, model, flags, retries, cut, created
+            key, paper, version, zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, created
         ];
         transaction.prepare_cached(insert)?.execute(summary)?;
         transaction.prepare_cached(settle)?.execute(params![row, Fate::Summarised as i64])?;
@@ -319,26 +318,27 @@ impl Run<'_> {
         let columns = || -> rusqlite::Result<(String, Option<String>, Option<String>)> {
             Ok((row.get("content")?, row.get("outcome")?, row.get("flags")?))
         };
-        let (content, outcome, flags) = columns().map_err(|cause| self.failed(cause))?;
+        let (content, outcome, marks) = columns().map_err(|cause| self.failed(cause))?;
         let paper: Paper = self.parse_json(&content)?;
-        let written: Record = match (outcome, flags) {
+        let written: Record = match (outcome, marks) {
             (Some(outcome), _) => self.parse_json(&outcome)?,
-            (None, Some(flags)) => {
-                let flags = self.parse_json(&flags)?;
-                written(row, flags).map_err(|cause| self.failed(cause))?
+            (None, Some(marks)) => {
+                let marks = self.parse_json(&marks)?;
+                written(row, marks).map_err(|cause| self.failed(cause))?
             }
             (None, None) => Record {
                 error: Some("its summary is gone from the store".to_owned()),
                 ..Record::default()
             },
         };
-        let Record { id, version, link, title, abstract_text, authors, categories, .. } =
-            Record::of(&paper);
-        Ok(Record { id, version, link, title, abstract_text, authors, categories, ..written })
+        let Record { zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, error, .. } =
+            written;
+        let paper = Record::of(&paper);
+        Ok(Record { zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, error, ..paper })
     }
 }
 
-fn written(row: &Row, flags: Vec<String>) -> rusqlite::Result<Record> {
+fn written(row: &Row, marks: Vec<Flaw>) -> rusqlite::Result<Record> {
     Ok(Record {
         zh_title: row.get("zh_title")?,
         zh_tldr: row.get("zh_tldr")?,
@@ -346,7 +346,7 @@ fn written(row: &Row, flags: Vec<String>) -> rusqlite::Result<Record> {
         model: row.get("model")?,
         retries: row.get("retries")?,
         cut: row.get("cut")?,
-        flags,
+        marks,
         ..Record::default()
     })
 }

@@ -20,7 +20,7 @@ const DURABLE: &str = "
         zh_tldr     TEXT NOT NULL,
         zh_abstract TEXT NOT NULL,
         model       TEXT NOT NULL,
-        flags       TEXT NOT NULL,             -- array of JSON
+        flags       TEXT NOT NULL,             -- array of JSON: what the checks found
         retries     INTEGER NOT NULL,
         cut         INTEGER NOT NULL,
         created     INTEGER NOT NULL           -- seconds since 1970

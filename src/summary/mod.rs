@@ -16,7 +16,7 @@ mod numbers;
 
 use crate::text::{ends_sentence, english, loops, tidy};
 
-pub use flaw::{Field, Flaw, Severity, flag_in_chinese};
+pub use flaw::{Field, Flaw, FlawKind, Severity};
 
 /// Fewest and most characters of a one-line summary.
 pub const TLDR_CHARS: std::ops::RangeInclusive<usize> = 10..=160;
@@ -51,6 +51,11 @@ pub struct Source<'a> {
 }
 
 impl Summary {
+    /// Whether none of its texts is empty.
+    pub fn is_whole(&self) -> bool {
+        Field::ALL.iter().all(|field| !self.field(*field).trim().is_empty())
+    }
+
     /// The text of one field.
     pub fn field(&self, field: Field) -> &str {
         match field {
@@ -81,20 +86,20 @@ pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw>
     for field in Field::ALL {
         let text = summary.field(field);
         if text.trim().is_empty() {
-            flaws.push(Flaw::Missing(field));
+            flaws.push(Flaw::plain(FlawKind::Missing, field));
             continue;
         }
         check_form(field, text, &mut flaws);
         let sources = [source.title, source.abstract_text, source.translations];
         if let Some(text) = copied::find_copied(text, source.prompt, &sources) {
-            flaws.push(Flaw::Copied { field, text });
+            flaws.push(Flaw::new(FlawKind::Copied, field, [text]));
         }
         let words = english::left_in(text, source.translations);
         if !words.is_empty() && boilerplate::is_chinese(text, field) {
-            flaws.push(Flaw::English { field, words });
+            flaws.push(Flaw::new(FlawKind::English, field, words));
         }
         if bounded.contains(&field) && (field == Field::Title || !ends_sentence(text)) {
-            flaws.push(Flaw::Unfinished(field));
+            flaws.push(Flaw::plain(FlawKind::Unfinished, field));
         }
     }
     check_length(source, summary, &mut flaws);
@@ -105,30 +110,30 @@ pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw>
 /// What can be said of a text without its source.
 fn check_form(field: Field, text: &str, flaws: &mut Vec<Flaw>) {
     if !boilerplate::is_chinese(text, field) {
-        flaws.push(Flaw::NotChinese(field));
+        flaws.push(Flaw::plain(FlawKind::NotChinese, field));
     }
     if text.contains(['\n', '\r']) {
-        flaws.push(Flaw::LineBreak(field));
+        flaws.push(Flaw::plain(FlawKind::LineBreak, field));
     }
     if let Some(unit) = loops::find_loop(text) {
-        flaws.push(Flaw::Loop { field, unit });
+        flaws.push(Flaw::new(FlawKind::Loop, field, [unit]));
     }
     if let Some(label) = boilerplate::find_boilerplate(text) {
-        flaws.push(Flaw::Boilerplate { field, label });
+        flaws.push(Flaw::new(FlawKind::Boilerplate, field, [label]));
     }
 }
 
 fn check_length(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
     let tldr_chars = summary.zh_tldr.trim().chars().count();
     if tldr_chars > 0 && !TLDR_CHARS.contains(&tldr_chars) {
-        flaws.push(Flaw::TldrLength { chars: tldr_chars });
+        flaws.push(Flaw::new(FlawKind::Length, Field::Tldr, [tldr_chars.to_string()]));
     }
     let abstract_chars = source.abstract_text.chars().count();
     let paragraph_chars = summary.zh_abstract.trim().chars().count();
     if abstract_chars > SHORT_ABSTRACT_CHARS && paragraph_chars > 0 {
         let percent = paragraph_chars * 100 / abstract_chars;
         if !PARAGRAPH_PERCENT.contains(&percent) {
-            flaws.push(Flaw::ParagraphLength { percent });
+            flaws.push(Flaw::new(FlawKind::Length, Field::Paragraph, [percent.to_string()]));
         }
     }
 }
@@ -139,12 +144,12 @@ fn check_numbers(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
     for field in Field::ALL {
         let invented = known.invented_in(summary.field(field));
         if !invented.is_empty() {
-            flaws.push(Flaw::InventedNumbers { field, numbers: invented });
+            flaws.push(Flaw::new(FlawKind::InventedNumbers, field, invented));
         }
     }
     let (lost, stated) = numbers::lost(source.abstract_text, &summary.zh_abstract);
     let are_many = lost.len() >= 2 && 4 * lost.len() >= stated;
     if !summary.zh_abstract.trim().is_empty() && are_many {
-        flaws.push(Flaw::LostNumbers { numbers: lost });
+        flaws.push(Flaw::new(FlawKind::LostNumbers, Field::Paragraph, lost));
     }
 }

@@ -19,12 +19,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("hash", &[]),
     ("text", &[]),
     ("paper", &[]),
-    ("record", &["error", "paper"]),
     ("summary", &["text"]),
+    ("record", &["error", "paper", "summary"]),
     ("eval", &["paper", "record", "text", "summary"]),
     ("digest", &["error", "text", "record", "summary"]),
     ("store", &["error", "hash", "paper", "record", "summary", "digest"]),
-    ("feed", &["error", "paper", "record"]),
+    ("feed", &["error", "paper", "summary", "record"]),
     ("glossary", &["error", "hash"]),
     ("card", &["error"]),
     ("system", &[]),
@@ -42,7 +42,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "pipeline",
-        &["error", "paper", "record", "summary", "store", "feed", "generate", "engine", "prompt"],
+        &["error", "paper", "record", "summary", "digest", "store", "feed", "generate", "prompt"],
     ),
     (
         "writer",

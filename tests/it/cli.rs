@@ -2,77 +2,12 @@
 //!
 //! Papers that bring their summaries along need no model, so that digests can be written here.
 
-use std::io::{Read, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::io::Read;
 
 use insta::assert_snapshot;
-use tempfile::TempDir;
 
+use crate::support::place::Place;
 use crate::support::tiny;
-
-/// What a run of the program left behind.
-struct Finished {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-/// A folder to run in, with the program's own folders inside of it.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Place(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        std::fs::write(self.path().join(name), content).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path().join(name)).unwrap()
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.path().join(name).exists()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wenzhai"));
-        command
-            .args(args)
-            .current_dir(self.path())
-            .env("HOME", self.path())
-            .env("XDG_DATA_HOME", self.path().join("data"))
-            .env("WENZHAI_HOME", self.path().join("cache"))
-            .env_remove("COLUMNS")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run_with(&self, args: &[&str], stdin: &str) -> Finished {
-        let mut child = self.command(args).spawn().unwrap();
-        // A program that reads nothing closes the pipe early.
-        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        Finished {
-            status: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    fn run(&self, args: &[&str]) -> Finished {
-        self.run_with(args, "")
-    }
-}
 
 fn summed_up(number: u32) -> String {
     format!(
@@ -232,7 +167,7 @@ fn a_model_that_writes_nonsense_is_marked_as_such_and_not_asked_again() {
     assert_eq!(first.status, 0);
     for record in first.stdout.lines() {
         assert!(record.contains("\"model\":\"tiny\"") && record.contains("\"retries\":2"));
-        assert!(record.contains(" is not Chinese"), "{record}");
+        assert!(record.contains(r#""kind":"not-chinese""#), "{record}");
     }
     let again = digest(&["--format", "jsonl"]);
     assert_eq!(again.stderr, "read 3 = summarised 0 + reused 3 + skipped 0 + failed 0\n");

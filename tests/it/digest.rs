@@ -9,6 +9,7 @@ use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 use wenzhai::atomic::write_atomically;
 use wenzhai::digest::{InOrder, Records, jsonl, markdown};
 use wenzhai::record::{MAX_LINE_BYTES, Record, read_jsonl};
+use wenzhai::summary::{Field, Flaw, FlawKind};
 use wenzhai::{Error, error::ErrorKind};
 
 fn render(records: Vec<Record>) -> String {
@@ -89,8 +90,9 @@ fn says_that_there_is_no_paper() {
 
 #[test]
 fn marks_what_failed_a_check() {
-    let flags = vec!["paragraph has numbers that the source lacks: 42".into(), "odd".into()];
-    let flagged = Record { flags, cut: true, ..record("http://a/1", "Sheep") };
+    let odd = Flaw { kind: FlawKind::Other, field: None, detail: vec!["odd".into()] };
+    let marks = vec![Flaw::new(FlawKind::InventedNumbers, Field::Paragraph, ["42"]), odd];
+    let flagged = Record { marks, cut: true, ..record("http://a/1", "Sheep") };
     let digest = render(vec![flagged]);
     let check = |expected: &str| assert!(digest.contains(expected), "{expected}\n{digest}");
     check("| [^1] | [Sheep](http://a/1) | ⚠ 本文数羊。 |\n");
@@ -290,14 +292,16 @@ prop_compose! {
     fn hostile_record()(
         texts in prop::collection::vec(hostile_text(), 6),
         link in hostile_link(),
-        flags in prop::collection::vec(hostile_text(), 0..2),
+        details in prop::collection::vec(hostile_text(), 0..2),
         error in prop::option::weighted(0.2, hostile_text()),
         cut in any::<bool>(),
     ) -> Record {
         let [title, abstract_text, zh_title, zh_tldr, zh_abstract, model] =
             texts.try_into().unwrap();
+        let mark = |detail| Flaw { kind: FlawKind::Other, field: None, detail: vec![detail] };
+        let marks = details.into_iter().map(mark).collect();
         Record {
-            link, title, abstract_text, zh_title, zh_tldr, zh_abstract, model, flags, error, cut,
+            link, title, abstract_text, zh_title, zh_tldr, zh_abstract, model, marks, error, cut,
             ..Record::default()
         }
     }

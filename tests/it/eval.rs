@@ -95,7 +95,7 @@ fn papers_stand_in_the_order_of_their_own_chrf() {
     assert_eq!(worst[3]["ours"]["zh_tldr"], "干草就够了。");
     assert_eq!(worst[3]["reference"]["zh_title"], "干草就是你所需的一切");
     assert_eq!(worst[4]["cut"], true);
-    assert_eq!((&worst[5]["retries"], worst[5]["flags"].as_array().unwrap().len()), (&1.into(), 1));
+    assert_eq!((&worst[5]["retries"], worst[5]["marks"].as_array().unwrap().len()), (&1.into(), 1));
 }
 
 #[test]

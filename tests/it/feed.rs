@@ -194,7 +194,7 @@ fn summaries_that_records_bring_along_are_imported() {
     check_id(paper, Some("2699.00601"), Some(2), "http://arxiv.org/abs/2699.00601");
     assert_eq!(paper.plain_title, "Invented Tides");
     assert_eq!(paper.plain_abstract, "We invent tides.");
-    let summary = outcome.items[0].summary.as_ref().expect("a summary");
+    let summary = &outcome.items[0].written.as_ref().expect("a summary").summary;
     assert_eq!(
         [&summary.zh_title, &summary.zh_tldr, &summary.zh_abstract],
         ["虚构的潮汐", "潮汐是虚构的。", "我们虚构了潮汐。"]
@@ -206,7 +206,7 @@ fn summaries_that_records_bring_along_are_imported() {
     assert_eq!(papers[0].plain_abstract, "We invent bees.");
     check_id(papers[1], None, None, "https://example.org/a-paper");
     // The second has a title alone, and the third is a failure.
-    let imported: Vec<bool> = outcome.items.iter().map(|item| item.summary.is_some()).collect();
+    let imported: Vec<bool> = outcome.items.iter().map(|item| item.written.is_some()).collect();
     assert_eq!(imported, [true, false, false]);
 }
 
@@ -632,7 +632,7 @@ mod captures {
             let paper = &item.paper;
             let found = [&paper.title, &paper.abstract_text, &paper.link];
             assert_eq!(found, [&record.title, &record.abstract_text, &record.link]);
-            let summary = item.summary.as_ref().expect("a summary");
+            let summary = &item.written.as_ref().expect("a summary").summary;
             assert_eq!(summary.zh_abstract, record.zh_abstract);
             assert!(!paper.plain_abstract.contains("Announce Type"));
             assert!(!paper.plain_title.contains("arXiv:") && !paper.plain_title.ends_with('.'));

@@ -14,6 +14,7 @@ mod glossary;
 mod guard;
 mod kernels_attention;
 mod kernels_gemm;
+mod marks;
 mod pipeline;
 mod real_model;
 mod shortlist;

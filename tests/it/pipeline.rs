@@ -16,6 +16,7 @@ use wenzhai::pipeline::{self, Intake, MAX_TRIES, Observer, Progress, Treatment};
 use wenzhai::prompt::{Codec, Template};
 use wenzhai::record::Record;
 use wenzhai::store::{Account, Identity, Run, Store};
+use wenzhai::summary::FlawKind;
 use wenzhai::{Error, Result};
 
 use crate::support::scribe::{Characters, Scribe, good, paper, titled};
@@ -175,11 +176,11 @@ fn what_is_flawed_is_tried_again_in_two_other_ways() {
         assert_eq!(kinds(title), ladder[..tries], "{title}");
         assert_eq!(outcome.record(title).retries as usize, tries - 1, "{title}");
     }
-    assert_eq!(outcome.record("Penalty").flags, [""; 0]);
-    assert_eq!(outcome.record("Draw").flags, [""; 0]);
+    assert_eq!(outcome.record("Penalty").marks, []);
+    assert_eq!(outcome.record("Draw").marks, []);
     let kept = outcome.record("Nothing");
     assert_eq!(kept.zh_title, "数羊：Nothing", "the attempt with the fewest flaws is kept");
-    assert!(kept.flags.iter().any(|flag| flag.starts_with("paragraph repeats itself")));
+    assert!(kept.marks.iter().any(|flaw| flaw.kind == FlawKind::Loop));
     assert_eq!(kept.error, None);
     let progress = outcome.progress.unwrap();
     assert_eq!((progress.retried, progress.flagged, progress.failed), (3, 1, 0));

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use wenzhai::Result;
 use wenzhai::digest::Records;
 use wenzhai::paper::Paper;
-use wenzhai::record::Record;
+use wenzhai::record::{Record, WrittenSummary};
 use wenzhai::store::{Account, Identity, Offered, Run, Skip, Store, Ticket};
-use wenzhai::summary::Summary;
+use wenzhai::summary::{Field, Flaw, FlawKind, Summary};
 
 fn paper(number: usize, version: u32) -> Paper {
     let id = format!("2401.{number:05}");
@@ -36,7 +36,7 @@ fn written(text: &str) -> Record {
         zh_tldr: format!("一句话{text}"),
         zh_abstract: format!("段落{text}"),
         model: "tiny".into(),
-        flags: vec!["paragraph is unfinished".into()],
+        marks: vec![Flaw::plain(FlawKind::Unfinished, Field::Paragraph)],
         retries: 2,
         cut: true,
         ..Record::default()
@@ -210,7 +210,7 @@ fn records_come_by_link_descending_with_failures_and_imports() {
         let paper = Paper { link, ..paper(number, 1) };
         if number == 3 {
             let summary = Summary { zh_tldr: "来自别处".into(), ..Summary::default() };
-            run.import(&paper, &summary).unwrap();
+            run.import(&paper, WrittenSummary { summary, ..WrittenSummary::default() }).unwrap();
         } else {
             run.offer(&paper).unwrap();
         }
@@ -394,12 +394,37 @@ fn a_killed_run_loses_nothing_that_was_finished() {
 }
 
 #[test]
+fn a_store_of_the_first_version_has_its_marks_as_sentences() {
+    let (_folder, path) = scratch();
+    let paper = paper(1, 1);
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    run.offer(&paper).unwrap();
+    let pending = run.next(1).unwrap().remove(0);
+    run.finish(&pending.ticket, &written("一")).unwrap();
+    drop(store);
+    let sentences = r#"["paragraph lacks numbers of the abstract: 12, 7", "smells"]"#;
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(raw.execute("UPDATE summary SET flags = ?1", [sentences]).unwrap(), 1);
+    drop(raw);
+
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    run.offer(&paper).unwrap();
+    let marks = records(&run).remove(0).marks;
+    let odd = Flaw { kind: FlawKind::Other, field: None, detail: vec!["smells".into()] };
+    let lost = Flaw::new(FlawKind::LostNumbers, Field::Paragraph, ["12", "7"]);
+    assert_eq!(marks, [lost, odd]);
+}
+
+#[test]
 fn twenty_thousand_papers_come_back_in_order() {
     let mut store = Store::in_memory().unwrap();
     let mut run = store.begin(&identity(), false).unwrap();
     let summary = Summary { zh_tldr: "好".into(), ..Summary::default() };
+    let written = WrittenSummary { summary, ..WrittenSummary::default() };
     for number in 0..20_000 {
-        run.import(&paper(number * 7_919 % 20_000, 1), &summary).unwrap();
+        run.import(&paper(number * 7_919 % 20_000, 1), written.clone()).unwrap();
     }
     let mut next = 20_000;
     run.for_each_record(&mut |record| {
@@ -491,7 +516,7 @@ proptest! {
                     model.offer(number, version, if kept { "reused" } else { "pending" });
                 }
                 Step::Import { number, version } => {
-                    run.import(&paper(number, version), &Summary::default()).unwrap();
+                    run.import(&paper(number, version), WrittenSummary::default()).unwrap();
                     model.offer(number, version, "imported");
                 }
                 Step::Skip(why) => {

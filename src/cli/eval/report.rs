@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::super::output::Output;
 use super::super::wording;
+use crate::digest::wording as flaws;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::{Coverage, Figures, PaperChrf, Reference, Written, round};
-use crate::summary::{Field, Summary};
+use crate::summary::{Field, Flaw, Summary};
 use crate::text::is_invisible;
 
 /// All figures, and the papers to look at.
@@ -47,7 +48,7 @@ pub(super) struct Paper {
     error: Option<String>,
     retries: u32,
     cut: bool,
-    flags: Vec<String>,
+    marks: Vec<Flaw>,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,7 +144,7 @@ impl Paper {
             error: ours.and_then(|ours| ours.error.clone()),
             retries: ours.map_or(0, |ours| ours.retries),
             cut: ours.is_some_and(|ours| ours.cut),
-            flags: ours.map(|ours| ours.flags.clone()).unwrap_or_default(),
+            marks: ours.map(|ours| ours.marks.clone()).unwrap_or_default(),
         }
     }
 
@@ -184,7 +185,7 @@ impl Paper {
         if self.cut {
             add("the abstract was cut");
         }
-        self.flags.iter().for_each(|flag| add(&format!("flagged: {flag}")));
+        self.marks.iter().for_each(|flaw| add(&format!("flagged: {}", flaws::english(flaw))));
         (!history.is_empty()).then_some(history)
     }
 }

@@ -15,11 +15,12 @@ use serde_json::{Map, Value};
 use super::delivery::Delivery;
 use super::raw::Raw;
 use super::reader::{Line, TextReader};
-use super::{Format, ImportedSummary, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position};
+use super::{Format, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position};
 use crate::Result;
+use crate::record::WrittenSummary;
 
 /// What a form makes of a record: the paper, and the summary it brings; or what is wrong.
-pub(super) type Mapped = Result<(Raw, Option<ImportedSummary>), String>;
+pub(super) type Mapped = Result<(Raw, Option<WrittenSummary>), String>;
 
 /// Whether an input that begins like this is not a record a line: an array, or an object whose
 /// first line is its brace alone.
@@ -120,8 +121,8 @@ fn deliver(record: Value, position: Position, out: &mut Delivery) -> Result<()> 
         Format::Public => public::raw(record),
         _ => records::raw(record),
     };
-    match mapped.and_then(|(raw, summary)| Ok((raw.into_paper()?, summary))) {
-        Ok((paper, summary)) => out.item(Item { paper, summary }),
+    match mapped.and_then(|(raw, written)| Ok((raw.into_paper()?, written))) {
+        Ok((paper, written)) => out.item(Item { paper, written }),
         Err(reason) => out.malformed(position, reason),
     }
 }

@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Mapped;
-use crate::feed::ImportedSummary;
 use crate::feed::raw::Raw;
+use crate::record::WrittenSummary;
+use crate::summary::Summary;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -21,8 +22,13 @@ struct Record {
 
 pub(super) fn raw(record: Value) -> Mapped {
     let record: Record = serde_json::from_value(record).map_err(|cause| cause.to_string())?;
-    let summary =
-        ImportedSummary::of(record.translated_title, record.tldr, record.translated_abstract);
+    let summary = Summary {
+        zh_title: record.translated_title,
+        zh_tldr: record.tldr,
+        zh_abstract: record.translated_abstract,
+    };
+    let written =
+        summary.is_whole().then(|| WrittenSummary { summary, ..WrittenSummary::default() });
     let (link, title, abstract_text) = (record.link, record.title, record.abstract_text);
-    Ok((Raw { link, title, abstract_text, ..Raw::default() }, summary))
+    Ok((Raw { link, title, abstract_text, ..Raw::default() }, written))
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::Mapped;
-use crate::feed::ImportedSummary;
 use crate::feed::raw::Raw;
+use crate::paper::Date;
 use crate::record::Record;
 
 pub(super) fn raw(mut record: Value) -> Mapped {
@@ -15,16 +15,23 @@ pub(super) fn raw(mut record: Value) -> Mapped {
         }
     }
     let record: Record = serde_json::from_value(record).map_err(|cause| cause.to_string())?;
-    let summary = ImportedSummary::of(record.zh_title, record.zh_tldr, record.zh_abstract);
     let raw = Raw {
-        ids: vec![record.id],
+        ids: vec![record.id.clone()],
         version: record.version,
-        link: record.link,
-        title: record.title,
-        abstract_text: record.abstract_text,
-        authors: record.authors,
-        categories: record.categories,
-        announce: None,
+        link: record.link.clone(),
+        title: record.title.clone(),
+        abstract_text: record.abstract_text.clone(),
+        authors: record.authors.clone(),
+        categories: record.categories.clone(),
+        announce: record.announce,
+        published: date_text(record.published),
+        updated: date_text(record.updated),
     };
-    Ok((raw, summary.filter(|_| record.error.is_none())))
+    // A part may be missing where a mark says so.
+    let written = record.into_written();
+    Ok((raw, written.filter(|w| w.summary.is_whole() || !w.marks.is_empty())))
+}
+
+fn date_text(date: Option<Date>) -> String {
+    date.map(|date| date.to_string()).unwrap_or_default()
 }

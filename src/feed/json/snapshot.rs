@@ -20,11 +20,14 @@ struct Record {
     /// One string, separated by spaces; primary first.
     categories: String,
     versions: Vec<Version>,
+    update_date: String,
 }
 
 #[derive(Deserialize)]
 struct Version {
     version: String,
+    #[serde(default)]
+    created: String,
 }
 
 pub(super) fn raw(record: Value) -> Mapped {
@@ -40,6 +43,8 @@ pub(super) fn raw(record: Value) -> Mapped {
         abstract_text: record.abstract_text,
         authors: names,
         categories: record.categories.split_whitespace().map(str::to_owned).collect(),
+        published: record.versions.first().map(|v| v.created.clone()).unwrap_or_default(),
+        updated: record.update_date,
         ..Raw::default()
     };
     Ok((raw, None))

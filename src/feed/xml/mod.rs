@@ -207,7 +207,7 @@ impl Walk {
             return Err(out.error(&format!("is an error message of arXiv: {message}")));
         }
         match raw.into_paper() {
-            Ok(paper) => out.item(Item { paper, summary: None }),
+            Ok(paper) => out.item(Item { paper, written: None }),
             Err(reason) => out.malformed(position, reason),
         }
     }

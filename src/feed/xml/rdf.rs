@@ -13,6 +13,7 @@ pub(super) fn raw(item: &Fields) -> Raw {
         title: unescape(&without_tags(item.text("title"))),
         abstract_text: unescape(&without_tags(item.text("description"))),
         authors: authors(&unescape(&without_tags(item.text("creator")))),
+        published: item.text("date").to_owned(),
         ..Raw::default()
     }
 }

@@ -13,6 +13,7 @@ pub(super) fn raw(item: &Fields) -> Raw {
         authors: authors(&item.texts("creator").collect::<Vec<_>>().join(",")),
         categories: item.texts("category").map(str::to_owned).collect(),
         announce: announce_type(item.text("announce_type")),
+        published: item.text("pubDate").to_owned(),
         ..Raw::default()
     }
 }

@@ -1,4 +1,5 @@
 //! What several areas need.
 
+pub mod place;
 pub mod scribe;
 pub mod tiny;
