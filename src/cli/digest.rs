@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::Outcome;
 use super::args::{DigestArgs, Format};
 use super::console::{self, Console};
+use super::outcome::Outcome;
 use super::settings::{DigestSettings, StoreChoice};
 use super::wording;
 use crate::digest;

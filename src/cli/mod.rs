@@ -11,6 +11,7 @@ mod digest;
 mod eval;
 mod input;
 mod models;
+mod outcome;
 mod output;
 mod render;
 mod settings;
@@ -22,14 +23,7 @@ use clap::Parser;
 
 use crate::error::Error;
 use args::{Cli, Command};
-
-/// What a command that came to its end has to say about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Complete,
-    /// The output was written, but something that was read is not in it.
-    Incomplete,
-}
+use outcome::Outcome;
 
 /// Parses the arguments, runs, and returns the exit status.
 pub fn main() -> ExitCode {

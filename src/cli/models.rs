@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::Outcome;
 use super::args::ModelsCommand;
 use super::console::Console;
+use super::outcome::Outcome;
 use super::output::Output;
 use super::settings::{Verbosity, model_choice};
 use super::wording;

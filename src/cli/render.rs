@@ -1,9 +1,9 @@
 //! `wenzhai render`: finished records into a digest.
 
-use super::Outcome;
 use super::args::RenderArgs;
 use super::console::{self, Complaints};
 use super::input;
+use super::outcome::Outcome;
 use super::output::Output;
 use super::settings::Verbosity;
 use crate::digest::{self, InOrder};

@@ -2,6 +2,7 @@
 
 use super::text::{Boilerplate, fold, fold_shown, split_boilerplate, split_suffix};
 use crate::paper::{Announce, Date, Paper, PaperId};
+use crate::record::WrittenSummary;
 
 use jiff::fmt::rfc2822;
 
@@ -22,6 +23,9 @@ pub(super) struct Raw {
     pub published: String,
     pub updated: String,
 }
+
+/// What a form of JSON makes of a record: the paper, and the summary it brings; or what is wrong.
+pub(super) type Mapped = Result<(Raw, Option<WrittenSummary>), String>;
 
 impl Raw {
     /// Folds text and takes boilerplate off; what the boilerplate says fills what the form left

@@ -6,9 +6,8 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::beside;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The lock on a store, held until dropped.
@@ -57,4 +56,11 @@ fn held(path: &Path, file: &mut File) -> Error {
     };
     let message = format!("the store {} is in use by another run{holder}", path.display());
     Error::new(ErrorKind::Store, message).hint("wait until it has ended, or give another store")
+}
+
+/// The file beside a store.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }

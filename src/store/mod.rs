@@ -21,19 +21,21 @@
 //!
 //! Left out: a way to forget old summaries. A hundred thousand papers take some 200 MB.
 
+mod failure;
 mod key;
 mod lock;
 mod run;
 mod schema;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 pub use key::Identity;
 pub use run::{Account, Offered, Pending, Run, Skip, Ticket};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use failure::failed;
 
 /// An open store; it belongs to this process until it is dropped.
 #[derive(Debug)]
@@ -86,39 +88,3 @@ impl Store {
         Ok(self.len()? == 0)
     }
 }
-
-/// The file beside a store.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// SQLite's failure in the words of the program.
-fn failed(name: &str, cause: rusqlite::Error) -> Error {
-    let (what, hint) = match cause.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            ("is damaged, or no store at all", Some(START_AFRESH))
-        }
-        Some(ErrorCode::DiskFull) => ("cannot grow: the disk is full", Some("free some space")),
-        Some(ErrorCode::CannotOpen) => {
-            ("cannot be opened", Some("does its folder exist, and may you write there?"))
-        }
-        Some(ErrorCode::ReadOnly) => {
-            ("cannot be written", Some("is the file or its folder read-only?"))
-        }
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
-            "is held by another program",
-            Some("close the program that has the file open, or give another store"),
-        ),
-        _ => ("failed", None),
-    };
-    let error = Error::new(ErrorKind::Store, format!("the store {name} {what}")).because(cause);
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
-}
-
-/// What helps where a store cannot be read.
-const START_AFRESH: &str = "move the file away; its papers are then summarised again";

@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::failure::{START_AFRESH, failed};
 use super::key::{Identity, paper_key, summary_key};
-use super::{START_AFRESH, Store, failed, schema};
+use super::{Store, schema};
 use crate::digest::Records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Paper;

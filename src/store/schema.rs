@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::failed;
+use super::failure::failed;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Marks an SQLite file as ours: `wnzh` in ASCII.

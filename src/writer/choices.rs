@@ -1,5 +1,6 @@
 //! What a writer is put together from: a model and what goes with it.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use crate::card::{self, Card};
@@ -64,6 +65,14 @@ pub struct EngineChoice {
     pub full_vocabulary: bool,
     /// Threads; `None`: as many as there are cores.
     pub threads: Option<usize>,
+}
+
+impl EngineChoice {
+    /// The threads that this comes to.
+    pub fn thread_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.threads.unwrap_or_else(cores)
+    }
 }
 
 /// Everything that a writer is put together from.

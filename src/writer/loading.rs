@@ -1,7 +1,5 @@
 //! From a choice to a model that is ready to run: memory, weights, engine, bounds.
 
-use std::num::NonZero;
-
 use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
 use crate::card::{self, Card};
 use crate::engine::candle::{CandleEngine, DeviceChoice};
@@ -54,11 +52,8 @@ pub(super) fn make_engine(
         return Ok(Made { engine: Box::new(engine), name: "candle", shortlisted: None });
     }
     let full_vocabulary = choice.full_vocabulary;
-    let threads = choice.threads.map_or_else(std::thread::available_parallelism, |threads| {
-        NonZero::try_from(threads).map_err(|_| std::io::Error::other("no threads"))
-    });
     let settings = CpuSettings {
-        threads: threads.map_or(1, NonZero::get),
+        threads: choice.thread_count(),
         limits,
         shortlist: shortlist.as_ref(),
         full_vocabulary,

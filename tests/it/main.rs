@@ -3,6 +3,7 @@
 mod architecture;
 mod bench;
 mod chat;
+mod circles;
 mod cli;
 mod digest;
 mod engine;

@@ -12,9 +12,9 @@ mod workload;
 
 use std::time::{Duration, Instant};
 
-use super::Outcome;
 use super::args::BenchArgs;
 use super::console::Console;
+use super::outcome::Outcome;
 use super::output::Output;
 use super::settings::{BenchSettings, Verbosity};
 use super::wording;

@@ -67,7 +67,7 @@ impl Peer {
             python: python.to_owned(),
             folder,
             tokens: settings.tokens,
-            threads: super::report::threads(&settings.writer.engine),
+            threads: settings.writer.engine.thread_count(),
             papers: workload.papers(),
             measured: Vec::new(),
         })

@@ -14,7 +14,6 @@ use super::measure::{Run, Spread};
 use super::peer::Peer;
 use super::workload::Workload;
 use crate::error::{Error, ErrorKind, Result};
-use crate::writer::EngineChoice;
 
 /// The engine that was measured.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +106,7 @@ impl Report {
             model: settings.model_name.clone(),
             engine: setting.engine,
             device: settings.writer.engine.device.to_string(),
-            threads: threads(&settings.writer.engine),
+            threads: settings.writer.engine.thread_count(),
             shortlisted_tokens: setting.shortlisted,
             papers,
             prefix_tokens: workload.prefix().len(),
@@ -256,12 +255,6 @@ impl PeerReport {
             wording::bytes(self.peak_bytes),
         )
     }
-}
-
-/// CPU threads that `settings` come to.
-pub(super) fn threads(settings: &EngineChoice) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-    settings.threads.unwrap_or_else(cores)
 }
 
 /// The processor, as far as the system tells (Linux), and its cores.

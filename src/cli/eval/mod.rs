@@ -5,10 +5,10 @@
 
 mod report;
 
-use super::Outcome;
 use super::args::EvalArgs;
 use super::console;
 use super::input;
+use super::outcome::Outcome;
 use super::output::Output;
 use super::settings::EvalSettings;
 use super::wording;

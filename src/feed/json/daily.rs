@@ -5,8 +5,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Mapped;
-use crate::feed::raw::Raw;
+use crate::feed::raw::{Mapped, Raw};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]

@@ -13,14 +13,9 @@ use std::io::Read;
 use serde_json::{Map, Value};
 
 use super::delivery::Delivery;
-use super::raw::Raw;
 use super::reader::{Line, TextReader};
 use super::{Format, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position};
 use crate::Result;
-use crate::record::WrittenSummary;
-
-/// What a form makes of a record: the paper, and the summary it brings; or what is wrong.
-pub(super) type Mapped = Result<(Raw, Option<WrittenSummary>), String>;
 
 /// Whether an input that begins like this is not a record a line: an array, or an object whose
 /// first line is its brace alone.

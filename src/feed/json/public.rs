@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Mapped;
-use crate::feed::raw::Raw;
+use crate::feed::raw::{Mapped, Raw};
 use crate::record::WrittenSummary;
 use crate::summary::Summary;
 

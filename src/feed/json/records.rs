@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Mapped;
-use crate::feed::raw::Raw;
+use crate::feed::raw::{Mapped, Raw};
 use crate::paper::Date;
 use crate::record::Record;
 

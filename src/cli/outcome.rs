@@ -1,0 +1,9 @@
+//! How a command ended.
+
+/// What a command that came to its end has to say about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Complete,
+    /// The output was written, but something that was read is not in it.
+    Incomplete,
+}
