@@ -2,14 +2,42 @@
 //!
 //! A digest or an exported model is written into a temporary file beside its target, brought to
 //! the disk, and renamed over it. If anything fails on the way, the target is as it was: no error,
-//! no full disk and no kill leaves an empty file or half of one behind. A kill may leave the
-//! temporary file, `.wenzhai-….tmp`.
+//! no full disk and no kill leaves an empty file or half of one behind. What a kill leaves, the
+//! temporary file `.wenzhai-….tmp`, is removed by the next run that writes into the folder: a
+//! temporary file is locked as long as its program lives.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+
+const PREFIX: &str = ".wenzhai-";
+const SUFFIX: &str = ".tmp";
+/// A younger temporary file may not be locked yet.
+const YOUNGEST_LEFT_BEHIND: Duration = Duration::from_secs(60);
+
+/// Whether a file can be written at `path`, found out before there is anything to write.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let failed = |cause| Error::io("write", path, cause);
+    match fs::metadata(path) {
+        Ok(existing) if existing.is_dir() => {
+            let message = format!("{} is a folder, not a file", path.display());
+            return Err(Error::new(ErrorKind::Io, message).hint("name a file in it"));
+        }
+        // What is no regular file is written straight to; opening a pipe would wait for its reader.
+        Ok(existing) if !existing.is_file() => return Ok(()),
+        _ => {}
+    }
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder_of(&target);
+    if !folder.is_dir() {
+        let message = format!("cannot write {}: its folder is not there", path.display());
+        return Err(Error::new(ErrorKind::Io, message).hint("make the folder first"));
+    }
+    new_temporary(&folder).map(drop).map_err(failed)
+}
 
 /// Writes the file at `path` with what `write` writes, all or nothing.
 ///
@@ -30,6 +58,7 @@ pub fn write_atomically(
         return out.flush().map_err(failed);
     }
     let folder = folder_of(&target);
+    remove_left_behind(&folder);
     let mut temporary = new_temporary(&folder).map_err(failed)?;
     let mut out = BufWriter::new(temporary.as_file_mut());
     write(&mut out)?;
@@ -55,13 +84,35 @@ fn folder_of(target: &Path) -> PathBuf {
 /// that a program creates.
 fn new_temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".wenzhai-").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder)
+    let temporary = builder.tempfile_in(folder)?;
+    // Where files cannot be locked, what a kill leaves behind stays.
+    let _ = temporary.as_file().try_lock();
+    Ok(temporary)
+}
+
+/// Removes temporary files of programs that live no more. Whatever cannot be told is left alone.
+fn remove_left_behind(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if !(name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+            || age().is_none_or(|age| age < YOUNGEST_LEFT_BEHIND)
+        {
+            continue;
+        }
+        let is_free = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if is_free {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Makes the rename itself durable where folders can be synced. Failing to is no error: the

@@ -7,7 +7,7 @@ use super::args::ModelsCommand;
 use super::console::Console;
 use super::outcome::Outcome;
 use super::output::Output;
-use super::settings::{Verbosity, model_choice};
+use super::settings::{self, Verbosity, model_choice, weights};
 use super::wording;
 use crate::card::{self, Card, Source};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,12 +27,16 @@ pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
             fetch_all(&names, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
         ModelsCommand::Export { model, output, adapter, f32: expanded, quiet } => {
+            Output::of(Some(output.clone())).check(&weights(&model, adapter.as_deref()))?;
             let choice = model_choice(&model, adapter)?;
             export(&choice, output, expanded, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
         ModelsCommand::Shortlist { model, inputs, min_count, output, quiet } => {
+            let sources: Vec<_> = inputs.iter().map(|input| FeedSource::parse(input)).collect();
+            let mut kept = settings::inputs(&sources);
+            kept.extend(weights(&model, None));
+            Output::of(Some(output.clone())).check(&kept)?;
             let model = fetch::resolve(&model)?;
-            let sources = inputs.iter().map(|input| FeedSource::parse(input)).collect();
             let mut console = Console::new(Verbosity::of(quiet, false));
             shortlist(&model, sources, min_count, output, &mut console)?;
         }

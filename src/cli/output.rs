@@ -1,9 +1,9 @@
 //! Where documents go: a file, whole or not at all, or standard output.
 
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::atomic::write_atomically;
+use crate::atomic::{check_writable, write_atomically};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where a document goes.
@@ -22,6 +22,21 @@ impl Output {
         }
     }
 
+    /// Whether it can be written when the work is done, and takes the place of nothing that must
+    /// not be lost: `kept`, each with what it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] where it is one of `kept`, under whatever name; [`ErrorKind::Io`] where
+    /// its folder is not there or cannot be written to.
+    pub(super) fn check(&self, kept: &[(&str, PathBuf)]) -> Result<()> {
+        let Output::File(path) = self else { return Ok(()) };
+        if let Some((what, _)) = kept.iter().find(|(_, kept)| is_same_file(path, kept)) {
+            let message = format!("{} is {what}, and would be written over", path.display());
+            return Err(Error::new(ErrorKind::Usage, message).hint("give the output another name"));
+        }
+        check_writable(path)
+    }
+
     /// Writes what `write` writes.
     pub(super) fn write(&self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         match self {
@@ -35,6 +50,18 @@ impl Output {
             }
         }
     }
+}
+
+/// Whether two names lead to one file: the same one, links of either kind included, or, where it
+/// is not there yet, the same name in the same folder.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let same_place = place(one).is_some_and(|one| place(other) == Some(one));
+    same_place || same_file::is_same_file(one, other).unwrap_or(false)
 }
 
 impl std::fmt::Display for Output {

@@ -5,18 +5,20 @@ use super::console::{self, Complaints};
 use super::input;
 use super::outcome::Outcome;
 use super::output::Output;
-use super::settings::Verbosity;
+use super::settings::{Verbosity, inputs};
 use crate::digest::{self, InOrder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
 use crate::record::read_jsonl;
 
 pub(super) fn run(args: &RenderArgs) -> Result<Outcome> {
+    let output = Output::of(args.output.clone());
+    let sources: Vec<Source> = args.inputs.iter().map(|input| Source::parse(input)).collect();
+    output.check(&inputs(&sources))?;
     let mut records = Vec::new();
     let mut complaints = Complaints::new(Verbosity::Normal);
-    for argument in &args.inputs {
-        let source = Source::parse(argument);
-        for record in read_jsonl(input::open(&source)?, source.to_string()) {
+    for source in &sources {
+        for record in read_jsonl(input::open(source)?, source.to_string()) {
             match record {
                 Ok(record) => records.push(record),
                 Err(error) if error.kind() == ErrorKind::Input => {
@@ -37,6 +39,6 @@ pub(super) fn run(args: &RenderArgs) -> Result<Outcome> {
         return Ok(Outcome::Complete);
     }
     let records = InOrder::new(records);
-    Output::of(args.output.clone()).write(|out| digest::markdown(&records, out))?;
+    output.write(|out| digest::markdown(&records, out))?;
     Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
 }

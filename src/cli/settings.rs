@@ -78,15 +78,24 @@ pub(super) enum StoreChoice {
 impl DigestSettings {
     pub(super) fn of(args: DigestArgs) -> Result<Self> {
         let sources = args.inputs.iter().map(|argument| Source::parse(argument)).collect();
+        let sources = expand(sources)?;
+        let store = StoreChoice::of(args.store, args.no_store)?;
+        let output = Output::of(args.output);
+        let mut kept = inputs(&sources);
+        kept.extend(store.files());
+        kept.extend(args.prompt.clone().map(|path| ("the prompt", path)));
+        kept.extend(args.glossary.clone().map(|path| ("the glossary", path)));
+        kept.extend(weights(&args.model.model, args.model.adapter.as_deref()));
+        output.check(&kept)?;
         Ok(DigestSettings {
-            sources: expand(sources)?,
-            output: Output::of(args.output),
+            sources,
+            output,
             format: args.format,
             dry_run: args.dry_run,
             verbosity: Verbosity::of(args.quiet, args.verbose),
             limit: args.limit,
             redo: args.redo,
-            store: StoreChoice::of(args.store, args.no_store)?,
+            store,
             writer: Choices {
                 model: model_choice(&args.model.model, args.model.adapter)?,
                 prompt: args.prompt.as_deref().map(Template::find).transpose()?,
@@ -109,6 +118,11 @@ impl BenchSettings {
             engine: engine_choice(&args.engine)?,
             ..Choices::new(&args.model)?
         };
+        let json = args.json.map(|path| Output::of(Some(path)));
+        if let Some(json) = &json {
+            let papers = args.papers.clone().map(|path| ("an input", path));
+            json.check(&papers.into_iter().collect::<Vec<_>>())?;
+        }
         let model_name = writer.model.card().map_or(args.model, |card| card.name.clone());
         Ok(BenchSettings {
             writer,
@@ -119,7 +133,7 @@ impl BenchSettings {
             batches,
             repeats: args.repeat as usize,
             peer: args.peer,
-            json: args.json.map(|path| Output::of(Some(path))),
+            json,
         })
     }
 }
@@ -128,12 +142,10 @@ impl EvalSettings {
     pub(super) fn of(args: EvalArgs) -> Result<Self> {
         let [records, references] = [&args.records, &args.references].map(|a| Source::parse(a));
         only_one_stdin(&[&records, &references])?;
-        Ok(EvalSettings {
-            records,
-            references,
-            worst: args.worst as usize,
-            json: args.json.map(|path| Output::of(Some(path))),
-        })
+        let json = args.json.map(|path| Output::of(Some(path)));
+        let kept = inputs([&records, &references]);
+        json.iter().try_for_each(|json| json.check(&kept))?;
+        Ok(EvalSettings { records, references, worst: args.worst as usize, json })
     }
 }
 
@@ -162,6 +174,23 @@ fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
     feed::expand(sources)
 }
 
+/// The files among `sources`, which no output may replace.
+pub(super) fn inputs<'a>(
+    sources: impl IntoIterator<Item = &'a Source>,
+) -> Vec<(&'static str, PathBuf)> {
+    let path = |source: &Source| match source {
+        Source::Path(path) => Some(("an input", path.clone())),
+        Source::Stdin | Source::Url(_) => None,
+    };
+    sources.into_iter().filter_map(path).collect()
+}
+
+/// The files of a model, which no output may replace.
+pub(super) fn weights(model: &str, adapter: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
+    let adapter = adapter.map(|path| ("the adapter", path.to_owned()));
+    [("the model", PathBuf::from(model))].into_iter().chain(adapter).collect()
+}
+
 /// Standard input can be read once, so it can be named once.
 fn only_one_stdin(sources: &[&Source]) -> Result<()> {
     if sources.iter().filter(|source| ***source == Source::Stdin).count() > 1 {
@@ -181,6 +210,19 @@ impl Verbosity {
 }
 
 impl StoreChoice {
+    /// The store's file and those that stand beside it.
+    fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let StoreChoice::File(path) = self else { return Vec::new() };
+        let beside = |suffix: &str| {
+            let mut name = path.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let of_store = |suffix| ("a file of the store", beside(suffix));
+        let beside = ["-wal", "-shm", "-journal", ".lock"].map(of_store);
+        [("the store", path.clone())].into_iter().chain(beside).collect()
+    }
+
     fn of(path: Option<PathBuf>, no_store: bool) -> Result<Self> {
         if no_store {
             return Ok(StoreChoice::Memory);
