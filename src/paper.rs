@@ -47,6 +47,8 @@ pub struct Paper {
     pub categories: Vec<String>,
     /// Why the feed carries the paper, where it tells.
     pub announce: Option<Announce>,
+    /// What the authors remarked beside the abstract, where the feed has it.
+    pub comment: String,
     /// The day that the feed calls the paper's publication: of the announcement in daily feeds, of
     /// the first version elsewhere.
     pub published: Option<Date>,

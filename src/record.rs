@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::{Announce, Date, Paper};
-use crate::summary::{Flaw, Summary};
+use crate::summary::{Flaw, Notice, Summary};
 
 /// Longest line that [`read_jsonl`] accepts. The longest abstracts of arXiv have some 6,000
 /// characters and author lists some 100,000, so that this is no limit to a real paper.
@@ -74,6 +74,9 @@ pub struct Record {
     /// Whether the abstract was cut before the model read it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// Why there is nothing to summarise, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
     /// Why there is no summary, where the paper failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -40,8 +40,12 @@ pub(super) fn speed(progress: &Progress, time: Duration) -> String {
 
 /// The sum over everything that was read.
 pub(super) fn account(account: &Account) -> String {
+    let noticed = match account.noticed {
+        0 => String::new(),
+        number => format!(" + nothing to summarise {}", count(number)),
+    };
     format!(
-        "read {} = summarised {} + reused {} + skipped {} + failed {}",
+        "read {} = summarised {} + reused {} + skipped {} + failed {}{noticed}",
         count(account.read),
         count(account.summarised),
         count(account.reused + account.imported),
@@ -118,6 +122,8 @@ mod tests {
             account(&sum),
             "read 1,230 = summarised 1,221 + reused 5 + skipped 2 + failed 2"
         );
+        let with_notice = Account { noticed: 1, read: 1_231, ..sum };
+        assert!(account(&with_notice).ends_with(" + failed 2 + nothing to summarise 1"));
         assert_eq!(skipped(&sum), "1 met more than once, 1 could not be read");
     }
 

@@ -63,6 +63,9 @@ fn short_title(title: &str) -> &str {
 }
 
 fn one_liner(record: &Record) -> String {
+    if let Some(notice) = record.notice {
+        return wording::notice(notice).to_owned();
+    }
     if !record.has_summary() {
         return format!("❌ {}", escape::cell(&failure(record)));
     }
@@ -84,7 +87,10 @@ fn detail(number: u64, record: &Record) -> String {
     };
     paragraph(&escape::paragraph(&record.title));
     paragraph(&escape::paragraph_link(&record.link));
-    if record.has_summary() {
+    if let Some(notice) = record.notice {
+        paragraph(wording::notice(notice));
+        paragraph("");
+    } else if record.has_summary() {
         for note in notes(record) {
             paragraph(&format!("⚠ {}", escape::paragraph(&note)));
         }

@@ -1,6 +1,6 @@
 //! Flaws in words: Chinese for the digest, English for messages.
 
-use crate::summary::{Field, Flaw, FlawKind, PARAGRAPH_PERCENT, TLDR_CHARS};
+use crate::summary::{Field, Flaw, FlawKind, Notice, PARAGRAPH_PERCENT, TLDR_CHARS};
 
 /// `flaw` in Chinese.
 pub fn chinese(flaw: &Flaw) -> String {
@@ -32,6 +32,14 @@ pub fn chinese(flaw: &Flaw) -> String {
         FlawKind::Other => String::new(),
     };
     joined(&[field, &kind].concat(), "：", &flaw.detail)
+}
+
+/// `notice` in Chinese.
+pub fn notice(notice: Notice) -> &'static str {
+    match notice {
+        Notice::Withdrawn => "本文已被作者撤回。",
+        Notice::NoContent => "原文没有可供总结的摘要。",
+    }
 }
 
 /// `flaw` in English.

@@ -19,6 +19,7 @@ pub(super) struct Raw {
     /// Primary first, where the form tells.
     pub categories: Vec<String>,
     pub announce: Option<Announce>,
+    pub comment: String,
     /// Days, in any of the forms that [`day`] reads.
     pub published: String,
     pub updated: String,
@@ -45,9 +46,6 @@ impl Raw {
         if plain_title.is_empty() {
             return Err("the paper has no title".to_owned());
         }
-        if plain_abstract.is_empty() {
-            return Err(format!("the paper {title:?} has no abstract"));
-        }
         let named = self.ids.iter().chain([&self.link]).filter_map(|text| PaperId::parse(text));
         let boilerplate = [prefix, suffix];
         let told = boilerplate.iter().filter_map(|b| Some((b.id.clone()?, b.version)));
@@ -58,6 +56,9 @@ impl Raw {
             ("", Some(id)) => id.link(),
             (link, _) => link.to_owned(),
         };
+        if plain_abstract.is_empty() && id.is_none() && link.is_empty() {
+            return Err(format!("the paper {title:?} has no abstract"));
+        }
         let announce = self.announce.or_else(|| boilerplate.iter().find_map(|b| b.announce));
         let told_category = boilerplate.into_iter().find_map(|b| b.category);
         Ok(Paper {
@@ -71,6 +72,7 @@ impl Raw {
             authors: folded_list(self.authors),
             categories: folded_list(told_category.into_iter().chain(self.categories)),
             announce,
+            comment: fold(&self.comment),
             published: day(&self.published),
             updated: day(&self.updated),
         })

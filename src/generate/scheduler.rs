@@ -209,9 +209,16 @@ impl Scheduler {
         /// Waiting tokens up to this many count as writing (a token, or a label and a token),
         /// not as prefill; labels are three or four tokens long.
         const SHORT: usize = 8;
+        /// Most rows of prefill beside sequences that write. Products are as fast with these as with
+        /// more, and papers that came first are finished long before all prompts are read, so that a
+        /// run that is killed has kept something.
+        const PREFILL_BESIDE_WRITING: usize = 64;
         let mut rows_left = self.limits.rows_per_step;
         self.planned.clear();
         for short in [true, false] {
+            if !short && !self.planned.is_empty() {
+                rows_left = rows_left.min(PREFILL_BESIDE_WRITING);
+            }
             for &slot in &self.admitted {
                 let sequence = self.slots[slot].as_ref().expect("admitted slots hold a sequence");
                 let waiting = sequence.context.len() - sequence.computed;

@@ -5,6 +5,7 @@ use crate::feed::{self, Event, Item, Source};
 use crate::pipeline::Observer;
 use crate::record::WrittenSummary;
 use crate::store::{Offered, Run, Skip};
+use crate::summary::notice;
 
 /// What is taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,7 +102,12 @@ fn take_in(
     let offered = match (intake.treatment, written) {
         (Treatment::List, _) => run.import(&paper, WrittenSummary::default())?,
         (Treatment::Write, Some(written)) => run.import(&paper, written)?,
-        (Treatment::Write | Treatment::Rewrite, _) => run.offer(&paper)?,
+        (Treatment::Write | Treatment::Rewrite, _) => {
+            match notice(&paper.plain_abstract, &paper.comment) {
+                Some(notice) => run.note(&paper, notice)?,
+                None => run.offer(&paper)?,
+            }
+        }
     };
     *taken += u64::from(offered == Offered::New);
     Ok(())

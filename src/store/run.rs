@@ -15,7 +15,7 @@ use crate::digest::Records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Paper;
 use crate::record::{Record, WrittenSummary};
-use crate::summary::Flaw;
+use crate::summary::{Flaw, Notice};
 
 /// What [`Run::offer`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Account {
     pub reused: u64,
     /// Came with a summary.
     pub imported: u64,
+    /// Not to be summarised, since there is nothing to summarise.
+    pub noticed: u64,
     /// Met more than once: every offer but the one that counts.
     pub duplicates: u64,
     /// Left out by the user's filters.
@@ -87,6 +89,7 @@ enum Fate {
     Reused = 3,
     Imported = 4,
     Failed = 5,
+    Noticed = 6,
 }
 
 /// One run over a [`Store`]; the store is its own as long as it lasts.
@@ -124,6 +127,12 @@ impl<'a> Run<'a> {
         self.take_in(paper, |run, _| Ok((Fate::Imported, Some(run.to_json(&record)?))))
     }
 
+    /// Takes in a paper in which there is nothing to summarise.
+    pub fn note(&mut self, paper: &Paper, notice: Notice) -> Result<Offered> {
+        let record = Record { notice: Some(notice), ..Record::of(paper) };
+        self.take_in(paper, |run, _| Ok((Fate::Noticed, Some(run.to_json(&record)?))))
+    }
+
     /// Counts an item of the input that is not offered.
     pub fn skip(&mut self, why: Skip) {
         self.read += 1;
@@ -136,8 +145,18 @@ impl<'a> Run<'a> {
     /// Up to `limit` papers that nobody has taken yet, longest abstract first, so that papers of
     /// one batch have similar lengths and the run's last batches are short ones.
     pub fn next(&mut self, limit: usize) -> Result<Vec<Pending>> {
+        self.take(limit, "DESC")
+    }
+
+    /// Up to `limit` papers that nobody has taken yet, shortest abstract first: they are finished
+    /// soonest.
+    pub fn next_shortest(&mut self, limit: usize) -> Result<Vec<Pending>> {
+        self.take(limit, "ASC")
+    }
+
+    fn take(&mut self, limit: usize, order: &str) -> Result<Vec<Pending>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.take_rows(limit).map_err(|cause| self.failed(cause))?;
+        let rows = self.take_rows(limit, order).map_err(|cause| self.failed(cause))?;
         rows.into_iter()
             .map(|(ticket, content)| Ok(Pending { ticket, paper: self.parse_json(&content)? }))
             .collect()
@@ -181,6 +200,7 @@ impl<'a> Run<'a> {
                 Some(Fate::Reused) => account.reused += count,
                 Some(Fate::Imported) => account.imported += count,
                 Some(Fate::Failed) => account.failed += count,
+                Some(Fate::Noticed) => account.noticed += count,
                 Some(Fate::Pending | Fate::Taken) => account.pending += count,
                 None => {}
             }
@@ -265,14 +285,15 @@ impl Run<'_> {
         statement.query_row([paper], |row| row.get(0)).optional()
     }
 
-    fn take_rows(&mut self, limit: i64) -> rusqlite::Result<Vec<(Ticket, String)>> {
-        let select =
+    fn take_rows(&mut self, limit: i64, order: &str) -> rusqlite::Result<Vec<(Ticket, String)>> {
+        let select = format!(
             "SELECT ticket, paper, version, key, content FROM temp.offered INDEXED BY pending
-            WHERE fate = 0 ORDER BY chars DESC, ticket LIMIT ?1";
+            WHERE fate = 0 ORDER BY chars {order}, ticket LIMIT ?1"
+        );
         let take = "UPDATE temp.offered SET fate = ?2 WHERE ticket = ?1";
         let transaction = self.store.connection.transaction()?;
         let rows = transaction
-            .prepare_cached(select)?
+            .prepare_cached(&select)?
             .query_map([limit], |row| {
                 let (row_id, paper) = (row.get(0)?, row.get(1)?);
                 let (version, key) = (row.get(2)?, row.get(3)?);
@@ -332,10 +353,31 @@ impl Run<'_> {
                 ..Record::default()
             },
         };
-        let Record { zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, error, .. } =
-            written;
+        let Record {
+            zh_title,
+            zh_tldr,
+            zh_abstract,
+            model,
+            marks,
+            retries,
+            cut,
+            notice,
+            error,
+            ..
+        } = written;
         let paper = Record::of(&paper);
-        Ok(Record { zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, error, ..paper })
+        Ok(Record {
+            zh_title,
+            zh_tldr,
+            zh_abstract,
+            model,
+            marks,
+            retries,
+            cut,
+            notice,
+            error,
+            ..paper
+        })
     }
 }
 
@@ -377,7 +419,7 @@ impl Account {
 
     /// Whether everything that was read is accounted for.
     pub fn adds_up(&self) -> bool {
-        let settled = self.summarised + self.reused + self.imported + self.failed;
+        let settled = self.summarised + self.reused + self.imported + self.noticed + self.failed;
         self.read == settled + self.skipped() + self.pending
     }
 }
@@ -391,6 +433,7 @@ impl Fate {
             Fate::Reused,
             Fate::Imported,
             Fate::Failed,
+            Fate::Noticed,
         ];
         all.into_iter().find(|fate| *fate as i64 == value)
     }

@@ -12,11 +12,13 @@
 mod boilerplate;
 mod copied;
 mod flaw;
+mod notice;
 mod numbers;
 
 use crate::text::{ends_sentence, english, loops, tidy};
 
 pub use flaw::{Field, Flaw, FlawKind, Severity};
+pub use notice::{Notice, notice};
 
 /// Fewest and most characters of a one-line summary.
 pub const TLDR_CHARS: std::ops::RangeInclusive<usize> = 10..=160;

@@ -16,6 +16,7 @@ mod guard;
 mod kernels_attention;
 mod kernels_gemm;
 mod marks;
+mod notices;
 mod overwriting;
 mod pipeline;
 mod real_model;

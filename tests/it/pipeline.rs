@@ -93,6 +93,60 @@ fn many(papers: u32) -> Vec<Paper> {
     (0..papers).map(paper).collect()
 }
 
+/// Notes how many tokens had gone through the engine when the first paper was settled.
+#[derive(Default)]
+struct FirstSettled {
+    at: Option<u64>,
+    tokens: u64,
+}
+
+impl Observer for FirstSettled {
+    fn reading(&mut self, _: &Source) {}
+    fn malformed(&mut self, _: &Malformed, _: bool) {}
+    fn progress(&mut self, progress: &Progress) {
+        self.tokens = progress.prefill_tokens + progress.decode_tokens;
+        if progress.settled > 0 {
+            self.at.get_or_insert(self.tokens);
+        }
+    }
+}
+
+/// A paragraph as long as the title says.
+fn as_long_as_asked(title: &str, sampling: Sampling) -> [String; 3] {
+    let [zh_title, _, zh_tldr] = good("", sampling);
+    let length: u32 = title.rsplit(' ').next().unwrap().parse().unwrap();
+    let text: String = (0..length).filter_map(|n| char::from_u32('一' as u32 + n)).collect();
+    [zh_title, format!("{text}。"), zh_tldr]
+}
+
+/// A run that is killed after a third of its work has kept something, also where all of its papers
+/// are written at once.
+#[test]
+fn after_a_third_of_a_run_something_is_kept_at_any_batch() {
+    let papers: Vec<Paper> = (0..60)
+        .map(|number| {
+            let length = 60 + 3 * (number * 37 % 60);
+            let abstract_text = "sheep ".repeat(length as usize / 2);
+            Paper { plain_abstract: abstract_text, ..titled(number, &format!("Sheep {length}")) }
+        })
+        .collect();
+    let template = Template::built_in("gemma3-270m-zh").unwrap();
+    let codec = Codec::new(&template, &Characters, MAX_POSITIONS).unwrap();
+    for batch in [8, 24, 64] {
+        let mut store = Store::in_memory().unwrap();
+        let mut run = store.begin(&Identity::default(), false).unwrap();
+        offer(&mut run, &papers);
+        let bounds = Limits { rows_per_step: 512, ..limits(batch) };
+        let scribe = Scribe::new(as_long_as_asked);
+        let mut generator = Generator::new(scribe, bounds, codec.prefix().to_vec()).unwrap();
+        let mut seen = FirstSettled::default();
+        let progress = pipeline::summarise(&mut run, &codec, &mut generator, "scribe", &mut seen);
+        assert_eq!((progress.unwrap().settled, records(&run).len()), (60, 60));
+        let first = seen.at.unwrap();
+        assert!(3 * first < seen.tokens, "batch {batch}: {first} of {} tokens", seen.tokens);
+    }
+}
+
 #[test]
 fn every_paper_is_summarised_and_accounted_for() {
     let outcome = run(&many(11), &mut Scribe::new(good));
@@ -133,8 +187,11 @@ fn no_slot_is_free_while_papers_wait() {
     run(&many(23), &mut scribe);
     let (begun_in_all, batch) = (scribe.jobs.len(), 4);
     assert_eq!(begun_in_all, 23);
-    for (sequences, begun) in scribe.steps {
-        assert!(sequences == batch || begun == begun_in_all, "{sequences} with {begun} begun");
+    // A sequence that has no row in a step waits for its prompt to be read, of which a step has room
+    // for a part beside those that write.
+    for (sequences, begun, rows) in scribe.steps {
+        let is_full = sequences == batch || rows >= 64;
+        assert!(is_full || begun == begun_in_all, "{sequences} with {begun} begun, {rows} rows");
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) fn raw(mut record: Value) -> Mapped {
         authors: record.authors.clone(),
         categories: record.categories.clone(),
         announce: record.announce,
+        comment: String::new(),
         published: date_text(record.published),
         updated: date_text(record.updated),
     };

@@ -20,6 +20,7 @@ struct Record {
     categories: String,
     versions: Vec<Version>,
     update_date: String,
+    comments: String,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +45,7 @@ pub(super) fn raw(record: Value) -> Mapped {
         categories: record.categories.split_whitespace().map(str::to_owned).collect(),
         published: record.versions.first().map(|v| v.created.clone()).unwrap_or_default(),
         updated: record.update_date,
+        comment: record.comments,
         ..Raw::default()
     };
     Ok((raw, None))

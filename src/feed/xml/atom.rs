@@ -28,6 +28,7 @@ pub(super) fn raw(entry: &Fields) -> Raw {
             .map(str::to_owned)
             .collect(),
         announce: announce_type(entry.text("announce_type")),
+        comment: entry.text("comment").to_owned(),
         published: entry.text("published").to_owned(),
         updated: entry.text("updated").to_owned(),
         ..Raw::default()

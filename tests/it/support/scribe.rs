@@ -49,8 +49,9 @@ pub struct Scribe {
     slots: Vec<Vec<TokenId>>,
     /// Title and way of picking of every job, in the order in which they were begun.
     pub jobs: Vec<(String, Sampling)>,
-    /// How many sequences each step had, and how many jobs had been begun when it was over.
-    pub steps: Vec<(usize, usize)>,
+    /// How many sequences each step had, how many jobs had been begun when it was over, and how
+    /// many rows it had.
+    pub steps: Vec<(usize, usize, usize)>,
     /// The prompt read last.
     pub last_prompt: String,
     /// How long a step takes.
@@ -123,7 +124,7 @@ impl Engine for Scribe {
                 picked.push(self.next(span.slot, sample.sampling));
             }
         }
-        self.steps.push((batch.spans.len(), self.jobs.len()));
+        self.steps.push((batch.spans.len(), self.jobs.len(), batch.tokens.len()));
         Ok(picked)
     }
 }

@@ -1,0 +1,138 @@
+//! Abstracts that there is nothing to summarise in: notices of withdrawal, and what says next to
+//! nothing. A model would make up a result for them.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+/// Why there is nothing to summarise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notice {
+    /// The paper was withdrawn, by its authors or by arXiv.
+    Withdrawn,
+    /// The abstract is empty, or says only what kind of document it is.
+    NoContent,
+}
+
+/// Fewer words than this say nothing that could be summarised.
+const FEWEST_WORDS: usize = 4;
+/// An abstract that says what kind of document it is, and has no more words, says nothing else.
+const MOST_WORDS_OF_A_KIND: usize = 12;
+
+/// A sentence that says that the paper itself is withdrawn, at the beginning of the text. What is
+/// about withdrawals ("retracted papers are cited for years") says it of something else.
+static WITHDRAWN: LazyLock<Regex> = LazyLock::new(|| {
+    let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version|draft|note|document|arxiv (?:submission|admin\w*|note))";
+    let verb = r"(?:withdrawn|retracted|removed|replaced by a withdrawal)";
+    let by = r"(?:by|due|because|since|as|for|until|from|pending|temporarily|and|in order|owing|after|while|with)";
+    compile(&format!(
+        r"(?ix) ^ [\s\W]* (?:
+            (?:this|the|our|present|the\ present|the\ above)? \s* (?:\w+\s+)? {paper} s? \s+
+                (?:has|have|had|is|was|are|were|being|been|hereby|now|temporarily|\s)+ {verb} \b
+          | (?:this|the)? \s* (?:\w+\s+)? {paper} \s* [:;,-]* \s* {verb} \b (?: [\s\W]* $ | \s+ {by} \b | \s* [.;:,] )
+          | {verb} (?: [\s\W]* $ | \s+ {by} \b | \s* [.;:,] )
+          | (?:we|i|the\ authors?|authors?) \s+ (?:have\s+|has\s+|hereby\s+|wish\s+to\s+|would\s+like\s+to\s+|\s)* (?:withdraw|withdrew|withdrawn|retract|retracted) \b .{{0,40}} {paper}
+        )"
+    ))
+});
+
+/// What an abstract is that says only what kind of document it is.
+static KIND_OF_DOCUMENT: LazyLock<Regex> = LazyLock::new(|| {
+    let kind = r"(?:lecture\ notes?|notes\ of|course\ notes?|slides|(?:ph\.?\ ?d\.?|doctoral|master'?s?|diploma|bachelor'?s?)?\ ?(?:thesis|dissertation)|habilitation|comments?\ on|repl(?:y|ies)\ to|response\ to|errat(?:um|a)|corrigendum|addendum|translation\ of|proceedings|invited\ (?:talk|paper|review)|talk\ given|contribution\ to|book\ review|preface|foreword|editorial|extended\ abstract|abstract\ not\ available|no\ abstract)";
+    compile(&format!(
+        r"(?ix) ^ [\s\W]* (?:(?:this|these|it)\s+(?:paper\s+|document\s+|article\s+)?(?:is|are)\s+)? (?:an?\s+|the\s+|some\s+|my\s+|our\s+)? {kind} \b"
+    ))
+});
+
+fn compile(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("a pattern that is tested")
+}
+
+/// Why there is nothing to summarise in `abstract_text`, if there is nothing. `comment` is what
+/// the authors remarked beside it, where withdrawals are announced as well.
+pub fn notice(abstract_text: &str, comment: &str) -> Option<Notice> {
+    if WITHDRAWN.is_match(abstract_text) || WITHDRAWN.is_match(comment) {
+        return Some(Notice::Withdrawn);
+    }
+    let words = abstract_text.split_whitespace().filter(|word| has_letters(word)).count();
+    let is_chinese_like = abstract_text.chars().filter(|c| !c.is_ascii()).count() > 20;
+    let says_its_kind = words <= MOST_WORDS_OF_A_KIND && KIND_OF_DOCUMENT.is_match(abstract_text);
+    let is_empty = words < FEWEST_WORDS && !is_chinese_like;
+    (is_empty || says_its_kind).then_some(Notice::NoContent)
+}
+
+fn has_letters(word: &str) -> bool {
+    word.chars().any(char::is_alphabetic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn withdrawals_are_told_in_their_many_wordings() {
+        for text in [
+            "This paper has been withdrawn by the author.",
+            "This paper has been withdrawn.",
+            "Withdrawn.",
+            "withdrawn by the authors",
+            "Paper withdrawn due to an error in Lemma 3.",
+            "The paper is being withdrawn because of a gap in the proof of the main theorem.",
+            "This submission has been withdrawn by arXiv administrators as it was made in violation.",
+            "This article was retracted owing to a flaw in equation (4).",
+            "[This manuscript has been temporarily withdrawn] We study lattices of operators.",
+            "This paper has now been withdrawn since the result was known.",
+            "We withdraw this paper because the main claim is wrong.",
+            "The authors have withdrawn this submission.",
+            "This draft is withdrawn until further notice",
+            "This version has been removed by arXiv administrators due to a copyright claim.",
+        ] {
+            assert_eq!(notice(text, ""), Some(Notice::Withdrawn), "{text}");
+        }
+        let comment = "This paper has been withdrawn by the author due to a crucial sign error";
+        assert_eq!(notice("We study sheep that count.", comment), Some(Notice::Withdrawn));
+    }
+
+    #[test]
+    fn papers_about_withdrawals_are_papers() {
+        for text in [
+            "Withdrawn papers are cited for years. We count how often.",
+            "Retracted articles remain visible. This work measures for how long.",
+            "We study alcohol withdrawal in mice and find a new marker of it.",
+            "The paper studies how sheep withdraw from wolves in the open field.",
+            "This work has been motivated by retracted claims on room temperature.",
+            "Removed edges make the graph sparse; we bound its spectral gap.",
+            "This paper has shown that bank deposits are withdrawn in a panic.",
+        ] {
+            assert_eq!(notice(text, "12 pages, 3 figures"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn next_to_nothing_is_nothing() {
+        for text in [
+            "",
+            " \n",
+            "Sheep.",
+            "N/A",
+            "See title.",
+            "These are lecture notes.",
+            "PhD thesis, University of Somewhere, 2019.",
+            "Comment on arXiv:2699.00001.",
+            "This is a reply to the comment of A. Shepherd.",
+            "No abstract available",
+        ] {
+            assert_eq!(notice(text, ""), Some(Notice::NoContent), "{text}");
+        }
+        for text in [
+            "We prove the sheep conjecture.",
+            "These are lecture notes on derived categories of sheaves over a sheepfold, which treat \
+             flocks, herds and their duals in full detail.",
+            "我们证明了羊群猜想在任意维数下都成立，并给出了它的最优常数。",
+        ] {
+            assert_eq!(notice(text, ""), None, "{text}");
+        }
+    }
+}
