@@ -10,7 +10,8 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0  everything that was read is in the output
   1  nothing was written: wrong usage, or an error that ended the run
-  2  the output was written, but papers failed or an input could not be read to its end";
+  2  the output was written, but papers failed or an input could not be read to its end
+  130, 143  Ctrl-C or SIGTERM ended it; what is finished is kept";
 
 const DIGEST_EXAMPLES: &str = "\
 Inputs are arXiv's RSS and Atom feeds old and new, answers of its API, its metadata snapshot, and
@@ -28,7 +29,9 @@ A run that was killed goes on where it stopped: every finished paper is in the s
 Exit status:
   0  everything that was read is in the digest
   1  nothing was written: wrong usage, or an error that ended the run
-  2  the digest was written, but papers failed or an input could not be read to its end";
+  2  the digest was written, but papers failed or an input could not be read to its end
+  130, 143  Ctrl-C or SIGTERM: the step under way was finished, what is finished is kept, nothing
+     was written; run again to go on. A second signal ends the program at once";
 
 const RENDER_EXAMPLES: &str = "\
 Examples:

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::interruption::Interruption;
 use super::settings::Verbosity;
 use super::wording;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::feed::{Malformed, Source};
 use crate::pipeline::{Observer, Progress};
 
@@ -114,6 +115,7 @@ pub(super) struct Console {
     next_line: Duration,
     /// Of a download: what it is called, its size, and how much is here.
     download: (String, Option<u64>, u64),
+    interruption: Option<Interruption>,
 }
 
 impl Console {
@@ -125,6 +127,7 @@ impl Console {
             started: Instant::now(),
             next_line: FIRST_LINE_AFTER,
             download: (String::new(), None, 0),
+            interruption: None,
         }
     }
 
@@ -145,6 +148,17 @@ impl Console {
     /// Tells how many bad items were not told, now that all are read.
     pub(super) fn finish_reading(&mut self) {
         std::mem::replace(&mut self.complaints, Complaints::new(self.verbosity)).finish();
+    }
+
+    /// Lets Ctrl-C and SIGTERM end the run that is shown after its step, and no sooner.
+    pub(super) fn listen(&mut self) -> Result<()> {
+        self.interruption = Some(Interruption::listen()?);
+        Ok(())
+    }
+
+    /// Lets the next signal end the program; answers with the exit status of the one that came.
+    pub(super) fn stop_listening(&mut self) -> Option<u8> {
+        self.interruption.take()?.status()
     }
 
     /// Takes the bar away.
@@ -191,6 +205,10 @@ impl Console {
 impl Observer for Console {
     fn reading(&mut self, input: &Source) {
         self.detail(&format!("reading {input}"));
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.interruption.as_ref().is_some_and(Interruption::is_asked_for)
     }
 
     fn malformed(&mut self, what: &Malformed, lost: bool) {

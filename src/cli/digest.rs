@@ -33,6 +33,12 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
         return Ok(Outcome::Complete);
     };
     let progress = summarise(&settings, &writer, &mut run, &mut console)?;
+    if let Some(status) = console.stop_listening()
+        && run.account()?.pending > 0
+    {
+        tell_interruption(&settings, &run)?;
+        return Ok(Outcome::Interrupted(status));
+    }
     settings.output.write(|out| match settings.format {
         Format::Md => digest::markdown(&run, out),
         Format::Jsonl => digest::jsonl(&run, out),
@@ -118,6 +124,7 @@ fn summarise(
         ));
     }
     let started = Instant::now();
+    console.listen()?;
     let progress = loaded.summarise(run, console);
     console.clear();
     if let Some(misses) = loaded.misses() {
@@ -132,6 +139,23 @@ fn summarise(
             _ => error,
         }),
     }
+}
+
+/// Says what is kept, and how to go on.
+fn tell_interruption(settings: &DigestSettings, run: &Run<'_>) -> Result<()> {
+    let account = run.account()?;
+    let finished = wording::count(account.summarised + account.reused);
+    let rest = wording::count(account.pending);
+    console::note(&match &settings.store {
+        StoreChoice::File(_) => format!(
+            "stopped: {finished} papers are finished and kept, {rest} are not; \
+             run the same command again to go on"
+        ),
+        StoreChoice::Memory => {
+            format!("stopped: nothing is kept of {finished} finished papers, because of --no-store")
+        }
+    });
+    Ok(())
 }
 
 fn outcome(inputs: &Inputs) -> Outcome {

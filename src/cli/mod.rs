@@ -10,6 +10,7 @@ mod console;
 mod digest;
 mod eval;
 mod input;
+mod interruption;
 mod models;
 mod outcome;
 mod output;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,
         Ok(Outcome::Incomplete) => ExitCode::from(2),
+        Ok(Outcome::Interrupted(status)) => ExitCode::from(status),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             console::print_error(&error);

@@ -6,4 +6,6 @@ pub(super) enum Outcome {
     Complete,
     /// The output was written, but something that was read is not in it.
     Incomplete,
+    /// A signal ended it early: the exit status that tells which.
+    Interrupted(u8),
 }

@@ -10,8 +10,8 @@
 //! 4. The run hands its records to [`crate::digest`], and its account adds up.
 //!
 //! One paper can fail, and becomes a record that says why; nothing a paper holds ends a run. An
-//! error of the engine or the store does, and leaves everything finished in the store. There is
-//! no handler for Ctrl-C, because a kill costs no more than the papers in flight.
+//! error of the engine or the store does, and leaves everything finished in the store. An observer
+//! may ask for an end after a step; a kill costs no more than that, the papers in flight.
 //!
 //! What a paper's summary is does not depend on the papers around it, nor on the order in which
 //! they are finished; only so can a resumed run end in the same bytes.
@@ -57,7 +57,7 @@ pub struct Progress {
     pub decode_tokens: u64,
 }
 
-/// Hears how a run goes on; nothing here can stop it.
+/// Hears how a run goes on, and may ask for its end.
 pub trait Observer {
     /// An input is about to be read.
     fn reading(&mut self, input: &Source);
@@ -65,6 +65,10 @@ pub trait Observer {
     fn malformed(&mut self, what: &Malformed, lost: bool);
     /// A step was computed, or a paper settled without one.
     fn progress(&mut self, progress: &Progress);
+    /// Whether the run is to end after the step under way; what is finished is kept.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// Keeps silent.
@@ -74,7 +78,8 @@ impl Observer for () {
     fn progress(&mut self, _: &Progress) {}
 }
 
-/// Summarises every pending paper of `run`; `writer` is what records call the model.
+/// Summarises every pending paper of `run`, or as many as there is time for until `observer` asks
+/// for an end; `writer` is what records call the model.
 pub fn summarise(
     run: &mut Run<'_>,
     codec: &Codec<'_>,
@@ -98,6 +103,9 @@ pub fn summarise(
             desk.take_in(finished)?;
         }
         observer.progress(&desk.progress);
+        if observer.is_cancelled() {
+            break;
+        }
     }
     observer.progress(&desk.progress);
     Ok(desk.progress)

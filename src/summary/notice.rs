@@ -17,7 +17,7 @@ pub enum Notice {
 }
 
 /// Fewer words than this say nothing that could be summarised.
-const FEWEST_WORDS: usize = 4;
+const FEWEST_WORDS: usize = 3;
 /// An abstract that says what kind of document it is, and has no more words, says nothing else.
 const MOST_WORDS_OF_A_KIND: usize = 12;
 

@@ -204,7 +204,8 @@ fn a_model_that_knows_chats_is_asked_in_one_unless_told_otherwise() {
     let args =
         ["digest", "bare.jsonl", "--no-store", "--model", "chat.gguf", "--prompt", "mine.toml"];
     let written = place.run(&args);
-    assert!(written.stderr.starts_with("read 1 = summarised 1 "), "{}", written.stderr);
+    let account = written.stderr.lines().last().unwrap_or_default();
+    assert!(account.starts_with("read 1 = summarised 1 "), "{}", written.stderr);
     assert_eq!(written.status, 0);
 
     let args = ["digest", "bare.jsonl", "--no-store", "--model", "base.gguf", "--prompt", "chat"];
@@ -398,4 +399,48 @@ fn models_are_listed_and_shown_without_network() {
     assert_eq!(unknown.status, 1);
     assert!(unknown.stderr.contains("error: there is no model `gemma`\n  hint: did you mean"));
     assert!(!place.has("cache"), "nothing was fetched for the name that is right");
+}
+
+/// The first Ctrl-C lets the step end and tells what is kept; the run goes on when it is called
+/// again.
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_run_after_its_step_and_what_is_finished_is_kept() {
+    let place = Place::new();
+    tiny::write_model(&place.path().join("tiny.gguf"), "gemma3", 1);
+    place.write("prompt.toml", SHORT_PROMPT);
+    place.write("papers.jsonl", &(0..400).map(bare).collect::<String>());
+    let digest = |more: &[&str]| {
+        let start = ["digest", "papers.jsonl", "--model", "tiny.gguf", "--prompt", "prompt.toml"];
+        let model = ["--store", "s.sqlite", "--batch", "1", "-o", "d.md"];
+        place.command(&[&start[..], &model, more].concat())
+    };
+    let finished = || {
+        let store = rusqlite::Connection::open(place.path().join("s.sqlite")).ok()?;
+        store.query_row("SELECT count(*) FROM summary", [], |row| row.get::<_, i64>(0)).ok()
+    };
+    for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
+        let before = finished().unwrap_or_default();
+        let run = digest(&[]).spawn().unwrap();
+        while finished().unwrap_or_default() <= before {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args([signal, &run.id().to_string()]).status().unwrap().success());
+        let run = run.wait_with_output().unwrap();
+        let said = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(status), "{said}");
+        let kept = finished().unwrap();
+        let rest = 400 - kept;
+        let told = format!(
+            "stopped: {kept} papers are finished and kept, {rest} are not; \
+             run the same command again to go on"
+        );
+        assert_eq!(said.lines().last(), Some(told.as_str()));
+        assert!(!place.has("d.md"), "no digest of a part");
+    }
+    // The papers are equally long, so that those that were read first are finished first.
+    let again = digest(&["--limit", "1"]).output().unwrap();
+    let account = "read 400 = summarised 0 + reused 1 + skipped 399 + failed 0\n";
+    assert_eq!(String::from_utf8(again.stderr).unwrap(), account);
 }

@@ -1,0 +1,59 @@
+//! Ctrl-C and SIGTERM while papers are written: the first asks for an end after the step under way,
+//! the second ends the program at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What shells add to a signal's number for the exit status of what it ended.
+const STATUS_OF_SIGNAL: i32 = 128;
+
+/// Listens for signals from when it is made to the end of the program. Dropped, it lets the first
+/// signal end the program at once, as the second does before.
+#[derive(Debug)]
+pub(super) struct Interruption {
+    is_last: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Interruption {
+    pub(super) fn listen() -> Result<Self> {
+        let this = Interruption { is_last: Arc::default(), signal: Arc::default() };
+        for number in [SIGINT, SIGTERM] {
+            let register = || {
+                // In this order: what a signal sets is seen by the next one.
+                let status = STATUS_OF_SIGNAL + number;
+                flag::register_conditional_shutdown(number, status, Arc::clone(&this.is_last))?;
+                flag::register(number, Arc::clone(&this.is_last))?;
+                flag::register_usize(number, Arc::clone(&this.signal), number as usize)
+            };
+            register().map_err(|cause| {
+                Error::new(ErrorKind::Io, "cannot listen for Ctrl-C").because(cause)
+            })?;
+        }
+        Ok(this)
+    }
+
+    /// Whether an end was asked for.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.status().is_some()
+    }
+
+    /// The exit status that tells of the signal that came, if one did.
+    pub(super) fn status(&self) -> Option<u8> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => None,
+            number => u8::try_from(STATUS_OF_SIGNAL as usize + number).ok(),
+        }
+    }
+}
+
+impl Drop for Interruption {
+    fn drop(&mut self) {
+        self.is_last.store(true, Ordering::Relaxed);
+    }
+}
