@@ -107,7 +107,7 @@ impl Sources {
         let code = &self.code[module];
         let mut paths = Vec::new();
         let mut rest = String::new();
-        for (at, statement) in code.split(';').enumerate() {
+        for statement in code.split(';') {
             let line = statement.trim_start_matches(['{', '}', '\n', ' ']);
             let (is_public, line) = match line.strip_prefix("pub") {
                 Some(public) => (true, public.trim_start_matches(|c| c != ' ').trim_start()),
@@ -116,7 +116,7 @@ impl Sources {
             match line.strip_prefix("use ") {
                 Some(path) if !is_public => paths.extend(members(path)),
                 Some(_) => {}
-                None => rest.push_str(if at == 0 { statement } else { &statement[..] }),
+                None => rest.push_str(statement),
             }
             rest.push(';');
         }
