@@ -17,6 +17,7 @@
 //! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, [`kernels`] compute
 //! with them, [`shortlist`] says which tokens need to be scored, [`guard`] which may be written; [`glossary`] says how terms are to be translated;
 //! [`eval`] measures how good summaries are; [`text`] and [`hash`] are what others build on; [`system`] tells what memory and disk are left;
+//! [`http`] is how servers are asked;
 //! [`atomic`] writes files whole or not at all.
 
 pub mod atomic;
@@ -32,6 +33,7 @@ pub mod generate;
 pub mod glossary;
 pub mod guard;
 pub mod hash;
+pub mod http;
 pub mod kernels;
 pub mod model;
 pub mod paper;
