@@ -6,6 +6,8 @@
 //!                                                lock            held while fetching
 //!                                                partial/        what has not arrived wholly
 //! ```
+//! What killed runs leave there is the business of [`super::leftovers`].
+//!
 //! Cards that name the same file share it; different files of one name do not collide. The marker
 //! `verified.json` saves reading a quarter of a gigabyte at every start: as long as size and time
 //! of the file are those noted, it is taken for the file that was hashed. Somebody who wants to
@@ -19,8 +21,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::Progress;
-use super::intake::{Expected, Received};
+use super::expected::Expected;
+use super::progress::Progress;
 use crate::card::{Card, HubFile, is_file_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash;
@@ -109,6 +111,11 @@ impl Slot {
         &self.file
     }
 
+    /// The folder of the file.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn file_name(&self) -> &str {
         self.file.file_name().and_then(|name| name.to_str()).unwrap_or("the model")
     }
@@ -135,9 +142,9 @@ impl Slot {
 
     /// Waits until no other process fills this slot; until the answer is dropped, none can.
     pub(super) fn lock(&self, progress: &mut dyn Progress) -> Result<fs::File> {
-        fs::create_dir_all(self.partial())
-            .map_err(|cause| Error::io("create", &self.partial(), cause))?;
-        let path = self.folder.join("lock");
+        fs::create_dir_all(&self.folder)
+            .map_err(|cause| Error::io("create", &self.folder, cause))?;
+        let path = lock_of(&self.folder);
         let failed = |cause| Error::io("lock", &path, cause);
         let file = fs::File::create(&path).map_err(failed)?;
         match file.try_lock() {
@@ -159,7 +166,9 @@ impl Slot {
         expected: &Expected,
         progress: &mut dyn Progress,
     ) -> Result<Option<String>> {
-        let Expected::File { bytes, sha256: wanted } = expected else { return Ok(None) };
+        let Expected { bytes: Some(bytes), sha256: Some(wanted) } = expected else {
+            return Ok(None);
+        };
         let name = self.file_name();
         match self.file.metadata() {
             Ok(data) if data.is_file() && data.len() == *bytes => {}
@@ -183,14 +192,11 @@ impl Slot {
     }
 
     /// Moves a file that arrived, and was verified, to its place.
-    pub(super) fn install(&self, received: &Received) -> Result<()> {
+    pub(super) fn install(&self, received: &Path, sha256: &str) -> Result<()> {
         let failed = |cause| Error::io("write", &self.file, cause);
-        fs::rename(&received.path, &self.file).map_err(failed)?;
+        fs::rename(received, &self.file).map_err(failed)?;
         sync_folder(&self.folder).map_err(failed)?;
-        self.mark(&received.sha256)?;
-        // Wheels and the like; what cannot be removed only takes up room.
-        let _ = fs::remove_dir_all(self.partial());
-        Ok(())
+        self.mark(sha256)
     }
 
     fn marker(&self) -> PathBuf {
@@ -215,6 +221,11 @@ impl Marker {
         let modified_ns = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         Ok(Marker { bytes: data.len(), modified_ns, sha256 })
     }
+}
+
+/// The file that whoever fills `folder` has locked.
+pub(super) fn lock_of(folder: &Path) -> PathBuf {
+    folder.join("lock")
 }
 
 /// Makes a rename durable. Only Unix knows folders that can be synchronised.

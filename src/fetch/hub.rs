@@ -3,40 +3,36 @@
 //! Layout and token of the shared folder are read with `hf-hub`; the download is our own. The
 //! crate's has no time limits, appends the whole file to the part that is there when a server
 //! ignores `Range`, and cannot finish a part that is complete but was not renamed. Here a body that
-//! breaks off is continued at once, and by a later run, and no answer is trusted to be the range
-//! that was asked for. What the environment sets (`HF_ENDPOINT`, `HF_TOKEN`) is in [`Origins`].
+//! breaks off is continued, at once and by a later run, and no answer is trusted to be the range
+//! that was asked for, nor to be the file: networks that want a sign-in answer everything with a page
+//! of their own. What the environment sets (`HF_ENDPOINT`, `HF_TOKEN`) is in [`Origins`].
 //! Left out: other kinds of repositories, parallel ranges, `HF_HUB_CACHE`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hf_hub::{Repo, RepoType};
-use ureq::config::RedirectAuthHeaders;
-use ureq::http::{HeaderMap, StatusCode};
-use ureq::{Agent, Body};
 
-use super::intake::{CopyError, Expected, Intake, Reason, Received, Writer};
-use super::{Origins, Progress};
+use super::expected::Expected;
+use super::intake::{Intake, Received, Writer};
+use super::origins::Origins;
+use super::progress::Progress;
+use super::reason::Reason;
+use super::{gguf, leftovers};
 use crate::card::{HubFile, is_file_name, is_sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash;
+use crate::http::{Answer, Client, Failure, Request, Tries, escaped, shown_address, shown_text};
 
-/// The hub's own address.
-pub(super) const ENDPOINT: &str = "https://huggingface.co";
-
-/// Longest time to a connection, to the head of an answer, and between two reads of its body.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Consecutive tries that may bring no byte before the source is given up.
-const FRUITLESS_TRIES_MAX: u32 = 3;
-
-/// Redirects that stay on the hub: renamed repositories.
+/// Redirects that are followed while size and SHA-256 are asked for: renamed repositories, mirrors.
 const REDIRECTS_MAX: u32 = 5;
+
+/// The part of a file that nothing is known of: no later run may go on with it.
+const UNNAMED_PART: &str = "unnamed.part";
 
 /// Reads `OWNER/NAME:FILE[@REVISION]`.
 pub(super) fn parse(spec: &str) -> Result<HubFile> {
     let wrong = |what: &str| {
-        Error::new(ErrorKind::Usage, format!("`hf:{spec}` {what}"))
+        Error::new(ErrorKind::Usage, format!("`hf:{}` {what}", shown_text(spec)))
             .hint("the form is hf:OWNER/NAME:FILE or hf:OWNER/NAME:FILE@REVISION")
     };
     let (repo, rest) = spec.split_once(':').ok_or_else(|| wrong("names no file"))?;
@@ -65,20 +61,18 @@ pub(super) fn receive(
     {
         match intake.copy(&path, progress) {
             Ok(received) => return Ok(received),
-            Err(reason) => progress.note(&format!("{}: {reason}", path.display())),
+            Err(reason) => progress.note(&format!("{}: {reason}", shown_path(&path))),
         }
     }
-    let client = Client::new(origins);
+    let hub = Hub::new(origins);
     let url = url(&origins.hub_endpoint, file);
-    match intake.expected {
-        Expected::File { sha256, .. } => client.download(intake, &url, sha256, progress),
-        Expected::Anything => {
-            let about = client.describe(&url)?;
-            let expected = about.expected();
-            let intake = Intake { slot: intake.slot, expected };
-            client.download(&intake, &url, &hash::sha256(&about.etag), progress)
-        }
+    if let Some(sha256) = intake.expected.sha256 {
+        return hub.download(intake, &url, Some(sha256), progress);
     }
+    let about = hub.describe(&url, progress)?;
+    let intake = Intake { slot: intake.slot, expected: about.expected() };
+    let key = about.etag.as_ref().map(hash::sha256);
+    hub.download(&intake, &url, key.as_deref(), progress)
 }
 
 /// A branch is looked up in `refs/`; a commit is the name of its snapshot.
@@ -105,67 +99,102 @@ fn percent_encode(text: &str) -> String {
 }
 
 /// What the hub tells about a file before sending it.
+#[derive(Default)]
 struct About {
     /// For files in large file storage, as weights are, the SHA-256 of the content.
-    etag: String,
+    etag: Option<String>,
     bytes: Option<u64>,
 }
 
 impl About {
     fn expected(&self) -> Expected<'_> {
-        match self.bytes {
-            Some(bytes) if is_sha256(&self.etag) => Expected::File { bytes, sha256: &self.etag },
-            _ => Expected::Anything,
-        }
+        let sha256 = self.etag.as_deref().filter(|etag| is_sha256(etag));
+        Expected { bytes: self.bytes, sha256 }
+    }
+
+    /// Takes in what is not known yet.
+    fn learn(&mut self, answer: &Answer, etag: &str, bytes: &str) {
+        let tag = |text: &str| text.trim_start_matches("W/").trim_matches('"').to_owned();
+        let etag = answer.header(etag).map(tag).filter(|etag| !etag.is_empty());
+        let bytes = answer.header(bytes).and_then(|bytes| bytes.parse().ok());
+        self.etag = self.etag.take().or(etag);
+        self.bytes = self.bytes.or(bytes).filter(|bytes| *bytes > 0);
     }
 }
 
-struct Client {
-    agent: Agent,
+/// Why an attempt did not bring the file to its end.
+enum Stop {
+    /// The network; another attempt may do better.
+    Failure(Failure),
+    /// Anything else.
+    Reason(Reason),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Failure(failure)
+    }
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Stop::Reason(reason)
+    }
+}
+
+struct Hub {
+    client: Client,
     endpoint: String,
     authorization: Option<String>,
 }
 
-impl Client {
+impl Hub {
     fn new(origins: &Origins) -> Self {
-        let agent = Agent::config_builder()
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
-            // A range counts bytes of what is sent, which must therefore be the file itself.
-            .accept_encoding("identity")
-            .user_agent(concat!("wenzhai/", env!("CARGO_PKG_VERSION")))
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-            .build()
-            .into();
-        let authorization = origins.hub_token.as_ref().map(|token| format!("Bearer {token}"));
-        Client { agent, endpoint: origins.hub_endpoint.clone(), authorization }
+        Hub {
+            client: Client::new(origins.limits.clone()),
+            endpoint: origins.hub_endpoint.clone(),
+            authorization: origins.hub_token.as_ref().map(|token| format!("Bearer {token}")),
+        }
     }
 
-    /// Asks for size and SHA-256. The hub tells them in the redirect to its storage, which is
-    /// therefore not followed; redirects within the hub are.
-    fn describe(&self, url: &str) -> Result<About, Reason> {
+    /// Asks for size and SHA-256. The hub tells them in the redirect to its storage, which itself
+    /// knows nothing of them, so the first answer that names them ends the search. What comes before
+    /// it are redirects of renamed repositories, and of mirrors to other hosts.
+    fn describe(&self, url: &str, progress: &mut dyn Progress) -> Result<About, Reason> {
         let mut url = url.to_owned();
+        let mut about = About::default();
         for _ in 0..=REDIRECTS_MAX {
-            let mut request = self.agent.head(&url);
-            if let Some(value) = &self.authorization {
-                request = request.header("authorization", value);
+            let answer = self.ask(&url, progress)?;
+            about.learn(&answer, "x-linked-etag", "x-linked-size");
+            if about.etag.is_some() {
+                return Ok(about);
             }
-            let response = request
-                .config()
-                .max_redirects(0)
-                .build()
-                .call()
-                .map_err(|error| self.reason(&error, &url))?;
-            let headers = response.headers();
-            match text(headers, "location") {
-                Some(path) if path.starts_with('/') && !path.starts_with("//") => {
-                    url = format!("{}{path}", origin(&self.endpoint));
+            let target = answer.header("location").filter(|_| (300..400).contains(&answer.status));
+            match target.and_then(|target| joined(&url, target)) {
+                Some(target) => url = target,
+                None => {
+                    about.learn(&answer, "etag", "content-length");
+                    return Ok(about);
                 }
-                _ => return Ok(about(headers)),
             }
         }
-        Err(format!("{url} is redirected more than {REDIRECTS_MAX} times"))
+        let url = shown_address(&url);
+        Err(format!("{url} is redirected more than {REDIRECTS_MAX} times").into())
+    }
+
+    /// Asks what is at `url`, as often as it takes.
+    fn ask(&self, url: &str, progress: &mut dyn Progress) -> Result<Answer, Reason> {
+        let request = self.signed(Request::head(url), url);
+        let mut tries = Tries::new(self.client.limits());
+        loop {
+            let note = &mut |text: &str| progress.note(text);
+            let failure = match self.client.send(&request, note) {
+                Ok(answer) if answer.status < 400 => return Ok(answer),
+                Ok(answer) => self.refusal(&answer, url),
+                Err(failure) => failure,
+            };
+            tries.pause(failure, note).map_err(|failure| with_address(failure, url))?;
+        }
     }
 
     /// Downloads into the side folder; `key` names the content, so that a part of another
@@ -174,44 +203,42 @@ impl Client {
         &self,
         intake: &Intake,
         url: &str,
-        key: &str,
+        key: Option<&str>,
         progress: &mut dyn Progress,
     ) -> Result<Received, Reason> {
-        progress.begin(intake.slot.file_name(), intake.expected.bytes());
-        let part = format!("{}.part", key.get(..16).unwrap_or(key));
-        let received = intake.resume(&part, progress).and_then(|mut writer| {
-            self.fill(&mut writer, url, progress)?;
-            writer.finish()
-        });
+        progress.begin(intake.slot.file_name(), intake.expected.bytes);
+        let received = self.receive_whole(intake, url, key, progress);
         progress.finish();
         received
     }
 
-    fn fill(
+    fn receive_whole(
         &self,
-        writer: &mut Writer,
+        intake: &Intake,
         url: &str,
+        key: Option<&str>,
         progress: &mut dyn Progress,
-    ) -> Result<(), Reason> {
-        let mut fruitless_tries = 0;
+    ) -> Result<Received, Reason> {
+        let part = key.map_or(UNNAMED_PART.into(), |key| format!("{}.part", &key[..16]));
+        leftovers::remove_other_parts(intake.slot, &part);
+        let mut writer = match key {
+            Some(_) => intake.resume(&part, progress)?,
+            None => intake.create(&part)?,
+        };
+        let mut tries = Tries::new(self.client.limits());
         while !writer.is_full() {
             let before = writer.written();
-            let broken = match self.attempt(writer, url, progress) {
-                Ok(()) => return Ok(()),
-                Err(Attempt::Useless(reason)) => return Err(reason),
-                Err(Attempt::Broken(reason)) => reason,
-            };
-            if writer.written() > before {
-                fruitless_tries = 0;
-                continue;
+            let outcome = self.attempt(&mut writer, url, progress);
+            tries.gain(writer.written().saturating_sub(before));
+            match outcome {
+                Ok(()) => break,
+                Err(Stop::Reason(reason)) => return Err(reason),
+                Err(Stop::Failure(failure)) => tries
+                    .pause(failure, &mut |text| progress.note(text))
+                    .map_err(|failure| with_address(failure, url))?,
             }
-            fruitless_tries += 1;
-            if fruitless_tries == FRUITLESS_TRIES_MAX {
-                return Err(broken);
-            }
-            std::thread::sleep(Duration::from_secs(1 << fruitless_tries));
         }
-        Ok(())
+        writer.finish()
     }
 
     /// One request: takes in the rest of the file, or as much of it as comes.
@@ -220,92 +247,140 @@ impl Client {
         writer: &mut Writer,
         url: &str,
         progress: &mut dyn Progress,
-    ) -> Result<(), Attempt> {
-        let mut request = self.agent.get(url);
-        if let Some(value) = &self.authorization {
-            request = request.header("authorization", value);
-        }
+    ) -> Result<(), Stop> {
+        let mut request = self.signed(Request::get(url), url);
         if writer.written() > 0 {
             request = request.header("range", format!("bytes={}-", writer.written()));
         }
-        let under_way = writer.written() > 0;
-        let response = request.call().map_err(|error| match error {
-            ureq::Error::StatusCode(429 | 500..) | ureq::Error::Timeout(_) => {
-                Attempt::Broken(self.reason(&error, url))
-            }
-            // Without a single byte it is more likely that there is no network at all.
-            ureq::Error::Io(_) if under_way => Attempt::Broken(self.reason(&error, url)),
-            _ => Attempt::Useless(self.reason(&error, url)),
-        })?;
-        if response.status() != StatusCode::PARTIAL_CONTENT && writer.written() > 0 {
-            // The server does not do ranges and sends the whole file.
-            writer.restart().map_err(Attempt::Useless)?;
+        let mut answer = self.client.send(&request, &mut |text| progress.note(text))?;
+        let (first, total) = match answer.status {
+            206 => content_range(&answer, writer.written())?,
+            416 => return past_the_end(writer, &answer),
+            200..300 => (0, answer.header("content-length").and_then(|text| text.parse().ok())),
+            _ => return Err(self.refusal(&answer, url).into()),
+        };
+        let media_type = answer.header("content-type").map(str::to_owned);
+        let mut next = |progress: &mut dyn Progress, written| {
+            let piece = answer.next_piece(&mut |text| progress.note(text));
+            piece.map_err(|failure| after_bytes(failure, written))
+        };
+        let mut piece = next(progress, writer.written())?;
+        if first == 0
+            && let Some(bytes) = &piece
+        {
+            gguf::check_beginning(0, bytes, media_type.as_deref())?;
         }
-        let (head, body) = response.into_parts();
-        if head.status == StatusCode::PARTIAL_CONTENT {
-            check_range(&head.headers, writer.written()).map_err(Attempt::Useless)?;
+        if let Some(total) = total {
+            writer.announce(total)?;
         }
-        take_in(writer, body, progress)
-    }
-
-    fn reason(&self, error: &ureq::Error, url: &str) -> Reason {
-        match error {
-            ureq::Error::StatusCode(status @ (401 | 403)) if self.authorization.is_some() => {
-                format!("the token was refused (HTTP {status}) for {url}")
-            }
-            ureq::Error::StatusCode(status @ (401 | 403)) => {
-                format!("HTTP {status} for {url}: it needs a token, set HF_TOKEN")
-            }
-            ureq::Error::StatusCode(404) => format!("there is no {url} (HTTP 404)"),
-            ureq::Error::StatusCode(status) => format!("HTTP {status} for {url}"),
-            error => format!("{error} ({url})"),
+        writer.go_on_from(first);
+        while let Some(bytes) = piece {
+            writer.take(&bytes, progress)?;
+            piece = next(progress, writer.written())?;
         }
-    }
-}
-
-/// How an attempt ended that did not bring the file to its end.
-enum Attempt {
-    /// Another may do better.
-    Broken(Reason),
-    /// Another would end the same way.
-    Useless(Reason),
-}
-
-fn take_in(writer: &mut Writer, body: Body, progress: &mut dyn Progress) -> Result<(), Attempt> {
-    match writer.copy_from(body.into_reader(), progress) {
-        Ok(()) => Ok(()),
-        Err(CopyError::Read(cause)) => {
-            Err(Attempt::Broken(format!("broke off after {} bytes: {cause}", writer.written())))
+        // A body without a length may have ended early, and only the file itself tells.
+        if writer.is_cut_short() {
+            let failure = Failure::broken("the answer ended early");
+            return Err(after_bytes(failure, writer.written()).into());
         }
-        Err(CopyError::Write(reason)) => Err(Attempt::Useless(reason)),
-    }
-}
-
-/// Whether the range that is sent begins where the part ends.
-fn check_range(headers: &HeaderMap, written: u64) -> Result<(), Reason> {
-    let range = text(headers, "content-range").unwrap_or_default();
-    if range.starts_with(&format!("bytes {written}-")) {
         Ok(())
-    } else {
-        Err(format!("was asked for the bytes from {written} on and sends `{range}`"))
+    }
+
+    /// The token goes to the hub alone, and not in the open where the hub is not.
+    fn signed<'a>(&self, request: Request<'a>, url: &str) -> Request<'a> {
+        let is_hub = host(url) == host(&self.endpoint)
+            && (url.starts_with("https:") || !self.endpoint.starts_with("https:"));
+        match &self.authorization {
+            Some(value) if is_hub => request.header("authorization", value.clone()),
+            _ => request,
+        }
+    }
+
+    fn refusal(&self, answer: &Answer, url: &str) -> Failure {
+        let url = shown_address(url);
+        match answer.status {
+            status @ (401 | 403) if self.authorization.is_some() => {
+                Failure::refused(format!("the token was refused (HTTP {status}) for {url}"))
+            }
+            status @ (401 | 403) => {
+                Failure::refused(format!("HTTP {status} for {url}: it needs a token, set HF_TOKEN"))
+            }
+            404 => Failure::refused(format!("there is no {url} (HTTP 404)")),
+            _ => answer.failure(),
+        }
     }
 }
 
-fn about(headers: &HeaderMap) -> About {
-    let first = |names: [&str; 2]| names.iter().find_map(|name| text(headers, name));
-    let etag = first(["x-linked-etag", "etag"]).unwrap_or_default();
-    let bytes = first(["x-linked-size", "content-length"]).and_then(|size| size.parse().ok());
-    About { etag: etag.trim_start_matches("W/").trim_matches('"').to_owned(), bytes }
+/// A reason that names the address, if it does not yet.
+fn with_address(failure: Failure, url: &str) -> Reason {
+    let (message, url) = (failure.message, shown_address(url));
+    if message.contains(&url) { message.into() } else { format!("{message} ({url})").into() }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+fn after_bytes(failure: Failure, written: u64) -> Failure {
+    Failure { message: format!("{}, with {written} bytes here", failure.message), ..failure }
 }
 
-/// Scheme and host of an address.
+/// Where the range begins that is sent, which must be where the part ends, and how long the file is.
+fn content_range(answer: &Answer, written: u64) -> Result<(u64, Option<u64>), Failure> {
+    let range = answer.header("content-range").unwrap_or_default();
+    let numbers = range.strip_prefix("bytes ").and_then(|range| {
+        let (from, rest) = range.split_once('-')?;
+        Some((from.parse::<u64>().ok()?, rest.split_once('/')?.1.parse::<u64>().ok()))
+    });
+    match numbers {
+        Some((from, total)) if from == written => Ok((from, total)),
+        _ => {
+            let range = shown_text(range);
+            let asked = format!("was asked for the bytes from {written} on and sends `{range}`");
+            Err(Failure::refused(asked))
+        }
+    }
+}
+
+/// The server says that the file has no bytes behind those that are here: because they are all, or
+/// because they are of another file.
+fn past_the_end(writer: &mut Writer, answer: &Answer) -> Result<(), Stop> {
+    let total = answer.header("content-range").and_then(|range| range.strip_prefix("bytes */"));
+    let total: Option<u64> = total.and_then(|total| total.parse().ok());
+    match total {
+        Some(total) if total == writer.written() => Ok(writer.announce(total)?),
+        Some(total) if writer.total().is_some() => Ok(writer.announce(total)?),
+        _ => {
+            let had = writer.written();
+            writer.restart()?;
+            Err(Failure::broken(format!("has no bytes behind the {had} that were here")).into())
+        }
+    }
+}
+
+/// The address that `target`, of a `location` header of `url`, leads to.
+fn joined(url: &str, target: &str) -> Option<String> {
+    if target.starts_with("http://") || target.starts_with("https://") {
+        return Some(target.to_owned());
+    }
+    let scheme = &url[..url.find("//")?];
+    match target.strip_prefix("//") {
+        Some(rest) => Some(format!("{scheme}//{rest}")),
+        None => target.starts_with('/').then(|| format!("{}{target}", origin(url))),
+    }
+}
+
+/// Scheme and host of an address, with what stands before the host.
 fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
-    url[host..].find('/').map_or(url, |at| &url[..host + at])
+    url[host..].find(['/', '?', '#']).map_or(url, |at| &url[..host + at])
+}
+
+/// The host of an address, with its port and without user and password.
+fn host(url: &str) -> &str {
+    let origin = origin(url);
+    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    authority.rsplit('@').next().unwrap_or(authority)
+}
+
+fn shown_path(path: &Path) -> String {
+    escaped(&path.display().to_string())
 }
 
 #[cfg(test)]
@@ -333,8 +408,14 @@ mod tests {
     }
 
     #[test]
-    fn origin_is_scheme_and_host() {
-        assert_eq!(origin("https://hub.example/mirror/x"), "https://hub.example");
-        assert_eq!(origin("http://127.0.0.1:80"), "http://127.0.0.1:80");
+    fn redirects_lead_to_addresses() {
+        let from = |target| joined("https://a:b@hub.example/mirror/x", target);
+        assert_eq!(from("/o/r").as_deref(), Some("https://a:b@hub.example/o/r"));
+        assert_eq!(from("//cdn.example/x").as_deref(), Some("https://cdn.example/x"));
+        assert_eq!(from("http://cdn.example/x").as_deref(), Some("http://cdn.example/x"));
+        assert_eq!(from("ftp://cdn.example/x"), None);
+        assert_eq!(joined("http://127.0.0.1:80", "/x").as_deref(), Some("http://127.0.0.1:80/x"));
+        assert_eq!(host("https://a:b@hub.example:8080/x@y"), "hub.example:8080");
+        assert_eq!(host("http://127.0.0.1:80"), "127.0.0.1:80");
     }
 }

@@ -1,30 +1,27 @@
 //! The one way in for bytes: written to the side folder and hashed on the way, then compared with
 //! what is expected. Only a [`Received`] can be installed, and only [`Writer::finish`] makes one.
+//!
+//! Every file that comes in is a GGUF file, so whatever begins otherwise is refused at its first
+//! byte, before it can spoil what is there. Of a file whose SHA-256 nobody knows, the header is
+//! read as well.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::Progress;
-use super::cache::{Present, Slot};
-use crate::card::Card;
+use super::cache::Slot;
+use super::expected::{Expected, check_bytes, check_sha256};
+use super::gguf::{self, Wrong};
+use super::progress::Progress;
+use super::reason::{Reason, cannot};
 use crate::hash::Hasher;
+use crate::http::escaped;
 
 /// Largest file that is taken in where the size is not known beforehand: beyond any model that
 /// this program can run, small enough to save a disk from an endless answer.
 const FILE_BYTES_MAX: u64 = 64 << 30;
 
 const BUFFER_BYTES: usize = 1 << 16;
-
-/// Why a source did not deliver: a clause of the error that names all sources.
-pub(super) type Reason = String;
-
-/// What a file must be.
-#[derive(Clone, Copy)]
-pub(super) enum Expected<'a> {
-    File { bytes: u64, sha256: &'a str },
-    Anything,
-}
 
 /// Where a source delivers to, and what.
 pub(super) struct Intake<'a> {
@@ -44,7 +41,17 @@ pub(super) struct Writer<'a> {
     file: File,
     hasher: Hasher,
     written: u64,
-    expected: Expected<'a>,
+    /// Size of the whole file, once somebody told it.
+    total: Option<u64>,
+    sha256: Option<&'a str>,
+    replay: Option<Replay>,
+}
+
+/// How far bytes that come again were compared with those that are in.
+#[derive(Default)]
+struct Replay {
+    hasher: Hasher,
+    at: u64,
 }
 
 /// Why [`Writer::copy_from`] stopped before the end.
@@ -53,37 +60,6 @@ pub(super) enum CopyError {
     Read(io::Error),
     /// It is no use to go on: the disk is full, or the source sends too much.
     Write(Reason),
-}
-
-impl<'a> Expected<'a> {
-    pub(super) fn of_card(card: &'a Card) -> Self {
-        Expected::File { bytes: card.file.bytes, sha256: &card.file.sha256 }
-    }
-
-    /// Whether a file of the cache is the expected one.
-    pub(super) fn fits(&self, present: &Present) -> bool {
-        self.check(present.bytes, &present.sha256).is_ok()
-    }
-
-    pub(super) fn bytes(&self) -> Option<u64> {
-        match self {
-            Expected::File { bytes, .. } => Some(*bytes),
-            Expected::Anything => None,
-        }
-    }
-
-    /// Whether a file of this size and content is the expected one; else why not.
-    fn check(&self, bytes: u64, sha256: &str) -> Result<(), Reason> {
-        match self {
-            Expected::File { bytes: wanted, .. } if *wanted != bytes => {
-                Err(format!("delivered {bytes} bytes instead of {wanted}"))
-            }
-            Expected::File { sha256: wanted, .. } if *wanted != sha256 => {
-                Err(format!("delivered a file with SHA-256 {sha256} instead of {wanted}"))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 impl<'a> Intake<'a> {
@@ -101,6 +77,16 @@ impl<'a> Intake<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Writer<'a>, Reason> {
         let mut writer = self.open(name)?;
+        let mut begin = [0; gguf::MAGIC.len()];
+        let count = writer.file.read(&mut begin).and_then(|count| {
+            writer.file.rewind()?;
+            Ok(count)
+        });
+        let count = count.map_err(|cause| cannot("read", &writer.path, &cause))?;
+        if gguf::check_beginning(0, &begin[..count], None).is_err() {
+            writer.restart()?;
+            return Ok(writer);
+        }
         writer.written = writer
             .hasher
             .update_from(&mut writer.file, &mut |bytes| progress.advance(bytes))
@@ -117,12 +103,14 @@ impl<'a> Intake<'a> {
         from: &Path,
         progress: &mut dyn Progress,
     ) -> Result<Received, Reason> {
-        let source = File::open(from).map_err(|cause| cannot("read", from, &cause))?;
-        let bytes = source.metadata().map_err(|cause| cannot("read", from, &cause))?.len();
-        if self.expected.bytes().is_some_and(|wanted| wanted != bytes) {
-            self.expected.check(bytes, "")?;
+        // Opening a pipe would wait until somebody writes into it.
+        let data = from.metadata().map_err(|cause| cannot("read", from, &cause))?;
+        if !data.is_file() {
+            return Err("is no file".to_owned().into());
         }
-        progress.begin(&format!("copy {}", from.display()), Some(bytes));
+        let source = File::open(from).map_err(|cause| cannot("read", from, &cause))?;
+        check_bytes(self.expected.bytes, data.len())?;
+        progress.begin(&format!("copy {}", escaped(&from.display().to_string())), Some(data.len()));
         let mut writer = self.create("copy")?;
         let copied = writer.copy_from(source, progress);
         progress.finish();
@@ -135,8 +123,9 @@ impl<'a> Intake<'a> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|cause| cannot("write", &path, &cause))?;
-        let expected = self.expected;
-        Ok(Writer { path, file, hasher: Hasher::default(), written: 0, expected })
+        let Expected { bytes: total, sha256 } = self.expected;
+        let hasher = Hasher::default();
+        Ok(Writer { path, file, hasher, written: 0, total, sha256, replay: None })
     }
 }
 
@@ -146,19 +135,49 @@ impl Writer<'_> {
         self.written
     }
 
+    /// How many bytes the whole file has, where that is known.
+    pub(super) fn total(&self) -> Option<u64> {
+        self.total
+    }
+
     /// Whether all bytes are in, where their number is known.
     pub(super) fn is_full(&self) -> bool {
-        self.expected.bytes() == Some(self.written)
+        self.total == Some(self.written)
+    }
+
+    /// A source says how many bytes the whole file has; it is another file if somebody else said
+    /// otherwise.
+    pub(super) fn announce(&mut self, total: u64) -> Result<(), Reason> {
+        check_bytes(self.total, total)?;
+        self.total = Some(total);
+        Ok(())
     }
 
     /// Throws away what is in.
     pub(super) fn restart(&mut self) -> Result<(), Reason> {
-        self.hasher = Hasher::default();
-        self.written = 0;
-        self.file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .map_err(|cause| cannot("write", &self.path, &cause))
+        self.cut(0, Hasher::default())
+    }
+
+    /// What is taken next begins at byte `first`: behind the bytes that are in, or at the beginning
+    /// of the file. Then it is compared with them, which costs the network and keeps what is here.
+    pub(super) fn go_on_from(&mut self, first: u64) {
+        self.replay = (first < self.written).then(Replay::default);
+    }
+
+    /// Takes in the next bytes.
+    pub(super) fn take(&mut self, bytes: &[u8], progress: &mut dyn Progress) -> Result<(), Reason> {
+        let at = self.replay.as_ref().map_or(self.written, |replay| replay.at);
+        gguf::check_beginning(at, bytes, None)?;
+        let bytes = self.without_known(bytes)?;
+        let limit = self.limit();
+        if self.written + bytes.len() as u64 > limit {
+            return Err(format!("delivers more than {limit} bytes").into());
+        }
+        self.file.write_all(bytes).map_err(|cause| cannot("write", &self.path, &cause))?;
+        self.hasher.update(bytes);
+        self.written += bytes.len() as u64;
+        progress.advance(bytes.len() as u64);
+        Ok(())
     }
 
     /// Takes in all that `source` has.
@@ -169,54 +188,89 @@ impl Writer<'_> {
     ) -> Result<(), CopyError> {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
-            let count = match source.read(&mut buffer) {
+            match source.read(&mut buffer) {
                 Ok(0) => return Ok(()),
-                Ok(count) => count,
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(count) => self.take(&buffer[..count], progress).map_err(CopyError::Write)?,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 Err(cause) => return Err(CopyError::Read(cause)),
-            };
-            let limit = self.limit();
-            if self.written + count as u64 > limit {
-                return Err(CopyError::Write(format!("delivers more than {limit} bytes")));
             }
-            let bytes = &buffer[..count];
-            self.file
-                .write_all(bytes)
-                .map_err(|cause| CopyError::Write(cannot("write", &self.path, &cause)))?;
-            self.hasher.update(bytes);
-            self.written += count as u64;
-            progress.advance(count as u64);
+        }
+    }
+
+    /// Whether bytes are missing at the end, as far as that can be told.
+    pub(super) fn is_cut_short(&mut self) -> bool {
+        match self.total {
+            Some(total) => self.written < total,
+            None => matches!(gguf::look(&mut self.file), Err(Wrong::Short(_))),
         }
     }
 
     /// Verifies the file and makes it durable; a file that is not the expected one is removed.
-    pub(super) fn finish(self) -> Result<Received, Reason> {
-        let Writer { path, file, hasher, written, expected } = self;
-        let sha256 = hasher.finish();
-        if let Err(reason) = expected.check(written, &sha256) {
+    pub(super) fn finish(mut self) -> Result<Received, Reason> {
+        let sha256 = std::mem::take(&mut self.hasher).finish();
+        if let Err(reason) = self.check(&sha256) {
+            let Writer { path, file, .. } = self;
             drop(file);
             let _ = fs::remove_file(&path);
             return Err(reason);
         }
-        file.sync_all().map_err(|cause| cannot("write", &path, &cause))?;
-        Ok(Received { path, sha256 })
+        self.file.sync_all().map_err(|cause| cannot("write", &self.path, &cause))?;
+        Ok(Received { path: self.path, sha256 })
+    }
+
+    fn check(&mut self, sha256: &str) -> Result<(), Reason> {
+        check_bytes(self.total, self.written)?;
+        check_sha256(self.sha256, sha256)?;
+        match self.sha256 {
+            Some(_) => Ok(()),
+            None => gguf::look(&mut self.file).map_err(|wrong| wrong.reason(&self.path)),
+        }
+    }
+
+    /// The part of `bytes` that is not in yet. Where they differ from what is in, they are believed:
+    /// they begin as a GGUF file of the right size, and what is in may be damaged.
+    fn without_known<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Reason> {
+        let Some(mut replay) = self.replay.take() else { return Ok(bytes) };
+        let known = usize::try_from(self.written - replay.at).unwrap_or(usize::MAX);
+        let (known, rest) = bytes.split_at(known.min(bytes.len()));
+        let mut ours = vec![0; known.len()];
+        self.file
+            .seek(SeekFrom::Start(replay.at))
+            .and_then(|_| self.file.read_exact(&mut ours))
+            .and_then(|()| self.file.seek(SeekFrom::Start(self.written)))
+            .map_err(|cause| cannot("read", &self.path, &cause))?;
+        if ours != known {
+            self.cut(replay.at, replay.hasher)?;
+            return Ok(bytes);
+        }
+        replay.hasher.update(known);
+        replay.at += known.len() as u64;
+        if replay.at < self.written {
+            self.replay = Some(replay);
+        }
+        Ok(rest)
+    }
+
+    /// Keeps only the first `bytes`, which hash to `hasher`.
+    fn cut(&mut self, bytes: u64, hasher: Hasher) -> Result<(), Reason> {
+        (self.hasher, self.written, self.replay) = (hasher, bytes, None);
+        self.file
+            .set_len(bytes)
+            .and_then(|()| self.file.seek(SeekFrom::Start(bytes)))
+            .map(drop)
+            .map_err(|cause| cannot("write", &self.path, &cause))
     }
 
     fn limit(&self) -> u64 {
-        self.expected.bytes().unwrap_or(FILE_BYTES_MAX)
+        self.total.unwrap_or(FILE_BYTES_MAX)
     }
 }
 
 impl CopyError {
     pub(super) fn reason(self) -> Reason {
         match self {
-            CopyError::Read(cause) => cause.to_string(),
+            CopyError::Read(cause) => cause.to_string().into(),
             CopyError::Write(reason) => reason,
         }
     }
-}
-
-/// "cannot write FILE: cause".
-pub(super) fn cannot(action: &str, path: &Path, cause: &io::Error) -> Reason {
-    format!("cannot {action} {}: {cause}", path.display())
 }

