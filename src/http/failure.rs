@@ -3,10 +3,10 @@
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use jiff::fmt::rfc2822;
 use ureq::Timeout;
 use ureq::http::{HeaderMap, StatusCode};
 
-use super::date::parse_date;
 use super::limits::{Limits, seconds};
 use super::shown::shown_text;
 
@@ -125,8 +125,9 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
-    let now = text("date").and_then(parse_date).unwrap_or(now);
-    Some(parse_date(value)?.duration_since(now).unwrap_or_default())
+    let date = |text| Some(SystemTime::from(rfc2822::parse(text).ok()?.timestamp()));
+    let now = text("date").and_then(date).unwrap_or(now);
+    Some(date(value)?.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]

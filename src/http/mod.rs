@@ -8,7 +8,6 @@
 //! [`Tries`], why an exchange failed in [`Failure`], and what may be repeated of foreign texts in
 //! [`shown_text`] and [`shown_address`].
 
-mod date;
 mod exchange;
 mod failure;
 mod limits;
