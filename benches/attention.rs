@@ -11,9 +11,9 @@ use std::arch::x86_64::*;
 use std::time::{Duration, Instant};
 
 use wenzhai::kernels::attention::{
-    AttentionScratch, PAGE, PageId, PagePool, PageShape, Query, RowPlace, attend,
+    AttentionScratch, PAGE, PageId, PagePool, PageShape, Queries, Query, RowPlace, attend,
 };
-use wenzhai::kernels::{Isa, Pool, isa::Level};
+use wenzhai::kernels::{Executor, Isa};
 
 const HEADS: usize = 4;
 const HEAD_DIM: usize = 256;
@@ -26,12 +26,12 @@ const PATIENCE: Duration = Duration::from_millis(700);
 fn main() {
     let isa = Isa::detect().expect("WENZHAI_ISA names an instruction set of this processor");
     for threads in [1, 2] {
-        let mut pool = Pool::new(threads);
-        let peak = peak_gmacs(isa, &mut pool);
+        let mut exec = Executor::new(isa, threads);
+        let peak = peak_gmacs(&mut exec);
         println!("{}, {threads} threads: peak {peak:.1} GMAC/s", isa.name());
         for context in [64, 300, 600] {
-            let warm = attention_gmacs(isa, &mut pool, context, 1);
-            let cold = attention_gmacs(isa, &mut pool, context, ROWS);
+            let warm = attention_gmacs(&mut exec, context, 1);
+            let cold = attention_gmacs(&mut exec, context, ROWS);
             let share = |rate| 100.0 * rate / peak;
             println!(
                 "  context {context:3}: warm {warm:5.1} ({:2.0} %), cold {cold:5.1} ({:2.0} %)",
@@ -43,15 +43,13 @@ fn main() {
 }
 
 /// Attention of [`ROWS`] rows to `sequences` sequences of `context` positions.
-fn attention_gmacs(isa: Isa, pool: &mut Pool, context: usize, sequences: usize) -> f64 {
+fn attention_gmacs(exec: &mut Executor, context: usize, sequences: usize) -> f64 {
     let shape = PageShape { layers: LAYERS, kv_heads: 1, head_dim: HEAD_DIM };
     let pages = context.div_ceil(PAGE);
-    let tables: Vec<Vec<PageId>> = (0..sequences)
-        .map(|sequence| (0..pages).map(|page| PageId((sequence * pages + page) as u32)).collect())
-        .collect();
+    let tables: Vec<PageId> = (0..(sequences * pages) as u32).map(PageId).collect();
     let mut kv = PagePool::new(shape, sequences * pages);
     let key: Vec<f32> = (0..HEAD_DIM).map(|dim| (dim as f32).sin()).collect();
-    for page in tables.iter().flatten() {
+    for page in &tables {
         for offset in 0..PAGE {
             let place = RowPlace { page: *page, offset };
             for layer in 0..LAYERS {
@@ -59,45 +57,41 @@ fn attention_gmacs(isa: Isa, pool: &mut Pool, context: usize, sequences: usize) 
             }
         }
     }
-    let query =
-        |row: usize| Query { pages: &tables[row % sequences], first: 0, position: context - 1 };
+    let query = |row: usize| {
+        let first_page = row % sequences * pages;
+        Query { pages: first_page..first_page + pages, first: 0, position: context - 1 }
+    };
     let queries: Vec<_> = (0..ROWS).map(query).collect();
+    let queries = Queries { rows: &queries, tables: &tables };
     let q = key.repeat(ROWS * HEADS).iter().map(|q| q / 16.0).collect::<Vec<f32>>();
     let (mut scratch, mut out) = (AttentionScratch::default(), vec![0.0; q.len()]);
     let macs = ROWS * HEADS * HEAD_DIM * context * 2;
     let share = kv.lend_whole(&[]);
     best_rate(macs * LAYERS, || {
         for layer in 0..LAYERS {
-            attend(isa, pool, &share, layer, &queries, &q, &mut scratch, &mut out);
+            attend(exec, &share, layer, queries, &q, &mut scratch, &mut out);
         }
     })
 }
 
 /// Multiply-adds into accumulators that are enough to hide their latency, on all threads.
-fn peak_gmacs(isa: Isa, pool: &mut Pool) -> f64 {
+fn peak_gmacs(exec: &mut Executor) -> f64 {
     const STEPS: usize = 1 << 18;
-    let threads = pool.threads();
-    let lanes = match isa.level() {
-        Level::Avx512Bf16 => 32,
-        Level::Avx512Vnni => 16,
-        Level::Avx2 => 8,
-        Level::Scalar => 1,
+    let threads = exec.pool.threads();
+    // SAFETY, of all: an `Isa` exists only where the processor has it.
+    #[allow(clippy::undocumented_unsafe_blocks, reason = "all for the reason above")]
+    let (lanes, peak): (usize, fn(usize) -> f32) = match exec.isa.name() {
+        #[cfg(target_arch = "x86_64")]
+        "avx512-bf16" => (32, |steps| unsafe { peak_bf16(steps) }),
+        #[cfg(target_arch = "x86_64")]
+        "avx512" => (16, |steps| unsafe { peak_avx512(steps) }),
+        #[cfg(target_arch = "x86_64")]
+        "avx2" => (8, |steps| unsafe { peak_avx2(steps) }),
+        _ => (1, peak_scalar),
     };
     best_rate(threads * STEPS * CHAINS * lanes, || {
-        pool.run(threads, |_, _| {
-            let sum = match isa.level() {
-                // SAFETY: an `Isa` exists only where the processor has it.
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512Bf16 => unsafe { peak_bf16(STEPS) },
-                // SAFETY: as above.
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512Vnni => unsafe { peak_avx512(STEPS) },
-                // SAFETY: as above.
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => unsafe { peak_avx2(STEPS) },
-                _ => peak_scalar(STEPS),
-            };
-            std::hint::black_box(sum);
+        exec.pool.run(threads, |_, _| {
+            std::hint::black_box(peak(STEPS));
         });
     })
 }

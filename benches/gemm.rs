@@ -3,14 +3,18 @@
 //!
 //! `cargo bench --bench gemm [-- <instruction set>]`
 
+#[path = "../tests/it/support/noise.rs"]
+mod noise;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wenzhai::kernels::gemm::{Gate, Scratch, argmax, gate_up, gemm};
-use wenzhai::kernels::isa::Level;
+use noise::Noise;
+use wenzhai::kernels::blocks::BlockType;
+use wenzhai::kernels::gemm::{Gate, GateUp, Scratch, argmax, gate_up, gemm};
 use wenzhai::kernels::packed::Packed;
-use wenzhai::kernels::{Grain, Isa, Pool, Quantized, Tiled};
+use wenzhai::kernels::{Executor, Isa, Precision, Quantized, Tiled};
 
 /// (outputs, inputs): query, key and value; output; gate and up; down; output shortlist.
 const SHAPES: [(usize, usize); 5] =
@@ -21,78 +25,72 @@ fn main() {
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
     let here = |isa: &Isa| wanted.as_ref().is_none_or(|wanted| wanted == isa.name());
     let isa = Isa::all().into_iter().rfind(here).expect("an instruction set of this processor");
-    for (threads, fine) in [(1, 0), (2, 0), (2, 1)] {
+    for (threads, int14) in [(1, false), (2, false), (2, true)] {
         let name = isa.name();
-        let rounding = if fine == 0 { "coarse" } else { "every other block fine" };
+        let rounding = if int14 { "every other block in 14 bits" } else { "8 bits" };
         println!("\n{name}, {threads} threads, {rounding}: G multiply-adds/s (of the peak)");
         println!("{:<22}{}", "outputs x inputs", ROWS.map(|r| format!("{r:>14}")).concat());
-        let mut pool = Pool::new(threads);
+        let mut exec = Executor::new(isa, threads);
         for (outputs, inputs) in SHAPES {
-            let weights: Vec<f32> = noise(1).take(outputs * inputs).collect();
-            let w = Packed::from_rows(&mut pool, &weights, outputs, inputs);
-            let mut line = |name: &str, work: &mut dyn FnMut(&mut Pool, &Quantized)| {
+            let w = random(&mut exec, outputs, inputs);
+            let mut line = |name: &str, work: &mut dyn FnMut(&mut Executor, &Quantized)| {
                 // Anew for each line: clocks change with load and temperature.
-                let peak = peak(threads);
+                let peak = peak(isa, threads);
                 print!("{:<22}", format!("{outputs} x {inputs} {name}"));
                 for rows in ROWS {
-                    let values: Vec<f32> = noise(2).take(rows * inputs).collect();
-                    let x = Quantized::from_rows(&grain(inputs, fine), &values);
-                    let seconds = best_time(|| work(&mut pool, &x));
-                    // A fine activation takes two multiply-adds.
-                    let products = inputs + 32 * grain(inputs, fine).fine_blocks();
+                    let precision = precision(inputs, int14);
+                    let x = Quantized::from_rows(&precision, &Noise(2).values(rows * inputs));
+                    let seconds = best_time(|| work(&mut exec, &x));
+                    // An activation of 14 bits takes two multiply-adds.
+                    let products = inputs + 32 * precision.int14_blocks();
                     let speed = (rows * outputs * products) as f64 / seconds / 1e9;
                     print!("{:>14}", format!("{speed:.0} ({:.0} %)", 100.0 * speed / peak));
                 }
                 println!();
             };
             let (mut out, mut scratch) = (Tiled::default(), Scratch::default());
-            line("", &mut |pool, x| gemm(isa, pool, x, &w, &mut out));
+            line("", &mut |exec, x| gemm(exec, x, &w, &mut out));
             if outputs == 4096 {
-                let mut pool = Pool::new(1);
-                let half = outputs / 2 * inputs;
-                let gate = Packed::from_rows(&mut pool, &weights[..half], outputs / 2, inputs);
-                let up = Packed::from_rows(&mut pool, &weights[half..], outputs / 2, inputs);
-                let (mut out, next) = (Quantized::default(), grain(outputs / 2, fine));
-                line("gate", &mut |pool, x| {
-                    gate_up(
-                        isa,
-                        pool,
-                        x,
-                        &gate,
-                        &up,
-                        Gate::GeluTanh,
-                        &mut scratch,
-                        &next,
-                        &mut out,
-                    );
+                let mut exec = Executor::new(isa, 1);
+                let [gate, up] = [0, 1].map(|_| random(&mut exec, outputs / 2, inputs));
+                let weights = GateUp { gate, up, activation: Gate::GeluTanh };
+                let (mut out, next) = (Quantized::default(), precision(outputs / 2, int14));
+                line("gate", &mut |exec, x| {
+                    gate_up(exec, x, &weights, &mut scratch, &next, &mut out);
                 });
             }
             if outputs == 20_000 {
                 let mut best = vec![(0.0, 0); 256];
-                line("argmax", &mut |pool, x| {
-                    argmax(isa, pool, x, &w, &mut scratch, &mut best[..x.rows()]);
+                line("argmax", &mut |exec, x| {
+                    argmax(exec, x, &w, &mut scratch, &mut best[..x.rows()]);
                 });
             }
         }
     }
-    packing();
+    packing(isa);
 }
 
-/// Every other block is fine, about as in the engine, or none.
-fn grain(width: usize, fine: usize) -> Arc<Grain> {
-    Arc::new(Grain::of(width, |block| fine > 0 && block % 2 == 0))
+/// A matrix of random weights.
+fn random(exec: &mut Executor, outputs: usize, inputs: usize) -> Packed {
+    let weights = Noise(1).values(outputs * inputs);
+    let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+    Packed::from_blocks(exec, BlockType::F32, &bytes, outputs, inputs)
+}
+
+/// Every other block has 14 bits, about as in the engine, or none.
+fn precision(width: usize, int14: bool) -> Arc<Precision> {
+    Arc::new(Precision::mixed(width, |block| int14 && block % 2 == 0))
 }
 
 /// How long packing takes, for one thread.
-fn packing() {
-    use wenzhai::kernels::blocks::BlockType;
+fn packing(isa: Isa) {
     println!();
     let (outputs, inputs) = (4096, 1024);
     for kind in BlockType::ALL {
         let bytes = vec![0x31; kind.bytes_of(outputs * inputs)];
-        let mut pool = Pool::new(1);
+        let mut exec = Executor::new(isa, 1);
         let seconds = best_time(|| {
-            black_box(Packed::from_blocks(&mut pool, kind, &bytes, outputs, inputs));
+            black_box(Packed::from_blocks(&mut exec, kind, &bytes, outputs, inputs));
         });
         let per_100_million = seconds * 1e8 / (outputs * inputs) as f64;
         println!("packing {kind:?}: {per_100_million:.2} s for 100 M weights");
@@ -112,20 +110,11 @@ fn best_time(mut work: impl FnMut()) -> f64 {
     best
 }
 
-/// Values in [-1, 1), always the same.
-fn noise(seed: u32) -> impl Iterator<Item = f32> {
-    let mut state = seed;
-    std::iter::repeat_with(move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    })
-}
-
 /// Int8 multiply-adds a second, in billions, of `vpdpbusd` on registers alone.
-fn peak(threads: usize) -> f64 {
+fn peak(isa: Isa, threads: usize) -> f64 {
     const LOOPS: usize = 200_000;
-    let mut pool = Pool::new(threads);
-    let seconds = best_time(|| pool.run(threads, |_, _| multiply_add(LOOPS)));
+    let mut exec = Executor::new(isa, threads);
+    let seconds = best_time(|| exec.pool.run(threads, |_, _| multiply_add(LOOPS)));
     (threads * LOOPS * 16 * 64) as f64 / seconds / 1e9
 }
 
@@ -146,7 +135,7 @@ fn multiply_add(loops: usize) {
         sums
     }
 
-    if Isa::all().into_iter().any(|isa| isa.level() == Level::Avx512Vnni) {
+    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
         // SAFETY: the processor has these instruction sets.
         black_box(unsafe { sums(black_box(loops)) });
     }

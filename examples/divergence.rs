@@ -9,9 +9,14 @@
 //! that the next measurement need not compute it. All other tokens count as one, so divergences
 //! are lower bounds, by less than what these tokens weigh.
 
+#[allow(dead_code, reason = "tests need the rest of it")]
+#[path = "../tests/it/support/logits.rs"]
+mod logits;
+
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use logits::{first_choice, log_total};
 use wenzhai::engine::candle::{CandleEngine, DeviceChoice};
 use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::generate::{Limits, TokenId};
@@ -133,14 +138,4 @@ fn divergence(truth: &Likeliest, row: &[f32]) -> f64 {
     }
     let (p, q) = (1.0 - p_kept, 1.0 - q_kept);
     if p > 1e-6 && q > 1e-6 { sum + p * (p / q).ln() } else { sum }
-}
-
-fn log_total(row: &[f32]) -> f64 {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = row.iter().map(|x| f64::from(x - highest).exp()).sum();
-    f64::from(highest) + total.ln()
-}
-
-fn first_choice(row: &[f32]) -> TokenId {
-    (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as TokenId
 }

@@ -1,10 +1,11 @@
 //! GGUF's block types: what the bytes of a block of weights mean.
 //!
 //! The layouts are those of ggml's `ggml-common.h`, little-endian. Types with one scale (and maybe
-//! a minimum) for 32 weights are read as integer levels, which the matrix products use as they
-//! are; the others are only ever decoded to f32. Decoding is all there is: nothing here encodes.
+//! a minimum) for 32 weights are read as integers, which ggml calls quants and the matrix products
+//! use as they are; the others are only ever decoded to f32. Nothing here encodes.
 
-use super::BLOCK;
+/// Weights, or activations, that share a scale: the block of every format of the kernels.
+pub const BLOCK: usize = 32;
 
 /// How a run of weights is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,22 +29,22 @@ pub enum BlockType {
 /// What a type offers for 32 weights without going through f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Native {
-    /// Levels around zero and a scale.
+    /// Quants around zero and a scale.
     Symmetric,
-    /// Levels from zero on, a scale and a minimum.
+    /// Quants from zero on, a scale and a minimum.
     Minimum,
     /// Scales for other runs than 32, or none: f32 values only.
     Values,
 }
 
-/// 32 weights: scale · level + minimum each.
+/// 32 weights: scale · quant + minimum each.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Levels {
+pub struct QuantBlock {
     /// The integers.
-    pub levels: [i8; BLOCK],
-    /// The step between neighbouring levels.
+    pub quants: [i8; BLOCK],
+    /// Their factor: the step from one quant to the next.
     pub scale: f32,
-    /// The value of level 0; zero for symmetric types.
+    /// The weight whose quant is 0; zero for symmetric types.
     pub minimum: f32,
 }
 
@@ -138,9 +139,9 @@ pub fn decode(kind: BlockType, bytes: &[u8], out: &mut [f32]) {
         BlockType::Q6K => blocks().zip(outs).for_each(|(block, out)| decode_q6k(block, out)),
         _ => blocks().zip(outs).for_each(|(block, out)| {
             for (group, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-                let Levels { levels, scale, minimum } = levels(kind, block, group);
-                for (out, level) in out.iter_mut().zip(levels) {
-                    *out = scale * f32::from(level) + minimum;
+                let QuantBlock { quants, scale, minimum } = quants(kind, block, group);
+                for (out, quant) in out.iter_mut().zip(quants) {
+                    *out = scale * f32::from(quant) + minimum;
                 }
             }
         }),
@@ -152,59 +153,63 @@ pub fn decode(kind: BlockType, bytes: &[u8], out: &mut [f32]) {
 /// # Panics
 /// For other types, and when `block` is shorter than a block.
 #[inline]
-pub fn levels(kind: BlockType, block: &[u8], group: usize) -> Levels {
+pub fn quants(kind: BlockType, block: &[u8], group: usize) -> QuantBlock {
     match kind {
         BlockType::Q4_0 => {
-            let levels = nibbles(&block[2..18], |_, nibble| nibble as i8 - 8);
-            Levels { levels, scale: half(block, 0), minimum: 0.0 }
+            let quants = nibbles(&block[2..18], |_, nibble| nibble as i8 - 8);
+            QuantBlock { quants, scale: half(block, 0), minimum: 0.0 }
         }
         BlockType::Q4_1 => {
-            let levels = nibbles(&block[4..20], |_, nibble| nibble as i8);
-            Levels { levels, scale: half(block, 0), minimum: half(block, 2) }
+            let quants = nibbles(&block[4..20], |_, nibble| nibble as i8);
+            QuantBlock { quants, scale: half(block, 0), minimum: half(block, 2) }
         }
         BlockType::Q5_0 => {
             let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
             let fifth = |i: usize, nibble: u8| (nibble | fifth_bit(high, i)) as i8 - 16;
-            let levels = nibbles(&block[6..22], fifth);
-            Levels { levels, scale: half(block, 0), minimum: 0.0 }
+            let quants = nibbles(&block[6..22], fifth);
+            QuantBlock { quants, scale: half(block, 0), minimum: 0.0 }
         }
         BlockType::Q5_1 => {
             let high = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
             let fifth = |i: usize, nibble: u8| (nibble | fifth_bit(high, i)) as i8;
-            let levels = nibbles(&block[8..24], fifth);
-            Levels { levels, scale: half(block, 0), minimum: half(block, 2) }
+            let quants = nibbles(&block[8..24], fifth);
+            QuantBlock { quants, scale: half(block, 0), minimum: half(block, 2) }
         }
         BlockType::Q8_0 => {
-            let levels = std::array::from_fn(|i| block[2 + i] as i8);
-            Levels { levels, scale: half(block, 0), minimum: 0.0 }
+            let quants = std::array::from_fn(|i| block[2 + i] as i8);
+            QuantBlock { quants, scale: half(block, 0), minimum: 0.0 }
         }
         BlockType::Q4K => {
             let (scale, minimum) = k_scale(block, group);
             let shift = group % 2 * 4;
             let low: &[u8] = &block[16 + group / 2 * BLOCK..][..BLOCK];
-            Levels { levels: std::array::from_fn(|i| (low[i] >> shift & 15) as i8), scale, minimum }
+            QuantBlock {
+                quants: std::array::from_fn(|i| (low[i] >> shift & 15) as i8),
+                scale,
+                minimum,
+            }
         }
         BlockType::Q5K => {
             let (scale, minimum) = k_scale(block, group);
             let shift = group % 2 * 4;
             let high = &block[16..48];
             let low = &block[48 + group / 2 * BLOCK..][..BLOCK];
-            let level = |i: usize| (low[i] >> shift & 15 | (high[i] >> group & 1) << 4) as i8;
-            Levels { levels: std::array::from_fn(level), scale, minimum }
+            let quant = |i: usize| (low[i] >> shift & 15 | (high[i] >> group & 1) << 4) as i8;
+            QuantBlock { quants: std::array::from_fn(quant), scale, minimum }
         }
-        _ => panic!("{kind:?} has no levels for 32 weights"),
+        _ => panic!("{kind:?} has no quants for 32 weights"),
     }
 }
 
 /// 16 bytes of two weights: the low halves come first, then the high ones.
 #[inline(always)]
-fn nibbles(bytes: &[u8], level: impl Fn(usize, u8) -> i8) -> [i8; BLOCK] {
-    let mut levels = [0; BLOCK];
+fn nibbles(bytes: &[u8], quant: impl Fn(usize, u8) -> i8) -> [i8; BLOCK] {
+    let mut quants = [0; BLOCK];
     for (i, &byte) in bytes.iter().enumerate() {
-        levels[i] = level(i, byte & 15);
-        levels[i + 16] = level(i + 16, byte >> 4);
+        quants[i] = quant(i, byte & 15);
+        quants[i + 16] = quant(i + 16, byte >> 4);
     }
-    levels
+    quants
 }
 
 /// Bit `i` of `high`, at its place above a nibble.
@@ -253,8 +258,8 @@ fn decode_q3k(block: &[u8], out: &mut [f32]) {
         let low = &low[part * 32 + side * 16..][..16];
         let high = &high[side * 16..][..16];
         for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-            let level = low >> (slot * 2) & 3 | (high >> (part * 4 + slot) & 1) << 2;
-            *out = scale * f32::from(level as i8 - 4);
+            let quant = low >> (slot * 2) & 3 | (high >> (part * 4 + slot) & 1) << 2;
+            *out = scale * f32::from(quant as i8 - 4);
         }
     }
 }
@@ -269,8 +274,8 @@ fn decode_q6k(block: &[u8], out: &mut [f32]) {
         let low = &low[part * 64 + slot % 2 * 32 + side * 16..][..16];
         let high = &high[part * 32 + side * 16..][..16];
         for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-            let level = low >> (slot / 2 * 4) & 15 | (high >> (slot * 2) & 3) << 4;
-            *out = scale * f32::from(level as i8 - 32);
+            let quant = low >> (slot / 2 * 4) & 15 | (high >> (slot * 2) & 3) << 4;
+            *out = scale * f32::from(quant as i8 - 32);
         }
     }
 }

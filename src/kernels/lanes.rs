@@ -8,9 +8,6 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::isa::{Isa, Level};
-
 /// Values of a vector.
 pub(super) const LANES: usize = 16;
 
@@ -116,9 +113,15 @@ pub(super) struct Wide(());
 
 #[cfg(target_arch = "x86_64")]
 impl Wide {
-    #[inline(always)]
-    pub fn new(isa: Isa) -> Option<Wide> {
-        (isa.level() >= Level::Avx512Vnni).then_some(Wide(()))
+    /// Where the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+    pub fn new() -> Option<Wide> {
+        let is_here = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma");
+        is_here.then_some(Wide(()))
     }
 }
 
@@ -203,42 +206,6 @@ impl Lanes for Wide {
     }
 }
 
-/// Calls `$body`, an `#[inline(always)]` function whose first argument are [`Lanes`], with those of
-/// `$isa`, compiled for it.
-macro_rules! with_lanes {
-    ($isa:expr, $body:ident($($argument:ident: $type:ty),* $(,)?)) => {{
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2($($argument: $type),*) {
-            $body($crate::kernels::lanes::Plain, $($argument),*)
-        }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-        fn avx512(lanes: $crate::kernels::lanes::Wide, $($argument: $type),*) {
-            $body(lanes, $($argument),*)
-        }
-        let isa = $isa;
-        #[cfg(target_arch = "x86_64")]
-        {
-            if let Some(lanes) = $crate::kernels::lanes::Wide::new(isa) {
-                // SAFETY: these lanes exist only where the processor has all of these.
-                unsafe { avx512(lanes, $($argument),*) }
-            } else if isa.level() == $crate::kernels::isa::Level::Avx2 {
-                // SAFETY: an `Isa` of this level exists only where the processor has both.
-                unsafe { avx2($($argument),*) }
-            } else {
-                $body($crate::kernels::lanes::Plain, $($argument),*)
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            let _ = isa;
-            $body($crate::kernels::lanes::Plain, $($argument),*)
-        }
-    }};
-}
-pub(super) use with_lanes;
-
 /// `[$value, $value]` with `$i` 0 and 1: both vectors of a block. Not `map`, whose closure a compiler
 /// may leave a function of its own, and as such without the caller's instruction set.
 macro_rules! both {
@@ -262,6 +229,20 @@ pub(super) use both;
 pub(super) fn load_block<L: Lanes>(lanes: L, from: &[f32]) -> [L::F; 2] {
     let halves = from.as_chunks::<LANES>().0;
     [lanes.load(&halves[0]), lanes.load(&halves[1])]
+}
+
+/// The sum of the squares of values that come in blocks of 32.
+#[inline(always)]
+pub(super) fn sum_of_squares<'a, L: Lanes>(
+    lanes: L,
+    blocks: impl Iterator<Item = &'a [f32]>,
+) -> f32 {
+    let mut squares = [lanes.splat(0.0); 2];
+    for block in blocks {
+        let x = load_block(lanes, block);
+        squares = both!(i => lanes.mul_add(x[i], x[i], squares[i]));
+    }
+    lanes.sum(lanes.add(squares[0], squares[1]))
 }
 
 #[cfg(test)]
@@ -292,10 +273,8 @@ mod tests {
         let plain = results(Plain);
         assert_eq!(plain[4 * LANES], (0.1f32 * 1.7).sin().mul_add(90.0, 0.0).round_ties_even());
         #[cfg(target_arch = "x86_64")]
-        for isa in Isa::all() {
-            if let Some(wide) = Wide::new(isa) {
-                assert_eq!(results(wide), plain);
-            }
+        if let Some(wide) = Wide::new() {
+            assert_eq!(results(wide), plain);
         }
     }
 }

@@ -1,110 +1,118 @@
 //! Weight matrices in the form in which the matrix products read them.
 //!
-//! A tile is 32 outputs (columns of the product). For each of its blocks of 32 inputs it holds
-//! 1 KiB of levels, four inputs of all columns after the other four, as `vpdpbusd` and its
-//! relatives want them: the byte of input 4 g + i of column c is at `(g · 32 + c) · 4 + i`.
-//! Bytes are level + 128, so weights are the unsigned operand and activations the signed one,
-//! which then can be a broadcast from memory; products start at -128 · the sum of the activations.
+//! Outputs, which are columns of the product, are taken 32 at a time: a tile. For each of its blocks
+//! of 32 inputs it holds 1 KiB of quants, in the order of the kernel that reads them, then scales
+//! and minimums of the columns. A product is computed by the kernel that its weights were packed
+//! for, wherever it is asked for.
 //!
-//! Levels stay those of the file where its type has one scale for 32 weights; other types are
+//! Quants stay those of the file where its type has one scale for 32 weights; other types are
 //! rounded to int8 once more, with an error below 1/254 of a block's largest weight.
 
-use super::blocks::{BlockType, Levels, Native, decode, levels};
+use super::blocks::{BlockType, Native, QuantBlock, decode, quants};
 use super::disjoint::Disjoint;
+use super::gemm::kernel::{Kernel, Tile, TileQuants, TileValues};
 use super::quantized::quantize_block;
-use super::{BLOCK, Pool};
+use super::{BLOCK, Executor, Isa};
 
 /// A weight matrix of (outputs, inputs), outputs padded with zeros to whole tiles.
 #[derive(Debug, Clone)]
 pub struct Packed {
+    isa: Isa,
     outputs: usize,
     blocks: usize,
-    levels: Vec<TileLevels>,
+    quants: Vec<TileQuants>,
     scales: Vec<TileValues>,
     minimums: Option<Vec<TileValues>>,
 }
 
-/// The levels of one block of inputs of a tile.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct TileLevels(pub [u8; BLOCK * BLOCK]);
-
-/// A value for each column of a tile.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct TileValues(pub [f32; BLOCK]);
-
-/// One tile of a matrix, an element a block of inputs.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Tile<'a> {
-    pub levels: &'a [TileLevels],
-    pub scales: &'a [TileValues],
-    pub minimums: Option<&'a [TileValues]>,
-}
-
 /// One column of a tile, to be written.
 struct Column<'a> {
+    kernel: &'static dyn Kernel,
     at: usize,
-    levels: &'a mut [TileLevels],
+    quants: &'a mut [TileQuants],
     scales: &'a mut [TileValues],
-    minimums: &'a mut [TileValues],
+    minimums: Option<&'a mut [TileValues]>,
 }
 
 impl Packed {
+    /// A matrix without outputs, to be filled.
+    pub fn empty(isa: Isa) -> Packed {
+        let (quants, scales) = (Vec::new(), Vec::new());
+        Packed { isa, outputs: 0, blocks: 0, quants, scales, minimums: None }
+    }
+
     /// Packs a matrix of GGUF blocks, row after row (a row is an output).
     ///
     /// # Panics
     /// When `inputs` is no whole number of blocks (or not of 32), or `bytes` has another length
     /// than such a matrix.
     pub fn from_blocks(
-        pool: &mut Pool,
+        exec: &mut Executor,
         kind: BlockType,
         bytes: &[u8],
         outputs: usize,
         inputs: usize,
     ) -> Packed {
-        let row_bytes = kind.bytes_of(inputs);
-        assert_eq!(bytes.len(), outputs * row_bytes, "{kind:?} of {outputs} x {inputs}");
-        let minimums = kind.native() == Native::Minimum;
-        Packed::build(pool, outputs, inputs, minimums, |output, column| {
-            column.put_row(kind, &bytes[output * row_bytes..][..row_bytes]);
-        })
+        let mut packed = Packed::empty(exec.isa);
+        packed.fill(exec, kind, bytes, outputs, inputs);
+        packed
     }
 
-    /// Packs the named rows of a matrix of GGUF blocks, in that order.
+    /// The same in place of what it holds, in the memory that this has.
     ///
     /// # Panics
-    /// As [`Packed::from_blocks`], and when a row is not in the matrix.
-    pub fn select(
-        pool: &mut Pool,
+    /// As [`Packed::from_blocks`].
+    pub fn fill(
+        &mut self,
+        exec: &mut Executor,
         kind: BlockType,
         bytes: &[u8],
+        outputs: usize,
         inputs: usize,
-        rows: &[u32],
-    ) -> Packed {
+    ) {
+        assert!(inputs.is_multiple_of(BLOCK), "{inputs} inputs are no multiple of {BLOCK}");
         let row_bytes = kind.bytes_of(inputs);
-        let minimums = kind.native() == Native::Minimum;
-        Packed::build(pool, rows.len(), inputs, minimums, |output, column| {
-            column.put_row(kind, &bytes[rows[output] as usize * row_bytes..][..row_bytes]);
-        })
-    }
-
-    /// Rounds a matrix of f32, row after row, to int8 and packs it.
-    ///
-    /// # Panics
-    /// When `inputs` is no multiple of 32, or `values` has another length than such a matrix.
-    pub fn from_rows(pool: &mut Pool, values: &[f32], outputs: usize, inputs: usize) -> Packed {
-        assert_eq!(values.len(), outputs * inputs, "f32 of {outputs} x {inputs}");
-        Packed::build(pool, outputs, inputs, false, |output, column| {
-            column.put_values(0, &values[output * inputs..][..inputs]);
-        })
+        assert_eq!(bytes.len(), outputs * row_bytes, "{kind:?} of {outputs} x {inputs}");
+        let (tiles, blocks) = (outputs.div_ceil(BLOCK), inputs / BLOCK);
+        (self.isa, self.outputs, self.blocks) = (exec.isa, outputs, blocks);
+        // Columns of padding have scale 0, so their quants do not matter.
+        refill(&mut self.quants, tiles * blocks, TileQuants([0; BLOCK * BLOCK]));
+        refill(&mut self.scales, tiles * blocks, TileValues([0.0; BLOCK]));
+        self.minimums = (kind.native() == Native::Minimum).then(|| {
+            let mut minimums = self.minimums.take().unwrap_or_default();
+            refill(&mut minimums, tiles * blocks, TileValues([0.0; BLOCK]));
+            minimums
+        });
+        let kernel = self.isa.gemm;
+        let quants = Disjoint::new(&mut self.quants);
+        let scales = Disjoint::new(&mut self.scales);
+        let minimums = self.minimums.as_mut().map(|minimums| Disjoint::new(minimums));
+        exec.pool.run(tiles, |_, tile| {
+            let part = || tile * blocks..(tile + 1) * blocks;
+            // SAFETY: each tile is one task and has these parts to itself.
+            let mut column = unsafe {
+                Column {
+                    kernel,
+                    at: 0,
+                    quants: quants.part(part()),
+                    scales: scales.part(part()),
+                    minimums: minimums.as_ref().map(|minimums| minimums.part(part())),
+                }
+            };
+            for output in tile * BLOCK..outputs.min((tile + 1) * BLOCK) {
+                column.at = output % BLOCK;
+                column.put_row(kind, &bytes[output * row_bytes..][..row_bytes]);
+            }
+        });
     }
 
     /// Puts the outputs of `other` behind these, so that one product computes both.
     ///
     /// # Panics
-    /// When the inputs differ or the outputs here end within a tile.
+    /// When the inputs differ, the outputs here end within a tile, or the two were packed for
+    /// different instruction sets.
     pub fn append(&mut self, mut other: Packed) {
+        assert_eq!(self.isa, other.isa, "instruction sets");
         assert_eq!(self.blocks, other.blocks, "blocks of inputs");
         assert!(self.outputs.is_multiple_of(BLOCK), "{} outputs end within a tile", self.outputs);
         if self.minimums.is_some() || other.minimums.is_some() {
@@ -115,7 +123,7 @@ impl Packed {
             self.minimums = Some(minimums);
         }
         self.outputs += other.outputs;
-        self.levels.append(&mut other.levels);
+        self.quants.append(&mut other.quants);
         self.scales.append(&mut other.scales);
     }
 
@@ -132,12 +140,6 @@ impl Packed {
     /// The number of tiles of 32 outputs.
     pub fn tiles(&self) -> usize {
         self.outputs.div_ceil(BLOCK)
-    }
-
-    /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
-        let values = self.scales.len() + self.minimums.as_ref().map_or(0, Vec::len);
-        size_of_val(&*self.levels) + values * size_of::<TileValues>()
     }
 
     /// For each block of inputs the power of its weights: the sum of their squared scales over all
@@ -159,55 +161,24 @@ impl Packed {
     pub fn weight(&self, output: usize, input: usize) -> f32 {
         assert!(output < self.outputs, "output {output} of {}", self.outputs);
         let (tile, column) = (self.tile(output / BLOCK), output % BLOCK);
-        let (block, group, byte) = (input / BLOCK, input % BLOCK / 4, input % 4);
-        let level = f32::from(tile.levels[block].0[(group * BLOCK + column) * 4 + byte]) - 128.0;
+        let block = input / BLOCK;
+        let quant = self.isa.gemm.quant(&tile.quants[block], column, input % BLOCK);
         let minimum = tile.minimums.map_or(0.0, |minimums| minimums[block].0[column]);
-        tile.scales[block].0[column] * level + minimum
+        tile.scales[block].0[column] * f32::from(quant) + minimum
+    }
+
+    /// What computes its products.
+    pub(super) fn kernel(&self) -> &'static dyn Kernel {
+        self.isa.gemm
     }
 
     pub(super) fn tile(&self, tile: usize) -> Tile<'_> {
         let range = tile * self.blocks..(tile + 1) * self.blocks;
         Tile {
-            levels: &self.levels[range.clone()],
+            quants: &self.quants[range.clone()],
             scales: &self.scales[range.clone()],
             minimums: self.minimums.as_ref().map(|minimums| &minimums[range]),
         }
-    }
-
-    /// Lets `put` write the column of each output, a tile a task.
-    fn build(
-        pool: &mut Pool,
-        outputs: usize,
-        inputs: usize,
-        with_minimums: bool,
-        put: impl Fn(usize, &mut Column<'_>) + Sync,
-    ) -> Packed {
-        assert!(inputs.is_multiple_of(BLOCK), "{inputs} inputs are no multiple of {BLOCK}");
-        let (tiles, blocks) = (outputs.div_ceil(BLOCK), inputs / BLOCK);
-        // A zero of padding is level 0, which is the byte 128, of scale 0.
-        let mut levels = vec![TileLevels([128; BLOCK * BLOCK]); tiles * blocks];
-        let mut scales = vec![TileValues([0.0; BLOCK]); tiles * blocks];
-        let minimums_of_tile = if with_minimums { blocks } else { 0 };
-        let mut minimums = vec![TileValues([0.0; BLOCK]); tiles * minimums_of_tile];
-        {
-            let levels = Disjoint::new(&mut levels);
-            let scales = Disjoint::new(&mut scales);
-            let minimums = Disjoint::new(&mut minimums);
-            pool.run(tiles, |_, tile| {
-                let part = |length: usize| tile * length..(tile + 1) * length;
-                // SAFETY: each tile is one task and has these parts to itself.
-                let (levels, scales, minimums) = unsafe {
-                    let minimums = minimums.part(part(minimums_of_tile));
-                    (levels.part(part(blocks)), scales.part(part(blocks)), minimums)
-                };
-                let mut column = Column { at: 0, levels, scales, minimums };
-                for output in tile * BLOCK..outputs.min((tile + 1) * BLOCK) {
-                    column.at = output % BLOCK;
-                    put(output, &mut column);
-                }
-            });
-        }
-        Packed { outputs, blocks, levels, scales, minimums: with_minimums.then_some(minimums) }
     }
 }
 
@@ -219,7 +190,7 @@ impl Column<'_> {
                 let groups = kind.block_values() / BLOCK;
                 for (block, bytes) in bytes.chunks_exact(kind.block_bytes()).enumerate() {
                     for group in 0..groups {
-                        self.put(block * groups + group, &levels(kind, bytes, group));
+                        self.put(block * groups + group, &quants(kind, bytes, group));
                     }
                 }
             }
@@ -229,30 +200,28 @@ impl Column<'_> {
                 for (step, bytes) in bytes.chunks(kind.bytes_of(values.len())).enumerate() {
                     let count = bytes.len() / kind.block_bytes() * kind.block_values();
                     decode(kind, bytes, &mut values[..count]);
-                    self.put_values(step * values.len() / BLOCK, &values[..count]);
+                    let first = step * values.len() / BLOCK;
+                    for (block, values) in values[..count].as_chunks().0.iter().enumerate() {
+                        let (quants, scale) = quantize_block(values);
+                        self.put(first + block, &QuantBlock { quants, scale, minimum: 0.0 });
+                    }
                 }
             }
         }
     }
 
-    /// Rounds values to int8 and writes them, from a block on.
-    fn put_values(&mut self, from: usize, values: &[f32]) {
-        for (block, values) in values.as_chunks().0.iter().enumerate() {
-            let (levels, scale, _) = quantize_block(values);
-            self.put(from + block, &Levels { levels, scale, minimum: 0.0 });
-        }
-    }
-
     #[inline]
-    fn put(&mut self, block: usize, weights: &Levels) {
-        let tile = &mut self.levels[block].0;
-        for (group, levels) in weights.levels.as_chunks::<4>().0.iter().enumerate() {
-            let bytes = levels.map(|level| level as u8 ^ 0x80);
-            tile[(group * BLOCK + self.at) * 4..][..4].copy_from_slice(&bytes);
-        }
+    fn put(&mut self, block: usize, weights: &QuantBlock) {
+        self.kernel.pack(self.at, &weights.quants, &mut self.quants[block]);
         self.scales[block].0[self.at] = weights.scale;
-        if let Some(minimums) = self.minimums.get_mut(block) {
-            minimums.0[self.at] = weights.minimum;
+        if let Some(minimums) = &mut self.minimums {
+            minimums[block].0[self.at] = weights.minimum;
         }
     }
+}
+
+/// Makes `values` as many copies of `value`.
+fn refill<T: Copy>(values: &mut Vec<T>, count: usize, value: T) {
+    values.clear();
+    values.resize(count, value);
 }

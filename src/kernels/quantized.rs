@@ -2,27 +2,28 @@
 
 use std::sync::Arc;
 
+use super::disjoint::Disjoint;
 use super::lanes::{LANES, Lanes, Plain, both, load_block};
-use super::{BLOCK, Grain};
+use super::{BLOCK, Precision};
 
-/// Rows of activations as integers: a value is level · scale of its block of 32.
+/// Rows of activations as integers (quants): a value is quant · scale of its block of 32.
 ///
-/// Block-major, so that the rows a micro-kernel works on lie side by side: the levels of block b
-/// of row r are `levels[(b · rows + r) · 32 ..][.. 32]`, its scale and its start are at
-/// `[b · rows + r]`. In a block that its [`Grain`] has fine, a level has 14 bits: 128 · the one
-/// there + one from -64 to 64 in a second plane behind the first, which holds the fine blocks alone
+/// Block-major, so that the rows a micro-kernel works on lie side by side: the quants of block b
+/// of row r are `quants[(b · rows + r) · 32 ..][.. 32]`, its scale and its correction are at
+/// `[b · rows + r]`. In a block to which the [`Precision`] gives 14 bits, a quant is 128 · the one
+/// there + one from -64 to 64 in a low plane behind the first plane, which holds these blocks alone
 /// in the same order.
 ///
-/// The start is where a product with weights that are stored as level + 128 starts: -128 · the sum
-/// of the levels, or of fine ones - their sum, since it is multiplied with 128 together with the
-/// first plane's product.
+/// The correction is that for the zero point of weights, which are stored as quant + 128: the
+/// products of a block begin at -128 · the sum of its quants. With 14 bits it is - their sum, since
+/// it is multiplied by 128 together with the first plane's products.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Quantized {
-    grain: Arc<Grain>,
+    precision: Arc<Precision>,
     rows: usize,
-    pub(super) levels: Vec<i8>,
+    pub(super) quants: Vec<i8>,
     pub(super) scales: Vec<f32>,
-    pub(super) starts: Vec<i32>,
+    pub(super) corrections: Vec<i32>,
 }
 
 /// Rows of f32 in tiles of 32 columns: column c of row r is at `(c / 32 · rows + r) · 32 + c % 32`.
@@ -37,58 +38,52 @@ pub struct Tiled {
 
 impl Quantized {
     /// Takes another shape; what it holds is unspecified until it is written.
-    pub fn resize(&mut self, rows: usize, grain: &Arc<Grain>) {
-        (self.rows, self.grain) = (rows, grain.clone());
-        let blocks = grain.blocks() * rows;
-        self.levels.resize((blocks + grain.fine_blocks() * rows) * BLOCK, 0);
+    pub fn resize(&mut self, rows: usize, precision: &Arc<Precision>) {
+        (self.rows, self.precision) = (rows, precision.clone());
+        let blocks = precision.blocks() * rows;
+        self.quants.resize((blocks + precision.int14_blocks() * rows) * BLOCK, 0);
         self.scales.resize(blocks, 0.0);
-        self.starts.resize(blocks, 0);
+        self.corrections.resize(blocks, 0);
     }
 
     /// Quantizes rows of f32, one after another.
     ///
     /// # Panics
-    /// When `values` is no whole number of rows as wide as `grain`.
-    pub fn from_rows(grain: &Arc<Grain>, values: &[f32]) -> Quantized {
-        let blocks = grain.blocks();
-        let rows = values.len() / grain.width();
-        assert_eq!(values.len(), rows * grain.width(), "rows of {}", grain.width());
+    /// When `values` is no whole number of rows as wide as `precision`.
+    pub fn from_rows(precision: &Arc<Precision>, values: &[f32]) -> Quantized {
+        let rows = values.len() / precision.width();
+        assert_eq!(values.len(), rows * precision.width(), "rows of {}", precision.width());
         let mut quantized = Quantized::default();
-        quantized.resize(rows, grain);
-        for (i, values) in values.as_chunks::<BLOCK>().0.iter().enumerate() {
-            let (row, block) = (i / blocks, i % blocks);
-            let low = quantized.low_place(row, block);
-            let at = block * rows + row;
-            let (levels, second) = quantized.levels.split_at_mut(blocks * rows * BLOCK);
-            let levels = &mut levels[at * BLOCK..][..BLOCK];
-            let low = low.map(|at| &mut second[at..][..BLOCK]);
-            (quantized.scales[at], quantized.starts[at]) =
-                quantize_into(Plain, load_block::<Plain>(Plain, values), levels, low);
+        quantized.resize(rows, precision);
+        let writer = RowWriter::new(&mut quantized);
+        for (row, values) in values.chunks_exact(precision.width()).enumerate() {
+            // SAFETY: one thread writes.
+            unsafe { writer.write(Plain, row, values, None) };
         }
         quantized
     }
 
-    /// Which blocks are fine.
-    pub fn grain(&self) -> &Arc<Grain> {
-        &self.grain
+    /// How blocks are rounded.
+    pub fn precision(&self) -> &Arc<Precision> {
+        &self.precision
     }
 
-    /// Where the second plane has the levels of a block of a row, if the block is fine.
+    /// Where the low plane has the quants of a block of a row, if the block has 14 bits.
     #[inline(always)]
     pub(super) fn low_place(&self, row: usize, block: usize) -> Option<usize> {
-        self.grain.second(block).map(|second| (second * self.rows + row) * BLOCK)
+        self.precision.low(block).map(|low| (low * self.rows + row) * BLOCK)
     }
 
-    /// The second plane.
+    /// The low plane.
     pub(super) fn low(&self) -> &[i8] {
-        &self.levels[self.rows * self.width()..]
+        &self.quants[self.rows * self.width()..]
     }
 
-    /// The sum of the levels of a row's block.
+    /// The sum of the quants of a row's block.
     #[inline(always)]
-    pub(super) fn level_sum(&self, row: usize, block: usize) -> i32 {
-        let unit = if self.grain.second(block).is_some() { -1 } else { -128 };
-        self.starts[block * self.rows + row] / unit
+    pub(super) fn quant_sum(&self, row: usize, block: usize) -> i32 {
+        let unit = if self.precision.low(block).is_some() { -1 } else { -128 };
+        self.corrections[block * self.rows + row] / unit
     }
 
     /// Rows.
@@ -98,44 +93,42 @@ impl Quantized {
 
     /// Columns.
     pub fn width(&self) -> usize {
-        self.grain.width()
+        self.precision.width()
     }
 
     /// Blocks of a row.
     pub fn blocks(&self) -> usize {
-        self.grain.blocks()
+        self.precision.blocks()
     }
 
-    /// One row by itself.
-    pub fn row(&self, row: usize) -> Quantized {
-        let mut alone = Quantized::default();
-        alone.resize(1, &self.grain);
+    /// Makes `out` a copy of one row.
+    pub fn copy_row(&self, row: usize, out: &mut Quantized) {
+        out.resize(1, &self.precision);
+        let (high, low) = out.quants.split_at_mut(self.width());
         for block in 0..self.blocks() {
             let at = block * self.rows + row;
-            alone.levels[block * BLOCK..][..BLOCK]
-                .copy_from_slice(&self.levels[at * BLOCK..][..BLOCK]);
-            (alone.scales[block], alone.starts[block]) = (self.scales[at], self.starts[at]);
-            if let Some(place) = self.low_place(row, block) {
-                let to = alone.width() + alone.low_place(0, block).expect("of the same grain");
-                alone.levels[to..][..BLOCK].copy_from_slice(&self.low()[place..][..BLOCK]);
+            high[block * BLOCK..][..BLOCK].copy_from_slice(&self.quants[at * BLOCK..][..BLOCK]);
+            (out.scales[block], out.corrections[block]) = (self.scales[at], self.corrections[at]);
+            if let Some(to) = self.precision.low(block) {
+                let from = (to * self.rows + row) * BLOCK;
+                low[to * BLOCK..][..BLOCK].copy_from_slice(&self.low()[from..][..BLOCK]);
             }
         }
-        alone
     }
 
     /// The value at (row, column), for tests.
     pub fn value(&self, row: usize, column: usize) -> f32 {
         let (block, offset) = (column / BLOCK, column % BLOCK);
         let at = block * self.rows + row;
-        let level = i32::from(self.levels[at * BLOCK + offset]);
-        let level = match self.low_place(row, block) {
-            None => level,
-            Some(place) => 128 * level + i32::from(self.low()[place + offset]),
+        let quant = i32::from(self.quants[at * BLOCK + offset]);
+        let quant = match self.low_place(row, block) {
+            None => quant,
+            Some(place) => 128 * quant + i32::from(self.low()[place + offset]),
         };
-        level as f32 * self.scales[at]
+        quant as f32 * self.scales[at]
     }
 
-    /// Adds to `power` the power of each block: the square of its step, summed over rows.
+    /// Adds to `power` the power of each block: the square of its scale, summed over rows.
     pub fn add_power(&self, power: &mut [f64]) {
         for (scales, power) in self.scales.chunks_exact(self.rows).zip(power) {
             *power += scales.iter().map(|scale| f64::from(*scale).powi(2)).sum::<f64>();
@@ -143,14 +136,72 @@ impl Quantized {
     }
 }
 
-impl Tiled {
-    /// Room for rows and columns without a further allocation.
-    pub fn with_capacity(rows: usize, width: usize) -> Tiled {
-        let mut tiled = Tiled::default();
-        tiled.resize(rows, width);
-        tiled
+/// A [`Quantized`] whose rows are written by different threads.
+pub(super) struct RowWriter<'a> {
+    rows: usize,
+    precision: Arc<Precision>,
+    quants: Disjoint<'a, i8>,
+    low: Disjoint<'a, i8>,
+    scales: Disjoint<'a, f32>,
+    corrections: Disjoint<'a, i32>,
+}
+
+impl<'a> RowWriter<'a> {
+    pub fn new(out: &'a mut Quantized) -> Self {
+        let (rows, precision) = (out.rows, out.precision.clone());
+        let (quants, low) = out.quants.split_at_mut(rows * precision.width());
+        RowWriter {
+            rows,
+            precision,
+            quants: Disjoint::new(quants),
+            low: Disjoint::new(low),
+            scales: Disjoint::new(&mut out.scales),
+            corrections: Disjoint::new(&mut out.corrections),
+        }
     }
 
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.precision.width()
+    }
+
+    /// Writes a row, block by block, each value multiplied with the factor of all and then with that
+    /// of its column, where there are factors.
+    ///
+    /// # Safety
+    /// No two threads may write the same row at once.
+    #[inline(always)]
+    pub unsafe fn write<L: Lanes>(
+        &self,
+        lanes: L,
+        row: usize,
+        values: &[f32],
+        factors: Option<(L::F, &[f32])>,
+    ) {
+        let part = |at: usize| at * BLOCK..(at + 1) * BLOCK;
+        for block in 0..self.precision.blocks() {
+            let mut values = load_block(lanes, &values[part(block)]);
+            if let Some((factor, factors)) = factors {
+                let factors = load_block(lanes, &factors[part(block)]);
+                values = both!(i => lanes.mul(lanes.mul(values[i], factor), factors[i]));
+            }
+            let at = block * self.rows + row;
+            let low = self.precision.low(block).map(|low| low * self.rows + row);
+            // SAFETY: these places belong to `row` alone.
+            let (quants, low, scale, correction) = unsafe {
+                (
+                    self.quants.part(part(at)),
+                    low.map(|at| self.low.part(part(at))),
+                    &mut self.scales.part(at..at + 1)[0],
+                    &mut self.corrections.part(at..at + 1)[0],
+                )
+            };
+            (*scale, *correction) = quantize_into(lanes, values, quants, low);
+        }
+    }
+}
+
+impl Tiled {
     /// Takes another shape; what it holds is unspecified until it is written.
     ///
     /// # Panics
@@ -180,62 +231,51 @@ impl Tiled {
     pub fn segment(&self, row: usize, tile: usize) -> &[f32] {
         &self.values[(tile * self.rows + row) * BLOCK..][..BLOCK]
     }
-
-    /// Copies columns `from ..` of a row into `out`.
-    ///
-    /// # Panics
-    /// When `from` or the length of `out` is no multiple of 32, or they reach beyond the width.
-    pub fn copy_row(&self, row: usize, from: usize, out: &mut [f32]) {
-        assert!(from.is_multiple_of(BLOCK) && out.len().is_multiple_of(BLOCK));
-        assert!(from + out.len() <= self.width);
-        for (tile, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-            out.copy_from_slice(self.segment(row, from / BLOCK + tile));
-        }
-    }
 }
 
-/// 32 values as int8: levels, their scale and -128 · the sum of the levels.
-pub fn quantize_block(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32, i32) {
-    let mut levels = [0; BLOCK];
-    let (scale, start) = quantize_into(Plain, load_block(Plain, values), &mut levels, None);
-    (levels, scale, start)
+/// 32 values as int8, with their scale.
+pub(super) fn quantize_block(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32) {
+    let mut quants = [0; BLOCK];
+    let (scale, _) = quantize_into(Plain, load_block(Plain, values), &mut quants, None);
+    (quants, scale)
 }
 
-/// Writes a block as int8 or, where there is a place for what is left, in 14 bits; its scale and
-/// start.
+/// Writes a block as int8 or, where there is a place for the low plane, in 14 bits; returns its
+/// scale and its correction.
 ///
-/// The scale is the largest magnitude / 127, a level value · 127 / largest magnitude to the nearest
-/// integer, ties to even; what is left of that is rounded to 1/128 of a step in the same way. A
+/// The scale is the largest magnitude / 127, a quant value · 127 / largest magnitude to the nearest
+/// integer, ties to even; what that leaves is rounded to 1/128 of a quant in the same way. A
 /// block of magnitudes below 2^-100 has scale 0. Every operation is exactly rounded, so the results
 /// are the same bits on every instruction set; inlined, so that it uses the caller's.
 #[inline(always)]
 pub(super) fn quantize_into<L: Lanes>(
     lanes: L,
     values: [L::F; 2],
-    levels: &mut [i8],
+    quants: &mut [i8],
     low: Option<&mut [i8]>,
 ) -> (f32, i32) {
     const SMALLEST: f32 = f32::from_bits((127 - 100) << 23);
     let largest = lanes.largest_magnitude(values[0], values[1]);
     let none = largest < SMALLEST;
-    let (scale, steps) = if none { (0.0, 0.0) } else { (largest * (1.0 / 127.0), 127.0 / largest) };
-    let steps = lanes.splat(steps);
-    let values = both!(i => lanes.mul(values[i], steps));
+    let (scale, inverse) =
+        if none { (0.0, 0.0) } else { (largest * (1.0 / 127.0), 127.0 / largest) };
+    let inverse = lanes.splat(inverse);
+    let values = both!(i => lanes.mul(values[i], inverse));
     let integers = both!(i => lanes.nearest(values[i]));
-    let levels = levels.as_chunks_mut::<LANES>().0;
-    lanes.store_bytes(integers[0], &mut levels[0]);
-    lanes.store_bytes(integers[1], &mut levels[1]);
+    let quants = quants.as_chunks_mut::<LANES>().0;
+    lanes.store_bytes(integers[0], &mut quants[0]);
+    lanes.store_bytes(integers[1], &mut quants[1]);
     // Sums of integers that are exact in f32.
     let sum = lanes.sum(lanes.add(integers[0], integers[1])) as i32;
     let Some(low) = low else { return (scale, -128 * sum) };
     let finer = lanes.splat(128.0);
     let rest = both!(i => lanes.mul(lanes.sub(values[i], integers[i]), finer));
-    let fine = both!(i => lanes.nearest(rest[i]));
+    let rest = both!(i => lanes.nearest(rest[i]));
     let low = low.as_chunks_mut::<LANES>().0;
-    lanes.store_bytes(fine[0], &mut low[0]);
-    lanes.store_bytes(fine[1], &mut low[1]);
-    let fine_sum = lanes.sum(lanes.add(fine[0], fine[1])) as i32;
-    (scale / 128.0, -(128 * sum + fine_sum))
+    lanes.store_bytes(rest[0], &mut low[0]);
+    lanes.store_bytes(rest[1], &mut low[1]);
+    let low_sum = lanes.sum(lanes.add(rest[0], rest[1])) as i32;
+    (scale / 128.0, -(128 * sum + low_sum))
 }
 
 #[cfg(test)]
@@ -243,11 +283,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_rounded_to_the_nearest_of_255_levels() {
+    fn blocks_are_rounded_to_the_nearest_of_255_quants() {
         let check = |values: [f32; BLOCK], expected: [i8; 4], expected_scale: f32| {
-            let (levels, scale, start) = quantize_block(&values);
-            assert_eq!((&levels[..4], scale), (&expected[..], expected_scale), "{values:?}");
-            assert_eq!(start, -128 * levels.iter().map(|&level| i32::from(level)).sum::<i32>());
+            let (quants, scale) = quantize_block(&values);
+            assert_eq!((&quants[..4], scale), (&expected[..], expected_scale), "{values:?}");
+            let row = Quantized::from_rows(&Arc::new(Precision::int8(BLOCK)), &values);
+            assert_eq!((&row.quants[..], row.scales[0]), (&quants[..], scale));
+            assert_eq!(row.corrections[0], -128 * quants.map(i32::from).iter().sum::<i32>());
         };
         let block = |start: [f32; 4]| {
             let mut values = [0.0; BLOCK];
@@ -261,27 +303,39 @@ mod tests {
         check(block([tiny, -tiny, 0.0, 0.0]), [127, -127, 0, 0], tiny / 127.0);
         check(block([0.99 * tiny, f32::from_bits(1), 0.0, 0.0]), [0; 4], 0.0);
     }
+
     #[test]
-    fn fine_levels_are_128_times_as_fine() {
+    fn with_14_bits_a_quant_is_128_times_as_fine() {
         let values: [f32; 3 * BLOCK] = std::array::from_fn(|i| (i as f32 * 0.7).sin() * 3.0);
-        let grain = Arc::new(Grain::of(3 * BLOCK, |block| block > 0));
-        let mixed = Quantized::from_rows(&grain, &values);
-        let coarse = Quantized::from_rows(&Arc::new(Grain::coarse(3 * BLOCK)), &values);
-        assert_eq!(mixed.levels[..3 * BLOCK], coarse.levels);
+        let precision = Arc::new(Precision::mixed(3 * BLOCK, |block| block > 0));
+        let mixed = Quantized::from_rows(&precision, &values);
+        let int8 = Quantized::from_rows(&Arc::new(Precision::int8(3 * BLOCK)), &values);
+        assert_eq!(mixed.quants[..3 * BLOCK], int8.quants);
         for block in 0..3 {
             let finer = if block > 0 { 128.0 } else { 1.0 };
-            assert_eq!(mixed.scales[block], coarse.scales[block] / finer);
+            assert_eq!(mixed.scales[block], int8.scales[block] / finer);
             let mut sum = 0.0;
             for (column, value) in values.iter().enumerate().skip(block * BLOCK).take(BLOCK) {
                 let found = mixed.value(0, column);
                 assert!((found - value).abs() <= 0.501 * mixed.scales[block], "{column}");
                 sum += found / mixed.scales[block];
             }
-            assert_eq!(mixed.level_sum(0, block), sum.round() as i32);
+            assert_eq!(mixed.quant_sum(0, block), sum.round() as i32);
         }
-        assert_eq!(mixed.row(0), mixed);
         let mut power = [1.0; 3];
-        coarse.add_power(&mut power);
-        assert_eq!(power[1], 1.0 + f64::from(coarse.scales[1]).powi(2));
+        int8.add_power(&mut power);
+        assert_eq!(power[1], 1.0 + f64::from(int8.scales[1]).powi(2));
+    }
+
+    #[test]
+    fn a_copied_row_is_the_row_by_itself() {
+        let values: [f32; 9 * BLOCK] = std::array::from_fn(|i| (i as f32 * 0.3).sin() * 3.0);
+        let precision = Arc::new(Precision::mixed(3 * BLOCK, |block| block != 1));
+        let all = Quantized::from_rows(&precision, &values);
+        let mut copy = Quantized::default();
+        for (row, values) in values.chunks(3 * BLOCK).enumerate() {
+            all.copy_row(row, &mut copy);
+            assert_eq!(copy, Quantized::from_rows(&precision, values));
+        }
     }
 }

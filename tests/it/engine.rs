@@ -10,7 +10,8 @@ use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::generate::{Engine, Field, Generator, Limits, Request, Sampling, TokenId, TokenSet};
 use wenzhai::model::{Adapter, Model};
 
-use crate::support::tiny::{self, FAMILIES, Random};
+use crate::support::noise::Noise;
+use crate::support::tiny::{self, FAMILIES, tokens};
 
 const CONTEXT: usize = 256;
 
@@ -22,11 +23,6 @@ fn model(folder: &Path, family: &str) -> Model {
 
 fn engine(model: &Model) -> CandleEngine {
     CandleEngine::new(model, DeviceChoice::Cpu, CONTEXT).unwrap()
-}
-
-fn tokens(seed: u64, length: usize) -> Vec<TokenId> {
-    let mut random = Random(seed);
-    (0..length).map(|_| ((random.next() + 1.0) * 136.0) as TokenId).collect()
 }
 
 /// Largest difference, relative to the largest logit of the row.
@@ -114,7 +110,7 @@ fn batches_prefixes_and_chunks_write_what_the_plain_forward_writes() {
 }
 
 fn adapter_bytes(scale: &str, tensors: &[(&str, usize, usize)]) -> Vec<u8> {
-    let mut random = Random(3);
+    let mut random = Noise(3);
     let tensors: HashMap<String, Tensor> = tensors
         .iter()
         .map(|&(name, rows, columns)| {
@@ -173,7 +169,7 @@ fn factors_of_8_bits_are_worth_what_their_scale_says() {
     model(folder.path(), "qwen2");
     let path = folder.path().join("qwen2.gguf");
     let (q, hidden) = (tiny::HEADS * tiny::HEAD_DIM, tiny::HIDDEN);
-    let mut random = Random(5);
+    let mut random = Noise(5);
     let mut integers = |count: usize| -> Vec<i8> {
         (0..count).map(|_| (127.0 * random.next()).round().clamp(-127.0, 127.0) as i8).collect()
     };
@@ -222,7 +218,7 @@ fn whole_adapter(sizes: bool) -> Vec<u8> {
     const Q: usize = tiny::HEADS * tiny::HEAD_DIM;
     const KV: usize = tiny::KV_HEADS * tiny::HEAD_DIM;
     let (hidden, ffn) = (tiny::HIDDEN, tiny::FFN);
-    let mut random = Random(8);
+    let mut random = Noise(8);
     let mut tensors = HashMap::new();
     let mut add = |name: String, dims: &[usize], value: &mut dyn FnMut() -> f32| {
         let values: Vec<f32> = (0..dims.iter().product()).map(|_| value()).collect();

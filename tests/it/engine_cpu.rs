@@ -12,7 +12,8 @@ use wenzhai::generate::{
 use wenzhai::model::Model;
 use wenzhai::shortlist::Shortlist;
 
-use crate::support::tiny::{self, FAMILIES, Random};
+use crate::support::logits::divergence;
+use crate::support::tiny::{self, FAMILIES, tokens};
 
 const LIMITS: Limits =
     Limits { max_sequences: 64, rows_per_step: 96, max_context: 256, kv_positions: 64 * 128 };
@@ -26,21 +27,6 @@ fn model(folder: &Path, family: &str) -> Model {
 fn engine(model: &Model, threads: usize, limits: Limits) -> CpuEngine {
     let settings = CpuSettings { threads, limits, shortlist: None, full_vocabulary: false };
     CpuEngine::new(model, &settings).unwrap()
-}
-
-fn tokens(seed: u64, length: usize) -> Vec<TokenId> {
-    let mut random = Random(seed);
-    (0..length).map(|_| ((random.next() + 1.0) * 136.0) as TokenId).collect()
-}
-
-/// Kullback-Leibler divergence of two rows of logits, in nats.
-fn divergence(p: &[f32], q: &[f32]) -> f64 {
-    let logs = |logits: &[f32]| -> Vec<f64> {
-        let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let total = logits.iter().map(|x| (f64::from(*x) - highest).exp()).sum::<f64>().ln();
-        logits.iter().map(|x| f64::from(*x) - highest - total).collect()
-    };
-    logs(p).into_iter().zip(logs(q)).map(|(p, q)| p.exp() * (p - q)).sum()
 }
 
 /// Twelve tokens that `engine` writes after `prompt`, greedily.

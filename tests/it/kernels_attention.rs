@@ -4,23 +4,11 @@
 use std::cell::RefCell;
 
 use wenzhai::kernels::attention::{
-    AttentionScratch, PAGE, PageId, PagePool, PageShape, Query, RowPlace, attend,
+    AttentionScratch, PAGE, PageId, PagePool, PageShape, Queries, Query, RowPlace, attend,
 };
-use wenzhai::kernels::{Isa, Pool};
+use wenzhai::kernels::{Executor, Isa};
 
-/// Repeatable values in [-1, 1).
-struct Values(u64);
-
-impl Values {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    fn take(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.next()).collect()
-    }
-}
+use crate::support::noise::Noise;
 
 /// A sequence in pages that are not in order, and queries to it.
 struct Case {
@@ -40,30 +28,31 @@ impl Case {
         let count = context.div_ceil(PAGE);
         let pages: Vec<_> = (0..count).rev().map(|page| PageId(2 * page as u32)).collect();
         let mut kv = PagePool::new(shape, 2 * count);
-        let mut values = Values(head_dim as u64);
+        let mut noise = Noise(head_dim as u64);
         for position in 0..context {
             for kv_head in 0..kv_heads {
-                let (key, value) = (values.take(head_dim), values.take(head_dim));
+                let (key, value) = (noise.values(head_dim), noise.values(head_dim));
                 kv.write(place(&pages, position), 1, kv_head, &key, &value);
             }
         }
         let scale = 2.0 / (head_dim as f32).sqrt();
         let rows = spans.len() * kv_heads * group * head_dim;
-        let q = values.take(rows).iter().map(|q| q * scale).collect();
+        let q = noise.values(rows).iter().map(|q| q * scale).collect();
         Case { shape, group, kv: kv.into(), pages, spans: spans.to_vec(), q }
     }
 
-    fn queries(&self) -> Vec<Query<'_>> {
-        let query = |&(first, position)| Query { pages: &self.pages, first, position };
+    fn queries(&self) -> Vec<Query> {
+        let query = |&(first, position)| Query { pages: 0..self.pages.len(), first, position };
         self.spans.iter().map(query).collect()
     }
 
     fn attend(&self, isa: Isa, threads: usize) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.q.len()];
-        let (mut pool, mut scratch) = (Pool::new(threads), AttentionScratch::default());
+        let (mut exec, mut scratch) = (Executor::new(isa, threads), AttentionScratch::default());
         let mut kv = self.kv.borrow_mut();
         let share = kv.lend_whole(&[]);
-        attend(isa, &mut pool, &share, 1, &self.queries(), &self.q, &mut scratch, &mut out);
+        let queries = Queries { rows: &self.queries(), tables: &self.pages };
+        attend(&mut exec, &share, 1, queries, &self.q, &mut scratch, &mut out);
         out
     }
 
@@ -188,13 +177,14 @@ fn rows_are_apart_from_their_neighbours() {
     let all = Case::new(2, 4, 64, &spans);
     let together = all.attend(*Isa::all().last().unwrap(), 2);
     let width = all.q.len() / spans.len();
-    for (row, span) in spans.iter().enumerate() {
-        let alone = Query { pages: &all.pages, first: span.0, position: span.1 };
+    for row in 0..spans.len() {
+        let alone = &all.queries()[row..row + 1];
         let (q, mut out) = (&all.q[row * width..][..width], vec![0.0; width]);
-        let (mut pool, mut scratch) = (Pool::new(1), AttentionScratch::default());
+        let (mut exec, mut scratch) = (Executor::new(Isa::SCALAR, 1), AttentionScratch::default());
         let mut kv = all.kv.borrow_mut();
         let share = kv.lend_whole(&[]);
-        attend(Isa::SCALAR, &mut pool, &share, 1, &[alone], q, &mut scratch, &mut out);
+        let queries = Queries { rows: alone, tables: &all.pages };
+        attend(&mut exec, &share, 1, queries, q, &mut scratch, &mut out);
         assert_eq!(bits(&out), bits(&together[row * width..][..width]), "row {row}");
     }
 }
@@ -209,14 +199,16 @@ fn sequences_share_pages_and_go_on_from_copies() {
     other[1] = PageId(1);
     kv.copy_page(case.pages[1], PageId(1));
     kv.write(place(&other, 101), 1, 0, &[0.5; 32], &[0.5; 32]);
-    let first = Query { pages: &case.pages, first: 0, position: 100 };
-    let second = Query { pages: &other, ..first };
-    let third = Query { position: 101, ..second };
+    let tables = [&case.pages[..], &other].concat();
+    let count = other.len();
+    let rows = [(0..count, 100), (count..2 * count, 100), (count..2 * count, 101)]
+        .map(|(pages, position)| Query { pages, first: 0, position });
     let q = [&case.q[..], &case.q, &case.q].concat();
     let mut out = vec![0.0; q.len()];
-    let (mut pool, mut scratch) = (Pool::new(2), AttentionScratch::default());
+    let (mut exec, mut scratch) = (Executor::new(Isa::SCALAR, 2), AttentionScratch::default());
     let share = kv.lend_whole(&[]);
-    attend(Isa::SCALAR, &mut pool, &share, 1, &[first, second, third], &q, &mut scratch, &mut out);
+    let queries = Queries { rows: &rows, tables: &tables };
+    attend(&mut exec, &share, 1, queries, &q, &mut scratch, &mut out);
     let rows: Vec<_> = out.chunks_exact(case.q.len()).map(bits).collect();
     assert_eq!(rows[0], rows[1]);
     assert_ne!(rows[1], rows[2]);

@@ -14,6 +14,8 @@ use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::generate::{Limits, TokenId};
 use wenzhai::model::Model;
 
+use crate::support::logits::{divergence, first_choice};
+
 #[derive(Deserialize)]
 struct Greedy {
     prompt: Vec<TokenId>,
@@ -40,21 +42,6 @@ fn choosing_rows(logits: Vec<Vec<f32>>, greedy: &Greedy) -> Vec<Vec<f32>> {
 
 fn whole(greedy: &Greedy) -> Vec<TokenId> {
     [&greedy.prompt[..], &greedy.written].concat()
-}
-
-fn first_choice(logits: &[f32]) -> TokenId {
-    (0..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best }) as TokenId
-}
-
-/// Kullback-Leibler divergence of two distributions given as logits, in nats.
-fn divergence(p: &[f32], q: &[f32]) -> f64 {
-    let normalised = |logits: &[f32]| -> Vec<f64> {
-        let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let shifted: Vec<f64> = logits.iter().map(|x| f64::from(x - highest)).collect();
-        let total = shifted.iter().map(|x| x.exp()).sum::<f64>().ln();
-        shifted.into_iter().map(|x| x - total).collect()
-    };
-    normalised(p).into_iter().zip(normalised(q)).map(|(p, q)| p.exp() * (p - q)).sum()
 }
 
 /// An engine that is measured: its logits along a text.

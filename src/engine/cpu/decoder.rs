@@ -2,25 +2,21 @@
 
 use std::sync::Arc;
 
-use super::census::{Census, Grains, Site, Weights};
+use super::calibration::{Calibration, LayerPrecision, Site, Weights};
+use super::matrix::{pack, unfit};
 use super::plan::Costs;
 use super::profile::Phase;
+use super::rows::PartRows;
+use super::team::Team;
 use super::vocabulary::Rowwise;
-use super::{Crew, PartRows, unfit};
+use crate::Result;
 use crate::generate::TokenId;
 use crate::kernels::attention::{self, PageShare};
-use crate::kernels::blocks::BlockType;
-use crate::kernels::gemm::{self, Gate};
-use crate::kernels::heads::{self, Heads, Pairing, Projections, Rope};
+use crate::kernels::gemm::{self, Gate, GateUp};
 use crate::kernels::packed::Packed;
-use crate::kernels::rows::{self, Norm};
-use crate::kernels::{BLOCK, Grain, Isa, Pool};
-use crate::model::{
-    Activation, Config, LayerKind, LayerWeights, Matrix, Model, RopePairing, Rotary,
-};
-use crate::{Error, Result, error::ErrorKind};
-
-use candle_core::quantized::GgmlDType;
+use crate::kernels::rows::{self, Heads, MAX_HEAD_DIM, Norm, Pairing, Projections, Rope};
+use crate::kernels::{BLOCK, Executor, Precision};
+use crate::model::{Activation, Config, LayerKind, LayerWeights, Model, RopePairing, Rotary};
 
 /// All layers, the embedding, and tables of the rotary embedding.
 pub struct Decoder {
@@ -39,10 +35,9 @@ struct RopeTable {
 }
 
 /// One block, packed.
-pub struct Layer {
+struct Layer {
     kind: LayerKind,
     eps: f32,
-    gate_activation: Gate,
     attn_norm: Vec<f32>,
     /// Queries, keys and values side by side.
     qkv: Packed,
@@ -51,16 +46,15 @@ pub struct Layer {
     output: Packed,
     post_attention_norm: Option<Vec<f32>>,
     ffn_norm: Vec<f32>,
-    gate: Packed,
-    up: Packed,
+    gate_up: GateUp,
     down: Packed,
     post_ffn_norm: Option<Vec<f32>>,
-    grains: Grains,
+    precision: LayerPrecision,
 }
 
 impl Decoder {
     /// Packs the weights of `model`; positions stay below `max_context`.
-    pub fn new(model: &Model, max_context: usize, pool: &mut Pool) -> Result<Decoder> {
+    pub fn new(model: &Model, max_context: usize, exec: &mut Executor) -> Result<Decoder> {
         let (config, weights) = (model.config(), model.weights());
         check_shape(config)?;
         let factors = weights.rope_factors.as_deref();
@@ -70,7 +64,7 @@ impl Decoder {
         Ok(Decoder {
             embedding: Rowwise::new(model, &weights.token_embedding)?,
             layers: layers
-                .map(|(kind, layer)| Layer::new(config, *kind, layer, pool))
+                .map(|(kind, layer)| Layer::new(config, *kind, layer, exec))
                 .collect::<Result<_>>()?,
             output_norm: weights.output_norm.clone(),
             ropes: ropes.collect(),
@@ -78,17 +72,45 @@ impl Decoder {
         })
     }
 
-    /// Rounds more finely where `census` found that it gains the most.
-    pub fn use_census(&mut self, census: &Census, equalised: bool) {
+    /// Uses the precision that follows from `calibration`.
+    pub fn set_precision(&mut self, calibration: &Calibration, equalised: bool) {
         let weights: Vec<[Weights; 4]> = self.layers.iter().map(Layer::weights).collect();
-        for (layer, grains) in self.layers.iter_mut().zip(census.grains(&weights, equalised)) {
-            layer.grains = grains;
+        let precision = calibration.precision(&weights, equalised);
+        for (layer, precision) in self.layers.iter_mut().zip(precision) {
+            layer.precision = precision;
         }
     }
 
-    /// The layers in order.
-    pub fn layers(&self) -> &[Layer] {
-        &self.layers
+    /// Takes the rows of a part of a step through all layers; leaves their residual stream in
+    /// `team.work.hidden`.
+    ///
+    /// # Errors
+    /// Where the embedding's file cannot be read.
+    pub fn forward(
+        &self,
+        team: &mut Team,
+        kv: &mut PageShare<'_>,
+        rows: &PartRows<'_>,
+    ) -> Result<()> {
+        team.clock.start();
+        self.embed(team, rows.tokens)?;
+        let mut update: Option<&Layer> = None;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let before = update.map(|layer| layer.norm_of(&layer.post_ffn_norm));
+            team.add_and_norm(before, Some(layer.norm_for(&layer.attn_norm, Site::Qkv)));
+            layer.attention(team, self, index, kv, rows);
+            let before = Some(layer.norm_of(&layer.post_attention_norm));
+            team.add_and_norm(before, Some(layer.norm_for(&layer.ffn_norm, Site::GateUp)));
+            layer.feed_forward(team, index);
+            update = Some(layer);
+        }
+        team.add_and_norm(update.map(|layer| layer.norm_of(&layer.post_ffn_norm)), None);
+        Ok(())
+    }
+
+    /// How many layers there are.
+    pub fn layers(&self) -> usize {
+        self.layers.len()
     }
 
     /// Width of the residual stream.
@@ -113,14 +135,13 @@ impl Decoder {
         self.config.layers.iter().find_map(|layer| layer.window)
     }
 
-    /// Fills `hidden` (tokens, hidden) with the scaled embeddings of `tokens`.
-    ///
-    /// # Errors
-    /// Where the embedding's file cannot be read.
-    pub fn embed(&self, tokens: &[TokenId], hidden: &mut [f32]) -> Result<()> {
+    /// Fills the residual stream with the scaled embeddings of `tokens`.
+    fn embed(&self, team: &mut Team, tokens: &[TokenId]) -> Result<()> {
         let width = self.config.hidden;
+        let (hidden, bytes) = (&mut team.work.hidden, &mut team.work.bytes);
+        hidden.resize(tokens.len() * width, 0.0);
         for (row, &token) in hidden.chunks_exact_mut(width).zip(tokens) {
-            self.embedding.read(token, row)?;
+            self.embedding.read(token, bytes, row)?;
             row.iter_mut().for_each(|x| *x *= self.config.embedding_scale);
         }
         Ok(())
@@ -142,103 +163,105 @@ impl Layer {
         config: &Config,
         kind: LayerKind,
         weights: &LayerWeights,
-        pool: &mut Pool,
+        exec: &mut Executor,
     ) -> Result<Layer> {
-        let mut qkv = pack(&weights.attn_q, pool)?;
-        qkv.append(pack(&weights.attn_k, pool)?);
-        qkv.append(pack(&weights.attn_v, pool)?);
+        let mut qkv = pack(&weights.attn_q, exec)?;
+        qkv.append(pack(&weights.attn_k, exec)?);
+        qkv.append(pack(&weights.attn_v, exec)?);
+        let attended = config.heads * config.head_dim;
         Ok(Layer {
             kind,
             eps: config.norm_eps,
-            gate_activation: match config.activation {
-                Activation::Silu => Gate::Silu,
-                Activation::GeluTanh => Gate::GeluTanh,
-            },
             attn_norm: weights.attn_norm.clone(),
             qkv,
             qkv_bias: weights.qkv_bias.clone(),
             qk_norm: weights.qk_norm.clone(),
-            output: pack(&weights.attn_output, pool)?,
+            output: pack(&weights.attn_output, exec)?,
             post_attention_norm: weights.post_attention_norm.clone(),
             ffn_norm: weights.ffn_norm.clone(),
-            gate: pack(&weights.ffn_gate, pool)?,
-            up: pack(&weights.ffn_up, pool)?,
-            down: pack(&weights.ffn_down, pool)?,
+            gate_up: GateUp {
+                gate: pack(&weights.ffn_gate, exec)?,
+                up: pack(&weights.ffn_up, exec)?,
+                activation: match config.activation {
+                    Activation::Silu => Gate::Silu,
+                    Activation::GeluTanh => Gate::GeluTanh,
+                },
+            },
+            down: pack(&weights.ffn_down, exec)?,
             post_ffn_norm: weights.post_ffn_norm.clone(),
-            grains: Grains::coarse(
-                config.hidden,
-                config.heads * config.head_dim,
-                config.ffn_hidden,
-            ),
+            precision: LayerPrecision::int8(config.hidden, attended, config.ffn_hidden),
         })
     }
 
     /// Of a row, without attention.
     fn multiply_adds(&self) -> usize {
-        let matrices = [&self.qkv, &self.output, &self.gate, &self.up, &self.down];
+        let GateUp { gate, up, .. } = &self.gate_up;
+        let matrices = [&self.qkv, &self.output, gate, up, &self.down];
         matrices.map(|matrix| matrix.inputs() * matrix.outputs()).iter().sum()
     }
 
     /// What the inputs of each site are multiplied with.
     fn weights(&self) -> [Weights; 4] {
-        let gate_up = [&self.gate, &self.up];
+        let gate_up = [&self.gate_up.gate, &self.gate_up.up];
         [&[&self.qkv][..], &[&self.output], &gate_up, &[&self.down]].map(Weights::of)
-    }
-
-    /// How the input of a product is rounded.
-    pub fn grain(&self, site: Site) -> &Arc<Grain> {
-        self.grains.at(site)
-    }
-
-    /// The norm before attention.
-    pub fn attn_norm(&self) -> Norm<'_> {
-        self.norm(&self.attn_norm)
-    }
-
-    /// The norm before the feed-forward network.
-    pub fn ffn_norm(&self) -> Norm<'_> {
-        self.norm(&self.ffn_norm)
-    }
-
-    /// The norm after attention, where there is one.
-    pub fn post_attention_norm(&self) -> Option<Norm<'_>> {
-        self.post_attention_norm.as_ref().map(|weight| self.norm(weight))
-    }
-
-    /// The norm after the feed-forward network, where there is one.
-    pub fn post_ffn_norm(&self) -> Option<Norm<'_>> {
-        self.post_ffn_norm.as_ref().map(|weight| self.norm(weight))
     }
 
     fn norm<'a>(&self, weight: &'a [f32]) -> Norm<'a> {
         Norm { weight, eps: self.eps }
     }
 
+    /// A norm that only some models have.
+    fn norm_of<'a>(&self, weight: &'a Option<Vec<f32>>) -> Option<Norm<'a>> {
+        weight.as_ref().map(|weight| self.norm(weight))
+    }
+
+    /// The norm before a site, and how its result is rounded.
+    fn norm_for<'a>(&'a self, weight: &'a [f32], site: Site) -> (Norm<'a>, &'a Arc<Precision>) {
+        (self.norm(weight), self.precision.at(site))
+    }
+
     /// From `work.input` (normed) to `work.product`: projections, rotation, storing, attention,
     /// output projection.
-    pub fn attention(
+    fn attention(
         &self,
-        isa: Isa,
-        crew: &mut Crew,
+        team: &mut Team,
         decoder: &Decoder,
         index: usize,
         kv: &mut PageShare<'_>,
         rows: &PartRows<'_>,
     ) {
-        let Crew { pool, work, clock } = crew;
-        let Config { heads: query_heads, kv_heads, head_dim, .. } = decoder.config;
-        let count = rows.positions.len();
-        work.count(index, Site::Qkv);
-        gemm::gemm(isa, pool, &work.input, &self.qkv, &mut work.product);
+        let Team { exec, work, clock, .. } = team;
+        work.observe(index, Site::Qkv);
+        gemm::gemm(exec, &work.input, &self.qkv, &mut work.product);
         clock.lap(Phase::Qkv);
 
+        let projections = self.projections(decoder);
+        let attended = rows.positions.len() * decoder.config.heads * decoder.config.head_dim;
+        let (product, queries) = (&work.product, &mut work.queries);
+        queries.resize(attended, 0.0);
+        rows::take_heads(exec, product, rows.positions, &projections, queries, kv, index);
+        clock.lap(Phase::Rope);
+
+        work.attended.resize(attended, 0.0);
+        let queries = if self.kind.window.is_some() { rows.sliding } else { rows.global };
+        let (scratch, out) = (&mut work.attention, &mut work.attended);
+        attention::attend(exec, kv, index, queries, &work.queries, scratch, out);
+        clock.lap(Phase::Attention);
+        rows::quantize(exec, &work.attended, self.precision.at(Site::Output), &mut work.input);
+        work.observe(index, Site::Output);
+        gemm::gemm(exec, &work.input, &self.output, &mut work.product);
+        clock.lap(Phase::Output);
+    }
+
+    /// Queries, keys and values as they lie in the product of `qkv`.
+    fn projections<'a>(&'a self, decoder: &'a Decoder) -> Projections<'a> {
+        let Config { heads, kv_heads, head_dim, .. } = decoder.config;
         let rope = Some(decoder.rope(self.kind.rotary));
         let bias = |which: usize| self.qkv_bias.as_ref().map(|biases| &biases[which][..]);
         let norm = |which: usize| self.qk_norm.as_ref().map(|norms| self.norm(&norms[which]));
-        let (q, kv_width) = (query_heads * head_dim, kv_heads * head_dim);
         let query = Heads {
             first_column: 0,
-            heads: query_heads,
+            heads,
             head_dim,
             bias: bias(0),
             norm: norm(0),
@@ -246,65 +269,32 @@ impl Layer {
             scale: decoder.config.attention_scale(),
         };
         let key = Heads {
-            first_column: q,
+            first_column: heads * head_dim,
             heads: kv_heads,
             bias: bias(1),
             norm: norm(1),
             scale: 1.0,
             ..query
         };
-        let value =
-            Heads { first_column: q + kv_width, bias: bias(2), norm: None, rope: None, ..key };
-        work.queries.resize(count * q, 0.0);
-        heads::take_heads(
-            isa,
-            pool,
-            &work.product,
-            rows.positions,
-            &Projections { query, key, value },
-            &mut work.queries,
-            kv,
-            index,
-        );
-        clock.lap(Phase::Rope);
-
-        work.attended.resize(count * q, 0.0);
-        let queries = if self.kind.window.is_some() { rows.sliding } else { rows.global };
-        attention::attend(
-            isa,
-            pool,
-            kv,
-            index,
-            queries,
-            &work.queries,
-            &mut work.attention,
-            &mut work.attended,
-        );
-        clock.lap(Phase::Attention);
-        rows::quantize(isa, pool, &work.attended, self.grain(Site::Output), &mut work.input);
-        work.count(index, Site::Output);
-        gemm::gemm(isa, pool, &work.input, &self.output, &mut work.product);
-        clock.lap(Phase::Output);
+        let value = Heads {
+            first_column: (heads + kv_heads) * head_dim,
+            bias: bias(2),
+            norm: None,
+            rope: None,
+            ..key
+        };
+        Projections { query, key, value }
     }
 
     /// From `work.input` (normed) to `work.product`.
-    pub fn feed_forward(&self, isa: Isa, crew: &mut Crew, index: usize) {
-        let Crew { pool, work, clock } = crew;
-        work.count(index, Site::GateUp);
-        gemm::gate_up(
-            isa,
-            pool,
-            &work.input,
-            &self.gate,
-            &self.up,
-            self.gate_activation,
-            &mut work.gemm,
-            self.grain(Site::Down),
-            &mut work.gated,
-        );
+    fn feed_forward(&self, team: &mut Team, index: usize) {
+        let Team { exec, work, clock, .. } = team;
+        work.observe(index, Site::GateUp);
+        let (precision, out) = (self.precision.at(Site::Down), &mut work.gated);
+        gemm::gate_up(exec, &work.input, &self.gate_up, &mut work.gemm, precision, out);
         clock.lap(Phase::GateUp);
-        work.count(index, Site::Down);
-        gemm::gemm(isa, pool, &work.gated, &self.down, &mut work.product);
+        work.observe(index, Site::Down);
+        gemm::gemm(exec, &work.gated, &self.down, &mut work.product);
         clock.lap(Phase::Down);
     }
 }
@@ -331,18 +321,9 @@ impl RopeTable {
     }
 }
 
-fn pack(matrix: &Matrix, pool: &mut Pool) -> Result<Packed> {
-    let kind = block_type(matrix.dtype())?;
-    let dims = matrix.shape().dims();
-    let bytes = matrix
-        .data()
-        .map_err(|e| Error::new(ErrorKind::Model, "cannot read a matrix").because(e))?;
-    Ok(Packed::from_blocks(pool, kind, &bytes, dims[0], dims[1]))
-}
-
 /// The kernels take widths that are multiples of a block, and heads that are not too wide.
 fn check_shape(config: &Config) -> Result<()> {
-    if config.head_dim > heads::MAX_HEAD_DIM {
+    if config.head_dim > MAX_HEAD_DIM {
         return Err(unfit(format!("heads of {} dimensions", config.head_dim)));
     }
     let widths = [
@@ -356,23 +337,4 @@ fn check_shape(config: &Config) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-pub fn block_type(dtype: GgmlDType) -> Result<BlockType> {
-    Ok(match dtype {
-        GgmlDType::F32 => BlockType::F32,
-        GgmlDType::F16 => BlockType::F16,
-        GgmlDType::BF16 => BlockType::BF16,
-        GgmlDType::Q4_0 => BlockType::Q4_0,
-        GgmlDType::Q4_1 => BlockType::Q4_1,
-        GgmlDType::Q5_0 => BlockType::Q5_0,
-        GgmlDType::Q5_1 => BlockType::Q5_1,
-        GgmlDType::Q8_0 => BlockType::Q8_0,
-        GgmlDType::Q2K => BlockType::Q2K,
-        GgmlDType::Q3K => BlockType::Q3K,
-        GgmlDType::Q4K => BlockType::Q4K,
-        GgmlDType::Q5K => BlockType::Q5K,
-        GgmlDType::Q6K => BlockType::Q6K,
-        other => return Err(unfit(format!("block type {other:?} is not supported"))),
-    })
 }

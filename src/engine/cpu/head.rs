@@ -8,14 +8,15 @@
 
 use std::sync::Arc;
 
-use super::decoder::Decoder;
 use super::vocabulary::Rowwise;
 use crate::Result;
-use crate::generate::{Misses, Sample, Sampling, Span, TokenId, TokenSet, next_token};
+use crate::generate::Misses;
+use crate::generate::{Batch, TokenId, TokenSet};
+use crate::generate::{Sampling, next_token};
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
-use crate::kernels::rows;
-use crate::kernels::{Grain, Isa, Pool, Quantized, Tiled};
+use crate::kernels::rows::{self, Norm};
+use crate::kernels::{Executor, Precision, Quantized, Tiled};
 use crate::model::Model;
 use crate::shortlist::Shortlist;
 
@@ -30,14 +31,29 @@ pub struct Head {
     counting: bool,
     misses: u64,
     choices: u64,
-    slots: Vec<Own>,
-    /// Fine: the last rounding before the logits would make half of the error of all.
-    grain: Arc<Grain>,
-    input: Quantized,
+    slots: Vec<PromptTokens>,
+    /// 14 bits for every block: with 8, rounding the input of the head alone would make half of the
+    /// whole divergence from the plain forward.
+    precision: Arc<Precision>,
+    work: Workspace,
+}
+
+/// Buffers that live from step to step.
+#[derive(Default)]
+struct Workspace {
+    /// The residual stream of the rows that are scored, (rows, hidden).
     hidden: Vec<f32>,
+    input: Quantized,
     product: Tiled,
     best: Vec<(f32, u32)>,
+    /// One row by itself, for the tokens of its prompt.
+    one: Quantized,
+    one_product: Tiled,
+    logits: Vec<f32>,
+    /// Rows of which the highest logit does not decide.
+    undecided: Vec<usize>,
     scratch: Scratch,
+    bytes: Vec<u8>,
 }
 
 struct Base {
@@ -46,10 +62,9 @@ struct Base {
 }
 
 /// What one sequence may write beyond the base: tokens of its prompt.
-#[derive(Default)]
-struct Own {
+struct PromptTokens {
     ids: Vec<TokenId>,
-    packed: Option<Packed>,
+    packed: Packed,
 }
 
 impl Head {
@@ -58,15 +73,21 @@ impl Head {
         model: &Model,
         shortlist: Option<&Shortlist>,
         full: bool,
-        pool: &mut Pool,
+        exec: &mut Executor,
     ) -> Result<Head> {
         let matrix = Rowwise::new(model, model.weights().head())?;
         let base = shortlist.map(|list| Base {
             ids: list.ids().to_vec(),
             set: list.ids().iter().copied().collect(),
         });
-        let chosen = base.as_ref().filter(|_| !full).map(|base| &base.ids[..]);
-        let packed = matrix.pack(pool, chosen)?;
+        let packed = match &base {
+            Some(base) if !full => {
+                let mut packed = Packed::empty(exec.isa);
+                matrix.pack(exec, &base.ids, &mut Vec::new(), &mut packed)?;
+                packed
+            }
+            _ => matrix.pack_all(exec)?,
+        };
         Ok(Head {
             counting: full && base.is_some(),
             base,
@@ -74,12 +95,8 @@ impl Head {
             misses: 0,
             choices: 0,
             slots: Vec::new(),
-            grain: Arc::new(Grain::fine(matrix.width())),
-            input: Quantized::default(),
-            hidden: Vec::new(),
-            product: Tiled::default(),
-            best: Vec::new(),
-            scratch: Scratch::default(),
+            precision: Arc::new(Precision::int14(matrix.width())),
+            work: Workspace::default(),
             matrix,
         })
     }
@@ -92,175 +109,155 @@ impl Head {
     }
 
     /// A sequence begins in `slot`.
-    pub fn open(&mut self, slot: usize) {
+    pub fn open(&mut self, exec: &Executor, slot: usize) {
+        let none = || PromptTokens { ids: Vec::new(), packed: Packed::empty(exec.isa) };
         if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, Own::default);
+            self.slots.resize_with(slot + 1, none);
         }
-        self.slots[slot] = Own::default();
-    }
-
-    /// The sequence in `slot` has ended.
-    pub fn close(&mut self, slot: usize) {
-        if let Some(own) = self.slots.get_mut(slot) {
-            *own = Own::default();
-        }
+        self.slots[slot].ids.clear();
     }
 
     /// The sequence in `slot` may write `tokens`, which it has read.
-    pub fn allow(&mut self, pool: &mut Pool, slot: usize, tokens: &[TokenId]) -> Result<()> {
+    pub fn allow(&mut self, exec: &mut Executor, slot: usize, tokens: &[TokenId]) -> Result<()> {
         let Some(base) = &self.base else { return Ok(()) };
-        let own = &mut self.slots[slot];
-        let known = own.ids.len();
+        let PromptTokens { ids, packed } = &mut self.slots[slot];
+        let known = ids.len();
         for token in tokens {
             if !base.set.contains(*token)
-                && let Err(place) = own.ids.binary_search(token)
+                && let Err(place) = ids.binary_search(token)
             {
-                own.ids.insert(place, *token);
+                ids.insert(place, *token);
             }
         }
-        if own.ids.len() > known && !self.counting {
-            own.packed = Some(self.matrix.pack(pool, Some(&own.ids))?);
+        if ids.len() > known && !self.counting {
+            self.matrix.pack(exec, ids, &mut self.work.bytes, packed)?;
         }
         Ok(())
     }
 
-    /// Picks a token for each sampling span, in order; `last_rows` are their last rows in
-    /// `hidden` (rows, hidden).
-    pub fn pick<'a>(
-        &mut self,
-        isa: Isa,
-        pool: &mut Pool,
-        decoder: &Decoder,
-        hidden: &[f32],
-        sampling: impl Iterator<Item = (&'a Span<'a>, &'a Sample<'a>)>,
-        last_rows: &[usize],
-    ) -> Vec<TokenId> {
-        let (spans, samples): (Vec<&Span<'_>>, Vec<&Sample<'_>>) = sampling.unzip();
-        if spans.is_empty() {
+    /// No row is to be scored yet.
+    pub fn clear(&mut self) {
+        self.work.hidden.clear();
+    }
+
+    /// The residual stream of the next row that is to be scored.
+    pub fn add_row(&mut self, hidden: &[f32]) {
+        self.work.hidden.extend_from_slice(hidden);
+    }
+
+    /// Picks a token for each sampling span of `batch`, whose rows have been added in order.
+    pub fn pick(&mut self, exec: &mut Executor, norm: Norm<'_>, batch: &Batch<'_>) -> Vec<TokenId> {
+        let rows = self.work.hidden.len() / self.matrix.width();
+        if rows == 0 {
             return Vec::new();
         }
-        self.normalise(isa, pool, decoder, hidden, last_rows);
-        self.best.resize(spans.len(), (0.0, 0));
-        gemm::argmax(isa, pool, &self.input, &self.packed, &mut self.scratch, &mut self.best);
-        let mut picked: Vec<TokenId> = Vec::with_capacity(spans.len());
-        for (row, span) in spans.iter().enumerate() {
-            let (logit, column) = self.best[row];
-            let best = self.own_best(isa, pool, row, span.slot, logit, column);
-            picked.push(best);
+        self.normalise(exec, norm);
+        let Workspace { input, best, scratch, .. } = &mut self.work;
+        best.resize(rows, (0.0, 0));
+        gemm::argmax(exec, input, &self.packed, scratch, best);
+        let mut picked = Vec::with_capacity(rows);
+        for (row, (span, _)) in batch.sampling().enumerate() {
+            picked.push(self.best(exec, row, span.slot));
         }
         if self.counting {
-            self.count(&spans, &picked);
+            self.count(batch, &picked);
         }
-        let is_final = |(sample, token): (&&Sample<'_>, &TokenId)| {
+        self.work.undecided.clear();
+        for (row, ((_, sample), token)) in batch.sampling().zip(&picked).enumerate() {
             let allows = sample.filter.map(|filter| filter.after(sample.written));
-            sample.sampling == Sampling::Greedy && allows.is_none_or(|allows| allows(*token))
-        };
-        let undecided: Vec<usize> =
-            (0..spans.len()).filter(|&row| !is_final((&samples[row], &picked[row]))).collect();
-        if !undecided.is_empty() {
-            let rows: Vec<usize> = undecided.iter().map(|&row| last_rows[row]).collect();
-            self.normalise(isa, pool, decoder, hidden, &rows);
-            for (row, token) in
-                undecided.iter().zip(self.pick_by_logits(isa, pool, &undecided, &spans, &samples))
-            {
-                picked[*row] = token;
+            if sample.sampling != Sampling::Greedy || !allows.is_none_or(|allows| allows(*token)) {
+                self.work.undecided.push(row);
             }
+        }
+        if !self.work.undecided.is_empty() {
+            self.pick_by_logits(exec, norm, batch, &mut picked);
         }
         picked
     }
 
-    /// The logits of rows over the whole vocabulary; minus infinity where none is computed.
-    pub fn logits(
-        &mut self,
-        isa: Isa,
-        pool: &mut Pool,
-        decoder: &Decoder,
-        hidden: &[f32],
-        last_rows: &[usize],
-    ) -> Vec<Vec<f32>> {
-        self.normalise(isa, pool, decoder, hidden, last_rows);
-        gemm::gemm(isa, pool, &self.input, &self.packed, &mut self.product);
-        (0..last_rows.len()).map(|row| self.scatter(row)).collect()
+    /// The logits of the rows that have been added, over the whole vocabulary; minus infinity where
+    /// none is computed.
+    pub fn logits(&mut self, exec: &mut Executor, norm: Norm<'_>) -> Vec<Vec<f32>> {
+        self.normalise(exec, norm);
+        gemm::gemm(exec, &self.work.input, &self.packed, &mut self.work.product);
+        let rows = 0..self.work.product.rows();
+        rows.map(|row| {
+            self.scatter(row);
+            self.work.logits.clone()
+        })
+        .collect()
     }
 
-    /// The better of a row's best base token and its own tokens.
-    fn own_best(
-        &mut self,
-        isa: Isa,
-        pool: &mut Pool,
-        row: usize,
-        slot: usize,
-        logit: f32,
-        column: u32,
-    ) -> TokenId {
+    /// The better of a row's best base token and the best token of its prompt.
+    fn best(&mut self, exec: &mut Executor, row: usize, slot: usize) -> TokenId {
+        let (logit, column) = self.work.best[row];
         let token = self.token(column);
-        let Some(packed) = &self.slots[slot].packed else { return token };
-        let mut own = [(0.0, 0)];
-        let input = self.input.row(row);
-        gemm::argmax(isa, pool, &input, packed, &mut self.scratch, &mut own);
-        let (own_logit, own_column) = own[0];
-        let own_token = self.slots[slot].ids[own_column as usize];
-        if own_logit > logit || (own_logit == logit && own_token < token) {
-            own_token
-        } else {
-            token
+        let PromptTokens { ids, packed } = &self.slots[slot];
+        if ids.is_empty() || self.counting {
+            return token;
         }
+        let Workspace { input, one, scratch, .. } = &mut self.work;
+        let mut best = [(0.0, 0)];
+        input.copy_row(row, one);
+        gemm::argmax(exec, one, packed, scratch, &mut best);
+        let [(own_logit, own_column)] = best;
+        let own = ids[own_column as usize];
+        if own_logit > logit || (own_logit == logit && own < token) { own } else { token }
     }
 
-    /// Picks for rows of which the highest logit does not decide, and which are all of the input.
+    /// Picks anew for the undecided rows, by all their logits.
     fn pick_by_logits(
         &mut self,
-        isa: Isa,
-        pool: &mut Pool,
-        rows: &[usize],
-        spans: &[&Span<'_>],
-        samples: &[&Sample<'_>],
-    ) -> Vec<TokenId> {
-        gemm::gemm(isa, pool, &self.input, &self.packed, &mut self.product);
-        let mut own_product = Tiled::default();
-        let mut picked = Vec::with_capacity(rows.len());
-        for (at, &row) in rows.iter().enumerate() {
-            let mut logits = self.scatter(at);
-            let own = &self.slots[spans[row].slot];
-            if let Some(packed) = &own.packed {
-                gemm::gemm(isa, pool, &self.input.row(at), packed, &mut own_product);
-                for (column, id) in own.ids.iter().enumerate() {
-                    logits[*id as usize] = own_product.value(0, column);
+        exec: &mut Executor,
+        norm: Norm<'_>,
+        batch: &Batch<'_>,
+        picked: &mut [TokenId],
+    ) {
+        let width = self.matrix.width();
+        for (to, row) in self.work.undecided.iter().enumerate() {
+            self.work.hidden.copy_within(row * width..(row + 1) * width, to * width);
+        }
+        self.work.hidden.truncate(self.work.undecided.len() * width);
+        self.normalise(exec, norm);
+        gemm::gemm(exec, &self.work.input, &self.packed, &mut self.work.product);
+        let mut sampling = batch.sampling().enumerate();
+        for at in 0..self.work.undecided.len() {
+            let undecided = self.work.undecided[at];
+            let Some((row, (span, sample))) = sampling.find(|(row, _)| *row == undecided) else {
+                return;
+            };
+            self.scatter(at);
+            let PromptTokens { ids, packed } = &self.slots[span.slot];
+            let Workspace { input, one, one_product, logits, .. } = &mut self.work;
+            if !ids.is_empty() && !self.counting {
+                input.copy_row(at, one);
+                gemm::gemm(exec, one, packed, one_product);
+                for (column, id) in ids.iter().enumerate() {
+                    logits[*id as usize] = one_product.value(0, column);
                 }
             }
-            let Sample { sampling, written, filter } = *samples[row];
-            picked.push(next_token(&logits, sampling, written, filter));
+            picked[row] = next_token(logits, sample.sampling, sample.written, sample.filter);
         }
-        picked
     }
 
-    /// Norm and quantization of the rows that sample, into `self.input`.
-    fn normalise(
-        &mut self,
-        isa: Isa,
-        pool: &mut Pool,
-        decoder: &Decoder,
-        hidden: &[f32],
-        last_rows: &[usize],
-    ) {
-        let width = decoder.hidden();
-        self.hidden.clear();
-        for row in last_rows {
-            self.hidden.extend_from_slice(&hidden[row * width..(row + 1) * width]);
-        }
-        let next = Some((decoder.output_norm(), &self.grain, &mut self.input));
-        rows::add_and_norm(isa, pool, &mut self.hidden, None, next);
+    /// Norm and quantization of the rows that have been added.
+    fn normalise(&mut self, exec: &mut Executor, norm: Norm<'_>) {
+        let Workspace { hidden, input, .. } = &mut self.work;
+        rows::add_and_norm(exec, hidden, None, Some((norm, &self.precision, input)));
     }
 
-    /// A row of `self.product` over the whole vocabulary.
-    fn scatter(&self, row: usize) -> Vec<f32> {
-        let mut logits = vec![f32::NEG_INFINITY; self.matrix.rows()];
+    /// Spreads a row of the product over the whole vocabulary.
+    fn scatter(&mut self, row: usize) {
+        let mut logits = std::mem::take(&mut self.work.logits);
+        logits.clear();
+        logits.resize(self.matrix.rows(), f32::NEG_INFINITY);
         for column in 0..self.packed.outputs() {
-            logits[self.token(column as u32) as usize] = self.product.value(row, column);
+            logits[self.token(column as u32) as usize] = self.work.product.value(row, column);
         }
-        logits
+        self.work.logits = logits;
     }
 
+    /// The token of a column of `packed`.
     fn token(&self, column: u32) -> TokenId {
         match &self.base {
             Some(base) if !self.counting => base.ids[column as usize],
@@ -268,11 +265,11 @@ impl Head {
         }
     }
 
-    fn count(&mut self, spans: &[&Span<'_>], picked: &[TokenId]) {
+    fn count(&mut self, batch: &Batch<'_>, picked: &[TokenId]) {
         let Some(base) = &self.base else { return };
-        for (span, token) in spans.iter().zip(picked) {
-            let own = &self.slots[span.slot];
-            let inside = base.set.contains(*token) || own.ids.binary_search(token).is_ok();
+        for ((span, _), token) in batch.sampling().zip(picked) {
+            let ids = &self.slots[span.slot].ids;
+            let inside = base.set.contains(*token) || ids.binary_search(token).is_ok();
             self.misses += u64::from(!inside);
             self.choices += 1;
         }

@@ -14,35 +14,35 @@
 //! embedding remaining in its file, and pages for all positions that the limits allow, of which
 //! those are taken that sequences hold.
 
-mod cache;
-mod census;
+mod calibration;
 mod decoder;
 mod head;
+mod matrix;
+mod page_tables;
 mod plan;
 mod profile;
+mod rows;
+mod team;
 mod vocabulary;
 
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
+use crate::Result;
 use crate::generate::{Batch, Engine, Limits, Misses, Profile, TokenId};
-use crate::kernels::attention::{
-    AttentionScratch, PageId, PagePool, PageShape, PageShare, Query, RowPlace,
-};
-use crate::kernels::gemm::Scratch;
-use crate::kernels::rows::{self, Norm};
-use crate::kernels::{Grain, Isa, Pool, Quantized, Tiled};
+use crate::kernels::Isa;
+use crate::kernels::attention::{PagePool, PageShape};
 use crate::model::Model;
 use crate::shortlist::Shortlist;
-use crate::{Error, Result, error::ErrorKind};
 
-use cache::Tables;
-use census::{Census, Site};
+use calibration::Calibration;
 use decoder::Decoder;
 use head::Head;
-use plan::{Planner, Segment};
+use page_tables::PageTables;
+use plan::{Plan, Planner};
 use profile::{Clock, Phase};
+use rows::Rows;
+use team::Team;
 
 /// What an engine is made for.
 #[derive(Debug, Clone)]
@@ -59,121 +59,76 @@ pub struct CpuSettings<'a> {
 
 /// A decoder on this machine's processor.
 pub struct CpuEngine {
-    isa: Isa,
     decoder: Decoder,
     head: Head,
     kv: PagePool,
-    tables: Tables,
+    tables: PageTables,
     rows_per_step: usize,
     planner: Planner,
-    /// The residual stream, (rows, hidden).
-    hidden: Vec<f32>,
+    rows: Rows,
+    /// Of each span of a step the part that its last row is in, and which row of it that is.
+    last_rows: Vec<(usize, usize)>,
     /// All threads together.
-    all: Crew,
+    all: Team,
     /// Each by itself.
-    single: Vec<Crew>,
-}
-
-/// Threads that go through the layers together, and what they need for it.
-struct Crew {
-    pool: Pool,
-    work: Workspace,
-    clock: Clock,
-}
-
-/// Buffers that live from step to step, so that a step allocates nothing once they have grown.
-#[derive(Default)]
-struct Workspace {
-    /// Input of the product at hand.
-    input: Quantized,
-    /// Result of the product at hand.
-    product: Tiled,
-    /// Gated activations, input of the down product.
-    gated: Quantized,
-    queries: Vec<f32>,
-    attended: Vec<f32>,
-    gemm: Scratch,
-    attention: AttentionScratch,
-    /// Counts large activations while an engine is made.
-    census: Option<Census>,
-}
-
-/// Rows of one pass through the decoder: what stands where.
-#[derive(Default)]
-struct Rows<'a> {
-    tokens: Vec<TokenId>,
-    positions: Vec<usize>,
-    places: Vec<RowPlace>,
-    /// For layers that see everything, and for those with a window.
-    global: Vec<Query<'a>>,
-    sliding: Vec<Query<'a>>,
-}
-
-/// Those of a part, in the order of its [`PageShare`].
-#[derive(Clone, Copy)]
-struct PartRows<'a> {
-    tokens: &'a [TokenId],
-    positions: &'a [usize],
-    global: &'a [Query<'a>],
-    sliding: &'a [Query<'a>],
-}
-
-/// What the thread that computes a part takes.
-struct Part<'a> {
-    kv: PageShare<'a>,
-    rows: PartRows<'a>,
-    hidden: &'a mut [f32],
-    crew: &'a mut Crew,
+    single: Vec<Mutex<Team>>,
 }
 
 impl CpuEngine {
     /// Packs the weights of `model` and reserves the memory for keys and values.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] where the instruction set asked for is not here, [`ErrorKind::Model`]
-    /// where the model has a shape that the kernels do not take.
+    /// [`crate::error::ErrorKind::Usage`] where the instruction set asked for is not here,
+    /// [`crate::error::ErrorKind::Model`] where the model has a shape that the kernels do not take.
     pub fn new(model: &Model, settings: &CpuSettings<'_>) -> Result<CpuEngine> {
-        let isa = Isa::detect()?;
+        CpuEngine::with_isa(model, settings, Isa::detect()?)
+    }
+
+    /// The same for an instruction set that is not left to the environment.
+    ///
+    /// # Errors
+    /// As [`CpuEngine::new`], for models.
+    pub fn with_isa(model: &Model, settings: &CpuSettings<'_>, isa: Isa) -> Result<CpuEngine> {
         let threads = settings.threads.max(1);
-        let mut all = Crew::new(threads);
+        let mut all = Team::new(isa, threads);
         let config = model.config();
         let shape = PageShape {
             layers: config.layers.len(),
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
         };
-        let decoder = Decoder::new(model, settings.limits.max_context, &mut all.pool)?;
-        let head = Head::new(model, settings.shortlist, settings.full_vocabulary, &mut all.pool)?;
-        let pages = Tables::pages_for(&settings.limits);
+        let decoder = Decoder::new(model, settings.limits.max_context, &mut all.exec)?;
+        let head = Head::new(model, settings.shortlist, settings.full_vocabulary, &mut all.exec)?;
+        let pages = PageTables::pages_for(&settings.limits);
         let mut engine = CpuEngine {
-            isa,
             planner: Planner::new(threads, decoder.costs()),
             decoder,
             head,
             kv: PagePool::new(shape, pages),
-            tables: Tables::new(pages),
+            tables: PageTables::new(pages),
             rows_per_step: settings.limits.rows_per_step,
-            hidden: Vec::new(),
+            rows: Rows::default(),
+            last_rows: Vec::new(),
             all,
-            single: (0..threads).map(|_| Crew::new(1)).collect(),
+            single: (0..threads).map(|_| Mutex::new(Team::new(isa, 1))).collect(),
         };
-        engine.take_census(model, settings.limits.max_context)?;
+        engine.calibrate(model, settings.limits.max_context)?;
         Ok(engine)
     }
 
     /// Finds out where activations are large, and rounds them more finely there.
-    fn take_census(&mut self, model: &Model, max_context: usize) -> Result<()> {
+    fn calibrate(&mut self, model: &Model, max_context: usize) -> Result<()> {
         let tokenizer = model.tokenizer();
         let beginning = tokenizer.bos().filter(|_| tokenizer.add_bos());
-        let text = tokenizer.encode(census::TEXT);
+        let text = tokenizer.encode(calibration::TEXT);
         let tokens: Vec<TokenId> = beginning.into_iter().chain(text).collect();
-        let tokens = &tokens[..tokens.len().min(census::TOKENS).min(max_context)];
-        self.all.work.census = Some(Census::new(self.decoder.layers().len()));
-        self.tables.open_alone(tokens.len())?;
-        self.forward_alone(tokens, 0)?;
-        self.tables.close_alone();
-        if let Some(census) = self.all.work.census.take() {
-            self.decoder.use_census(&census, model.is_equalised());
+        let tokens = &tokens[..tokens.len().min(calibration::TOKENS).min(max_context)];
+        self.all.work.calibration = Some(Calibration::new(self.decoder.layers()));
+        self.tables.open_scratch(tokens.len())?;
+        self.forward_scratch(tokens, 0)?;
+        self.tables.close_scratch();
+        if let Some(calibration) = self.all.work.calibration.take() {
+            self.decoder.set_precision(&calibration, model.is_equalised());
         }
         self.all.clock = Clock::default();
         Ok(())
@@ -182,87 +137,101 @@ impl CpuEngine {
     /// The logits that follow every one of `tokens`, read as one sequence, over the tokens that
     /// the head scores; minus infinity elsewhere. For measurements.
     pub fn logits(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>> {
-        self.tables.open_alone(tokens.len())?;
+        self.tables.open_scratch(tokens.len())?;
         let mut logits = Vec::with_capacity(tokens.len());
         for (chunk, tokens) in tokens.chunks(self.rows_per_step).enumerate() {
-            let start = chunk * self.rows_per_step;
-            self.forward_alone(tokens, start)?;
-            let rows: Vec<usize> = (0..tokens.len()).collect();
-            logits.extend(self.head.logits(
-                self.isa,
-                &mut self.all.pool,
-                &self.decoder,
-                &self.hidden,
-                &rows,
-            ));
+            self.forward_scratch(tokens, chunk * self.rows_per_step)?;
+            self.head.clear();
+            self.head.add_row(&self.all.work.hidden);
+            logits.extend(self.head.logits(&mut self.all.exec, self.decoder.output_norm()));
         }
-        self.tables.close_alone();
+        self.tables.close_scratch();
         Ok(logits)
     }
 
-    /// Keys, values and hidden states of `tokens`, which stand at `start` in the table that was
-    /// opened alone.
-    fn forward_alone(&mut self, tokens: &[TokenId], start: usize) -> Result<()> {
-        let mut rows = Rows::default();
-        rows.add(tokens, self.tables.alone(), start, self.decoder.window());
-        self.hidden.resize(tokens.len() * self.decoder.hidden(), 0.0);
-        let mut kv = self.kv.lend_whole(&rows.places);
-        let part = rows.part(0..tokens.len());
-        forward(self.isa, &mut self.all, &self.decoder, &mut kv, &part, &mut self.hidden)
+    /// Keys, values and hidden states of `tokens`, which stand at `start` in the scratch sequence.
+    fn forward_scratch(&mut self, tokens: &[TokenId], start: usize) -> Result<()> {
+        self.rows.clear();
+        self.rows.add(tokens, self.tables.scratch(), start, self.decoder.window());
+        self.rows.end_part();
+        self.forward_together()
     }
 
-    /// Takes each part of `rows`, which end at `ends`, through all layers, on a thread of its own.
-    fn forward_apart(&mut self, rows: &Rows<'_>, ends: &[usize]) -> Result<()> {
-        let CpuEngine { isa, decoder, kv, hidden, all, single, .. } = self;
-        let starts = || [0].into_iter().chain(ends.iter().copied());
-        let ranges: Vec<Range<usize>> =
-            starts().zip(ends).map(|(start, end)| start..*end).collect();
-        let places: Vec<_> = ranges.iter().map(|range| &rows.places[range.clone()]).collect();
-        let mut hidden = &mut hidden[..];
-        let mut parts = Vec::with_capacity(ends.len());
-        for ((range, kv), crew) in ranges.into_iter().zip(kv.lend(&places)).zip(single.iter_mut()) {
-            let (own, rest) = hidden.split_at_mut(range.len() * decoder.hidden());
-            hidden = rest;
-            parts.push(Mutex::new(Some(Part { kv, rows: rows.part(range), hidden: own, crew })));
-        }
-        let outcomes = Mutex::new(Vec::with_capacity(ends.len()));
-        all.pool.run(parts.len(), |_, part| {
+    /// Takes all rows, which are one part, through the layers on all threads.
+    fn forward_together(&mut self) -> Result<()> {
+        let mut kv = self.kv.lend_whole(self.rows.places());
+        self.decoder.forward(&mut self.all, &mut kv, &self.rows.part(0))
+    }
+
+    /// Takes each part of the rows through all layers, on a thread of its own.
+    fn forward_apart(&mut self) -> Result<()> {
+        let CpuEngine { decoder, kv, rows, all, single, planner, .. } = self;
+        let parts = rows.parts().len();
+        let lent = kv.lend(rows.places(), rows.parts());
+        let outcome = Mutex::new(Ok(()));
+        all.exec.pool.run(parts, |_, part| {
             let begin = Instant::now();
-            let part = lock(&parts[part]).take();
-            let Part { mut kv, rows, hidden, crew } = part.expect("a task is done once");
-            let outcome = forward(*isa, crew, decoder, &mut kv, &rows, hidden);
-            lock(&outcomes).push((outcome, begin.elapsed()));
+            let team = &mut *lock(&single[part]);
+            let forward = decoder.forward(team, &mut lent.share(part), &rows.part(part));
+            team.took = begin.elapsed();
+            if forward.is_err() {
+                *lock(&outcome) = forward;
+            }
         });
-        drop(parts);
-        for crew in single.iter_mut() {
-            all.clock.absorb(&mut crew.clock, ends.len() as u32);
+        for team in single.iter_mut() {
+            let team = team.get_mut().unwrap_or_else(PoisonError::into_inner);
+            all.clock.absorb(&mut team.clock, parts as u32);
         }
-        let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let took: Vec<Duration> = outcomes.iter().map(|(_, took)| *took).collect();
-        self.planner.learn(&took);
-        outcomes.into_iter().try_for_each(|(outcome, _)| outcome)
-    }
-}
-
-impl Crew {
-    fn new(threads: usize) -> Crew {
-        Crew { pool: Pool::new(threads), work: Workspace::default(), clock: Clock::default() }
+        planner.learn(single[..parts].iter().map(|team| lock(team).took));
+        outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the last product to the residual stream, through the norm that `before` has, and puts
-    /// the normed sum where the next product takes it from.
-    fn add_and_norm(
-        &mut self,
-        isa: Isa,
-        hidden: &mut [f32],
-        before: Option<Option<Norm<'_>>>,
-        next: Option<(Norm<'_>, &Arc<Grain>)>,
-    ) {
-        let Crew { pool, work, clock } = self;
-        let update = before.map(|norm| (&work.product, norm));
-        let next = next.map(|(norm, grain)| (norm, grain, &mut work.input));
-        rows::add_and_norm(isa, pool, hidden, update, next);
-        clock.lap(Phase::Norm);
+    /// Closes and opens slots as `batch` says, and makes room for its rows.
+    fn open_slots(&mut self, batch: &Batch<'_>) -> Result<()> {
+        for &slot in &batch.closed {
+            self.tables.close(slot);
+        }
+        let exec = &mut self.all.exec;
+        for span in &batch.spans {
+            if span.start == span.prefix_len {
+                self.tables.open(span.slot, span.capacity, span.prefix_len, &mut self.kv)?;
+                self.head.open(exec, span.slot);
+            }
+            self.tables.grow(span.slot, span.start + span.rows.len());
+            self.head.allow(exec, span.slot, &batch.tokens[span.rows.clone()])?;
+        }
+        Ok(())
+    }
+
+    /// Sets the rows of `batch` up, part by part; whether the parts are computed apart.
+    fn plan(&mut self, batch: &Batch<'_>) -> bool {
+        let CpuEngine { tables, rows, last_rows, planner, decoder, .. } = self;
+        rows.clear();
+        last_rows.clear();
+        last_rows.resize(batch.spans.len(), (0, 0));
+        let mut add = |rows: &mut Rows, index: usize, of_span: std::ops::Range<usize>| {
+            let span = &batch.spans[index];
+            let tokens = &batch.tokens[span.rows.clone()][of_span.clone()];
+            let (table, start) = (tables.of(span.slot), span.start + of_span.start);
+            rows.add(tokens, table, start, decoder.window());
+            last_rows[index] = rows.last();
+        };
+        match planner.plan(&batch.spans) {
+            Plan::Together => {
+                for (index, span) in batch.spans.iter().enumerate() {
+                    add(rows, index, 0..span.rows.len());
+                }
+                rows.end_part();
+                false
+            }
+            Plan::Apart(parts) => {
+                for part in parts {
+                    part.iter().for_each(|segment| add(rows, segment.span, segment.rows.clone()));
+                    rows.end_part();
+                }
+                true
+            }
+        }
     }
 }
 
@@ -271,108 +240,34 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Workspace {
-    /// Tells the census, if there is one, what a site of a layer is about to multiply.
-    fn count(&mut self, layer: usize, site: Site) {
-        if let Some(census) = &mut self.census {
-            let down = site == Site::Down;
-            census.count(layer, site, if down { &self.gated } else { &self.input });
-        }
-    }
-}
-
-impl<'a> Rows<'a> {
-    /// Adds `tokens` of a sequence from position `start` on, whose pages are `table`.
-    fn add(
-        &mut self,
-        tokens: &[TokenId],
-        table: &'a [PageId],
-        start: usize,
-        window: Option<usize>,
-    ) {
-        self.tokens.extend_from_slice(tokens);
-        for position in start..start + tokens.len() {
-            self.positions.push(position);
-            self.places.push(cache::place(table, position));
-            self.global.push(Query { pages: table, first: 0, position });
-            let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
-            self.sliding.push(Query { pages: table, first, position });
-        }
-    }
-
-    fn part(&self, range: Range<usize>) -> PartRows<'_> {
-        PartRows {
-            tokens: &self.tokens[range.clone()],
-            positions: &self.positions[range.clone()],
-            global: &self.global[range.clone()],
-            sliding: &self.sliding[range],
-        }
-    }
-}
-
 impl Engine for CpuEngine {
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
         self.tables.forget_prefix();
-        self.tables.open_alone(tokens.len())?;
+        self.tables.open_scratch(tokens.len())?;
         for (chunk, part) in tokens.chunks(self.rows_per_step).enumerate() {
-            self.forward_alone(part, chunk * self.rows_per_step)?;
+            self.forward_scratch(part, chunk * self.rows_per_step)?;
         }
-        self.tables.keep_as_prefix(tokens.len());
+        self.tables.keep_as_prefix();
         Ok(())
     }
 
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
-        for &slot in &batch.closed {
-            self.tables.close(slot);
-            self.head.close(slot);
-        }
-        for span in &batch.spans {
-            if span.start == span.prefix_len {
-                self.tables.open(span.slot, span.capacity, span.prefix_len, &mut self.kv)?;
-                self.head.open(span.slot);
-            }
-            self.tables.grow(span.slot, span.start + span.rows.len());
-            self.head.allow(&mut self.all.pool, span.slot, &batch.tokens[span.rows.clone()])?;
-        }
-        let plan = self.planner.plan(&batch.spans);
-        let (mut rows, mut ends) = (Rows::default(), Vec::with_capacity(plan.len()));
-        // Of each span the row that its last one is computed as.
-        let mut last_rows = vec![0; batch.spans.len()];
-        // Taken out, so that rows can borrow them while the engine is at work.
-        let tables = std::mem::take(&mut self.tables);
-        for part in &plan {
-            for Segment { span, rows: of_span } in part {
-                let of = &batch.spans[*span];
-                let tokens = &batch.tokens[of.rows.clone()][of_span.clone()];
-                let start = of.start + of_span.start;
-                rows.add(tokens, tables.of(of.slot), start, self.decoder.window());
-                last_rows[*span] = rows.tokens.len() - 1;
-            }
-            ends.push(rows.tokens.len());
-        }
-        self.hidden.resize(rows.tokens.len() * self.decoder.hidden(), 0.0);
-        let done = if ends.len() > 1 {
-            self.forward_apart(&rows, &ends)
-        } else {
-            let mut kv = self.kv.lend_whole(&rows.places);
-            let part = rows.part(0..rows.tokens.len());
-            forward(self.isa, &mut self.all, &self.decoder, &mut kv, &part, &mut self.hidden)
-        };
-        drop(rows);
-        self.tables = tables;
-        done?;
-        self.all.clock.start();
+        self.open_slots(batch)?;
+        let apart = self.plan(batch);
+        if apart { self.forward_apart() } else { self.forward_together() }?;
+        let CpuEngine { decoder, head, all, single, last_rows, .. } = self;
+        all.clock.start();
+        head.clear();
         let sampling = batch.spans.iter().zip(last_rows).filter(|(span, _)| span.sample.is_some());
-        let last_rows: Vec<usize> = sampling.map(|(_, row)| row).collect();
-        let picked = self.head.pick(
-            self.isa,
-            &mut self.all.pool,
-            &self.decoder,
-            &self.hidden,
-            batch.sampling(),
-            &last_rows,
-        );
-        self.all.clock.lap(Phase::Head);
+        for (_, (part, row)) in sampling {
+            let of_row = *row * decoder.hidden()..(*row + 1) * decoder.hidden();
+            match apart {
+                true => head.add_row(&lock(&single[*part]).work.hidden[of_row]),
+                false => head.add_row(&all.work.hidden[of_row]),
+            }
+        }
+        let picked = head.pick(&mut all.exec, decoder.output_norm(), batch);
+        all.clock.lap(Phase::Head);
         Ok(picked)
     }
 
@@ -383,33 +278,4 @@ impl Engine for CpuEngine {
     fn misses(&self) -> Option<Misses> {
         self.head.misses()
     }
-}
-
-/// All layers over the rows of a part of a step; leaves their residual stream in `hidden`.
-fn forward(
-    isa: Isa,
-    crew: &mut Crew,
-    decoder: &Decoder,
-    kv: &mut PageShare<'_>,
-    rows: &PartRows<'_>,
-    hidden: &mut [f32],
-) -> Result<()> {
-    crew.clock.start();
-    decoder.embed(rows.tokens, hidden)?;
-    let mut update: Option<&decoder::Layer> = None;
-    for (index, layer) in decoder.layers().iter().enumerate() {
-        let before = update.map(|layer| layer.post_ffn_norm());
-        crew.add_and_norm(isa, hidden, before, Some((layer.attn_norm(), layer.grain(Site::Qkv))));
-        layer.attention(isa, crew, decoder, index, kv, rows);
-        let before = Some(layer.post_attention_norm());
-        crew.add_and_norm(isa, hidden, before, Some((layer.ffn_norm(), layer.grain(Site::GateUp))));
-        layer.feed_forward(isa, crew, index);
-        update = Some(layer);
-    }
-    crew.add_and_norm(isa, hidden, update.map(|layer| layer.post_ffn_norm()), None);
-    Ok(())
-}
-
-fn unfit(message: String) -> Error {
-    Error::new(ErrorKind::Model, message).hint("use `--engine candle` for this model")
 }

@@ -43,8 +43,14 @@ pub struct Segment {
     pub rows: Range<usize>,
 }
 
-/// For each part what it computes, in order; parts are begun in their order.
-pub type Plan = Vec<Vec<Segment>>;
+/// Who computes which rows of a step.
+#[derive(Debug)]
+pub enum Plan<'a> {
+    /// All threads share each product.
+    Together,
+    /// Each thread has a part, of these segments in order; parts are begun in their order.
+    Apart(&'a [Vec<Segment>]),
+}
 
 /// Decides for each step.
 #[derive(Debug)]
@@ -53,96 +59,115 @@ pub struct Planner {
     costs: Costs,
     /// Steps for which threads share all products.
     together: usize,
+    /// The two ways of cutting prompts; kept from step to step.
+    splits: [Split; 2],
+}
+
+/// A part for each thread.
+#[derive(Debug, Default)]
+struct Split {
+    parts: Vec<Vec<Segment>>,
+    /// Of each part.
+    costs: Vec<usize>,
 }
 
 impl Planner {
     /// For steps of `threads` threads.
     pub fn new(threads: usize, costs: Costs) -> Planner {
-        Planner { threads, costs, together: 0 }
+        let split = || Split { parts: vec![Vec::new(); threads], costs: vec![0; threads] };
+        Planner { threads, costs, together: 0, splits: [split(), split()] }
     }
 
-    /// One part for all threads, or one for each.
-    pub fn plan(&mut self, spans: &[Span<'_>]) -> Plan {
+    /// Who computes which rows of `spans`.
+    pub fn plan(&mut self, spans: &[Span<'_>]) -> Plan<'_> {
         self.together = self.together.saturating_sub(1);
-        let apart = (self.together == 0).then(|| self.apart(spans)).flatten();
-        apart.unwrap_or_else(|| {
-            let whole = |(span, of): (usize, &Span<'_>)| Segment { span, rows: 0..of.rows.len() };
-            vec![spans.iter().enumerate().map(whole).collect()]
-        })
+        let apart = if self.together == 0 { self.apart(spans) } else { None };
+        apart.map_or(Plan::Together, Plan::Apart)
     }
 
     /// Takes note of how long the parts of a step took.
-    pub fn learn(&mut self, took: &[Duration]) {
-        let seconds = || took.iter().map(Duration::as_secs_f64);
-        let (sum, longest) = (seconds().sum::<f64>(), seconds().fold(0.0, f64::max));
-        if longest * took.len() as f64 > UNEVEN * sum {
+    pub fn learn(&mut self, took: impl Iterator<Item = Duration>) {
+        let (mut parts, mut sum, mut longest) = (0, 0.0, 0.0);
+        for seconds in took.map(|took| took.as_secs_f64()) {
+            (parts, sum, longest) = (parts + 1, sum + seconds, seconds.max(longest));
+        }
+        if longest * f64::from(parts) > UNEVEN * sum {
             self.together = PATIENCE;
         }
     }
 
     /// A part for each thread, where that can be made to cost the same.
-    fn apart(&self, spans: &[Span<'_>]) -> Option<Plan> {
+    fn apart(&mut self, spans: &[Span<'_>]) -> Option<&[Vec<Segment>]> {
         let rows: usize = spans.iter().map(|span| span.rows.len()).sum();
         if self.threads < 2 || rows < self.threads * LEAST_ROWS {
             return None;
         }
-        let all: usize = spans.iter().map(|span| self.cost(span, 0..span.rows.len())).sum();
+        let all: usize = spans.iter().map(|span| self.costs.of(span, 0..span.rows.len())).sum();
         let share = all.div_ceil(self.threads);
         // What a page too little leaves over, single rows fill up, if there are enough of them.
-        let plans = [false, true].map(|nearest| self.split(spans, share, nearest));
-        let (dearest, plan) = plans.into_iter().min_by_key(|(dearest, _)| *dearest)?;
-        (dearest as f64 <= TOLERANCE * share as f64).then_some(plan)
+        for (split, nearest) in self.splits.iter_mut().zip([false, true]) {
+            split.fill(self.costs, spans, share, nearest);
+        }
+        let split = self.splits.iter().min_by_key(|split| split.dearest())?;
+        (split.dearest() as f64 <= TOLERANCE * share as f64).then_some(&split.parts[..])
     }
+}
 
-    /// A part for each thread, none of which should cost more than `share`, and what the dearest
-    /// costs. Prompts are cut at the last page that fits, or at the nearest.
-    fn split(&self, spans: &[Span<'_>], share: usize, nearest: bool) -> (usize, Plan) {
-        let mut plan = vec![Vec::new(); self.threads];
-        let mut costs = vec![0; self.threads];
+impl Split {
+    /// A part for each thread, none of which should cost more than `share`. Prompts are cut at the
+    /// last page that fits, or at the nearest.
+    fn fill(&mut self, of: Costs, spans: &[Span<'_>], share: usize, nearest: bool) {
+        let Split { parts, costs } = self;
+        parts.iter_mut().for_each(Vec::clear);
+        costs.fill(0);
         let mut part = 0;
         let rows_of = |span: usize| spans[span].rows.len();
         for span in (0..spans.len()).filter(|span| rows_of(*span) > 1) {
             let mut from = 0;
             while from < rows_of(span) {
-                let to = match part + 1 < self.threads {
-                    true => {
-                        self.cut(&spans[span], from, share.saturating_sub(costs[part]), nearest)
-                    }
+                let left = share.saturating_sub(costs[part]);
+                let to = match part + 1 < parts.len() {
+                    true => of.cut(&spans[span], from, left, nearest),
                     false => rows_of(span),
                 };
                 if to > from {
-                    costs[part] += self.cost(&spans[span], from..to);
-                    plan[part].push(Segment { span, rows: from..to });
+                    costs[part] += of.of(&spans[span], from..to);
+                    parts[part].push(Segment { span, rows: from..to });
                     from = to;
                 }
                 part += usize::from(from < rows_of(span));
             }
         }
         for span in (0..spans.len()).filter(|span| rows_of(*span) == 1) {
-            let least = (0..self.threads).min_by_key(|part| costs[*part]).unwrap_or(0);
-            costs[least] += self.cost(&spans[span], 0..1);
-            plan[least].push(Segment { span, rows: 0..1 });
+            let least = (0..parts.len()).min_by_key(|part| costs[*part]).unwrap_or(0);
+            costs[least] += of.of(&spans[span], 0..1);
+            parts[least].push(Segment { span, rows: 0..1 });
         }
-        (costs.into_iter().max().unwrap_or(0), plan)
     }
 
+    /// What the dearest part costs.
+    fn dearest(&self) -> usize {
+        self.costs.iter().copied().max().unwrap_or(0)
+    }
+}
+
+impl Costs {
     /// Where to end a segment of a span that begins at row `from` and may cost `left`: behind the
     /// span, or in front of a page; or at `from`, so that there is none.
-    fn cut(&self, span: &Span<'_>, from: usize, left: usize, nearest: bool) -> usize {
+    fn cut(self, span: &Span<'_>, from: usize, left: usize, nearest: bool) -> usize {
         let ends = (from + 1..=span.rows.len())
-            .filter(|end| *end == span.rows.len() || (span.start + end).is_multiple_of(PAGE));
-        let off = |end: &usize| match self.cost(span, from..*end) {
-            cost if cost > left && !nearest => usize::MAX,
-            cost => cost.abs_diff(left),
-        };
+            .filter(|end| *end == span.rows.len() || (span.start + end).is_multiple_of(PAGE))
+            .filter(|end| nearest || self.of(span, from..*end) <= left);
+        let off = |end: &usize| self.of(span, from..*end).abs_diff(left);
         [from].into_iter().chain(ends).min_by_key(off).unwrap_or(from)
     }
 
-    fn cost(&self, span: &Span<'_>, rows: Range<usize>) -> usize {
+    /// Of some rows of a span.
+    fn of(self, span: &Span<'_>, rows: Range<usize>) -> usize {
         let count = rows.len();
         let positions = count * (span.start + rows.start) + count * (count + 1) / 2;
         let read = if span.rows.len() > 1 { positions } else { FROM_MEMORY * positions };
-        count * self.costs.row + read * self.costs.position
+        count * self.row + read * self.position
     }
 }
 
@@ -164,9 +189,9 @@ mod tests {
     }
 
     /// Every row is in one part, and a span's parts ascend and are cut at pages.
-    fn check(plan: &Plan, spans: &[Span<'_>]) {
+    fn check(parts: &[Vec<Segment>], spans: &[Span<'_>]) {
         let mut next = vec![0; spans.len()];
-        for (part, segments) in plan.iter().enumerate() {
+        for (part, segments) in parts.iter().enumerate() {
             for Segment { span, rows } in segments {
                 assert_eq!(rows.start, next[*span], "part {part}");
                 assert!(rows.start == 0 || (spans[*span].start + rows.start).is_multiple_of(PAGE));
@@ -190,13 +215,14 @@ mod tests {
             (2, vec![(0, 448)]),
         ] {
             let spans = spans(&shape);
-            let plan = Planner::new(threads, COSTS).plan(&spans);
-            check(&plan, &spans);
+            let mut planner = Planner::new(threads, COSTS);
+            let Plan::Apart(parts) = planner.plan(&spans) else { panic!("{shape:?}") };
+            check(parts, &spans);
             let cost = |Segment { span, rows }: &Segment| -> usize {
                 let weight = if spans[*span].rows.len() == 1 { FROM_MEMORY } else { 1 };
                 rows.clone().map(|row| 1000 + weight * (spans[*span].start + row + 1)).sum()
             };
-            let costs: Vec<usize> = plan.iter().map(|part| part.iter().map(cost).sum()).collect();
+            let costs: Vec<usize> = parts.iter().map(|part| part.iter().map(cost).sum()).collect();
             let mean = costs.iter().sum::<usize>() as f64 / threads as f64;
             assert_eq!(costs.len(), threads);
             assert!(costs.iter().all(|cost| *cost as f64 <= 1.1 * mean), "{shape:?}: {costs:?}");
@@ -213,9 +239,8 @@ mod tests {
             (2, vec![]),
         ] {
             let spans = spans(&shape);
-            let plan = Planner::new(threads, COSTS).plan(&spans);
-            check(&plan, &spans);
-            assert_eq!(plan.len(), 1, "{shape:?}");
+            let mut planner = Planner::new(threads, COSTS);
+            assert!(matches!(planner.plan(&spans), Plan::Together), "{shape:?}");
         }
     }
 
@@ -223,11 +248,11 @@ mod tests {
     fn a_thread_that_is_held_up_ends_it_for_a_while() {
         let spans = spans(&[(300, 1); 64]);
         let mut planner = Planner::new(2, COSTS);
-        planner.learn(&[Duration::from_millis(10), Duration::from_millis(13)]);
-        assert_eq!(planner.plan(&spans).len(), 2);
-        planner.learn(&[Duration::from_millis(10), Duration::from_millis(20)]);
-        let parts: Vec<_> = (0..PATIENCE).map(|_| planner.plan(&spans).len()).collect();
-        assert_eq!(parts[..PATIENCE - 1], [1; PATIENCE - 1]);
-        assert_eq!(parts[PATIENCE - 1], 2);
+        let is_apart = |planner: &mut Planner| matches!(planner.plan(&spans), Plan::Apart(_));
+        planner.learn([10, 13].map(Duration::from_millis).into_iter());
+        assert!(is_apart(&mut planner));
+        planner.learn([10, 20].map(Duration::from_millis).into_iter());
+        assert!((1..PATIENCE).all(|_| !is_apart(&mut planner)));
+        assert!(is_apart(&mut planner));
     }
 }

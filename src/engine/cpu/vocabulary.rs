@@ -4,13 +4,12 @@
 //! thousands of them. They stay in the file, where the operating system keeps those in memory that
 //! are asked for again; only what the head scores is packed.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::decoder::block_type;
+use super::matrix::block_type;
 use crate::generate::TokenId;
-use crate::kernels::Pool;
+use crate::kernels::Executor;
 use crate::kernels::blocks::{self, BlockType};
 use crate::kernels::packed::Packed;
 use crate::model::{Matrix, Model};
@@ -55,46 +54,55 @@ impl Rowwise {
         self.rows
     }
 
-    /// Dequantizes one row.
-    pub fn read(&self, row: TokenId, out: &mut [f32]) -> Result<()> {
-        blocks::decode(self.kind, &self.bytes(row as usize, 1)?, out);
+    /// Dequantizes one row; `bytes` is room for its blocks.
+    pub fn read(&self, row: TokenId, bytes: &mut Vec<u8>, out: &mut [f32]) -> Result<()> {
+        bytes.clear();
+        self.append(row as usize, 1, bytes)?;
+        blocks::decode(self.kind, bytes, out);
         Ok(())
     }
 
-    /// Packs the rows that are named, or all.
-    pub fn pack(&self, pool: &mut Pool, chosen: Option<&[TokenId]>) -> Result<Packed> {
-        let (bytes, rows) = match chosen {
-            None => (self.bytes(0, self.rows)?, self.rows),
-            Some(chosen) => {
-                let mut bytes = Vec::with_capacity(chosen.len() * self.kind.bytes_of(self.width));
-                for row in chosen {
-                    bytes.extend_from_slice(&self.bytes(*row as usize, 1)?);
-                }
-                (bytes.into(), chosen.len())
-            }
-        };
-        Ok(Packed::from_blocks(pool, self.kind, &bytes, rows, self.width))
+    /// Packs all rows.
+    pub fn pack_all(&self, exec: &mut Executor) -> Result<Packed> {
+        let mut bytes = Vec::new();
+        self.append(0, self.rows, &mut bytes)?;
+        Ok(Packed::from_blocks(exec, self.kind, &bytes, self.rows, self.width))
     }
 
-    /// The blocks of rows that follow one another.
-    fn bytes(&self, first_row: usize, rows: usize) -> Result<Cow<'_, [u8]>> {
+    /// Packs the rows that are named in place of what `packed` holds; `bytes` is room for their
+    /// blocks.
+    pub fn pack(
+        &self,
+        exec: &mut Executor,
+        chosen: &[TokenId],
+        bytes: &mut Vec<u8>,
+        packed: &mut Packed,
+    ) -> Result<()> {
+        bytes.clear();
+        for row in chosen {
+            self.append(*row as usize, 1, bytes)?;
+        }
+        packed.fill(exec, self.kind, bytes, chosen.len(), self.width);
+        Ok(())
+    }
+
+    /// Puts the blocks of rows that follow one another behind `bytes`.
+    fn append(&self, first_row: usize, rows: usize, bytes: &mut Vec<u8>) -> Result<()> {
         let row_bytes = self.kind.bytes_of(self.width);
+        let (offset, length) = (first_row * row_bytes, rows * row_bytes);
         match &self.place {
             Place::File { file, path, first } => {
-                let mut bytes = vec![0; rows * row_bytes];
-                read_at(file, &mut bytes, first + (first_row * row_bytes) as u64)
-                    .map_err(|cause| Error::io("read", path, cause))?;
-                Ok(bytes.into())
+                let begin = bytes.len();
+                bytes.resize(begin + length, 0);
+                read_at(file, &mut bytes[begin..], first + offset as u64)
+                    .map_err(|cause| Error::io("read", path, cause))
             }
             Place::Memory(matrix) => {
                 let data = matrix.data().map_err(|cause| {
                     Error::new(ErrorKind::Model, "cannot read the vocabulary").because(cause)
                 })?;
-                let range = first_row * row_bytes..(first_row + rows) * row_bytes;
-                Ok(match data {
-                    Cow::Borrowed(data) => Cow::Borrowed(&data[range]),
-                    Cow::Owned(data) => Cow::Owned(data[range].to_vec()),
-                })
+                bytes.extend_from_slice(&data[offset..offset + length]);
+                Ok(())
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Keys, PAGE, Product, pack, query_levels, softmax};
-use crate::kernels::isa::{Isa, Level};
+use super::kernel::{Keys, PageKernel, Product};
+use super::layout::PAGE;
+use super::{bf16, int16, softmax};
 use crate::kernels::lanes::Plain;
 
 /// Words, and f32 values, of a vector.
@@ -13,16 +14,17 @@ const VECTORS: usize = 2;
 
 /// The kernel for processors with AVX2 and FMA: proof that this is one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Avx2(());
+pub(in crate::kernels) struct Avx2(());
 
 impl Avx2 {
-    pub fn new(isa: Isa) -> Option<Avx2> {
-        (isa.level() >= Level::Avx2).then_some(Avx2(()))
+    pub fn new() -> Option<Avx2> {
+        let is_here = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        is_here.then_some(Avx2(()))
     }
 }
 
-impl Kernel for Avx2 {
-    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
+impl PageKernel for Avx2 {
+    unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
         keys.pairs(out.len());
         for from in (0..PAGE).step_by(VECTORS * LANES) {
             // SAFETY: `self` proves the instruction set, the sizes have been checked, and a page
@@ -31,12 +33,7 @@ impl Kernel for Avx2 {
         }
     }
 
-    fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { levels(values, words) }
-    }
-
-    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+    unsafe fn mix<const HEADS: usize>(self, product: Product<'_>, out: &mut [f32]) {
         let (_, width) = product.sizes::<HEADS>(out.len());
         for from in (0..width).step_by(VECTORS * LANES) {
             // SAFETY: `self` proves the instruction set, the sizes have been checked, and the
@@ -45,14 +42,19 @@ impl Kernel for Avx2 {
         }
     }
 
-    fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { softmax_in_place(scores) }
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn quantize_query(self, values: &[f32], words: &mut [u32]) -> f32 {
+        int16::quantize_query(Plain, values, words)
     }
 
-    fn pack(self, values: &[f32], words: &mut [u32]) {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { pack_words(values, words) }
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
+        softmax::in_place(scores)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn pack(self, values: &[f32], words: &mut [u32]) {
+        bf16::pack(values, words);
     }
 }
 
@@ -94,12 +96,6 @@ unsafe fn score_positions<const HEADS: usize>(
             unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(at), score) };
         }
     }
-}
-
-/// [`query_levels`] in this instruction set.
-#[target_feature(enable = "avx2,fma")]
-fn levels(values: &[f32], words: &mut [u32]) -> f32 {
-    query_levels(Plain, values, words)
 }
 
 /// The columns `from .. from + 16` of a product.
@@ -154,16 +150,4 @@ unsafe fn multiply_columns<const HEADS: usize>(product: &Product, from: usize, o
 fn halves(words: __m256i) -> [__m256; 2] {
     let above = _mm256_and_si256(words, _mm256_set1_epi32(0xffff_0000_u32 as i32));
     [_mm256_castsi256_ps(above), _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))]
-}
-
-/// [`softmax::in_place`] in this instruction set.
-#[target_feature(enable = "avx2,fma")]
-fn softmax_in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
-    softmax::in_place(scores)
-}
-
-/// [`pack`] in this instruction set.
-#[target_feature(enable = "avx2,fma")]
-fn pack_words(values: &[f32], words: &mut [u32]) {
-    pack(values, words);
 }

@@ -6,8 +6,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Keys, PAGE, PANEL, Product, pack, query_levels, softmax};
-use crate::kernels::isa::Isa;
+use super::kernel::{Keys, PageKernel, Product};
+use super::layout::{PAGE, PANEL};
+use super::{bf16, int16, softmax};
 use crate::kernels::lanes::Wide;
 
 /// Words, and f32 values, of a vector.
@@ -21,29 +22,24 @@ const VECTORS: usize = PAGE / LANES;
 /// memory is.
 pub(super) const AHEAD: usize = 2048;
 
-/// The kernel for processors with AVX-512: proof that this is one.
+/// The kernel for processors with AVX-512 VNNI: proof that this is one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Avx512(Wide);
+pub(in crate::kernels) struct Avx512(Wide);
 
 impl Avx512 {
-    pub fn new(isa: Isa) -> Option<Avx512> {
-        Wide::new(isa).map(Avx512)
+    pub fn new() -> Option<Avx512> {
+        Wide::new().filter(|_| is_x86_feature_detected!("avx512vnni")).map(Avx512)
     }
 }
 
-impl Kernel for Avx512 {
-    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
+impl PageKernel for Avx512 {
+    unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
         keys.pairs(out.len());
         // SAFETY: `self` proves the instruction set, and the sizes have been checked.
         unsafe { score_page(&keys, out) }
     }
 
-    fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { levels(self.0, values, words) }
-    }
-
-    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+    unsafe fn mix<const HEADS: usize>(self, product: Product<'_>, out: &mut [f32]) {
         let (_, width) = product.sizes::<HEADS>(out.len());
         for from in (0..width).step_by(PANEL) {
             // SAFETY: `self` proves the instruction set, the sizes have been checked, and a panel
@@ -57,14 +53,19 @@ impl Kernel for Avx512 {
         }
     }
 
-    fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { softmax_in_place(scores) }
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+    unsafe fn quantize_query(self, values: &[f32], words: &mut [u32]) -> f32 {
+        int16::quantize_query(self.0, values, words)
     }
 
-    fn pack(self, values: &[f32], words: &mut [u32]) {
-        // SAFETY: `self` proves the instruction set.
-        unsafe { pack_words(values, words) }
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+    unsafe fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
+        softmax::in_place(scores)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+    unsafe fn pack(self, values: &[f32], words: &mut [u32]) {
+        bf16::pack(values, words);
     }
 }
 
@@ -110,12 +111,6 @@ unsafe fn score_page<const HEADS: usize>(keys: &Keys<'_, HEADS>, out: &mut [f32]
             unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(at), score) };
         }
     }
-}
-
-/// [`query_levels`] in this instruction set.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-fn levels(lanes: Wide, values: &[f32], words: &mut [u32]) -> f32 {
-    query_levels(lanes, values, words)
 }
 
 /// The columns `from .. from + 16 · VECTORS` of a product.
@@ -173,16 +168,4 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
 fn halves(words: __m512i) -> [__m512; 2] {
     let above = _mm512_and_si512(words, _mm512_set1_epi32(0xffff_0000_u32 as i32));
     [_mm512_castsi512_ps(above), _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))]
-}
-
-/// [`softmax::in_place`] in this instruction set.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-fn softmax_in_place<const HEADS: usize>(scores: &mut [f32]) -> [f32; HEADS] {
-    softmax::in_place(scores)
-}
-
-/// [`pack`] in this instruction set.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-fn pack_words(values: &[f32], words: &mut [u32]) {
-    pack(values, words);
 }

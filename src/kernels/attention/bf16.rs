@@ -1,161 +1,64 @@
-//! Attention to a page with AVX-512 and `vdpbf16ps`: 4 heads by 64 keys or dimensions in 16
-//! accumulators, each of which takes two multiply-adds at a time.
+//! Values and weights of attention as bf16: the upper half of an f32.
 //!
-//! The instruction adds the product of the upper halves with one rounding, then that of the lower
-//! halves with another, as two fused multiply-adds do (Intel's manual describes it so, and AMD's
-//! processors do the same); that it takes subnormal numbers for 0 never shows, since
-//! [`super::pages`] keeps values away from there.
+//! Not fp16, since activations of some models exceed 65,504.
 
-use std::arch::x86_64::*;
-use std::mem::transmute;
-
-use super::avx512::{AHEAD, Avx512};
-use super::{Kernel, Keys, PANEL, Product};
-use crate::kernels::isa::{Isa, Level};
-
-/// Words, and f32 values, of a vector.
-const LANES: usize = 16;
-
-/// The kernel for processors with AVX-512 BF16: proof that this is one. All but the mixture of
-/// values is that of AVX-512.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bf16(Avx512);
-
-impl Bf16 {
-    pub fn new(isa: Isa) -> Option<Bf16> {
-        Avx512::new(isa).filter(|_| isa.level() >= Level::Avx512Bf16).map(Bf16)
-    }
-}
-
-impl Kernel for Bf16 {
-    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
-        self.0.score(keys, out);
-    }
-
-    fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
-        self.0.levels(values, words)
-    }
-
-    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
-        let (_, width) = product.sizes::<HEADS>(out.len());
-        for from in (0..width).step_by(PANEL) {
-            // SAFETY: `self` proves the instruction set, the sizes have been checked, and a panel
-            // has two or four vectors.
-            unsafe {
-                match width - from {
-                    32 => multiply_columns::<HEADS, 2>(&product, from, out),
-                    _ => multiply_columns::<HEADS, 4>(&product, from, out),
-                }
-            }
-        }
-    }
-
-    fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
-        self.0.softmax(scores)
-    }
-
-    fn pack(self, values: &[f32], words: &mut [u32]) {
-        self.0.pack(values, words);
-    }
-}
-
-/// The columns `from .. from + 16 · VECTORS` of a product.
+/// The nearest bf16 as the upper half of a word, the even one from the middle; what is not a
+/// number stays so.
 ///
-/// # Safety
-/// The processor has AVX-512 BF16, the product passed [`Product::sizes`], and it has these columns.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
-    product: &Product,
-    from: usize,
-    out: &mut [f32],
-) {
-    let width = out.len() / HEADS;
-    let mut sums = [[_mm512_setzero_ps(); VECTORS]; HEADS];
-    for (head, sums) in sums.iter_mut().enumerate() {
-        for (vector, sum) in sums.iter_mut().enumerate() {
-            let at = head * width + from + vector * LANES;
-            // SAFETY: the 16 columns lie in row `head` of `out`.
-            *sum = unsafe { _mm512_loadu_ps(out.as_ptr().add(at)) };
-        }
+/// Magnitudes below 2^-40 become 0. They mean nothing beside others, and without them no product
+/// or sum of two such values is ever subnormal: `vdpbf16ps` takes subnormal numbers for 0, other
+/// instructions do not, and so nobody can tell. Inlined, so that it uses the caller's instructions.
+#[inline(always)]
+pub(super) fn rounded(value: f32) -> u32 {
+    const INFINITY: u32 = f32::INFINITY.to_bits();
+    const SMALLEST: u32 = (127 - 40) << 23;
+    let bits = value.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    let number = if magnitude < SMALLEST { 0 } else { nearest };
+    (if magnitude > INFINITY { bits | 0x40_0000 } else { number }) & 0xffff_0000
+}
+
+/// The f32 of a bf16.
+pub(super) fn widen(value: u16) -> f32 {
+    f32::from_bits(u32::from(value) << 16)
+}
+
+/// The two values of a word, the upper one first.
+#[inline(always)]
+pub(super) fn halves(word: u32) -> [f32; 2] {
+    [f32::from_bits(word & 0xffff_0000), f32::from_bits(word << 16)]
+}
+
+/// Rounds values and puts two into each word, the first above. Inlined into functions that enable an
+/// instruction set.
+#[inline(always)]
+pub(super) fn pack(values: &[f32], words: &mut [u32]) {
+    for (pair, word) in values.as_chunks::<2>().0.iter().zip(words) {
+        *word = rounded(pair[0]) | rounded(pair[1]) >> 16;
     }
-    let (pairs, whole) = (product.pairs(), product.whole_pairs());
-    let place = |from| product.place(from, product.a.len() / HEADS, width);
-    let (start, stride) = place(from);
-    let end = start + pairs.end * stride;
-    // What is read after these columns: the next ones, or the next block.
-    let next = from + VECTORS * LANES;
-    let follows = if next < width {
-        let (start, stride) = place(next);
-        product.b[start + pairs.start * stride..].as_ptr()
-    } else {
-        product.next.as_ptr()
-    };
-    for pair in pairs {
-        let at = start + pair * stride;
-        let ahead = at + AHEAD;
-        let fetched = match ahead < end {
-            true => product.b.as_ptr().wrapping_add(ahead),
-            false => follows.wrapping_add(ahead - end),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_to_the_nearest_and_to_even_from_the_middle() {
+        let check = |bits: u32, expected: u32| {
+            assert_eq!(rounded(f32::from_bits(bits)), expected << 16, "{bits:#x}");
         };
-        for vector in 0..VECTORS {
-            _mm_prefetch::<_MM_HINT_T0>(fetched.wrapping_add(vector * 2 * LANES).cast());
-        }
-        // SAFETY: this is a pair of the product, with columns that the caller promises.
-        unsafe {
-            if whole.contains(&pair) {
-                add_pair::<HEADS, VECTORS, false>(product, pair, at, &mut sums);
-            } else {
-                add_pair::<HEADS, VECTORS, true>(product, pair, at, &mut sums);
-            }
-        }
+        check(0x3f80_0000, 0x3f80);
+        check(0x3f80_7fff, 0x3f80);
+        check(0x3f80_8000, 0x3f80);
+        check(0x3f80_8001, 0x3f81);
+        check(0x3f81_8000, 0x3f82);
+        check(0x7f7f_ffff, 0x7f80); // beyond the largest bf16
+        check(0xff80_0000, 0xff80);
+        check(2f32.powi(-40).to_bits(), 0x2b80);
+        check(2f32.powi(-40).to_bits() - 1, 0);
+        check(0x8000_0001, 0);
+        assert!(f32::from_bits(rounded(f32::from_bits(0x7f80_0001))).is_nan());
+        assert!(f32::from_bits(rounded(f32::from_bits(0xffff_ffff))).is_nan());
     }
-    for (head, sums) in sums.iter().enumerate() {
-        for (vector, sum) in sums.iter().enumerate() {
-            let at = head * width + from + vector * LANES;
-            // SAFETY: the 16 columns lie in row `head` of `out`.
-            unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(at), *sum) };
-        }
-    }
-}
-
-/// Adds the products of a pair of rows, of both or, `MASKED`, of those that belong to the product.
-///
-/// The columns lie from `at` on.
-///
-/// # Safety
-/// As for [`multiply_columns`], and the pair is one of the product.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-#[inline]
-unsafe fn add_pair<const HEADS: usize, const VECTORS: usize, const MASKED: bool>(
-    product: &Product,
-    pair: usize,
-    at: usize,
-    sums: &mut [[__m512; VECTORS]; HEADS],
-) {
-    let pairs = product.a.len() / HEADS;
-    let mut values = [_mm512_setzero_si512(); VECTORS];
-    for (vector, values) in values.iter_mut().enumerate() {
-        let at = at + vector * 2 * LANES;
-        // SAFETY: the 16 words lie in row `pair` of `b`.
-        *values = unsafe { _mm512_loadu_si512(product.b.as_ptr().add(at).cast()) };
-        if MASKED {
-            *values = _mm512_and_si512(*values, _mm512_set1_epi32(product.mask(pair) as i32));
-        }
-    }
-    for (head, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: `a` has HEADS rows of `pairs`, and `pair` is below that.
-        let word = unsafe { *product.a.get_unchecked(head * pairs + pair) };
-        let word = pairs_of(_mm512_set1_epi32(word as i32));
-        for (sum, values) in sums.iter_mut().zip(values) {
-            *sum = _mm512_dpbf16_ps(*sum, word, pairs_of(values));
-        }
-    }
-}
-
-/// Words as the instruction's type.
-#[target_feature(enable = "avx512f,avx512bf16")]
-#[inline]
-fn pairs_of(words: __m512i) -> __m512bh {
-    // SAFETY: both types are 64 bytes without meaning of their own.
-    unsafe { transmute::<__m512i, __m512bh>(words) }
 }

@@ -1,14 +1,16 @@
 //! Attention to a page in plain Rust: the truth that the other instruction sets repeat.
 
-use super::{Kernel, Keys, PAGE, Product, halves, pack, query_levels, scales, softmax};
+use super::kernel::{Keys, PageKernel, Product};
+use super::layout::{PAGE, scales};
+use super::{bf16, bf16::halves, int16, softmax};
 use crate::kernels::lanes::Plain;
 
 /// The kernel that every processor has.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scalar;
+pub(in crate::kernels) struct Scalar;
 
-impl Kernel for Scalar {
-    fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
+impl PageKernel for Scalar {
+    unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
         let pairs = keys.pairs(out.len());
         let scales = scales(keys.block);
         for (head, out) in out.chunks_exact_mut(PAGE).enumerate() {
@@ -28,11 +30,11 @@ impl Kernel for Scalar {
         }
     }
 
-    fn levels(self, values: &[f32], words: &mut [u32]) -> f32 {
-        query_levels(Plain, values, words)
+    unsafe fn quantize_query(self, values: &[f32], words: &mut [u32]) -> f32 {
+        int16::quantize_query(Plain, values, words)
     }
 
-    fn mix<const HEADS: usize>(self, product: Product, out: &mut [f32]) {
+    unsafe fn mix<const HEADS: usize>(self, product: Product<'_>, out: &mut [f32]) {
         let (pairs, width) = product.sizes::<HEADS>(out.len());
         for (a, out) in product.a.chunks_exact(pairs).zip(out.chunks_exact_mut(width)) {
             for pair in product.pairs() {
@@ -49,11 +51,11 @@ impl Kernel for Scalar {
         }
     }
 
-    fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
+    unsafe fn softmax<const HEADS: usize>(self, scores: &mut [f32]) -> [f32; HEADS] {
         softmax::in_place(scores)
     }
 
-    fn pack(self, values: &[f32], words: &mut [u32]) {
-        pack(values, words);
+    unsafe fn pack(self, values: &[f32], words: &mut [u32]) {
+        bf16::pack(values, words);
     }
 }

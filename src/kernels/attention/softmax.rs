@@ -1,6 +1,7 @@
 //! Softmax of the scores of some heads, in one order for all instruction sets.
 
-use super::pages::{PAGE, rounded};
+use super::bf16::rounded;
+use super::layout::PAGE;
 use crate::kernels::math;
 
 /// Partial sums of a head.

@@ -1,7 +1,7 @@
 //! The products with AVX2: up to 4 rows x 16 columns at a time.
 //!
-//! Levels are taken in 16 bits: `vpmaddubsw` would multiply bytes, but its 16-bit sums of two
-//! products saturate. So a level of 14 bits costs what one of 8 does, and both planes of a fine block
+//! Quants are taken in 16 bits: `vpmaddubsw` would multiply bytes, but its 16-bit sums of two
+//! products saturate. So a quant of 14 bits costs what one of 8 does, and both planes of its block
 //! are one product. Of a column's four weights, which lie side by side, the even and the odd ones are
 //! the two halves of 16-bit lanes; `vpmaddwd` multiplies either with the activations that belong to
 //! them, a broadcast of two, and leaves one sum a column. 8 registers hold sums; the f32 results stay
@@ -12,38 +12,61 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::epilogue;
-use crate::kernels::packed::Tile;
+use super::epilogue::{self, Gate, GatedBlock};
+use super::kernel::{Kernel, Tile};
+use crate::kernels::lanes::Plain;
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
 const ROWS: usize = 4;
 
-/// The levels of a row's block in 16 bits: of each four the even ones, then of each four the odd ones.
+/// The quants of a row's block in 16 bits: of each four the even ones, then of each four the odd ones.
 type Pairs = [[i32; BLOCK / 4]; 2];
 
-/// See [`super::scalar::add_product`].
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
-    let mut row = 0;
-    while row < x.rows() {
-        let rows = ROWS.min(x.rows() - row);
-        let blocks = blocks.clone();
-        let out = &mut out[row * BLOCK..][..rows * BLOCK];
-        match rows {
-            1 => add_rows::<1>(x, row, tile, blocks, out),
-            2 => add_rows::<2>(x, row, tile, blocks, out),
-            3 => add_rows::<3>(x, row, tile, blocks, out),
-            _ => add_rows::<ROWS>(x, row, tile, blocks, out),
-        }
-        row += rows;
+/// The kernel for processors with AVX2 and FMA: proof that this is one.
+#[derive(Debug)]
+pub(in crate::kernels) struct Avx2(());
+
+impl Avx2 {
+    pub fn new() -> Option<Avx2> {
+        let is_here = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        is_here.then_some(Avx2(()))
     }
 }
 
-/// See [`epilogue::best`].
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
-    epilogue::best(tile, first, columns, best);
+impl Kernel for Avx2 {
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn add_product(
+        &self,
+        x: &Quantized,
+        tile: Tile<'_>,
+        blocks: Range<usize>,
+        out: &mut [f32],
+    ) {
+        let mut row = 0;
+        while row < x.rows() {
+            let rows = ROWS.min(x.rows() - row);
+            let blocks = blocks.clone();
+            let out = &mut out[row * BLOCK..][..rows * BLOCK];
+            match rows {
+                1 => add_rows::<1>(x, row, tile, blocks, out),
+                2 => add_rows::<2>(x, row, tile, blocks, out),
+                3 => add_rows::<3>(x, row, tile, blocks, out),
+                _ => add_rows::<ROWS>(x, row, tile, blocks, out),
+            }
+            row += rows;
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+        epilogue::gate(Plain, gate, gates, ups, out);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn best(&self, tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
+        epilogue::best(tile, first, columns, best);
+    }
 }
 
 /// The product of `R` rows from `first` on.
@@ -61,28 +84,29 @@ fn add_rows<const R: usize>(
     let out = &mut out.as_chunks_mut::<8>().0[..R * BLOCK / 8];
     for block in blocks {
         let at = block * x.rows() + first;
-        let levels = &x.levels[at * BLOCK..][..R * BLOCK];
+        let quants = &x.quants[at * BLOCK..][..R * BLOCK];
         let low = x.low_place(first, block).map(|place| &x.low()[place..][..R * BLOCK]);
-        let activations: [Pairs; R] = std::array::from_fn(|r| pairs(levels, low, r));
-        // Of a fine block the start counts 128 times, as its first plane does.
+        let activations: [Pairs; R] = std::array::from_fn(|r| pairs(quants, low, r));
+        // The correction of a block of 14 bits counts 128 times, as its first plane does.
         let shift = if low.is_some() { 7 } else { 0 };
-        let (scales, starts) = (&x.scales[at..][..R], &x.starts[at..][..R]);
+        let (scales, corrections) = (&x.scales[at..][..R], &x.corrections[at..][..R]);
         let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
         for half in 0..2 {
-            let products = multiply::<R>(&activations, &tile.levels[block].0, half);
+            let products = multiply::<R>(&activations, &tile.quants[block].0, half);
             for r in 0..R {
-                let start = _mm256_set1_epi32(starts[r] << shift);
+                let correction = _mm256_set1_epi32(corrections[r] << shift);
                 let scale = _mm256_set1_ps(scales[r]);
                 for part in 0..2 {
                     let quarter = 2 * half + part;
-                    let product = _mm256_cvtepi32_ps(_mm256_add_epi32(products[r][part], start));
+                    let product =
+                        _mm256_cvtepi32_ps(_mm256_add_epi32(products[r][part], correction));
                     let scale = _mm256_mul_ps(load(&weight_scales[quarter]), scale);
                     let result = &mut out[r * 4 + quarter];
                     let mut value = _mm256_fmadd_ps(product, scale, load(result));
                     if let Some(minimums) = tile.minimums {
                         let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
                         let activation =
-                            _mm256_set1_ps(x.level_sum(first + r, block) as f32 * scales[r]);
+                            _mm256_set1_ps(x.quant_sum(first + r, block) as f32 * scales[r]);
                         value = _mm256_fmadd_ps(activation, minimums, value);
                     }
                     // SAFETY: 8 values are one register.
@@ -93,18 +117,18 @@ fn add_rows<const R: usize>(
     }
 }
 
-/// The levels of row `r` of some, with those of the second plane where there is one.
+/// The quants of row `r` of some, with those of the second plane where there is one.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn pairs(levels: &[i8], low: Option<&[i8]>, r: usize) -> Pairs {
-    let halves = |levels: &[i8]| {
-        let levels: *const __m256i = levels.as_chunks::<BLOCK>().0[r].as_ptr().cast();
+fn pairs(quants: &[i8], low: Option<&[i8]>, r: usize) -> Pairs {
+    let halves = |quants: &[i8]| {
+        let quants: *const __m256i = quants.as_chunks::<BLOCK>().0[r].as_ptr().cast();
         // SAFETY: 32 bytes are one register.
-        let levels = unsafe { _mm256_loadu_si256(levels) };
-        let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(levels));
-        [even, _mm256_srai_epi16::<8>(levels)]
+        let quants = unsafe { _mm256_loadu_si256(quants) };
+        let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(quants));
+        [even, _mm256_srai_epi16::<8>(quants)]
     };
-    let mut sums = halves(levels);
+    let mut sums = halves(quants);
     if let Some(low) = low {
         let low = halves(low);
         for i in 0..2 {

@@ -15,44 +15,50 @@ pub enum Gate {
 }
 
 /// A block of inputs of the next product, all rows of it.
-pub(super) struct Block<'a> {
-    pub levels: &'a mut [i8],
-    /// The second plane, of a fine block.
+pub(in crate::kernels) struct GatedBlock<'a> {
+    pub quants: &'a mut [i8],
+    /// The low plane, of a block of 14 bits.
     pub low: Option<&'a mut [i8]>,
     pub scales: &'a mut [f32],
-    pub starts: &'a mut [i32],
+    pub corrections: &'a mut [i32],
 }
 
 /// Gates a tile and quantizes it, a block a row.
 #[inline(always)]
-pub(super) fn gate<L: Lanes>(lanes: L, act: Gate, gate: &[f32], up: &[f32], out: Block<'_>) {
-    match act {
-        Gate::Silu => gate_with(lanes, math::silu, gate, up, out),
-        Gate::GeluTanh => gate_with(lanes, math::gelu_tanh, gate, up, out),
+pub(super) fn gate<L: Lanes>(
+    lanes: L,
+    gate: Gate,
+    gates: &[f32],
+    ups: &[f32],
+    out: GatedBlock<'_>,
+) {
+    match gate {
+        Gate::Silu => gate_with(lanes, math::silu, gates, ups, out),
+        Gate::GeluTanh => gate_with(lanes, math::gelu_tanh, gates, ups, out),
     }
 }
 
 #[inline(always)]
 fn gate_with<L: Lanes>(
     lanes: L,
-    act: impl Fn(f32) -> f32,
-    gate: &[f32],
-    up: &[f32],
-    out: Block<'_>,
+    activation: impl Fn(f32) -> f32,
+    gates: &[f32],
+    ups: &[f32],
+    out: GatedBlock<'_>,
 ) {
-    let gates = gate.as_chunks::<BLOCK>().0;
-    let ups = up.as_chunks::<BLOCK>().0;
-    let Block { levels, mut low, scales, starts } = out;
-    let places = levels.chunks_exact_mut(BLOCK).zip(scales).zip(starts);
-    for (row, ((gate, up), ((levels, scale), start))) in
+    let gates = gates.as_chunks::<BLOCK>().0;
+    let ups = ups.as_chunks::<BLOCK>().0;
+    let GatedBlock { quants, mut low, scales, corrections } = out;
+    let places = quants.chunks_exact_mut(BLOCK).zip(scales).zip(corrections);
+    for (row, ((gate, up), ((quants, scale), correction))) in
         gates.iter().zip(ups).zip(places).enumerate()
     {
         let mut values = [0.0; BLOCK];
         for i in 0..BLOCK {
-            values[i] = act(gate[i]) * up[i];
+            values[i] = activation(gate[i]) * up[i];
         }
         let low = low.as_mut().map(|low| &mut low[row * BLOCK..(row + 1) * BLOCK]);
-        (*scale, *start) = quantize_into(lanes, load_block(lanes, &values), levels, low);
+        (*scale, *correction) = quantize_into(lanes, load_block(lanes, &values), quants, low);
     }
 }
 

@@ -2,59 +2,60 @@
 //!
 //! The arithmetic is defined, and the same on every instruction set. An output starts at 0; for
 //! each block of 32 inputs, in ascending order, it becomes
-//! `fma(integer sum, weight scale * activation scale, output)` (that of a fine block is of both its
-//! planes), and then, where the weights have
-//! minimums, `fma(sum of activations * activation scale, minimum, output)`. One row has no special
-//! case. So a row's result depends on nothing but the row.
+//! `fma(integer sum, weight scale * activation scale, output)`, where the sum of a block of 14 bits is
+//! that of both its planes, and then, where the weights have minimums,
+//! `fma(sum of activations * activation scale, minimum, output)`. One row has no special case. So a
+//! row's result depends on nothing but the row.
 //!
 //! Three ways to use a product: store it, feed gate and up products into the next product's
 //! activations, or keep only the position of its maximum.
 
-#![cfg_attr(
-    not(target_arch = "x86_64"),
-    allow(clippy::match_single_binding, reason = "other processors have the scalar arm alone")
-)]
-
 #[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(super) mod avx2;
 mod epilogue;
-mod scalar;
+pub(super) mod kernel;
+pub(super) mod scalar;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod vnni;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 pub use epilogue::Gate;
 
-use epilogue::{Block, gate as apply_gate};
-
 use super::disjoint::Disjoint;
-#[cfg(target_arch = "x86_64")]
-use super::isa::Level;
-use super::lanes::with_lanes;
-use super::packed::{Packed, Tile};
-use super::{BLOCK, Grain, Isa, Pool, Quantized, Tiled};
+use super::packed::Packed;
+use super::{BLOCK, Executor, Pool, Precision, Quantized, Tiled};
+use epilogue::GatedBlock;
 
 /// Multiply-adds that are taken at once, where tiles are small: some 5 us, so that taking them
 /// costs little and the last ones are not waited for long.
 const TASK: usize = 1 << 19;
 
-/// Most blocks of a tile that are multiplied with all rows before the next ones: their levels and
+/// Most blocks of a tile that are multiplied with all rows before the next ones: their quants and
 /// scales take 23 KiB, which leaves room for activations in a first-level cache of 32 KiB.
 const RESIDENT: usize = 20;
+
+/// The first two matrices of a gated feed-forward network.
+#[derive(Debug, Clone)]
+pub struct GateUp {
+    /// What goes through the activation.
+    pub gate: Packed,
+    /// What is multiplied with that.
+    pub up: Packed,
+    /// The activation.
+    pub activation: Gate,
+}
 
 /// Room for what a thread computes and does not hand out; kept, so that steps allocate nothing.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    threads: Vec<Own>,
+    threads: Vec<ThreadScratch>,
 }
 
-/// One thread's part of it.
 #[derive(Debug, Default)]
-struct Own {
-    gate: Vec<f32>,
-    up: Vec<f32>,
+struct ThreadScratch {
+    gates: Vec<f32>,
+    ups: Vec<f32>,
     best: Vec<(f32, u32)>,
 }
 
@@ -62,71 +63,63 @@ struct Own {
 ///
 /// # Panics
 /// When `x` is not as wide as `w` has inputs.
-pub fn gemm(isa: Isa, pool: &mut Pool, x: &Quantized, w: &Packed, out: &mut Tiled) {
+pub fn gemm(exec: &mut Executor, x: &Quantized, w: &Packed, out: &mut Tiled) {
     check_width(x, w);
     out.resize(x.rows(), w.tiles() * BLOCK);
     let length = x.rows() * BLOCK;
     let out = Disjoint::new(&mut out.values);
-    for_tiles(pool, w.tiles(), length * w.inputs(), |_, tile| {
+    for_tiles(&mut exec.pool, w.tiles(), length * w.inputs(), |_, tile| {
         // SAFETY: every tile is computed once, and this part is the tile's own.
         let out = unsafe { out.part(tile * length..(tile + 1) * length) };
-        product(isa, x, w.tile(tile), out);
+        product(x, w, tile, out);
     });
 }
 
-/// `out` = `act`(`x` · `gate`ᵀ) * (`x` · `up`ᵀ), quantized: a tile of outputs is a block of the
+/// `out` = activation(`x` · gateᵀ) * (`x` · upᵀ), quantized: a tile of outputs is a block of the
 /// next product's inputs. Padded outputs are zeros there.
 ///
 /// # Panics
-/// When `x` is not as wide as the matrices have inputs, these have different outputs, or `grain` is
-/// not as wide as they, padding included.
-#[allow(clippy::too_many_arguments, reason = "a struct for one call would only rename them")]
+/// When `x` is not as wide as the matrices have inputs, these have different outputs, or
+/// `precision` is not as wide as they, padding included.
 pub fn gate_up(
-    isa: Isa,
-    pool: &mut Pool,
+    exec: &mut Executor,
     x: &Quantized,
-    gate: &Packed,
-    up: &Packed,
-    act: Gate,
+    weights: &GateUp,
     scratch: &mut Scratch,
-    grain: &Arc<Grain>,
+    precision: &Arc<Precision>,
     out: &mut Quantized,
 ) {
+    let GateUp { gate, up, activation } = weights;
     check_width(x, gate);
     check_width(x, up);
     assert_eq!(gate.outputs(), up.outputs(), "outputs of gate and up");
     let (rows, tiles) = (x.rows(), gate.tiles());
-    assert_eq!(grain.blocks(), tiles, "blocks of the next product's inputs");
-    out.resize(rows, grain);
-    scratch.resize(pool.threads(), rows);
+    assert_eq!(precision.blocks(), tiles, "blocks of the next product's inputs");
+    out.resize(rows, precision);
+    scratch.resize(exec.pool.threads(), rows);
     let threads = Disjoint::new(&mut scratch.threads);
-    let (levels, low) = out.levels.split_at_mut(rows * tiles * BLOCK);
-    let (levels, low) = (Disjoint::new(levels), Disjoint::new(low));
+    let (quants, low) = out.quants.split_at_mut(rows * tiles * BLOCK);
+    let (quants, low) = (Disjoint::new(quants), Disjoint::new(low));
     let scales = Disjoint::new(&mut out.scales);
-    let starts = Disjoint::new(&mut out.starts);
-    for_tiles(pool, tiles, 2 * rows * BLOCK * x.width(), |thread, tile| {
+    let corrections = Disjoint::new(&mut out.corrections);
+    for_tiles(&mut exec.pool, tiles, 2 * rows * BLOCK * x.width(), |thread, tile| {
         let place = |tile: usize, length: usize| tile * length..(tile + 1) * length;
         let part = |length: usize| place(tile, length);
         // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
         let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
         // SAFETY: every tile is computed once, and these parts are the tile's own.
         let block = unsafe {
-            Block {
-                levels: levels.part(part(rows * BLOCK)),
-                low: grain.second(tile).map(|second| low.part(place(second, rows * BLOCK))),
+            GatedBlock {
+                quants: quants.part(part(rows * BLOCK)),
+                low: precision.low(tile).map(|at| low.part(place(at, rows * BLOCK))),
                 scales: scales.part(part(rows)),
-                starts: starts.part(part(rows)),
+                corrections: corrections.part(part(rows)),
             }
         };
-        product(isa, x, gate.tile(tile), &mut own.gate);
-        product(isa, x, up.tile(tile), &mut own.up);
-        let (gate_tile, up_tile) = (&own.gate[..], &own.up[..]);
-        with_lanes!(isa, apply_gate(
-            act: Gate,
-            gate_tile: &[f32],
-            up_tile: &[f32],
-            block: Block<'_>,
-        ));
+        product(x, gate, tile, &mut own.gates);
+        product(x, up, tile, &mut own.ups);
+        // SAFETY: the kernel exists only where the processor has its instruction set.
+        unsafe { gate.kernel().gate(*activation, &own.gates, &own.ups, block) };
     });
 }
 
@@ -136,8 +129,7 @@ pub fn gate_up(
 /// # Panics
 /// When `x` is not as wide as `w` has inputs, or `best` has another length than `x` rows.
 pub fn argmax(
-    isa: Isa,
-    pool: &mut Pool,
+    exec: &mut Executor,
     x: &Quantized,
     w: &Packed,
     scratch: &mut Scratch,
@@ -145,25 +137,16 @@ pub fn argmax(
 ) {
     check_width(x, w);
     assert_eq!(best.len(), x.rows(), "rows to find the maximum of");
-    scratch.resize(pool.threads(), x.rows());
+    scratch.resize(exec.pool.threads(), x.rows());
     let threads = Disjoint::new(&mut scratch.threads);
-    for_tiles(pool, w.tiles(), x.rows() * BLOCK * w.inputs(), |thread, tile| {
+    for_tiles(&mut exec.pool, w.tiles(), x.rows() * BLOCK * w.inputs(), |thread, tile| {
         // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
         let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
-        product(isa, x, w.tile(tile), &mut own.gate);
+        product(x, w, tile, &mut own.gates);
         let first = tile * BLOCK;
         let columns = BLOCK.min(w.outputs() - first);
-        match isa.level() {
-            // SAFETY: an `Isa` exists only where the processor has it.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni | Level::Avx512Bf16 => unsafe {
-                avx512::best(&own.gate, first, columns, &mut own.best)
-            },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2::best(&own.gate, first, columns, &mut own.best) },
-            _ => epilogue::best(&own.gate, first, columns, &mut own.best),
-        }
+        // SAFETY: the kernel exists only where the processor has its instruction set.
+        unsafe { w.kernel().best(&own.gates, first, columns, &mut own.best) };
     });
     best.fill((f32::NEG_INFINITY, 0));
     for own in &scratch.threads {
@@ -178,10 +161,10 @@ pub fn argmax(
 impl Scratch {
     /// Makes it fit, and forgets earlier maxima.
     fn resize(&mut self, threads: usize, rows: usize) {
-        self.threads.resize_with(threads, Own::default);
+        self.threads.resize_with(threads, ThreadScratch::default);
         for own in &mut self.threads {
-            own.gate.resize(rows * BLOCK, 0.0);
-            own.up.resize(rows * BLOCK, 0.0);
+            own.gates.resize(rows * BLOCK, 0.0);
+            own.ups.resize(rows * BLOCK, 0.0);
             own.best.clear();
             own.best.resize(rows, (f32::NEG_INFINITY, 0));
         }
@@ -205,27 +188,13 @@ fn for_tiles(
     pool.run_neighbours(tiles, at_once, work);
 }
 
-/// The product of all rows with a tile: `out` holds a row of 32 after another.
-fn product(isa: Isa, x: &Quantized, tile: Tile<'_>, out: &mut [f32]) {
-    let blocks = x.blocks();
+/// The product of all rows with a tile of `w`: `out` holds a row of 32 after another.
+fn product(x: &Quantized, w: &Packed, tile: usize, out: &mut [f32]) {
+    let (tile, blocks) = (w.tile(tile), x.blocks());
     // In parts of equal size: a short one would only load and store results.
     let part = blocks.div_ceil(blocks.div_ceil(RESIDENT).max(1)).max(1);
     for first in (0..blocks).step_by(part) {
-        add_product(isa, x, tile, first..blocks.min(first + part), out);
-    }
-}
-
-/// Adds the product with some blocks of a tile; the first block starts from zero.
-fn add_product(isa: Isa, x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
-    match isa.level() {
-        // SAFETY: an `Isa` exists only where the processor has it.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni | Level::Avx512Bf16 => unsafe {
-            avx512::add_product(x, tile, blocks, out)
-        },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { avx2::add_product(x, tile, blocks, out) },
-        _ => scalar::add_product(x, tile, blocks, out),
+        // SAFETY: the kernel exists only where the processor has its instruction set.
+        unsafe { w.kernel().add_product(x, tile, first..blocks.min(first + part), out) };
     }
 }

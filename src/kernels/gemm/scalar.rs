@@ -2,35 +2,54 @@
 
 use std::ops::Range;
 
-use crate::kernels::packed::Tile;
+use super::epilogue::{self, Gate, GatedBlock};
+use super::kernel::{Kernel, Tile, place};
+use crate::kernels::lanes::Plain;
 use crate::kernels::{BLOCK, Quantized};
 
-/// Adds the product of all rows with some blocks of a tile to `out`, a row of 32 after another;
-/// what `out` holds before the first block does not count.
-pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
-    if blocks.start == 0 {
-        out.fill(0.0);
-    }
-    for (row, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-        for block in blocks.clone() {
-            let at = block * x.rows() + row;
-            for (column, out) in out.iter_mut().enumerate() {
-                let product = |levels: &[i8]| -> i32 {
-                    let byte = |input| (input / 4 * BLOCK + column) * 4 + input % 4;
-                    let weight = |input| i32::from(tile.levels[block].0[byte(input)]);
-                    let levels = levels[..BLOCK].iter().enumerate();
-                    levels.map(|(input, &level)| weight(input) * i32::from(level)).sum()
-                };
-                let mut sum = x.starts[at] + product(&x.levels[at * BLOCK..]);
-                if let Some(place) = x.low_place(row, block) {
-                    sum = 128 * sum + product(&x.low()[place..]);
-                }
-                *out = (sum as f32).mul_add(tile.scales[block].0[column] * x.scales[at], *out);
-                if let Some(minimums) = tile.minimums {
-                    let activation = x.level_sum(row, block) as f32 * x.scales[at];
-                    *out = activation.mul_add(minimums[block].0[column], *out);
+/// The kernel that every processor has.
+#[derive(Debug)]
+pub(in crate::kernels) struct Scalar;
+
+impl Kernel for Scalar {
+    unsafe fn add_product(
+        &self,
+        x: &Quantized,
+        tile: Tile<'_>,
+        blocks: Range<usize>,
+        out: &mut [f32],
+    ) {
+        if blocks.start == 0 {
+            out.fill(0.0);
+        }
+        for (row, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+            for block in blocks.clone() {
+                let at = block * x.rows() + row;
+                for (column, out) in out.iter_mut().enumerate() {
+                    let product = |quants: &[i8]| -> i32 {
+                        let weight = |input| i32::from(tile.quants[block].0[place(input, column)]);
+                        let quants = quants[..BLOCK].iter().enumerate();
+                        quants.map(|(input, &quant)| weight(input) * i32::from(quant)).sum()
+                    };
+                    let mut sum = x.corrections[at] + product(&x.quants[at * BLOCK..]);
+                    if let Some(place) = x.low_place(row, block) {
+                        sum = 128 * sum + product(&x.low()[place..]);
+                    }
+                    *out = (sum as f32).mul_add(tile.scales[block].0[column] * x.scales[at], *out);
+                    if let Some(minimums) = tile.minimums {
+                        let activation = x.quant_sum(row, block) as f32 * x.scales[at];
+                        *out = activation.mul_add(minimums[block].0[column], *out);
+                    }
                 }
             }
         }
+    }
+
+    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+        epilogue::gate(Plain, gate, gates, ups, out);
+    }
+
+    unsafe fn best(&self, tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
+        epilogue::best(tile, first, columns, best);
     }
 }

@@ -1,5 +1,7 @@
 //! What several areas need.
 
+pub mod logits;
+pub mod noise;
 pub mod place;
 pub mod scribe;
 pub mod tiny;

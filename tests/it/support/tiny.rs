@@ -7,6 +7,8 @@ use std::path::Path;
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file, gguf_file::Value};
 use candle_core::{Device, Tensor};
 
+use super::noise::Noise;
+
 /// The families that GGUF names this way.
 pub const FAMILIES: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
 
@@ -36,17 +38,17 @@ pub fn write_chat_model(path: &Path, family: &str, seed: u64, template: &str) {
 
 fn write(path: &Path, family: &str, seed: u64, context: usize, chat_template: Option<&str>) {
     let vocabulary = vocabulary();
-    let mut random = Random(seed);
+    let mut noise = Noise(seed);
     let mut tensors = vec![
-        ("token_embd.weight".to_owned(), random.matrix(vocabulary.len(), HIDDEN, GgmlDType::Q8_0)),
-        ("output_norm.weight".to_owned(), random.norm(HIDDEN)),
+        ("token_embd.weight".to_owned(), noise.matrix(vocabulary.len(), HIDDEN, GgmlDType::Q8_0)),
+        ("output_norm.weight".to_owned(), noise.norm(HIDDEN)),
     ];
     if family == "qwen2" {
-        let head = random.matrix(vocabulary.len(), HIDDEN, GgmlDType::Q5_0);
+        let head = noise.matrix(vocabulary.len(), HIDDEN, GgmlDType::Q5_0);
         tensors.push(("output.weight".to_owned(), head));
     }
     for layer in 0..LAYERS {
-        for (part, tensor) in block(family, &mut random) {
+        for (part, tensor) in block(family, &mut noise) {
             tensors.push((format!("blk.{layer}.{part}"), tensor));
         }
     }
@@ -58,33 +60,33 @@ fn write(path: &Path, family: &str, seed: u64, context: usize, chat_template: Op
     gguf_file::write(&mut File::create(path).unwrap(), &metadata, &tensors).unwrap();
 }
 
-fn block(family: &str, random: &mut Random) -> Vec<(&'static str, QTensor)> {
+fn block(family: &str, noise: &mut Noise) -> Vec<(&'static str, QTensor)> {
     use GgmlDType::{Q4_0, Q4_1, Q4K, Q5_0, Q6K, Q8_0};
     let (q, kv) = (HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM);
-    let down = if random.next() < 0.0 { Q4K } else { Q6K };
+    let down = if noise.next() < 0.0 { Q4K } else { Q6K };
     let mut parts = vec![
-        ("attn_norm.weight", random.norm(HIDDEN)),
-        ("attn_q.weight", random.matrix(q, HIDDEN, Q5_0)),
-        ("attn_k.weight", random.matrix(kv, HIDDEN, Q4_1)),
-        ("attn_v.weight", random.matrix(kv, HIDDEN, Q8_0)),
-        ("attn_output.weight", random.matrix(HIDDEN, q, Q4_0)),
-        ("ffn_norm.weight", random.norm(HIDDEN)),
-        ("ffn_gate.weight", random.matrix(FFN, HIDDEN, Q5_0)),
-        ("ffn_up.weight", random.matrix(FFN, HIDDEN, Q5_0)),
-        ("ffn_down.weight", random.matrix(HIDDEN, FFN, down)),
+        ("attn_norm.weight", noise.norm(HIDDEN)),
+        ("attn_q.weight", noise.matrix(q, HIDDEN, Q5_0)),
+        ("attn_k.weight", noise.matrix(kv, HIDDEN, Q4_1)),
+        ("attn_v.weight", noise.matrix(kv, HIDDEN, Q8_0)),
+        ("attn_output.weight", noise.matrix(HIDDEN, q, Q4_0)),
+        ("ffn_norm.weight", noise.norm(HIDDEN)),
+        ("ffn_gate.weight", noise.matrix(FFN, HIDDEN, Q5_0)),
+        ("ffn_up.weight", noise.matrix(FFN, HIDDEN, Q5_0)),
+        ("ffn_down.weight", noise.matrix(HIDDEN, FFN, down)),
     ];
     if family == "qwen2" {
-        parts.push(("attn_q.bias", random.norm(q)));
-        parts.push(("attn_k.bias", random.norm(kv)));
-        parts.push(("attn_v.bias", random.norm(kv)));
+        parts.push(("attn_q.bias", noise.norm(q)));
+        parts.push(("attn_k.bias", noise.norm(kv)));
+        parts.push(("attn_v.bias", noise.norm(kv)));
     }
     if matches!(family, "qwen3" | "gemma3") {
-        parts.push(("attn_q_norm.weight", random.norm(HEAD_DIM)));
-        parts.push(("attn_k_norm.weight", random.norm(HEAD_DIM)));
+        parts.push(("attn_q_norm.weight", noise.norm(HEAD_DIM)));
+        parts.push(("attn_k_norm.weight", noise.norm(HEAD_DIM)));
     }
     if family == "gemma3" {
-        parts.push(("post_attention_norm.weight", random.norm(HIDDEN)));
-        parts.push(("post_ffw_norm.weight", random.norm(HIDDEN)));
+        parts.push(("post_attention_norm.weight", noise.norm(HIDDEN)));
+        parts.push(("post_ffw_norm.weight", noise.norm(HIDDEN)));
     }
     parts
 }
@@ -147,18 +149,13 @@ fn metadata(
     general.map(|(key, value)| (key.to_owned(), value)).into_iter().chain(of_family).collect()
 }
 
-/// Numbers in [-1, 1) from a seed (SplitMix64).
-pub struct Random(pub u64);
+/// Tokens of the tiny vocabulary.
+pub fn tokens(seed: u64, length: usize) -> Vec<u32> {
+    let mut noise = Noise(seed);
+    (0..length).map(|_| ((noise.next() + 1.0) * 136.0) as u32).collect()
+}
 
-impl Random {
-    pub fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    }
-
+impl Noise {
     fn matrix(&mut self, outputs: usize, inputs: usize, kind: GgmlDType) -> QTensor {
         let scale = 2.0 / (inputs as f32).sqrt();
         let values: Vec<f32> = (0..outputs * inputs).map(|_| self.next() * scale).collect();

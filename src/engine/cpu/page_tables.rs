@@ -2,24 +2,23 @@
 //!
 //! A slot's table lists its pages in the order of positions. The whole pages of the shared prefix
 //! stand first in every table that uses it and belong to none; what the prefix holds of its last
-//! page is copied when a slot is opened. A slot is promised all pages that it can ever need, as the
-//! scheduler has reserved their positions, and takes them when it gets there: so memory is what
+//! page is copied when a slot is opened. All pages that a slot can ever need are reserved then, as
+//! the scheduler has reserved their positions, and taken when it gets there: so memory is what
 //! sequences hold, not what they might.
 
 use crate::generate::Limits;
-use crate::kernels::attention::{PAGE, PageId, PagePool, RowPlace};
+use crate::kernels::attention::{PAGE, PageId, PagePool};
 use crate::{Error, Result, error::ErrorKind};
 
 /// The pages of all slots.
-#[derive(Default)]
-pub struct Tables {
+pub struct PageTables {
     free: Vec<PageId>,
-    /// How many of the free pages are promised to slots.
-    promised: usize,
+    /// How many of the free pages are reserved by slots.
+    reserved: usize,
     slots: Vec<Table>,
     prefix: Vec<PageId>,
-    /// A sequence that is computed by itself: the prefix to be, or a text that is measured.
-    alone: Vec<PageId>,
+    /// A sequence outside all slots: the prefix to be, or a text that is measured.
+    scratch: Vec<PageId>,
 }
 
 #[derive(Default)]
@@ -27,16 +26,11 @@ struct Table {
     pages: Vec<PageId>,
     /// How many of the leading pages belong to the prefix.
     shared: usize,
-    /// How many pages it has been promised and not taken.
-    promised: usize,
+    /// How many pages are reserved and not taken.
+    reserved: usize,
 }
 
-/// Where a position of a table lies.
-pub fn place(table: &[PageId], position: usize) -> RowPlace {
-    RowPlace { page: table[position / PAGE], offset: position % PAGE }
-}
-
-impl Tables {
+impl PageTables {
     /// Pages that suffice for everything a scheduler with these limits admits: its positions, the
     /// last page of each sequence, and one context for the prefix.
     pub fn pages_for(limits: &Limits) -> usize {
@@ -46,13 +40,13 @@ impl Tables {
     }
 
     /// `pages` free pages and no sequence.
-    pub fn new(pages: usize) -> Tables {
-        Tables {
+    pub fn new(pages: usize) -> PageTables {
+        PageTables {
             free: (0..pages as u32).rev().map(PageId).collect(),
-            promised: 0,
+            reserved: 0,
             slots: Vec::new(),
             prefix: Vec::new(),
-            alone: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -74,11 +68,14 @@ impl Tables {
         }
         self.close(slot);
         let shared = prefix_len / PAGE;
-        let promised = capacity.div_ceil(PAGE) - shared;
-        self.check(promised)?;
-        self.promised += promised;
-        let pages = self.prefix[..shared].to_vec();
-        self.slots[slot] = Table { pages, shared, promised };
+        let reserved = capacity.div_ceil(PAGE) - shared;
+        self.check(reserved)?;
+        self.reserved += reserved;
+        let table = &mut self.slots[slot];
+        (table.shared, table.reserved) = (shared, reserved);
+        // At once, so that a sequence that grows allocates nothing.
+        table.pages.reserve(shared + reserved);
+        table.pages.extend_from_slice(&self.prefix[..shared]);
         if !prefix_len.is_multiple_of(PAGE) {
             self.grow(slot, prefix_len);
             kv.copy_page(self.prefix[shared], self.slots[slot].pages[shared]);
@@ -90,43 +87,41 @@ impl Tables {
     pub fn grow(&mut self, slot: usize, positions: usize) {
         let table = &mut self.slots[slot];
         let count = positions.div_ceil(PAGE).saturating_sub(table.pages.len());
-        assert!(count <= table.promised, "slot {slot} was opened for fewer than {positions}");
-        table.promised -= count;
-        self.promised -= count;
+        assert!(count <= table.reserved, "slot {slot} was opened for fewer than {positions}");
+        table.reserved -= count;
+        self.reserved -= count;
         table.pages.extend(self.free.drain(self.free.len() - count..));
     }
 
     /// Gives the pages of a slot back.
     pub fn close(&mut self, slot: usize) {
         if let Some(table) = self.slots.get_mut(slot) {
-            let table = std::mem::take(table);
-            self.promised -= table.promised;
-            self.free.extend(&table.pages[table.shared..]);
+            self.reserved -= std::mem::take(&mut table.reserved);
+            self.free.extend(table.pages.drain(..).skip(table.shared));
         }
     }
 
-    /// Takes pages for a sequence by itself.
-    pub fn open_alone(&mut self, positions: usize) -> Result<()> {
-        let mut pages = std::mem::take(&mut self.alone);
-        let taken = self.take(positions.div_ceil(PAGE), &mut pages);
-        self.alone = pages;
-        taken
+    /// Takes pages for the scratch sequence.
+    pub fn open_scratch(&mut self, positions: usize) -> Result<()> {
+        let count = positions.div_ceil(PAGE);
+        self.check(count)?;
+        self.scratch.extend(self.free.drain(self.free.len() - count..));
+        Ok(())
     }
 
     /// Its pages.
-    pub fn alone(&self) -> &[PageId] {
-        &self.alone
+    pub fn scratch(&self) -> &[PageId] {
+        &self.scratch
     }
 
     /// Gives its pages back.
-    pub fn close_alone(&mut self) {
-        self.free.append(&mut self.alone);
+    pub fn close_scratch(&mut self) {
+        self.free.append(&mut self.scratch);
     }
 
     /// Makes it the prefix of sequences that are opened from now on.
-    pub fn keep_as_prefix(&mut self, positions: usize) {
-        debug_assert_eq!(self.alone.len(), positions.div_ceil(PAGE));
-        self.prefix = std::mem::take(&mut self.alone);
+    pub fn keep_as_prefix(&mut self) {
+        self.prefix = std::mem::take(&mut self.scratch);
     }
 
     /// Gives the prefix back.
@@ -134,15 +129,9 @@ impl Tables {
         self.free.append(&mut self.prefix);
     }
 
-    fn take(&mut self, count: usize, pages: &mut Vec<PageId>) -> Result<()> {
-        self.check(count)?;
-        pages.extend(self.free.drain(self.free.len() - count..));
-        Ok(())
-    }
-
-    /// Whether `count` pages are free and promised to nobody.
+    /// Whether `count` pages are free and not reserved.
     fn check(&self, count: usize) -> Result<()> {
-        let free = self.free.len() - self.promised;
+        let free = self.free.len() - self.reserved;
         if count > free {
             let message = format!("{count} pages are needed and {free} are free");
             return Err(Error::new(ErrorKind::Engine, message)
@@ -158,9 +147,9 @@ mod tests {
     use crate::kernels::attention::PageShape;
 
     #[test]
-    fn promises_are_kept_and_pages_taken_when_they_are_needed() {
+    fn reserved_pages_are_there_and_taken_when_they_are_needed() {
         let mut kv = PagePool::new(PageShape { layers: 1, kv_heads: 1, head_dim: 32 }, 6);
-        let mut tables = Tables::new(6);
+        let mut tables = PageTables::new(6);
         tables.open(0, 4 * PAGE, 0, &mut kv).unwrap();
         assert!(tables.of(0).is_empty());
         tables.grow(0, PAGE + 1);
@@ -173,6 +162,6 @@ mod tests {
         assert_eq!(tables.of(0).len() + tables.of(1).len(), 6);
         tables.close(0);
         tables.open(0, 4 * PAGE, 0, &mut kv).unwrap();
-        assert!(tables.open_alone(1).is_err(), "all free pages are promised");
+        assert!(tables.open_scratch(1).is_err(), "all free pages are reserved");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Of the 32 registers 12 hold integer sums of a block and 12 the f32 results; two hold weights
 //! and one four activations of a row, broadcast. Both ports that can do so multiply: 8 `vpdpbusd`
-//! for a block (16 for a fine one) and then a product of scales and a multiply-add, beside a
+//! for a block (16 for one of 14 bits) and then a product of scales and a multiply-add, beside a
 //! conversion on other ports, so 8 / 10 (16 / 18) of the peak of `vpdpbusd` are the limit of the
 //! format.
 
@@ -12,8 +12,9 @@ use std::arch::x86_64::*;
 use std::hint::black_box;
 use std::ops::Range;
 
-use super::epilogue;
-use crate::kernels::packed::{Tile, TileLevels};
+use super::epilogue::{self, Gate, GatedBlock};
+use super::kernel::{Kernel, Tile, TileQuants};
+use crate::kernels::lanes::Wide;
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
@@ -22,29 +23,50 @@ const ROWS: usize = 6;
 /// Bytes of a line of the cache.
 const LINE: usize = 64;
 
-/// See [`super::scalar::add_product`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-pub(super) fn add_product(x: &Quantized, tile: Tile<'_>, blocks: Range<usize>, out: &mut [f32]) {
-    // Groups of nearly equal size: few rows take as long as five, since each sum waits for the
-    // last.
-    let (rows, groups) = (x.rows(), x.rows().div_ceil(ROWS));
-    let lines = size_of::<TileLevels>() / LINE;
-    for group in 0..groups {
-        let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
-        let ahead = group * lines / groups..(group + 1) * lines / groups;
-        let blocks = blocks.clone();
-        let out = &mut out[first * BLOCK..end * BLOCK];
-        match tile.minimums.is_some() {
-            false => add_some::<false>(end - first, x, first, tile, blocks, ahead, out),
-            true => add_some::<true>(end - first, x, first, tile, blocks, ahead, out),
-        }
+/// The kernel for processors with AVX-512 VNNI: proof that this is one.
+#[derive(Debug)]
+pub(in crate::kernels) struct Vnni(Wide);
+
+impl Vnni {
+    pub fn new() -> Option<Vnni> {
+        Wide::new().filter(|_| is_x86_feature_detected!("avx512vnni")).map(Vnni)
     }
 }
 
-/// See [`epilogue::best`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-pub(super) fn best(tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
-    epilogue::best(tile, first, columns, best);
+impl Kernel for Vnni {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+    unsafe fn add_product(
+        &self,
+        x: &Quantized,
+        tile: Tile<'_>,
+        blocks: Range<usize>,
+        out: &mut [f32],
+    ) {
+        // Groups of nearly equal size: few rows take as long as five, since each sum waits for the
+        // last.
+        let (rows, groups) = (x.rows(), x.rows().div_ceil(ROWS));
+        let lines = size_of::<TileQuants>() / LINE;
+        for group in 0..groups {
+            let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
+            let ahead = group * lines / groups..(group + 1) * lines / groups;
+            let blocks = blocks.clone();
+            let out = &mut out[first * BLOCK..end * BLOCK];
+            match tile.minimums.is_some() {
+                false => add_some::<false>(end - first, x, first, tile, blocks, ahead, out),
+                true => add_some::<true>(end - first, x, first, tile, blocks, ahead, out),
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+        epilogue::gate(self.0, gate, gates, ups, out);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+    unsafe fn best(&self, tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
+        epilogue::best(tile, first, columns, best);
+    }
 }
 
 /// The same for up to [`ROWS`] rows from `first` on; `ahead` are the lines of each next block that
@@ -90,30 +112,30 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
     }
     let stride = x.rows();
     assert!(first + R <= stride && blocks.end <= x.blocks());
-    let levels = &tile.levels[blocks.clone()];
+    let quants = &tile.quants[blocks.clone()];
     let weight_scales = &tile.scales[blocks.clone()];
     // Each group of rows asks for its share of the lines of what is read next, which lies behind
     // these blocks: weights that come from memory arrive up to a fifth sooner, others cost little.
     // (A prefetch of what is not there does nothing.)
-    let low_levels = x.low();
-    assert!(low_levels.len() == x.grain().fine_blocks() * stride * BLOCK);
+    let low_quants = x.low();
+    assert!(low_quants.len() == x.precision().int14_blocks() * stride * BLOCK);
     let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[blocks.clone()] } else { &[] };
     let mut at = blocks.start * stride + first;
-    for i in 0..levels.len() {
+    for i in 0..quants.len() {
         // SAFETY: R rows from `first` on are rows of the block, as asserted above, in both planes;
-        // and there are as many scales, and minimums where they are used, as levels.
+        // and there are as many scales, and minimums where they are used, as quants.
         unsafe {
-            let activations: *const i32 = x.levels.as_ptr().add(at * BLOCK).cast();
-            let (scales, starts) = (x.scales.as_ptr().add(at), x.starts.as_ptr().add(at));
+            let activations: *const i32 = x.quants.as_ptr().add(at * BLOCK).cast();
+            let (scales, corrections) = (x.scales.as_ptr().add(at), x.corrections.as_ptr().add(at));
             for line in ahead.clone() {
-                let next = levels.as_ptr().wrapping_add(levels.len() + i).cast::<i8>();
+                let next = quants.as_ptr().wrapping_add(quants.len() + i).cast::<i8>();
                 _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(line * LINE));
             }
             let mut products = [[_mm512_setzero_si512(); 2]; R];
             for r in 0..R {
-                products[r] = [_mm512_set1_epi32(*starts.add(r)); 2];
+                products[r] = [_mm512_set1_epi32(*corrections.add(r)); 2];
             }
-            multiply::<R>(activations, &levels[i].0, &mut products);
+            multiply::<R>(activations, &quants[i].0, &mut products);
             let low = x.low_place(first, blocks.start + i);
             if let Some(place) = low {
                 for r in 0..R {
@@ -121,10 +143,10 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
                         products[r][half] = _mm512_slli_epi32::<7>(products[r][half]);
                     }
                 }
-                let low = low_levels.as_ptr().add(place).cast();
+                let low = low_quants.as_ptr().add(place).cast();
                 // As another address to the compiler: weights that it kept for this would take
                 // the registers of sums.
-                multiply::<R>(low, black_box(&levels[i].0), &mut products);
+                multiply::<R>(low, black_box(&quants[i].0), &mut products);
             }
             let weight_scales = halves(&weight_scales.get_unchecked(i).0);
             for r in 0..R {
@@ -137,10 +159,10 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
             }
             if MINIMUMS {
                 let minimums = halves(&minimums.get_unchecked(i).0);
-                // Starts over their unit are sums of levels; both operations are exact.
-                let start_unit = if low.is_some() { -1.0 } else { -1.0 / 128.0 };
+                // Corrections over their unit are sums of quants; both operations are exact.
+                let unit = if low.is_some() { -1.0 } else { -1.0 / 128.0 };
                 for r in 0..R {
-                    let sum = *starts.add(r) as f32 * start_unit;
+                    let sum = *corrections.add(r) as f32 * unit;
                     let activation = _mm512_set1_ps(sum * *scales.add(r));
                     for half in 0..2 {
                         results[r][half] =

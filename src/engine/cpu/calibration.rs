@@ -1,20 +1,20 @@
-//! Finds out which blocks of activations are large, once, when an engine is made.
+//! Calibration: finds out which blocks of activations are large, once, when an engine is made.
 //!
 //! In a decoder the same channels are large, and the same small, whatever it reads, so a few lines
-//! show them. (For Gemma 3 270M a fifth of the blocks takes three quarters of the divergence from
-//! the plain forward away; the last tenth of them nearly nothing.) What is found is a property
-//! of the model: the same on every machine and in every run, so it changes nothing about who gets
-//! which text.
+//! show them. (For Gemma 3 270M, 14 bits for a fifth of the blocks take three quarters of the
+//! divergence from the plain forward away; for the last tenth of them nearly nothing.) What is found
+//! is a property of the model: the same on every machine and in every run, so it changes nothing
+//! about who gets which text.
 //!
 //! The error that rounding a block makes in a product grows with the power of its activations times
-//! that of the weights they meet, and matters as far as it is a share of the product. A second plane
-//! costs a multiply-add for every output. So blocks are made fine in the order of share over outputs,
-//! whichever layer and site they belong to.
+//! that of the weights they meet, and matters as far as it is a share of the product. The second
+//! plane of 14 bits costs a multiply-add for every output. So blocks get it in the order of that
+//! share over the outputs, whichever layer and site they belong to.
 
 use std::sync::Arc;
 
 use crate::kernels::packed::Packed;
-use crate::kernels::{BLOCK, Grain, Quantized};
+use crate::kernels::{BLOCK, Precision, Quantized};
 
 /// What is read for it: both languages, a name, and numbers, in the form of the work to come.
 pub const TEXT: &str = "Title: Listening to Ice: Counting Cracks in Lake Ice with Buried Microphones
@@ -29,10 +29,11 @@ F1分数为0.91。";
 /// Most tokens that are read of it.
 pub const TOKENS: usize = 256;
 
-/// The share of all multiply-adds whose activations are fine where channels are equalised. With it
-/// the first choice is that of the plain forward in 99.6 % of positions; see `benches/README.md` for
-/// other shares. Of other models little is known, so all of theirs are: SmolLM2-135M would have the
-/// same first choice in 98.9 % with half of them, in 99.3 % with four fifths, and has it in 99.96 %.
+/// The share of all multiply-adds whose activations have 14 bits where channels are equalised. With
+/// it the first choice is that of the plain forward in 99.6 % of positions; see `benches/README.md`
+/// for other shares. Of other models little is known, so all of theirs have: SmolLM2-135M would have
+/// the same first choice in 98.9 % with half of them, in 99.3 % with four fifths, and has it in
+/// 99.96 %.
 const EQUALISED_SHARE: f64 = 0.5;
 
 /// A place where activations are rounded: the input of a layer's product.
@@ -50,7 +51,7 @@ pub enum Site {
 
 /// The power of each block at each site of each layer, summed over rows.
 #[derive(Debug)]
-pub struct Census {
+pub struct Calibration {
     layers: Vec<[Vec<f64>; 4]>,
 }
 
@@ -62,26 +63,26 @@ pub struct Weights {
     power: Vec<f64>,
 }
 
-/// The grains of a layer's sites.
+/// The precision at each site of a layer.
 #[derive(Debug, Clone)]
-pub struct Grains([Arc<Grain>; 4]);
+pub struct LayerPrecision([Arc<Precision>; 4]);
 
-impl Census {
+impl Calibration {
     /// Nothing is known of any layer.
-    pub fn new(layers: usize) -> Census {
-        Census { layers: vec![Default::default(); layers] }
+    pub fn new(layers: usize) -> Calibration {
+        Calibration { layers: vec![Default::default(); layers] }
     }
 
-    /// Counts what a site of a layer is about to multiply.
-    pub fn count(&mut self, layer: usize, site: Site, input: &Quantized) {
+    /// Observes what a site of a layer is about to multiply.
+    pub fn observe(&mut self, layer: usize, site: Site, input: &Quantized) {
         let power = &mut self.layers[layer][site as usize];
         power.resize(input.blocks(), 0.0);
         input.add_power(power);
     }
 
-    /// The grains that follow, layer by layer, for a model whose channels are `equalised` or not;
-    /// `weights` are those of each layer's sites.
-    pub fn grains(&self, weights: &[[Weights; 4]], equalised: bool) -> Vec<Grains> {
+    /// The precision that follows, layer by layer, for a model whose channels are `equalised` or
+    /// not; `weights` are those of each layer's sites.
+    pub fn precision(&self, weights: &[[Weights; 4]], equalised: bool) -> Vec<LayerPrecision> {
         let share = if equalised { EQUALISED_SHARE } else { 1.0 };
         let sites = || self.layers.iter().flatten().zip(weights.iter().flatten());
         let gains: Vec<Vec<f64>> = sites().map(|(power, weights)| weights.gains(power)).collect();
@@ -98,15 +99,11 @@ impl Census {
             left < 0.0
         });
         let limit = unpaid.map_or(f64::NEG_INFINITY, |(gain, _)| *gain);
-        let grain = |gains: &Vec<f64>| {
-            Arc::new(Grain::of(gains.len() * BLOCK, |block| gains[block] > limit))
+        let precision = |gains: &Vec<f64>| {
+            Arc::new(Precision::mixed(gains.len() * BLOCK, |block| gains[block] > limit))
         };
-        gains
-            .as_chunks()
-            .0
-            .iter()
-            .map(|sites: &[_; 4]| Grains(sites.each_ref().map(grain)))
-            .collect()
+        let layers = gains.as_chunks().0.iter();
+        layers.map(|sites: &[_; 4]| LayerPrecision(sites.each_ref().map(precision))).collect()
     }
 }
 
@@ -121,7 +118,7 @@ impl Weights {
         Weights { outputs, power }
     }
 
-    /// What it gains to make a block fine: the share that its rounding has in the error of the
+    /// What it gains to give a block 14 bits: the share that its rounding has in the error of the
     /// product, over the multiply-adds that it takes.
     fn gains(&self, activations: &[f64]) -> Vec<f64> {
         let errors: Vec<f64> = activations.iter().zip(&self.power).map(|(a, w)| a * w).collect();
@@ -130,15 +127,15 @@ impl Weights {
     }
 }
 
-impl Grains {
-    /// Coarse for inputs of these widths.
-    pub fn coarse(hidden: usize, attended: usize, ffn_hidden: usize) -> Grains {
-        let grain = |width: usize| Arc::new(Grain::coarse(width.next_multiple_of(BLOCK)));
-        Grains([hidden, attended, hidden, ffn_hidden].map(grain))
+impl LayerPrecision {
+    /// 8 bits for inputs of these widths.
+    pub fn int8(hidden: usize, attended: usize, ffn_hidden: usize) -> LayerPrecision {
+        let int8 = |width: usize| Arc::new(Precision::int8(width.next_multiple_of(BLOCK)));
+        LayerPrecision([hidden, attended, hidden, ffn_hidden].map(int8))
     }
 
     /// That of a site.
-    pub fn at(&self, site: Site) -> &Arc<Grain> {
+    pub fn at(&self, site: Site) -> &Arc<Precision> {
         &self.0[site as usize]
     }
 }
@@ -146,38 +143,39 @@ impl Grains {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Pool;
+    use crate::kernels::{Executor, Isa, blocks::BlockType};
 
     #[test]
-    fn blocks_are_fine_where_that_takes_the_most_error_away_for_its_price() {
+    fn blocks_get_14_bits_where_that_takes_the_most_error_away_for_its_price() {
         // Of equal weights and twenty blocks each, but the last site has ten times the outputs.
         let weights = |outputs| Weights { outputs, power: vec![1.0; 20] };
         let weights = [[weights(10), weights(10), weights(10), weights(100)]];
         let mut values = [0.5; 20 * BLOCK];
         values[7 * BLOCK..8 * BLOCK].fill(50.0);
         values[13 * BLOCK..14 * BLOCK].fill(0.02);
-        let coarse = Arc::new(Grain::coarse(values.len()));
-        let even = Quantized::from_rows(&coarse, &[0.5; 20 * BLOCK]);
-        let mut census = Census::new(1);
+        let int8 = Arc::new(Precision::int8(values.len()));
+        let even = Quantized::from_rows(&int8, &[0.5; 20 * BLOCK]);
+        let mut calibration = Calibration::new(1);
         for site in [Site::Qkv, Site::Output, Site::GateUp, Site::Down] {
-            let values = Quantized::from_rows(&coarse, &values);
-            census.count(0, site, if site == Site::Output { &even } else { &values });
+            let values = Quantized::from_rows(&int8, &values);
+            calibration.observe(0, site, if site == Site::Output { &even } else { &values });
         }
-        let grains = &census.grains(&weights, true)[0];
-        let fine = |site| {
-            let grain = grains.at(site);
-            (0..20).filter(|&block| grain.second(block).is_some()).collect::<Vec<_>>()
+        let precision = &calibration.precision(&weights, true)[0];
+        let int14 = |site| {
+            let precision = precision.at(site);
+            (0..20).filter(|&block| precision.low(block).is_some()).collect::<Vec<_>>()
         };
-        assert_eq!(fine(Site::Output), Vec::from_iter(0..20), "each is a twentieth of the error");
+        assert_eq!(int14(Site::Output), Vec::from_iter(0..20), "each is a twentieth of the error");
         let all_but_the_least = Vec::from_iter((0..20).filter(|block| *block != 13));
-        assert_eq!(fine(Site::Qkv), all_but_the_least, "the large one makes nearly all of it");
-        assert_eq!(fine(Site::GateUp), all_but_the_least);
-        assert_eq!(fine(Site::Down), [7], "the others cost ten times as much");
+        assert_eq!(int14(Site::Qkv), all_but_the_least, "the large one makes nearly all of it");
+        assert_eq!(int14(Site::GateUp), all_but_the_least);
+        assert_eq!(int14(Site::Down), [7], "the others cost ten times as much");
     }
 
     #[test]
-    fn weights_that_are_zero_need_no_fine_activations() {
-        let packed = Packed::from_rows(&mut Pool::new(1), &[0.0; 32 * 64], 32, 64);
+    fn weights_that_are_zero_gain_nothing() {
+        let mut exec = Executor::new(Isa::SCALAR, 1);
+        let packed = Packed::from_blocks(&mut exec, BlockType::F32, &[0; 32 * 64 * 4], 32, 64);
         let weights = Weights::of(&[&packed, &packed]);
         assert_eq!((weights.outputs, weights.gains(&[1.0, 2.0])), (64, vec![0.0, 0.0]));
     }

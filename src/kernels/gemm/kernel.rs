@@ -1,0 +1,81 @@
+//! What an instruction set does for a matrix product, and the tiles of weights that it reads.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use super::epilogue::{Gate, GatedBlock};
+use crate::kernels::{BLOCK, Quantized};
+
+/// The products of an instruction set. A value exists only where the processor has it.
+///
+/// A kernel also owns how weights are packed for it: [`Kernel::pack`] and [`Kernel::quant`] may put
+/// the bytes of a block in another order, or store quants with another zero point. A packed matrix
+/// keeps its kernel, so no other one ever reads it.
+pub(in crate::kernels) trait Kernel: Debug + Sync {
+    /// Adds the product of all rows with some blocks of a tile to `out`, a row of 32 after another;
+    /// what `out` holds before the first block does not count.
+    ///
+    /// # Safety
+    /// The processor has what the kernel's `new` looks for, here and below.
+    unsafe fn add_product(
+        &self,
+        x: &Quantized,
+        tile: Tile<'_>,
+        blocks: Range<usize>,
+        out: &mut [f32],
+    );
+
+    /// [`super::epilogue::gate`].
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>);
+
+    /// [`super::epilogue::best`].
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn best(&self, tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]);
+
+    /// Puts the quants of a column into a block of a tile.
+    ///
+    /// Unless a kernel has an order of its own, four inputs of all columns follow the four before
+    /// them, as `vpdpbusd` and its relatives read them, and a byte is the quant + 128 (see
+    /// [`place`]). So weights are the unsigned operand and activations the signed one, which then
+    /// can be a broadcast from memory.
+    fn pack(&self, column: usize, quants: &[i8; BLOCK], block: &mut TileQuants) {
+        for (group, quants) in quants.as_chunks::<4>().0.iter().enumerate() {
+            let bytes = quants.map(|quant| quant as u8 ^ 0x80);
+            block.0[place(4 * group, column)..][..4].copy_from_slice(&bytes);
+        }
+    }
+
+    /// A quant that was packed.
+    fn quant(&self, block: &TileQuants, column: usize, input: usize) -> i8 {
+        (block.0[place(input, column)] ^ 0x80) as i8
+    }
+}
+
+/// Where the quant of an input of a column lies, unless a kernel has an order of its own.
+#[inline(always)]
+pub(super) fn place(input: usize, column: usize) -> usize {
+    (input / 4 * BLOCK + column) * 4 + input % 4
+}
+
+/// 32 outputs, which are columns of the product; an element is a block of inputs.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::kernels) struct Tile<'a> {
+    pub quants: &'a [TileQuants],
+    pub scales: &'a [TileValues],
+    pub minimums: Option<&'a [TileValues]>,
+}
+
+/// The quants of a block of inputs of a tile, in the order of the kernel that packed them.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(in crate::kernels) struct TileQuants(pub [u8; BLOCK * BLOCK]);
+
+/// A value for each column of a tile.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(in crate::kernels) struct TileValues(pub [f32; BLOCK]);
