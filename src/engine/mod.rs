@@ -8,3 +8,4 @@ pub mod candle;
 pub mod cpu;
 pub mod plain;
 pub mod scripted;
+pub mod transformers;

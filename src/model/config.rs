@@ -83,6 +83,9 @@ pub enum RopePairing {
     Adjacent,
 }
 
+/// Architectures that are no decoder of this kind; [`crate::engine`] has another way to run them.
+pub const OTHER_ARCHITECTURES: [&str; 4] = ["phi3", "glm4", "lfm2", "qwen3moe"];
+
 /// Gemma 3 (technical report 2025, section 2.1): five local layers, then a global one.
 const GEMMA3_GLOBAL_EVERY: usize = 6;
 /// Rotary embedding of Gemma 3's local layers; the file gives that of the global ones only.
@@ -97,11 +100,7 @@ impl Config {
     /// [`ErrorKind::Model`] where the architecture is not one of the four, a key is missing, or
     /// the shapes contradict each other.
     pub fn from_gguf(metadata: &HashMap<String, Value>) -> Result<Config> {
-        let architecture = metadata
-            .get("general.architecture")
-            .and_then(|value| value.to_string().ok())
-            .ok_or_else(|| bad("GGUF metadata lacks general.architecture"))?
-            .clone();
+        let architecture = architecture(metadata)?.to_owned();
         let family = Family::of(&architecture)?;
         let keys = Keys { metadata, architecture: &architecture };
 
@@ -180,6 +179,15 @@ impl Config {
     }
 }
 
+/// What a file says its architecture is.
+pub(super) fn architecture(metadata: &HashMap<String, Value>) -> Result<&str> {
+    metadata
+        .get("general.architecture")
+        .and_then(|value| value.to_string().ok())
+        .map(String::as_str)
+        .ok_or_else(|| bad("GGUF metadata lacks general.architecture"))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     Llama,
@@ -195,8 +203,14 @@ impl Family {
             "qwen2" => Ok(Family::Qwen2),
             "qwen3" => Ok(Family::Qwen3),
             "gemma3" => Ok(Family::Gemma3),
-            other => Err(bad(format!("architecture {other:?} is not supported"))
-                .hint("supported are llama, qwen2, qwen3 and gemma3")),
+            other if OTHER_ARCHITECTURES.contains(&other) => Err(bad(format!(
+                "a model of architecture {other:?} can write digests, no more"
+            ))
+            .hint("adapters, `bench` and `models export` are for llama, qwen2, qwen3 and gemma3")),
+            other => Err(bad(format!("architecture {other:?} is not supported")).hint(format!(
+                "supported are llama, qwen2, qwen3 and gemma3, and, slowly, {}",
+                OTHER_ARCHITECTURES.join(", ")
+            ))),
         }
     }
 }
@@ -324,6 +338,7 @@ mod tests {
             assert!(message.contains(expected), "{message}");
         };
         check(metadata("mamba", &[]), "\"mamba\" is not supported");
+        check(metadata("phi3", &[]), "\"phi3\" can write digests, no more");
         check(metadata("llama", &[("block_count", Value::U32(0))]), "llama.block_count");
         check(metadata("llama", &[("attention.head_count_kv", Value::U32(3))]), "3 key heads");
         let yarn = ("rope.scaling.type", Value::String("yarn".into()));

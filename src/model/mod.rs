@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 
-pub use config::{Activation, Config, LayerKind, RopePairing, Rotary};
+pub use config::{Activation, Config, LayerKind, OTHER_ARCHITECTURES, RopePairing, Rotary};
 pub use weights::{LayerWeights, Matrix, Weights};
 
 use crate::atomic::write_atomically;
@@ -91,6 +91,20 @@ impl Model {
         Tokenizer::from_gguf(&content.metadata).map_err(|e| {
             Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
         })
+    }
+
+    /// The architecture of the GGUF file at `path`, by GGUF's name for it, whether it can be run or
+    /// not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the file cannot be opened, [`ErrorKind::Model`] where it is no GGUF
+    /// file or does not say.
+    pub fn architecture(path: &Path) -> Result<String> {
+        let (_, content) = open(path)?;
+        let named = |e: Error| {
+            Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
+        };
+        config::architecture(&content.metadata).map(str::to_owned).map_err(named)
     }
 
     /// Shape and switches of the decoder.

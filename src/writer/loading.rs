@@ -11,10 +11,11 @@ use crate::model::{Adapter, Model};
 use crate::shortlist::Shortlist;
 use crate::system;
 use crate::text::quantity;
+use crate::tokens::Tokenizer;
 
 /// Most positions of one sequence: the longest prompt that templates ask for and its answer, with
 /// room for a worked example or two.
-const MAX_CONTEXT: usize = 4096;
+pub(super) const MAX_CONTEXT: usize = 4096;
 /// Positions that are reserved for each sequence on average. A paper takes some 940 with the
 /// default prompt (380 of prompt, 560 for the answer at its bounds); where a batch has longer
 /// ones, fewer of them run at a time.
@@ -26,7 +27,7 @@ const MAX_BATCH: usize = 64;
 const SHARE_FOR_KEYS_AND_VALUES: f64 = 0.7;
 /// Most rows of a step. Prefill is bound by arithmetic at a few hundred rows; more would only
 /// keep the sequences that write waiting.
-const ROWS_PER_STEP: usize = 512;
+pub(super) const ROWS_PER_STEP: usize = 512;
 
 /// An engine, and what is worth telling of it.
 pub struct Made {
@@ -102,11 +103,14 @@ pub fn limits(model: &Model, sequences: usize, positions: usize) -> Limits {
 }
 
 /// The shortlist of a model that has one.
-pub(super) fn load_shortlist(choice: &ModelChoice, model: &Model) -> Result<Option<Shortlist>> {
+pub(super) fn load_shortlist(
+    choice: &ModelChoice,
+    tokenizer: &Tokenizer,
+) -> Result<Option<Shortlist>> {
     let file = choice.card().and_then(|card| card.shortlist.as_ref());
     let Some(file) = file else { return Ok(None) };
     let list = Shortlist::decode(file.data())?;
-    let (of, found) = (list.vocabulary_size(), model.tokenizer().vocab_size());
+    let (of, found) = (list.vocabulary_size(), tokenizer.vocab_size());
     if of != found {
         let message = format!("{} is for {of} tokens, the vocabulary has {found}", file.name);
         return Err(Error::new(ErrorKind::Model, message).hint("use --vocab full"));
@@ -116,21 +120,30 @@ pub(super) fn load_shortlist(choice: &ModelChoice, model: &Model) -> Result<Opti
 
 /// Loads a model with its adapter, after fetching it where needed.
 pub fn load_model(choice: &ModelChoice, progress: &mut dyn Progress) -> Result<Model> {
+    read_model(choice, &fetch_model(choice, progress)?)
+}
+
+/// Fetches a model where needed.
+pub(super) fn fetch_model(choice: &ModelChoice, progress: &mut dyn Progress) -> Result<LocalModel> {
     if let (Some(card), Some(free)) = (choice.card(), system::available_memory()) {
         check_memory(card, free)?;
     }
-    let LocalModel { path, adapter, .. } =
-        fetch::ensure(&choice.model, &Cache::from_env()?, progress)?;
+    fetch::ensure(&choice.model, &Cache::from_env()?, progress)
+}
+
+/// Loads a model that is here, with its adapter.
+pub(super) fn read_model(choice: &ModelChoice, local: &LocalModel) -> Result<Model> {
+    let LocalModel { path, adapter, .. } = local;
     match (&choice.adapter, adapter) {
         (AdapterChoice::File(file), _) => {
             let bytes = std::fs::read(file).map_err(|cause| Error::io("read", file, cause))?;
             let name = file.display().to_string();
-            Model::load(&path, Some(Adapter { name: &name, bytes: &bytes }))
+            Model::load(path, Some(Adapter { name: &name, bytes: &bytes }))
         }
         (AdapterChoice::Own, Some(own)) => {
-            Model::load(&path, Some(Adapter { name: &own.name, bytes: own.data() }))
+            Model::load(path, Some(Adapter { name: &own.name, bytes: own.data() }))
         }
-        (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Model::load(&path, None),
+        (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Model::load(path, None),
     }
 }
 

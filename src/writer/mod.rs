@@ -22,6 +22,7 @@
 
 mod choices;
 mod loading;
+mod other;
 
 use std::path::Path;
 
@@ -146,13 +147,22 @@ impl Writer {
 
     /// An engine for `model`, which is this writer's.
     pub fn engine(&self, model: &Model, limits: Limits) -> Result<Made> {
-        let shortlist = loading::load_shortlist(&self.choices.model, model)?;
+        let shortlist = loading::load_shortlist(&self.choices.model, model.tokenizer())?;
         loading::make_engine(model, shortlist, &self.choices.engine, limits)
     }
 
     /// Fetches the weights where they are not here, and loads them.
     pub fn load(&self, progress: &mut dyn Progress) -> Result<Loaded<'_>> {
-        let model = self.load_model(progress)?;
+        loading::use_threads(self.choices.engine.threads)?;
+        let local = loading::fetch_model(&self.choices.model, progress)?;
+        if let Some(architecture) = other::architecture(&self.choices.model, &local)? {
+            let (tokenizer, engine, limits) =
+                other::load(architecture, &local, &self.choices, progress)?;
+            let batch = Batch { papers: limits.max_sequences, memory: None };
+            let engine = Box::new(engine);
+            return Ok(Loaded { writer: self, tokenizer, engine, limits, batch });
+        }
+        let model = loading::read_model(&self.choices.model, &local)?;
         let batch = match self.choices.batch {
             Some(papers) => Batch { papers, memory: None },
             None => Batch::that_fits(&model),

@@ -8,6 +8,8 @@ mod cli;
 mod digest;
 mod engine;
 mod engine_cpu;
+mod engine_oracle;
+mod engine_transformers;
 mod eval;
 mod feed;
 mod fetch;

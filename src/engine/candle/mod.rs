@@ -189,7 +189,7 @@ impl Engine for CandleEngine {
 }
 
 impl DeviceChoice {
-    fn open(self) -> Result<Device> {
+    pub(super) fn open(self) -> Result<Device> {
         let opened = match self {
             DeviceChoice::Cpu => Ok(Device::Cpu),
             DeviceChoice::Cuda(number) => Device::new_cuda(number),

@@ -1,6 +1,7 @@
 //! What several areas need.
 
 pub mod logits;
+pub mod networks;
 pub mod noise;
 pub mod place;
 pub mod scribe;

@@ -92,7 +92,7 @@ fn block(family: &str, noise: &mut Noise) -> Vec<(&'static str, QTensor)> {
 }
 
 /// Control tokens, all bytes, and the pieces that the tests' words are made of.
-fn vocabulary() -> Vec<(String, f32, i32)> {
+pub fn vocabulary() -> Vec<(String, f32, i32)> {
     const CONTROL: i32 = 3;
     const UNKNOWN: i32 = 2;
     const BYTE: i32 = 6;
@@ -108,7 +108,7 @@ fn vocabulary() -> Vec<(String, f32, i32)> {
     tokens
 }
 
-fn metadata(
+pub fn metadata(
     family: &str,
     vocabulary: &[(String, f32, i32)],
     context: usize,
