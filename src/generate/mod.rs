@@ -16,5 +16,5 @@ pub use batch::{Batch, Sample, Span};
 pub use engine::{Engine, Misses, Profile};
 pub use generator::{Generator, Turn};
 pub use request::{Ending, Field, Finished, Request, RequestId, TokenSet, Written};
-pub use sampling::{Sampling, TokenFilter, TokenId, next_token};
+pub use sampling::{MAX_ASKED, Sampling, TokenFilter, TokenId, next_token};
 pub use scheduler::{Limits, Scheduler};

@@ -38,11 +38,16 @@ pub enum Sampling {
 /// What a field may say: refuses tokens while it is written.
 ///
 /// A filter knows nothing but what the field holds, so that what it refuses does not depend on the
-/// batch. Where it refuses everything that can be picked, the pick is the one without a filter.
+/// batch. Where it refuses everything that can be picked, or the [`MAX_ASKED`] highest logits, the
+/// pick is the one without a filter.
 pub trait TokenFilter: fmt::Debug + Send + Sync {
     /// Tells of each token whether it may follow `written`.
     fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a>;
 }
+
+/// Most tokens that a filter is asked about for one pick: more than any shortlist has. What stands
+/// so far down a larger vocabulary is noise.
+pub const MAX_ASKED: usize = 1 << 15;
 
 /// Picks a token from one row of logits; `written` is what the field holds so far.
 ///
@@ -99,7 +104,8 @@ fn argmax(logits: &[f32]) -> TokenId {
     best as TokenId
 }
 
-/// The `count` highest logits among the tokens that are scored and allowed, highest first.
+/// The `count` highest logits among the tokens that are scored and allowed, highest first; those
+/// beyond the highest [`MAX_ASKED`] are not asked about.
 fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) -> Vec<TokenId> {
     let by_logit = |a: &TokenId, b: &TokenId| {
         logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b))
@@ -110,8 +116,10 @@ fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) ->
     // Mostly the first few are enough; sorting all of them would take longer than the step.
     let mut portion = 64.max(count);
     let mut chosen = Vec::with_capacity(count);
-    while !rest.is_empty() && chosen.len() < count {
-        portion = portion.min(rest.len());
+    let mut left = MAX_ASKED.max(count);
+    while !rest.is_empty() && left > 0 && chosen.len() < count {
+        portion = portion.min(rest.len()).min(left);
+        left -= portion;
         if portion < rest.len() {
             rest.select_nth_unstable_by(portion - 1, by_logit);
         }

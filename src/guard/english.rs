@@ -7,26 +7,34 @@
 
 use std::collections::HashSet;
 
+use super::words::{Begun, Words};
 use crate::summary::Source;
 use crate::text::english::{is_english, words};
-
-/// Whether what follows `mark` without a blank is a part of a name, a formula or a command.
-fn joins(mark: char) -> bool {
-    "-'’_./\\@$^{}=+#&~`".contains(mark)
-}
 
 /// The words of a source.
 #[derive(Debug)]
 pub(super) struct English {
     /// Those that are English, which are in small letters.
-    refused: HashSet<String>,
+    refused: Words,
     /// All others, and what stands next to a mark or a digit, as they stand there.
-    others: HashSet<String>,
+    others: Words,
+}
+
+/// The word that a field ends with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word {
+    /// Words of the source that begin so, where a first capital does not matter, and where it does.
+    refused: Begun,
+    others: Begun,
+    others_exact: Begun,
+    /// Whether the word may be refused: it is no part of a name, and small but for its first letter.
+    counts: bool,
+    is_begun: bool,
 }
 
 impl English {
     pub(super) fn of(source: &Source<'_>) -> English {
-        let mut english = English { refused: HashSet::new(), others: HashSet::new() };
+        let (mut refused, mut others) = (HashSet::new(), HashSet::new());
         for text in [source.title, source.abstract_text] {
             for (start, word) in words(text) {
                 let before = text[..start].chars().next_back();
@@ -39,46 +47,91 @@ impl English {
                 };
                 let is_apart = apart(before) && apart(after);
                 match is_apart && !word.contains(char::is_uppercase) && is_english(word) {
-                    true => english.refused.insert(word.to_owned()),
-                    false => english.others.insert(word.to_owned()),
+                    true => refused.insert(word),
+                    false => others.insert(word),
                 };
             }
         }
-        for (_, word) in words(source.translations) {
-            english.others.insert(word.to_owned());
-        }
-        english.refused.retain(|word| !english.others.contains(word));
-        english
+        others.extend(words(source.translations).map(|(_, word)| word));
+        refused.retain(|word| !others.contains(word));
+        English { refused: in_order(&refused), others: in_order(&others) }
     }
 
-    /// Whether the word that the last `new` of `chars` are part of may stand there.
-    pub(super) fn allows(&self, chars: &[char], new: usize) -> bool {
-        let is_word = |c: char| c.is_ascii_alphabetic();
-        let mut at = chars.len() - new;
-        while at > 0 && is_word(chars[at - 1]) {
-            at -= 1;
+    /// The word that a field ends with that says `chars`.
+    pub(super) fn word(&self, chars: &[char]) -> Word {
+        let mut start = chars.len();
+        while start > 0 && chars[start - 1].is_ascii_alphabetic() {
+            start -= 1;
         }
-        while at < chars.len() {
-            let length = chars[at..].iter().take_while(|c| is_word(**c)).count();
-            let follows_part = at > 0 && (chars[at - 1].is_ascii_digit() || joins(chars[at - 1]));
-            let word: String = chars[at..at + length].iter().collect();
-            let is_small = !word.chars().skip(1).any(char::is_uppercase);
-            if length > 0 && !follows_part && is_small && self.leads_to_english_only(&word) {
+        let none = self.none(start.checked_sub(1).map(|before| chars[before]));
+        chars[start..].iter().fold(none, |word, c| self.longer(word, *c))
+    }
+
+    /// Whether the words that the last `new` of `chars` are part of may stand there; `word` is the
+    /// one that the field ended with before them.
+    pub(super) fn allows(&self, mut word: Word, chars: &[char], new: usize) -> bool {
+        for &c in &chars[chars.len() - new..] {
+            if c.is_ascii_alphabetic() {
+                word = self.longer(word, c);
+                continue;
+            }
+            // Not before it has ended: what is refused at its first letters may become a name.
+            if word.leads_to_english_only() {
                 return false;
             }
-            at += length.max(1);
+            word = self.none(Some(c));
         }
-        true
+        !word.leads_to_english_only()
     }
 
-    /// Whether all words of the source that begin with `begun` are English ones. A first capital is
-    /// free, as it is for names.
-    fn leads_to_english_only(&self, begun: &str) -> bool {
-        let small = begun.to_lowercase();
-        let leads_to =
-            |words: &HashSet<String>, begun: &str| words.iter().any(|word| word.starts_with(begun));
-        leads_to(&self.refused, &small)
-            && !leads_to(&self.others, begun)
-            && !leads_to(&self.others, &small)
+    /// No word yet, behind `before`.
+    fn none(&self, before: Option<char>) -> Word {
+        let is_part = before.is_some_and(|c| c.is_ascii_digit() || joins(c));
+        Word {
+            refused: self.refused.all(),
+            others: self.others.all(),
+            others_exact: self.others.all(),
+            counts: !is_part,
+            is_begun: false,
+        }
     }
+
+    fn longer(&self, word: Word, c: char) -> Word {
+        let small = c.to_ascii_lowercase();
+        Word {
+            refused: self.refused.narrow(word.refused, small),
+            others: self.others.narrow(word.others, small),
+            others_exact: self.others.narrow(word.others_exact, c),
+            counts: word.counts && !(word.is_begun && c.is_ascii_uppercase()),
+            is_begun: true,
+        }
+    }
+}
+
+impl Word {
+    /// Whether all words of the source that begin so are English ones. A first capital is free, as
+    /// it is for names.
+    fn leads_to_english_only(&self) -> bool {
+        self.counts
+            && self.is_begun
+            && !self.refused.is_nothing()
+            && self.others.is_nothing()
+            && self.others_exact.is_nothing()
+    }
+}
+
+fn in_order(words: &HashSet<&str>) -> Words {
+    let mut chars = Vec::new();
+    let mut ranges = Vec::with_capacity(words.len());
+    for word in words {
+        let start = chars.len();
+        chars.extend(word.chars());
+        ranges.push(start..chars.len());
+    }
+    Words::of(chars, ranges.into_iter(), |_| false)
+}
+
+/// Whether what follows `mark` without a blank is a part of a name, a formula or a command.
+fn joins(mark: char) -> bool {
+    "-'’_./\\@$^{}=+#&~`".contains(mark)
 }

@@ -13,13 +13,20 @@
 //! The rules read characters, not tokens: the vocabulary's pieces are joined to what is written,
 //! so that every vocabulary obeys them alike. Bytes of a character that is not whole yet stand for
 //! a character that is neither digit nor letter, and are judged again when it is whole.
+//!
+//! A step asks about one token, mostly; but where a rule leaves little to write, or nothing at all,
+//! it asks about the whole vocabulary. What is written is therefore gone through once a step, no
+//! rule goes through the source at all, and of tokens that begin with a character that may not
+//! follow no more than that is looked at.
 
 mod english;
 mod names;
 mod numbers;
 mod pieces;
+mod words;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -115,11 +122,16 @@ pub struct FieldGuard {
     ends: Arc<TokenSet>,
 }
 
-/// What is written of a field, and what a token would make of it.
-struct Draft {
+/// What is written of a field, what a token would make of it, and what is known of what may follow.
+struct Draft<'a> {
+    paper: &'a PaperGuard,
     chars: Vec<char>,
     /// The last bytes, where they are no whole character yet.
     partial: Vec<u8>,
+    name: Option<names::Place>,
+    english: Option<english::Word>,
+    /// Of characters that were asked about, whether one of them may follow what is written.
+    may_follow: HashMap<char, bool>,
 }
 
 impl PaperGuard {
@@ -132,14 +144,6 @@ impl PaperGuard {
             loops: rules.loops,
         }
     }
-
-    /// Whether the last `new` of `chars` may stand there.
-    fn allows(&self, chars: &[char], new: usize) -> bool {
-        self.numbers.as_ref().is_none_or(|rule| rule.allows(chars, new))
-            && self.names.as_ref().is_none_or(|rule| rule.allows(chars, new))
-            && self.english.as_ref().is_none_or(|rule| rule.allows(chars, new))
-            && !(self.loops && completes_loop(chars, new))
-    }
 }
 
 impl FieldGuard {
@@ -148,7 +152,7 @@ impl FieldGuard {
         FieldGuard { paper, pieces, ends }
     }
 
-    fn allows(&self, draft: &mut Draft, token: TokenId) -> bool {
+    fn allows(&self, draft: &mut Draft<'_>, token: TokenId) -> bool {
         let piece = self.pieces.bytes(token);
         let ends = self.ends.contains(token);
         if piece.is_empty() && !ends {
@@ -163,7 +167,7 @@ impl FieldGuard {
             draft.chars.truncate(line_end.map_or(draft.chars.len(), |at| written + at));
             draft.chars.push('\n');
         }
-        let allowed = self.paper.allows(&draft.chars, draft.chars.len() - written);
+        let allowed = draft.allows(written);
         draft.chars.truncate(written);
         allowed
     }
@@ -173,18 +177,26 @@ impl TokenFilter for FieldGuard {
     fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
         let bytes: Vec<u8> =
             written.iter().flat_map(|token| self.pieces.bytes(*token)).copied().collect();
-        let draft = RefCell::new(Draft::of(bytes));
+        let draft = RefCell::new(Draft::of(&self.paper, bytes));
         Box::new(move |token| self.allows(&mut draft.borrow_mut(), token))
     }
 }
 
-impl Draft {
-    fn of(mut bytes: Vec<u8>) -> Draft {
+impl<'a> Draft<'a> {
+    fn of(paper: &'a PaperGuard, mut bytes: Vec<u8>) -> Draft<'a> {
         let partial = match std::str::from_utf8(&bytes) {
             Err(error) if error.error_len().is_none() => bytes.split_off(error.valid_up_to()),
             _ => Vec::new(),
         };
-        Draft { chars: String::from_utf8_lossy(&bytes).chars().collect(), partial }
+        let chars: Vec<char> = String::from_utf8_lossy(&bytes).chars().collect();
+        Draft {
+            paper,
+            name: paper.names.as_ref().map(|rule| rule.place(&chars)),
+            english: paper.english.as_ref().map(|rule| rule.word(&chars)),
+            chars,
+            partial,
+            may_follow: HashMap::new(),
+        }
     }
 
     /// Appends `piece` to the characters.
@@ -195,5 +207,30 @@ impl Draft {
             let bytes = [&self.partial, piece].concat();
             self.chars.extend(String::from_utf8_lossy(&bytes).chars());
         }
+    }
+
+    /// Whether the characters from `written` on may stand there.
+    fn allows(&mut self, written: usize) -> bool {
+        let Some(&first) = self.chars.get(written) else { return true };
+        let may_follow = self.may_follow.get(&first).copied().unwrap_or_else(|| {
+            let may_follow = self.may_stand(written, written + 1);
+            self.may_follow.insert(first, may_follow);
+            may_follow
+        });
+        may_follow
+            && (self.chars.len() == written + 1 || self.may_stand(written, self.chars.len()))
+            && self.paper.english.as_ref().zip(self.english).is_none_or(|(rule, word)| {
+                rule.allows(word, &self.chars, self.chars.len() - written)
+            })
+    }
+
+    /// Whether the characters from `written` to `end` may stand there, by the rules that refuse
+    /// what begins with something that they refuse.
+    fn may_stand(&self, written: usize, end: usize) -> bool {
+        let PaperGuard { numbers, names, loops, .. } = self.paper;
+        let (chars, new) = (&self.chars[..end], end - written);
+        numbers.as_ref().is_none_or(|rule| rule.allows(chars, new))
+            && names.as_ref().zip(self.name).is_none_or(|(rule, at)| rule.allows(at, chars, new))
+            && !(*loops && completes_loop(chars, new))
     }
 }

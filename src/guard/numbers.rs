@@ -5,6 +5,8 @@
 //! of digits and, where it is only right before certain characters, these: `2 million` is `200`
 //! before `万`, and no bare `2`. Free are marks of enumerations, which count up from one, and
 //! ordinals of two digits behind `第`.
+//!
+//! What is refused after some characters is refused with whatever follows them.
 
 use crate::summary::Source;
 use crate::text::numbers::{
@@ -23,11 +25,12 @@ const SCALED: [(&str, i32, usize); 4] =
 /// The numbers of a source.
 #[derive(Debug)]
 pub(super) struct Numbers {
+    /// Sorted, so that those that begin alike stand together.
     forms: Vec<Form>,
 }
 
 /// A way to write a number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Form {
     digits: String,
     /// What has to follow; in lower case.
@@ -71,6 +74,8 @@ impl Numbers {
             numbers.add_runs(&text);
             numbers.add_words(&text.to_lowercase());
         }
+        numbers.forms.sort_unstable();
+        numbers.forms.dedup();
         numbers
     }
 
@@ -116,24 +121,32 @@ impl Numbers {
         let scaled = ["万", "亿", "千万", "百万", "千亿", "百亿"];
         let is_scaled = scaled.iter().any(|scale| after.starts_with(scale));
         let fits = |form: &Form| {
-            if open {
-                return form.digits.starts_with(&run);
-            }
-            if !longer.is_empty() && form.digits.starts_with(&longer) {
-                return true;
-            }
-            form.digits == run
-                && form.is_before(&after)
+            form.is_before(&after)
                 && !(is_scaled && form.suffix.is_empty())
                 && !(spaced && form.is_glued())
         };
-        self.forms.iter().any(fits) || !spaced && enumerates(before, &run, &after, open)
+        let goes_on = open && self.begins_form(&run)
+            || !longer.is_empty() && self.begins_form(&longer)
+            || !open && self.forms_of(&run).any(fits);
+        goes_on || !spaced && enumerates(before, &run, &after, open)
+    }
+
+    /// Whether the digits of a form begin with `digits`.
+    fn begins_form(&self, digits: &str) -> bool {
+        let first = self.forms.partition_point(|form| &form.digits[..] < digits);
+        self.forms.get(first).is_some_and(|form| form.digits.starts_with(digits))
+    }
+
+    /// The forms whose digits are `digits`.
+    fn forms_of(&self, digits: &str) -> impl Iterator<Item = &Form> {
+        let first = self.forms.partition_point(|form| &form.digits[..] < digits);
+        self.forms[first..].iter().take_while(move |form| form.digits == digits)
     }
 
     fn add(&mut self, digits: &str, suffix: &str) {
-        let form = Form { digits: digits.to_owned(), suffix: suffix.to_lowercase() };
-        if !digits.is_empty() && !self.forms.contains(&form) {
-            self.forms.push(form);
+        if !digits.is_empty() {
+            let (digits, suffix) = (digits.to_owned(), suffix.to_lowercase());
+            self.forms.push(Form { digits, suffix });
         }
     }
 

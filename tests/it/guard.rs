@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use wenzhai::generate::{Sampling, TokenFilter, TokenId, TokenSet, next_token};
+use wenzhai::generate::{MAX_ASKED, Sampling, TokenFilter, TokenId, TokenSet, next_token};
 use wenzhai::guard::{FieldGuard, PaperGuard, Pieces, Rules};
 use wenzhai::record::Record;
 use wenzhai::summary::{Field, FlawKind, Source, Summary, check};
@@ -233,6 +235,68 @@ fn bytes_are_judged_when_their_character_is_whole() {
     assert!(guard.after(&[])(1), "nothing is known of it yet");
     assert!(!guard.after(&[1])(2), "it has become a の");
     assert!(guard.after(&[3])(4) && guard.after(&[3, 4])(5), "中");
+}
+
+/// A vocabulary in which little begins alike, and what one step takes that asks about all of it,
+/// behind seven letters of a word that the source spells with two hundred; nothing may follow.
+fn dead_end(other_words: usize) -> Duration {
+    let others = (0..other_words).map(|n| format!("{}x{n}", ["be", "ce", "de", "fe"][n % 4]));
+    let abstract_text = format!("{} {}", "a".repeat(200), others.collect::<Vec<_>>().join(" "));
+    let source = Source { title: "T", abstract_text: &abstract_text, ..Source::default() };
+    let han = (0..4_000).map(|n| char::from_u32(0x4e00 + n).map(|c| format!("{c}的")).unwrap());
+    let latin = ["aa", "a的", "b", "be", " ", "1", "-", "，", "。"].map(str::to_owned);
+    let pieces: Vec<String> =
+        ["\n", "aaaaaaa"].map(str::to_owned).into_iter().chain(latin).chain(han).collect();
+    let guard = guard(&source, Rules::ALL, &pieces);
+    let times = (0..3).map(|_| {
+        let started = Instant::now();
+        let allows = guard.after(&[1]);
+        let allowed = (0..pieces.len() as TokenId).filter(|token| allows(*token)).count();
+        assert_eq!(allowed, 0, "a word of 200 letters goes on, and seven in a row are enough");
+        started.elapsed()
+    });
+    times.min().unwrap()
+}
+
+#[test]
+fn a_step_takes_no_longer_for_a_longer_source() {
+    let (short, long) = (dead_end(40), dead_end(40 * 64));
+    // Sixty-four times as much text; with a search through it for each token, forty times as long.
+    assert!(long < 8 * short, "{short:?}, then {long:?}");
+}
+
+/// Refuses everything, and counts.
+#[derive(Debug, Default)]
+struct Refusal(AtomicUsize);
+
+impl TokenFilter for Refusal {
+    fn after<'a>(&'a self, _: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
+        Box::new(|_| {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            false
+        })
+    }
+}
+
+#[test]
+fn a_filter_that_refuses_everything_is_asked_a_bounded_number_of_times() {
+    let logits = logits(1, &[], 8 * MAX_ASKED);
+    let highest = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
+    let refusal = Refusal::default();
+    let picked = next_token(&logits, Sampling::Greedy, &[], Some(&refusal));
+    assert_eq!(Some(picked as usize), highest, "the pick is the one without a filter");
+    let asked = refusal.0.load(Ordering::Relaxed);
+    assert!((MAX_ASKED..=MAX_ASKED + 1).contains(&asked), "{asked}");
+}
+
+#[test]
+fn of_words_without_end_the_beginning_counts() {
+    let long = "a1".repeat(100);
+    let source = Source { title: &long, abstract_text: "A b.", ..Source::default() };
+    assert!(accepts(&source, names(), &long));
+    assert!(accepts(&source, names(), &format!("{}的", &long[..120])));
+    assert!(!accepts(&source, names(), &format!("{}的", &long[..40])));
+    assert!(!accepts(&source, names(), &format!("{}b", &long[..40])));
 }
 
 #[test]
