@@ -6,7 +6,7 @@
 //!
 //! | character | could be | is escaped where | as |
 //! |---|---|---|---|
-//! | `<` | HTML, autolink | not before a space, a digit or `=` | `&lt;` |
+//! | `<` | HTML, autolink | not before a space, a digit or `=`, unless an address with `@` follows | `&lt;` |
 //! | `&` | entity | an entity's form follows | `&amp;` |
 //! | `` ` `` | code | always (TeX quotes come in pairs) | `` \` `` |
 //! | `*` `_` `~` | emphasis | a pair could form in this text, by CommonMark's flanking rules | `\*` |
@@ -15,14 +15,20 @@
 //! | `\|` | cell border | in cells | `&#124;` |
 //! | `\` | escape | before a character that is escaped, and at the end | `\\` |
 //! | `#` `>` `-` `+` `:` `=` `1.` | block | at the start, with what makes them one | `\#` |
+//! | `javascript:…` | link definition | behind `[^1]:`, if nothing follows but a title | `… &#32;` |
 //!
 //! `<`, `&` and `\|` become entities, since parsers that are older than CommonMark know no
 //! backslash before the first two, and differ about `\\|` inside of tables. TeX stays readable:
 //! `$x_1 < \frac{a}{b}$` is left as it is. Line breaks and control characters become spaces and
 //! invisible characters go, so that a text is always one line and never leaves its block.
 //!
-//! Left out: what only one site does (`@names`, `#123`, `:emoji:`), and bare `http` addresses,
-//! which some parsers make links of: they lead where they say.
+//! A parser that knows no footnotes reads `[^1]: 数羊` as the definition of a link, to which the
+//! table's `[^1]` then leads. The format is as it is, and a title leads nowhere: it is a page that
+//! is not there, beside the digest. But a title can be written to lead elsewhere; it gets a last
+//! space that is shown as nothing and is neither an address nor a link's title.
+//!
+//! Left out: what only one site does (`@names`, `#123` inside of a text, `:emoji:`), and bare `http`
+//! addresses, which some parsers make links of: they lead where they say.
 
 use std::fmt::Write;
 
@@ -39,6 +45,34 @@ pub(super) fn paragraph(text: &str) -> String {
         }
         _ => escaped,
     }
+}
+
+/// Text behind the label of a footnote, which is no address where footnotes are not known.
+pub(super) fn footnote_start(text: &str) -> String {
+    let escaped = paragraph(text);
+    if leads_elsewhere(&one_line(text)) { format!("{escaped} &#32;") } else { escaped }
+}
+
+/// Whether `text`, as the definition of a link, leads away from the page that it is on: to another
+/// host or to whatever a scheme stands for. Browsers take a backslash at the start for a slash;
+/// elsewhere it is no part of the address, since most of them go when it is read.
+fn leads_elsewhere(text: &str) -> bool {
+    let starts_with_backslash = text.starts_with('\\');
+    let text = text.replace('\\', "");
+    let (address, title) = text.split_once(' ').unwrap_or((&text, ""));
+    let title = title.trim();
+    let is_title = title.is_empty()
+        || [('"', '"'), ('\'', '\''), ('(', ')')]
+            .iter()
+            .any(|(open, close)| title.starts_with(*open) && title.ends_with(*close));
+    let scheme = address.split_once(':').map(|(scheme, _)| scheme);
+    let has_scheme = scheme.is_some_and(|scheme| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    // Between angle brackets an address may have blanks.
+    text.starts_with('<') && text.contains('>')
+        || is_title && (has_scheme || starts_with_backslash || address.starts_with('/'))
 }
 
 /// Text in a cell of a table.
@@ -140,7 +174,10 @@ fn acting(chars: &[char], context: Context) -> Vec<bool> {
         let next = chars.get(at + 1).copied();
         acts[at] |= match chars[at] {
             '\\' => acts.get(at + 1).copied().unwrap_or(true),
-            '<' => next.is_some_and(|c| !(c.is_whitespace() || c.is_ascii_digit() || c == '=')),
+            '<' => {
+                next.is_some_and(|c| !(c.is_whitespace() || c.is_ascii_digit() || c == '='))
+                    || holds_mail_address(&chars[at + 1..])
+            }
             '&' => starts_entity(&chars[at + 1..]),
             '`' => true,
             '|' => context.in_cell,
@@ -153,6 +190,15 @@ fn acting(chars: &[char], context: Context) -> Vec<bool> {
         };
     }
     acts
+}
+
+/// Whether an address of mail and the `>` of an autolink follow; such an address may begin with any
+/// character. None is longer than its two parts may be (RFC 5321, chapter 4.5.3.1).
+fn holds_mail_address(rest: &[char]) -> bool {
+    const LONGEST: usize = 64 + 1 + 255;
+    let rest = &rest[..rest.len().min(LONGEST + 1)];
+    let length = rest.iter().take_while(|c| !c.is_whitespace() && !"<>".contains(**c)).count();
+    rest.get(length) == Some(&'>') && rest[..length].contains(&'@')
 }
 
 fn starts_entity(rest: &[char]) -> bool {
@@ -233,12 +279,11 @@ fn after(chars: &[char], run: &Run) -> char {
 /// The byte offset of the character that makes the start of `text` the start of a block.
 fn block_marker(text: &str) -> Option<usize> {
     let first = text.chars().next()?;
-    let same = text.chars().take_while(|c| *c == first).count();
     let ends_word = |at: usize| text[at..].chars().next().is_none_or(char::is_whitespace);
     let is_rule = || text.chars().all(|c| c == first || c.is_whitespace());
     match first {
-        '#' => (same <= 6 && ends_word(same)).then_some(0),
-        '>' | '=' | '~' | ':' => Some(0),
+        // Parsers that are older than CommonMark need no blank behind `#`.
+        '#' | '>' | '=' | '~' | ':' => Some(0),
         '-' | '+' | '*' => (ends_word(1) || is_rule()).then_some(0),
         '_' => is_rule().then_some(0),
         '0'..='9' => {
@@ -260,7 +305,7 @@ mod tests {
             "arXiv:2403.02839v1 Announce Type: new  Abstract: a form of \"collapse.\" (i.e., so)",
             "Language Models. (arXiv:2401.08491v2 [cs.CL] UPDATED)",
             "$x_1 < \\frac{a}{b}$ and $O(n^2)$, p < 0.05, a_b_c, 2 * 3, AT&T, A* search",
-            "#1 of 3, -1 degrees, 3.5 points, 1.5) and C++ / C#",
+            "-1 degrees, #1 of 3, 3.5 points, 1.5) and C++ / C#, <5 at a@b.org>",
         ] {
             assert_eq!(paragraph(text), text);
         }
@@ -273,6 +318,7 @@ mod tests {
         check("``a'' and `b`", "\\`\\`a'' and \\`b\\`");
         check("*a* and **b**", "\\*a\\* and \\*\\*b\\*\\*");
         check("_a_ but a_b", "\\_a\\_ but a_b");
+        check("<1@b.org> <=a@b> x <2", "&lt;1@b.org> &lt;=a@b> x <2");
         check("see [x](javascript:y)", "see [x\\](javascript:y)");
         check("see [^1] and [[x]]", "see \\[^1] and \\[[x]]");
         check("![x](y)", "![x\\](y)");
@@ -284,6 +330,7 @@ mod tests {
     fn escapes_what_would_start_a_block() {
         let check = |text: &str, expected: &str| assert_eq!(paragraph(text), expected);
         check("# a", "\\# a");
+        check("#123", "\\#123");
         check("- a", "\\- a");
         check("1. a", "1\\. a");
         check("12) a", "12\\) a");
@@ -294,6 +341,28 @@ mod tests {
         check("* a", "\\* a");
         check("~~~", "\\~~~");
         check("    a", "a");
+    }
+
+    #[test]
+    fn no_title_defines_a_link_that_leads_elsewhere() {
+        for text in [
+            "javascript:alert(1)",
+            "java\\script\\:alert(1)",
+            "data:text/html,x 'a title'",
+            "http://x.org (a)",
+            "//x.org",
+            "\\/\\/x.org",
+            "\\\\x.org",
+            "\\//x.org",
+            "< javascript:a> b",
+            "Maze:a",
+        ] {
+            assert_eq!(footnote_start(text), format!("{} &#32;", paragraph(text)), "{text}");
+        }
+        for text in ["数羊", "RuleMaze: 迷宫", "LOT：排序", "词:句", "a/b", "A: (b) c", "< 5 GeV"]
+        {
+            assert_eq!(footnote_start(text), paragraph(text), "{text}");
+        }
     }
 
     #[test]

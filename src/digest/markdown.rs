@@ -79,7 +79,7 @@ fn detail(number: u64, record: &Record) -> String {
     } else {
         short_title(&record.title)
     };
-    let mut detail = format!("[^{number}]: {}\n\n", escape::paragraph(heading));
+    let mut detail = format!("[^{number}]: {}\n\n", escape::footnote_start(heading));
     let mut paragraph = |text: &str| {
         detail.push_str("    ");
         detail.push_str(text);

@@ -141,6 +141,20 @@ fn a_source_that_changes_between_passes_is_an_error() {
     assert_eq!(error.to_string(), "the digest's records changed while it was written: 1, then 2");
 }
 
+#[test]
+fn a_title_that_is_an_address_is_none_where_footnotes_are_not_known() {
+    let title = "javascript:alert(1)";
+    let digest = render(vec![Record { zh_title: title.into(), ..record("http://a/1", title) }]);
+    assert!(digest.contains("\n[^1]: javascript:alert(1) &#32;\n\n"), "{digest}");
+    for options in dialects() {
+        assert_eq!(acting(&digest, options), Vec::<String>::new(), "{options:?}");
+    }
+    // With footnotes, the title is the first of theirs, and a blank at its end is not seen.
+    assert_eq!(paragraphs(&digest)[0].trim_end(), title);
+    let unguarded = digest.replace(" &#32;", "");
+    assert_ne!(acting(&unguarded, Options::empty()), Vec::<String>::new());
+}
+
 /// What an independent parser sees in a digest.
 #[derive(Debug, Default, PartialEq)]
 struct Structure {
@@ -179,6 +193,38 @@ fn structure(digest: &str) -> Structure {
         }
     }
     seen
+}
+
+/// Sets of what parsers know beyond CommonMark.
+fn dialects() -> [Options; 4] {
+    let both = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES;
+    [Options::empty(), Options::ENABLE_TABLES, Options::ENABLE_FOOTNOTES, both]
+}
+
+/// What acts in a digest and is neither one of its two headings nor a link to the web.
+fn acting(digest: &str, options: Options) -> Vec<String> {
+    let mut headings = 0;
+    let is_strange = |event: &Event| match event {
+        Event::Html(_) | Event::InlineHtml(_) | Event::Start(Tag::Image { .. }) => true,
+        Event::Start(Tag::Link { link_type: LinkType::Inline, dest_url, .. }) => {
+            !(dest_url.starts_with("http://") || dest_url.starts_with("https://"))
+        }
+        // Where footnotes are not known, a title of one word is the name of a page that is not there.
+        Event::Start(Tag::Link { link_type: LinkType::Shortcut, dest_url, .. }) => {
+            let name = dest_url.split(['/', '?', '#']).next().unwrap_or_default();
+            let scheme = name.split_once(':').map_or("", |(scheme, _)| scheme);
+            let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && !scheme.contains(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c));
+            is_scheme || dest_url.starts_with(['/', '\\', ' '])
+        }
+        Event::Start(Tag::Link { .. }) => true,
+        Event::Start(Tag::Heading { .. }) => {
+            headings += 1;
+            headings > 2
+        }
+        _ => false,
+    };
+    Parser::new_ext(digest, options).filter(is_strange).map(|event| format!("{event:?}")).collect()
 }
 
 /// The text of the footnotes' paragraphs, as a reader sees it.
@@ -266,6 +312,11 @@ fn hostile_text() -> impl Strategy<Value = String> {
         "。",
         "http://x.org/a_b",
         "javascript:",
+        "javascript:alert(1)",
+        "//x.org",
+        "<1@x.org>",
+        "#123",
+        "@",
         "(arXiv:",
         "\\frac{a}{b}",
         "x_1",
@@ -328,6 +379,24 @@ proptest! {
         );
         let hidden = digest.contains(['\u{202e}', '\u{200b}', '\u{0}', '\u{1b}', '\u{2028}']);
         prop_assert!(!hidden);
+    }
+
+    /// A parser that knows neither footnotes nor tables may see anything in a digest but this.
+    #[test]
+    fn nothing_acts_whatever_the_parser_knows(
+        mut records in prop::collection::vec(hostile_record(), 1..4),
+        start in prop::sample::select(vec!["", "javascript:", "data:x", "#", "//", "<", "\\"]),
+    ) {
+        for record in &mut records {
+            for text in [&mut record.title, &mut record.zh_title, &mut record.abstract_text] {
+                text.insert_str(0, start);
+            }
+        }
+        let digest = render(records);
+        for options in dialects() {
+            let acting = acting(&digest, options);
+            prop_assert_eq!(&acting, &Vec::<String>::new(), "{:?}\n{}", options, &digest);
+        }
     }
 
     /// Where no backslash of the input is itself an escape, the reader sees the text as it was.
