@@ -4,11 +4,12 @@
 //! constant memory, and a bad line is an error that names it while the rest goes on. What else
 //! stands in files of JSON lines ([`JsonLine`]) is read by the same rules.
 
+use std::borrow::Cow;
 use std::io::{BufRead, Read};
 use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::{Announce, Date, Paper};
@@ -21,14 +22,15 @@ pub const MAX_LINE_BYTES: usize = 4 << 20;
 /// One paper with its summary, or with the reason why it has none.
 ///
 /// Only `title`, `link` and `abstract` are required on reading, so that records of other
-/// programs (the public digest's among them) can be rendered.
+/// programs (the public digest's among them) can be rendered. Fields that no digest shows count as
+/// not there where they are of another type.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record {
     /// arXiv identifier without version; empty where the source carries none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// Version, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
     /// The feed's own link.
     pub link: String,
@@ -38,19 +40,19 @@ pub struct Record {
     #[serde(rename = "abstract")]
     pub abstract_text: String,
     /// Authors in the feed's order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<String>,
     /// Categories, primary first where known.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
     /// Why the feed carries the paper, where it tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub announce: Option<Announce>,
     /// The day that the feed calls the paper's publication.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub published: Option<Date>,
     /// The day of the paper's last change, where the feed tells it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub updated: Option<Date>,
     /// Chinese title; empty where the paper has no summary (yet).
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -62,17 +64,17 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zh_abstract: String,
     /// Which model, adapter and prompt wrote it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub model: String,
     /// What the checks still found after the last try; empty means clean. The first version called
     /// it `flags` and wrote sentences.
     #[serde(default, alias = "flags", skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Flaw>,
     /// How often the paper was tried again.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub retries: u32,
     /// Whether the abstract was cut before the model read it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
     /// Why there is nothing to summarise, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,11 +227,52 @@ impl<R: BufRead, T: JsonLine> JsonlReader<R, T> {
             let message = format!("{}: longer than {MAX_LINE_BYTES} bytes", place());
             return Err(Error::new(ErrorKind::Input, message));
         }
-        serde_json::from_slice(&self.line).map_err(|cause| {
+        let parsed = serde_json::from_slice(&self.line);
+        parsed.or_else(|_| serde_json::from_slice(&without_nan(&self.line))).map_err(|cause| {
             let message = format!("{}: not {}: {cause}", place(), T::NAME);
             Error::new(ErrorKind::Input, message).hint(T::HINT)
         })
     }
+}
+
+/// `json` with `null` in place of the tokens `NaN`, `Infinity` and `-Infinity`, which JSON does not
+/// have (RFC 8259, chapter 6) and Python's `json` writes all the same.
+pub(crate) fn without_nan(json: &[u8]) -> Cow<'_, [u8]> {
+    const TOKENS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+    if !TOKENS[..2].iter().any(|token| json.windows(token.len()).any(|bytes| bytes == *token)) {
+        return Cow::Borrowed(json);
+    }
+    let mut valid = Vec::with_capacity(json.len() + 8);
+    let mut in_string = false;
+    let mut at = 0;
+    while at < json.len() {
+        let rest = &json[at..];
+        let token = TOKENS.iter().find(|token| !in_string && rest.starts_with(token));
+        let length = match (token, rest[0]) {
+            (Some(token), _) => {
+                valid.extend_from_slice(b"null");
+                at += token.len();
+                continue;
+            }
+            // An escape hides the quote behind it.
+            (None, b'\\') if in_string && rest.len() > 1 => 2,
+            (None, byte) => {
+                in_string ^= byte == b'"';
+                1
+            }
+        };
+        valid.extend_from_slice(&rest[..length]);
+        at += length;
+    }
+    Cow::Owned(valid)
+}
+
+/// The value of a field that no digest shows, or what stands for none where it is of another type.
+fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    field: D,
+) -> std::result::Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(field)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 fn is_zero(n: &u32) -> bool {

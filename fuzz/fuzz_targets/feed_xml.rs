@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
                     items += 1;
                 }
                 Event::Malformed(_) => malformed += 1,
-                Event::Mended(_) => {}
+                Event::Mended(_) | Event::More(_) => {}
             }
             Ok(())
         });

@@ -4,10 +4,14 @@ use std::io;
 
 use super::{Event, FeedReport, Format, Item, Malformed, Place, Position};
 use crate::error::ErrorKind;
+use crate::text::printable;
 use crate::{Error, Result};
 
+/// Most characters of what a message says is wrong; it may quote what anyone wrote.
+const MAX_REASON_CHARS: usize = 500;
+
 pub(super) struct Delivery<'a> {
-    input: &'a str,
+    input: String,
     sink: &'a mut dyn FnMut(Event) -> Result<()>,
     format: Option<Format>,
     items: u64,
@@ -19,14 +23,20 @@ pub(super) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) fn new(input: &'a str, sink: &'a mut dyn FnMut(Event) -> Result<()>) -> Self {
+    pub(super) fn new(input: &str, sink: &'a mut dyn FnMut(Event) -> Result<()>) -> Self {
         let (format, first_fault, break_off) = (None, None, None);
+        let input = printable(input, MAX_REASON_CHARS);
         Delivery { input, sink, format, items: 0, malformed: 0, first_fault, break_off }
     }
 
     /// Notes what the input is; the first word on it stands.
     pub(super) fn is_a(&mut self, format: Format) {
         self.format.get_or_insert(format);
+    }
+
+    /// How many papers were handed over.
+    pub(super) fn items(&self) -> u64 {
+        self.items
     }
 
     /// Hands a paper over.
@@ -43,10 +53,17 @@ impl<'a> Delivery<'a> {
         (self.sink)(Event::Malformed(fault))
     }
 
-    /// Reports damage that was mended.
-    pub(super) fn mended(&mut self, line: u64, reason: &str) -> Result<()> {
-        let fault = self.fault(Position::Line(line), reason.to_owned());
+    /// Reports bytes that are not valid in the input's encoding, and were replaced.
+    pub(super) fn mended(&mut self, line: u64, encoding: &str) -> Result<()> {
+        let reason = format!("bytes that are not {encoding} were replaced by U+FFFD");
+        let fault = self.fault(Position::Line(line), reason);
         (self.sink)(Event::Mended(fault))
+    }
+
+    /// Reports that the input says itself that there is more than it holds.
+    pub(super) fn more(&mut self, reason: String) -> Result<()> {
+        let page = self.fault(Position::Whole, reason);
+        (self.sink)(Event::More(page))
     }
 
     /// Notes that nothing can be read after `line`.
@@ -80,6 +97,7 @@ impl<'a> Delivery<'a> {
 
     /// An error of the input as a whole: "NAME is empty".
     pub(super) fn error(&self, what: &str) -> Error {
+        let what = printable(what, MAX_REASON_CHARS);
         Error::new(ErrorKind::Input, format!("{} {what}", self.input))
     }
 
@@ -89,6 +107,7 @@ impl<'a> Delivery<'a> {
     }
 
     fn fault(&self, position: Position, reason: String) -> Malformed {
-        Malformed { place: Place { input: self.input.to_owned(), position }, reason }
+        let reason = printable(&reason, MAX_REASON_CHARS);
+        Malformed { place: Place { input: self.input.clone(), position }, reason }
     }
 }

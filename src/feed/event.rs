@@ -35,13 +35,15 @@ pub struct Place {
     pub position: Position,
 }
 
-/// A position in an input; both count from 1.
+/// A position in an input; lines and records count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     /// Line of the unpacked text.
     Line(u64),
     /// Record of a JSON document whose lines say nothing.
     Item(u64),
+    /// The input as a whole.
+    Whole,
 }
 
 /// One paper, and the Chinese summary that its record brought along.
@@ -71,8 +73,12 @@ pub enum Event {
     Item(Item),
     /// A paper that had to be left out, or the break after which nothing more could be read.
     Malformed(Malformed),
-    /// Damage that could be mended: bytes that are not UTF-8. No paper is lost.
+    /// Damage that could be mended: bytes that are not valid in the input's encoding. No paper is
+    /// lost.
     Mended(Malformed),
+    /// The input says itself that there are more papers than it holds: it is one page of an answer
+    /// of the API. None that it holds is lost.
+    More(Malformed),
 }
 
 /// What became of one input.
@@ -110,6 +116,7 @@ impl fmt::Display for Place {
         match self.position {
             Position::Line(line) => write!(f, "{}, line {line}", self.input),
             Position::Item(item) => write!(f, "{}, item {item}", self.input),
+            Position::Whole => f.write_str(&self.input),
         }
     }
 }

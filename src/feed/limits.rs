@@ -13,5 +13,9 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 /// Most bytes of one input, unpacked; the snapshot of all papers has 5 GiB.
 pub const MAX_INPUT_BYTES: u64 = 64 << 30;
 
+/// Most bytes of one input, unpacked, in which there is no paper: gzip packs 10 GiB of line breaks
+/// into 10 MiB. The heads of feeds have a few hundred.
+pub const MAX_BARREN_BYTES: u64 = 64 << 20;
+
 /// Most elements inside one another; the deepest form, API Atom, has five.
 pub const MAX_XML_LEVELS: usize = 32;

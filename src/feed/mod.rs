@@ -7,12 +7,15 @@
 //! to a `Raw` paper; `raw` alone knows how text is folded and boilerplate taken off. One more form
 //! is one more file, and one more arm where root elements or keys are told apart.
 //!
+//! The encoding is the one that the input names (`encoding`), UTF-8 where it names none.
+//!
 //! Everything streams: one item is in memory at a time, so that a snapshot of millions of lines
 //! needs no more than a feed of ten. One bad item is an event and not an error.
 //!
 //! Left out: OAI-PMH, and papers met twice, which is the store's matter.
 
 mod delivery;
+mod encoding;
 mod event;
 mod json;
 mod limits;
@@ -22,15 +25,20 @@ pub mod source;
 mod text;
 mod xml;
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 
+use crate::error::ErrorKind;
+use crate::text::printable;
 use crate::{Error, Result};
 use delivery::Delivery;
-use reader::TextReader;
+use encoding::Unknown;
+use reader::{TextReader, Unreadable};
+use source::Opened;
 
 pub use event::{Event, FeedReport, Format, Item, Malformed, Place, Position};
 pub use limits::{
-    MAX_DOCUMENT_BYTES, MAX_INPUT_BYTES, MAX_ITEM_BYTES, MAX_PIECE_BYTES, MAX_XML_LEVELS,
+    MAX_BARREN_BYTES, MAX_DOCUMENT_BYTES, MAX_INPUT_BYTES, MAX_ITEM_BYTES, MAX_PIECE_BYTES,
+    MAX_XML_LEVELS,
 };
 pub use source::{MAX_FOLDER_FILES, MAX_FOLDER_LEVELS, Source, expand};
 
@@ -38,11 +46,13 @@ pub use source::{MAX_FOLDER_FILES, MAX_FOLDER_LEVELS, Source, expand};
 ///
 /// An item without title or abstract is reported and skipped; where the input breaks off, the
 /// papers before the break have been handed over and the break is reported. It is an error when
-/// the input cannot be opened, is of no known form, is a feed's error message, or holds no paper
-/// without being a well-formed empty feed. An error of `sink` ends reading and is handed on.
+/// the input cannot be opened, is of no known form or encoding, is a feed's error message, or
+/// holds no paper without being a well-formed empty feed; an answer of the API that counts results
+/// and holds none of them is not one. An error of `sink` ends reading and is handed on.
 /// A folder is to be [`expand`]ed first.
 pub fn read(source: &Source, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<FeedReport> {
-    read_from(&source.to_string(), source.open()?, sink)
+    let Opened { bytes, charset } = source.open()?;
+    read_as(&source.to_string(), bytes, charset.as_deref(), sink)
 }
 
 /// [`read`] for bytes that are already open; `name` is what messages call them.
@@ -51,30 +61,60 @@ pub fn read_from(
     bytes: impl Read,
     sink: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<FeedReport> {
+    read_as(name, bytes, None, sink)
+}
+
+/// The lines of records as UTF-8, where a byte order mark says that they are in UTF-16, as Windows
+/// PowerShell saves what a program prints; bytes in UTF-8 stay as they are, valid or not.
+///
+/// # Errors
+/// Where the beginning cannot be read, or is in UTF-32.
+pub fn utf8_lines(name: &str, bytes: impl Read + 'static) -> Result<Box<dyn BufRead>> {
+    reader::utf8_lines(bytes).map_err(|cause| match cause {
+        Unreadable::Io(cause) => {
+            Error::new(ErrorKind::Io, format!("cannot read {name}")).because(cause)
+        }
+        Unreadable::Encoding(unknown) => unknown_encoding(name, unknown),
+    })
+}
+
+fn read_as(
+    name: &str,
+    bytes: impl Read,
+    charset: Option<&str>,
+    sink: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<FeedReport> {
     let mut delivery = Delivery::new(name, sink);
     let bytes = source::unpack(bytes).map_err(|cause| delivery.unreadable(cause))?;
     let mut text = TextReader::new(bytes);
-    let opening = text.opening().map_err(|cause| delivery.unreadable(cause))?;
+    let opening = text.opening(charset).map_err(|cause| match cause {
+        Unreadable::Io(cause) => delivery.unreadable(cause),
+        Unreadable::Encoding(unknown) => unknown_encoding(name, unknown),
+    })?;
     match opening.chars().next() {
         Some('<') => xml::read(&mut text, &mut delivery)?,
         Some('{' | '[') if json::is_document(&opening) => {
             json::read_document(&mut text, &mut delivery)?;
         }
         Some('{') => json::read_lines(&mut text, &mut delivery)?,
-        Some(_) => return Err(unknown_form(name, &opening)),
+        Some(_) => return Err(unknown_form(&delivery, &opening)),
         None => return Err(delivery.error("is empty")),
     }
     delivery.finish()
 }
 
+/// The error for an input whose encoding we have no tables for.
+fn unknown_encoding(name: &str, Unknown(label): Unknown) -> Error {
+    let label = printable(&label, 40);
+    let message = format!("{name} is in the encoding {label}, which is not known");
+    Error::new(ErrorKind::Input, message)
+        .hint("save it as UTF-8; UTF-16, GBK and the other encodings of the web are read, too")
+}
+
 /// The error for an input that begins like nothing we know.
-fn unknown_form(name: &str, opening: &str) -> Error {
+fn unknown_form(out: &Delivery, opening: &str) -> Error {
     let start: String = opening.chars().take(40).collect();
-    Error::new(
-        crate::error::ErrorKind::Input,
-        format!("{name} is of no known form; it begins with {start:?}"),
-    )
-    .hint(
+    out.error(&format!("is of no known form; it begins with {start:?}")).hint(
         "known are RSS 1.0, RSS 2.0 and Atom of arXiv's feeds and API, the metadata snapshot \
          (JSON lines), records of daily-arXiv-ai-enhanced and cn-chat-arxiv, and wenzhai's own \
          records; each also packed with gzip",

@@ -3,8 +3,12 @@
 use super::text::{Boilerplate, fold, fold_shown, split_boilerplate, split_suffix};
 use crate::paper::{Announce, Date, Paper, PaperId};
 use crate::record::WrittenSummary;
+use crate::text::printable;
 
 use jiff::fmt::rfc2822;
+
+/// Most characters of a title in a message.
+const MAX_TITLE_CHARS: usize = 120;
 
 /// What a form says about a paper, text as it stands; empty or `None` where it says nothing.
 #[derive(Debug, Default)]
@@ -57,7 +61,8 @@ impl Raw {
             (link, _) => link.to_owned(),
         };
         if plain_abstract.is_empty() && id.is_none() && link.is_empty() {
-            return Err(format!("the paper {title:?} has no abstract"));
+            let title = printable(&title, MAX_TITLE_CHARS);
+            return Err(format!("the paper \"{title}\" has no abstract"));
         }
         let announce = self.announce.or_else(|| boilerplate.iter().find_map(|b| b.announce));
         let told_category = boilerplate.into_iter().find_map(|b| b.category);

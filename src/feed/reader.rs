@@ -1,11 +1,12 @@
 //! Bytes as valid UTF-8 text that knows its line and cannot grow without bound.
 //!
-//! Every parser reads through this one type, so that the limits and the handling of bytes that
-//! are not UTF-8 hold for all of them: such bytes become U+FFFD, and the line is kept.
+//! Every parser reads through this one type, so that the limits and the handling of encodings hold
+//! for all of them: bytes that are not valid become U+FFFD, and the line is kept.
 
 use std::io::{self, BufRead, Read};
 
-use super::{MAX_INPUT_BYTES, MAX_PIECE_BYTES};
+use super::encoding::{self, Decoder, Unknown};
+use super::{MAX_BARREN_BYTES, MAX_INPUT_BYTES, MAX_PIECE_BYTES};
 
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -17,13 +18,22 @@ pub(super) struct TextReader<R> {
     /// Text not yet handed out is `text[start..]`.
     text: Vec<u8>,
     start: usize,
-    /// The beginning of a character whose other bytes are not read yet.
-    partial: Vec<u8>,
+    decoder: Decoder,
+    /// Bytes that are not decoded yet.
+    raw: Vec<u8>,
     at_end: bool,
     line: u64,
     read_bytes: u64,
+    /// Papers found so far, and how many bytes had been read then.
+    papers: (u64, u64),
     piece_left: usize,
     mended_line: Option<u64>,
+}
+
+/// Why not even the beginning of an input can be read.
+pub(super) enum Unreadable {
+    Io(io::Error),
+    Encoding(Unknown),
 }
 
 /// One line of an input.
@@ -42,10 +52,12 @@ impl<R: Read> TextReader<R> {
             bytes,
             text: Vec::new(),
             start: 0,
-            partial: Vec::new(),
+            decoder: Decoder::utf8(),
+            raw: Vec::new(),
             at_end: false,
             line: 1,
             read_bytes: 0,
+            papers: (0, 0),
             piece_left: MAX_PIECE_BYTES,
             mended_line: None,
         }
@@ -66,8 +78,32 @@ impl<R: Read> TextReader<R> {
         self.mended_line.take()
     }
 
-    /// Passes over a byte order mark and blanks, and shows what the input begins with.
-    pub(super) fn opening(&mut self) -> io::Result<String> {
+    /// What the encoding of the text is called.
+    pub(super) fn encoding(&self) -> &'static str {
+        self.decoder.name()
+    }
+
+    /// Notes how many papers there were so far; where no more come for [`MAX_BARREN_BYTES`],
+    /// reading ends.
+    pub(super) fn note_papers(&mut self, count: u64) {
+        if count != self.papers.0 {
+            self.papers = (count, self.read_bytes);
+        }
+    }
+
+    /// Finds out the encoding, passes over a byte order mark and blanks, and shows what the input
+    /// begins with: its first line, as far as it is read, and at most 1 KiB. `charset` is what
+    /// HTTP says about the encoding.
+    pub(super) fn opening(&mut self, charset: Option<&str>) -> Result<String, Unreadable> {
+        while !encoding::is_told_by(&self.raw) && !self.at_end {
+            self.read_raw().map_err(Unreadable::Io)?;
+        }
+        self.decoder = Decoder::of(&self.raw, charset).map_err(Unreadable::Encoding)?;
+        self.decode();
+        self.show_opening().map_err(Unreadable::Io)
+    }
+
+    fn show_opening(&mut self) -> io::Result<String> {
         const BYTE_ORDER_MARK: &str = "\u{feff}";
         if self.fill_buf()?.starts_with(BYTE_ORDER_MARK.as_bytes()) {
             self.consume(BYTE_ORDER_MARK.len());
@@ -81,7 +117,11 @@ impl<R: Read> TextReader<R> {
             }
             self.consume(blanks);
         }
-        while self.text.len() - self.start < OPENING_BYTES && !self.at_end {
+        // No more than is needed: the other end of a pipe may wait for what comes of it.
+        let is_enough = |ready: &[u8]| {
+            ready.starts_with(b"<") || ready.len() >= OPENING_BYTES || ready.contains(&b'\n')
+        };
+        while !is_enough(&self.text[self.start..]) && !self.at_end {
             self.read_chunk()?;
         }
         let ready = &self.text[self.start..];
@@ -120,11 +160,18 @@ impl<R: Read> TextReader<R> {
 
     /// Reads more bytes and appends what is whole of them as valid text.
     fn read_chunk(&mut self) -> io::Result<()> {
-        let known = self.partial.len();
-        self.partial.resize(known + CHUNK_BYTES, 0);
-        let outcome = self.bytes.read(&mut self.partial[known..]);
+        self.read_raw()?;
+        self.decode();
+        Ok(())
+    }
+
+    /// Reads more bytes, as many as are there, and keeps them as they are.
+    fn read_raw(&mut self) -> io::Result<()> {
+        let known = self.raw.len();
+        self.raw.resize(known + CHUNK_BYTES, 0);
+        let outcome = self.bytes.read(&mut self.raw[known..]);
         let count = *outcome.as_ref().unwrap_or(&0);
-        self.partial.truncate(known + count);
+        self.raw.truncate(known + count);
         match outcome {
             Err(cause) if cause.kind() == io::ErrorKind::Interrupted => return Ok(()),
             outcome => outcome?,
@@ -135,27 +182,19 @@ impl<R: Read> TextReader<R> {
             let gib = MAX_INPUT_BYTES >> 30;
             return Err(io::Error::other(format!("the input is longer than {gib} GiB unpacked")));
         }
-        let bytes = std::mem::take(&mut self.partial);
-        self.append_text(&bytes);
+        if self.read_bytes - self.papers.1 > MAX_BARREN_BYTES {
+            let mib = MAX_BARREN_BYTES >> 20;
+            return Err(io::Error::other(format!("there is no paper in {mib} MiB")));
+        }
         Ok(())
     }
 
-    fn append_text(&mut self, bytes: &[u8]) {
-        for chunk in bytes.utf8_chunks() {
-            self.text.extend_from_slice(chunk.valid().as_bytes());
-            let invalid = chunk.invalid();
-            if invalid.is_empty() {
-                continue;
-            }
-            let is_last = invalid.as_ptr_range().end == bytes.as_ptr_range().end;
-            let is_partial = std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
-            if is_last && is_partial && !self.at_end {
-                self.partial.extend_from_slice(invalid);
-            } else {
-                let before = &self.text[self.start..];
-                self.mended_line.get_or_insert(self.line + newlines(before));
-                self.text.extend_from_slice("\u{fffd}".as_bytes());
-            }
+    fn decode(&mut self) {
+        let replaced = self.decoder.append(&self.raw, self.at_end, &mut self.text);
+        self.raw.clear();
+        if let Some(at) = replaced {
+            let before = &self.text[self.start..at];
+            self.mended_line.get_or_insert(self.line + newlines(before));
         }
     }
 }
@@ -186,6 +225,51 @@ impl<R: Read> BufRead for TextReader<R> {
 }
 
 impl<R: Read> Read for TextReader<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let ready = self.fill_buf()?;
+        let count = ready.len().min(into.len());
+        into[..count].copy_from_slice(&ready[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// Bytes in UTF-8 as they are, and those in another encoding as UTF-8.
+pub(super) fn utf8_lines(mut bytes: impl Read + 'static) -> Result<Box<dyn BufRead>, Unreadable> {
+    /// As many as tell UTF-16 and UTF-32.
+    const START_BYTES: u64 = 4;
+    let mut start = Vec::new();
+    bytes.by_ref().take(START_BYTES).read_to_end(&mut start).map_err(Unreadable::Io)?;
+    let decoder = Decoder::of(&start, None).map_err(Unreadable::Encoding)?;
+    let whole = io::Cursor::new(start).chain(bytes);
+    if matches!(decoder, Decoder::Utf8 { .. }) {
+        return Ok(Box::new(io::BufReader::new(whole)));
+    }
+    let mut text = TextReader::new(whole);
+    text.decoder = decoder;
+    Ok(Box::new(Transcoded(text)))
+}
+
+/// Text of any length, for those who have limits of their own.
+struct Transcoded<R>(TextReader<R>);
+
+impl<R: Read> BufRead for Transcoded<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.next_piece();
+        self.0.note_papers(self.0.papers.0.wrapping_add(1));
+        if let Some(line) = self.0.take_mended_line() {
+            let message = format!("line {line} is not valid {}", self.0.encoding());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0.consume(count);
+    }
+}
+
+impl<R: Read> Read for Transcoded<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let ready = self.fill_buf()?;
         let count = ready.len().min(into.len());
@@ -250,5 +334,17 @@ mod tests {
         let mut reader = TextReader::new(io::repeat(b'x'));
         let read = io::copy(&mut reader, &mut io::sink());
         assert!(read.is_err_and(|e| e.to_string().contains("longer than 4 MiB")));
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_opening_needs() {
+        let whole = [&b"{\"a\": 1}\n"[..], &b"{\"b\": 2}\n".repeat(100)].concat();
+        let mut reader = TextReader::new(Trickle(&whole, 1));
+        assert!(reader.opening(None).is_ok_and(|opening| opening == "{\"a\": 1}\n"));
+        let mut line = Vec::new();
+        assert!(
+            matches!(reader.read_line(&mut line, 80), Ok(Line::Whole)) && line == b"{\"a\": 1}"
+        );
+        assert_eq!(reader.read_bytes, 9);
     }
 }

@@ -1,16 +1,20 @@
 //! Inputs into a run of the store.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event, Item, Source};
 use crate::pipeline::Observer;
 use crate::record::WrittenSummary;
 use crate::store::{Offered, Run, Skip};
 use crate::summary::notice;
 
+/// Most items that are counted behind the limit; what is more is not read.
+pub const MAX_COUNTED: u64 = 10_000;
+
 /// What is taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Intake {
-    /// Most papers; the rest is counted and left out.
+    /// Most papers. Of files the rest is counted and left out, up to [`MAX_COUNTED`] items; pipes
+    /// and addresses, which may never end, are not read any further.
     pub limit: Option<u64>,
     /// What is done with the papers.
     pub treatment: Treatment,
@@ -37,6 +41,8 @@ pub struct Inputs {
     pub cut_short: bool,
     /// Whole inputs without a paper, as feeds are on weekends.
     pub empty: usize,
+    /// Whether reading ended at the limit, so that what follows is not known of.
+    pub stopped: bool,
 }
 
 /// Takes the papers of all `sources` into `run`.
@@ -50,20 +56,32 @@ pub fn read(
     observer: &mut dyn Observer,
 ) -> Result<Inputs> {
     let mut inputs = Inputs::default();
-    let mut taken = 0;
+    let mut desk = Desk { intake, taken: 0, counted: 0, run, observer };
     for source in sources {
-        observer.reading(source);
-        // Both come back from reading; only those of the store end the run.
+        if desk.is_full() && !source.is_finite() {
+            inputs.stopped = true;
+            break;
+        }
+        desk.observer.reading(source);
+        // All three come back from reading; of the errors only those of the store end the run.
         let mut store_error = None;
         let outcome = feed::read(source, &mut |event| {
-            take_in(event, intake, &mut taken, run, observer).map_err(|error| {
+            desk.take_in(event).map_err(|error| {
                 let stop = Error::new(error.kind(), "the store failed");
                 store_error = Some(error);
                 stop
-            })
+            })?;
+            inputs.stopped = desk.has_enough(source);
+            if inputs.stopped {
+                return Err(Error::new(ErrorKind::Usage, "the limit is reached"));
+            }
+            Ok(())
         });
         if let Some(error) = store_error {
             return Err(error);
+        }
+        if inputs.stopped {
+            break;
         }
         match outcome {
             Ok(report) => {
@@ -76,39 +94,58 @@ pub fn read(
     Ok(inputs)
 }
 
-fn take_in(
-    event: Event,
+/// Where what is read goes.
+struct Desk<'a, 'run> {
     intake: Intake,
-    taken: &mut u64,
-    run: &mut Run<'_>,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let Item { paper, written } = match event {
-        Event::Item(item) => item,
-        Event::Malformed(what) => {
-            observer.malformed(&what, true);
-            run.skip(Skip::Malformed);
-            return Ok(());
-        }
-        Event::Mended(what) => {
-            observer.malformed(&what, false);
-            return Ok(());
-        }
-    };
-    if intake.limit.is_some_and(|limit| *taken >= limit) {
-        run.skip(Skip::Filtered);
-        return Ok(());
+    /// Papers taken in.
+    taken: u64,
+    /// Items met behind the limit.
+    counted: u64,
+    run: &'a mut Run<'run>,
+    observer: &'a mut dyn Observer,
+}
+
+impl Desk<'_, '_> {
+    fn is_full(&self) -> bool {
+        self.intake.limit.is_some_and(|limit| self.taken >= limit)
     }
-    let offered = match (intake.treatment, written) {
-        (Treatment::List, _) => run.import(&paper, WrittenSummary::default())?,
-        (Treatment::Write, Some(written)) => run.import(&paper, written)?,
-        (Treatment::Write | Treatment::Rewrite, _) => {
-            match notice(&paper.plain_abstract, &paper.comment) {
-                Some(notice) => run.note(&paper, notice)?,
-                None => run.offer(&paper)?,
+
+    /// Whether no more of `source` is to be read.
+    fn has_enough(&self, source: &Source) -> bool {
+        self.is_full() && (self.counted >= MAX_COUNTED || !source.is_finite())
+    }
+
+    fn take_in(&mut self, event: Event) -> Result<()> {
+        let is_full = self.is_full();
+        let Item { paper, written } = match event {
+            Event::Item(item) => item,
+            Event::Malformed(what) => {
+                self.observer.malformed(&what, true);
+                self.counted += u64::from(is_full);
+                self.run.skip(Skip::Malformed);
+                return Ok(());
             }
+            Event::Mended(what) | Event::More(what) => {
+                self.observer.malformed(&what, false);
+                return Ok(());
+            }
+        };
+        if is_full {
+            self.counted += 1;
+            self.run.skip(Skip::Filtered);
+            return Ok(());
         }
-    };
-    *taken += u64::from(offered == Offered::New);
-    Ok(())
+        let offered = match (self.intake.treatment, written) {
+            (Treatment::List, _) => self.run.import(&paper, WrittenSummary::default())?,
+            (Treatment::Write, Some(written)) => self.run.import(&paper, written)?,
+            (Treatment::Write | Treatment::Rewrite, _) => {
+                match notice(&paper.plain_abstract, &paper.comment) {
+                    Some(notice) => self.run.note(&paper, notice)?,
+                    None => self.run.offer(&paper)?,
+                }
+            }
+        };
+        self.taken += u64::from(offered == Offered::New);
+        Ok(())
+    }
 }

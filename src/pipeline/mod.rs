@@ -22,7 +22,7 @@ mod intake;
 use std::collections::HashMap;
 
 pub use attempt::MAX_TRIES;
-pub use intake::{Inputs, Intake, Treatment, read};
+pub use intake::{Inputs, Intake, MAX_COUNTED, Treatment, read};
 
 use crate::digest::wording;
 use crate::error::Result;

@@ -45,6 +45,24 @@ pub(crate) fn is_invisible(c: char) -> bool {
         | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// `text` as a message may quote it: at most `max_chars` characters, and those that a terminal would
+/// obey or a reader cannot see told by their code points, as in `\u{1b}[31m`.
+pub(crate) fn printable(text: &str, max_chars: usize) -> String {
+    let mut shown = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == max_chars {
+            shown.push('…');
+            break;
+        }
+        if c.is_control() || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}') {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Whether `c` is a Chinese character.
 pub(crate) fn is_han(c: char) -> bool {
     ('\u{4e00}'..='\u{9fff}').contains(&c)
@@ -60,6 +78,15 @@ mod tests {
         check("  我们\n提出\t方法 ", "我们 提出 方法");
         check("\u{feff}方\u{200b}法\u{202e}。\u{0}", "方法。");
         check("a\u{a0}b\u{2028}c", "a b c");
+    }
+
+    #[test]
+    fn quotes_are_short_and_harmless() {
+        let check = |input: &str, expected: &str| assert_eq!(printable(input, 8), expected);
+        check("摘要: a b", "摘要: a b");
+        check("a\u{1b}[2J", "a\\u{1b}[2J");
+        check("\u{9b}m\n\u{202e}", "\\u{9b}m\\u{a}\\u{202e}");
+        check("123456789", "12345678…");
     }
 
     #[test]

@@ -12,6 +12,6 @@ pub(crate) mod quantity;
 mod sentence;
 
 pub use chars::tidy;
-pub(crate) use chars::{is_han, is_invisible};
+pub(crate) use chars::{is_han, is_invisible, printable};
 pub use sentence::cut_at_sentence;
 pub(crate) use sentence::ends_sentence;

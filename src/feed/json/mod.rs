@@ -4,18 +4,26 @@
 //! what it is.
 
 mod daily;
+mod fields;
 mod public;
 mod records;
 mod snapshot;
 
 use std::io::Read;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::delivery::Delivery;
 use super::reader::{Line, TextReader};
 use super::{Format, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position};
 use crate::Result;
+use crate::record::without_nan;
+use crate::text::printable;
+use fields::Fields;
+
+/// Most keys that are named of a record of no known form, and most characters of each.
+const MAX_KEYS: usize = 8;
+const MAX_KEY_CHARS: usize = 40;
 
 /// Whether an input that begins like this is not a record a line: an array, or an object whose
 /// first line is its brace alone.
@@ -41,10 +49,16 @@ pub(super) fn read_lines<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) 
                 out.malformed(position, format!("the line is longer than {mib} MiB"))?;
             }
             Ok(Line::Whole) if line.trim_ascii().is_empty() => {}
-            Ok(Line::Whole) => match serde_json::from_slice(&line) {
-                Ok(record) => deliver(record, position, out)?,
-                Err(cause) => out.malformed(position, format!("no JSON: {cause}"))?,
-            },
+            Ok(Line::Whole) => {
+                // Of lines that are valid, which nearly all are, none is looked at twice.
+                match serde_json::from_slice(&line)
+                    .or_else(|_| serde_json::from_slice(&without_nan(&line)))
+                {
+                    Ok(record) => deliver(record, position, out)?,
+                    Err(cause) => out.malformed(position, format!("no JSON: {cause}"))?,
+                }
+                text.note_papers(out.items());
+            }
             Err(cause) => {
                 out.break_off(number, format!("the input breaks off: {cause}"));
                 return Ok(());
@@ -77,6 +91,7 @@ pub(super) fn read_document<R: Read>(text: &mut TextReader<R>, out: &mut Deliver
             }
         }
     }
+    let document = without_nan(&document);
     let mut count = 0;
     for value in serde_json::Deserializer::from_slice(&document).into_iter::<Value>() {
         let records = match value {
@@ -99,17 +114,17 @@ pub(super) fn read_document<R: Read>(text: &mut TextReader<R>, out: &mut Deliver
 }
 
 fn deliver(record: Value, position: Position, out: &mut Delivery) -> Result<()> {
-    let Value::Object(mut record) = record else {
+    let Value::Object(record) = record else {
         return out.malformed(position, "no JSON object".to_owned());
     };
-    record.retain(|_, value| !value.is_null());
+    let record = Fields::of(record);
     let Some(format) = format_of(&record) else {
-        let keys: Vec<&str> = record.keys().map(String::as_str).take(8).collect();
+        let keys = record.keys().take(MAX_KEYS).map(|key| printable(key, MAX_KEY_CHARS));
+        let keys: Vec<String> = keys.collect();
         let reason = format!("a record of no known form; its keys are: {}", keys.join(", "));
         return out.malformed(position, reason);
     };
     out.is_a(format);
-    let record = Value::Object(record);
     let mapped = match format {
         Format::Snapshot => snapshot::raw(record),
         Format::Daily => daily::raw(record),
@@ -122,8 +137,8 @@ fn deliver(record: Value, position: Position, out: &mut Delivery) -> Result<()> 
     }
 }
 
-fn format_of(record: &Map<String, Value>) -> Option<Format> {
-    let has = |key: &str| record.contains_key(key);
+fn format_of(record: &Fields) -> Option<Format> {
+    let has = |key: &str| record.has(key);
     Some(if has("authors_parsed") || has("versions") || has("update_date") {
         Format::Snapshot
     } else if has("translated_title") || has("translated_abstract") || has("tldr") {
@@ -139,7 +154,7 @@ fn format_of(record: &Map<String, Value>) -> Option<Format> {
 
 fn report_mended<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Result<()> {
     match text.take_mended_line() {
-        Some(line) => out.mended(line, "bytes that are not UTF-8 were replaced by U+FFFD"),
+        Some(line) => out.mended(line, text.encoding()),
         None => Ok(()),
     }
 }

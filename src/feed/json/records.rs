@@ -1,19 +1,22 @@
 //! Our own records, as [`crate::record`] writes them, and others with the same keys.
 
-use serde_json::Value;
-
+use super::fields::Fields;
 use crate::feed::raw::{Mapped, Raw};
 use crate::paper::Date;
 use crate::record::Record;
 
-pub(super) fn raw(mut record: Value) -> Mapped {
-    // A record must have these to be rendered; here a missing one is judged with the paper.
-    for key in ["title", "link", "abstract"] {
-        if let Value::Object(fields) = &mut record {
-            fields.entry(key).or_insert_with(|| Value::String(String::new()));
-        }
+pub(super) fn raw(mut record: Fields) -> Mapped {
+    // A record must have these to be rendered; here a missing one is judged with the paper, and
+    // a summary that is not whole is written anew.
+    for key in ["title", "abstract"] {
+        let text = record.needed(key)?;
+        record.put(key, text);
     }
-    let record: Record = serde_json::from_value(record).map_err(|cause| cause.to_string())?;
+    for key in ["link", "zh_title", "zh_tldr", "zh_abstract"] {
+        let text = record.text(key);
+        record.put(key, text);
+    }
+    let record: Record = record.parse()?;
     let raw = Raw {
         ids: vec![record.id.clone()],
         version: record.version,

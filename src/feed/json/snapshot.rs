@@ -1,61 +1,43 @@
 //! The metadata snapshot of all papers (Kaggle's copy of arXiv's): one record a line.
 
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::fields::{Fields, texts};
 use crate::feed::raw::{Mapped, Raw};
 use crate::feed::text::authors;
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Record {
-    id: String,
-    title: String,
-    #[serde(rename = "abstract")]
-    abstract_text: String,
-    authors: String,
-    /// Last name, first names, suffix; more where the snapshot adds an affiliation.
-    authors_parsed: Vec<Vec<String>>,
-    /// One string, separated by spaces; primary first.
-    categories: String,
-    versions: Vec<Version>,
-    update_date: String,
-    comments: String,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: String,
-    #[serde(default)]
-    created: String,
-}
-
-pub(super) fn raw(record: Value) -> Mapped {
-    let record: Record = serde_json::from_value(record).map_err(|cause| cause.to_string())?;
-    let mut names: Vec<String> = record.authors_parsed.iter().map(|name| full_name(name)).collect();
+pub(super) fn raw(mut record: Fields) -> Mapped {
+    // Last name, first names, suffix; more where the snapshot adds an affiliation.
+    let parsed = record.values("authors_parsed").into_iter().map(|name| match name {
+        Value::Array(parts) => full_name(&texts(parts)),
+        _ => String::new(),
+    });
+    let mut names: Vec<String> = parsed.collect();
+    let list = record.text("authors");
     if names.is_empty() {
-        names = authors(&record.authors.replace(" and ", ", "));
+        names = authors(&list.replace(" and ", ", "));
     }
+    let versions = record.values("versions");
+    let created = versions.first().and_then(|version| version.get("created")?.as_str());
     let raw = Raw {
-        ids: vec![record.id],
-        version: record.versions.iter().filter_map(Version::number).max(),
-        title: record.title,
-        abstract_text: record.abstract_text,
+        ids: vec![record.text("id")],
+        version: versions.iter().filter_map(number).max(),
+        title: record.needed("title")?,
+        abstract_text: record.needed("abstract")?,
         authors: names,
-        categories: record.categories.split_whitespace().map(str::to_owned).collect(),
-        published: record.versions.first().map(|v| v.created.clone()).unwrap_or_default(),
-        updated: record.update_date,
-        comment: record.comments,
+        // One string, separated by spaces; primary first.
+        categories: record.text("categories").split_whitespace().map(str::to_owned).collect(),
+        published: created.unwrap_or_default().to_owned(),
+        updated: record.text("update_date"),
+        comment: record.text("comments"),
         ..Raw::default()
     };
     Ok((raw, None))
 }
 
-impl Version {
-    /// Versions come as `v1`, `v10`, `v2`: the highest is not the last.
-    fn number(&self) -> Option<u32> {
-        self.version.trim_start_matches('v').parse().ok()
-    }
+/// Versions come as `v1`, `v10`, `v2`: the highest is not the last.
+fn number(version: &Value) -> Option<u32> {
+    version.get("version")?.as_str()?.trim_start_matches('v').parse().ok()
 }
 
 fn full_name(parts: &[String]) -> String {

@@ -29,8 +29,16 @@ pub enum Source {
     Url(String),
 }
 
+/// A source that is open.
+pub(in crate::feed) struct Opened {
+    pub(in crate::feed) bytes: Box<dyn Read>,
+    /// The encoding that an HTTP answer names.
+    pub(in crate::feed) charset: Option<String>,
+}
+
 /// Puts in place of every folder the files in it, those of folders in it included, in the order of
-/// their names; files and folders whose names begin with a dot are passed over.
+/// their names. Files and folders whose names begin with a dot are passed over, and so is what is
+/// neither file nor folder: a pipe in a folder may never end.
 pub fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
     let mut expanded = Vec::with_capacity(sources.len());
     for source in sources {
@@ -40,8 +48,9 @@ pub fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
                 list_files(&path, 1, &mut files)?;
                 if files.is_empty() {
                     let message = format!("{} holds no file", path.display());
-                    return Err(Error::new(ErrorKind::Input, message)
-                        .hint("files whose names begin with a dot are passed over"));
+                    return Err(Error::new(ErrorKind::Input, message).hint(
+                        "passed over are names that begin with a dot, and pipes and devices",
+                    ));
                 }
                 expanded.extend(files.into_iter().map(Source::Path));
             }
@@ -67,18 +76,27 @@ impl Source {
         }
     }
 
-    pub(in crate::feed) fn open(&self) -> Result<Box<dyn Read>> {
+    /// Whether reading comes to an end by itself, whoever writes to the source: a file on a disk.
+    pub fn is_finite(&self) -> bool {
+        matches!(self, Source::Path(path) if path.is_file())
+    }
+
+    pub(in crate::feed) fn open(&self) -> Result<Opened> {
+        let plain = |bytes| Opened { bytes, charset: None };
         match self {
-            Source::Stdin => Ok(Box::new(io::stdin())),
+            Source::Stdin => Ok(plain(Box::new(io::stdin()))),
             Source::Path(path) if path.is_dir() => {
                 let message = format!("{} is a folder, not a file", path.display());
                 Err(Error::new(ErrorKind::Input, message).hint("name the files in it"))
             }
             Source::Path(path) => {
                 let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
-                Ok(Box::new(file))
+                Ok(plain(Box::new(file)))
             }
-            Source::Url(url) => http::open(url),
+            Source::Url(url) => {
+                let (bytes, charset) = http::open(url, &self.to_string())?;
+                Ok(Opened { bytes: Box::new(bytes), charset })
+            }
         }
     }
 }
@@ -88,8 +106,19 @@ impl fmt::Display for Source {
         match self {
             Source::Stdin => f.write_str("standard input"),
             Source::Path(path) => write!(f, "{}", path.display()),
-            Source::Url(url) => f.write_str(url),
+            Source::Url(url) => f.write_str(&without_password(url)),
         }
+    }
+}
+
+/// An address as messages name it. What stands before the `@` of `https://me:secret@host/` is for
+/// nobody else to read.
+fn without_password(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    match url[start..end].rfind('@') {
+        Some(at) => format!("{}***{}", &url[..start], &url[start + at..]),
+        None => url.to_owned(),
     }
 }
 
@@ -119,8 +148,12 @@ fn list_files(folder: &Path, level: usize, files: &mut Vec<PathBuf>) -> Result<(
         entries.iter().map(|entry| entry.path()).filter(|path| !is_hidden(path)).collect();
     paths.sort();
     for path in paths {
-        if path.is_dir() {
+        // What is not there any more is left for reading to complain about.
+        let kind = path.metadata().map(|metadata| metadata.file_type());
+        if kind.as_ref().is_ok_and(|kind| kind.is_dir()) {
             list_files(&path, level + 1, files)?;
+        } else if kind.is_ok_and(|kind| !kind.is_file()) {
+            continue;
         } else if files.len() < MAX_FOLDER_FILES {
             files.push(path);
         } else {

@@ -19,8 +19,16 @@ use super::delivery::Delivery;
 use super::reader::TextReader;
 use super::text::{fold, unescape};
 use super::{Format, Item, MAX_ITEM_BYTES, MAX_XML_LEVELS, Position};
+use crate::text::printable;
+use crate::text::quantity::count;
 use crate::{Error, Result};
 use fields::{Field, Fields};
+
+/// Most characters of an element's name in a message.
+const MAX_NAME_CHARS: usize = 60;
+
+/// Most characters of a feed's own words in a message.
+const MAX_TEXT_CHARS: usize = 200;
 
 /// The root elements that we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +47,8 @@ struct Walk {
     open: Vec<Field>,
     head: Fields,
     head_is_checked: bool,
+    /// Items since the root element began, whether they could be read or not.
+    items: u64,
     item: Option<OpenItem>,
 }
 
@@ -64,7 +74,7 @@ pub(super) fn read<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Res
         let event = reader.read_event_into(&mut piece);
         let (line, mended) = (reader.get_ref().line(), reader.get_mut().take_mended_line());
         if let Some(line) = mended {
-            out.mended(line, "bytes that are not UTF-8 were replaced by U+FFFD")?;
+            out.mended(line, reader.get_ref().encoding())?;
         }
         match event {
             Ok(Event::Start(tag)) => walk.start(&tag, line, out)?,
@@ -79,6 +89,7 @@ pub(super) fn read<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Res
             Ok(Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::DocType(_)) => {}
             Ok(Event::Eof) => match walk.names.last() {
                 Some(name) => {
+                    let name = printable(name, MAX_NAME_CHARS);
                     out.break_off(line, format!("the feed ends in the middle of <{name}>"));
                     return walk.check_head(out);
                 }
@@ -89,6 +100,7 @@ pub(super) fn read<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Res
                 return walk.check_head(out);
             }
         }
+        reader.get_mut().note_papers(out.items());
         if walk.names.len() > MAX_XML_LEVELS {
             let reason = format!("more than {MAX_XML_LEVELS} elements inside one another");
             out.break_off(line, reason);
@@ -104,6 +116,7 @@ impl Walk {
             self.root = Some(Root::of(&name, out)?);
             self.head_is_checked = false;
             self.head = Fields::default();
+            self.items = 0;
         }
         let begins_item = self.item.is_none() && self.root.is_some_and(|r| r.item_name() == name);
         self.names.push(name);
@@ -167,7 +180,11 @@ impl Walk {
                 if is_of_head(&field.path) && !self.head.has(&field.path) {
                     self.head.0.push(field);
                 }
-                if depth == 1 { self.check_head(out) } else { Ok(()) }
+                if depth > 1 {
+                    return Ok(());
+                }
+                self.check_head(out)?;
+                self.check_total(out)
             }
         }
     }
@@ -182,7 +199,10 @@ impl Walk {
             Root::Feed if self.head.has("totalResults") => Format::ApiAtom,
             Root::Feed => Format::Atom,
         });
-        let head = |atom, rss| fold(&[self.head.text(atom), self.head.text(rss)].concat());
+        let head = |atom, rss| {
+            let text = fold(&[self.head.text(atom), self.head.text(rss)].concat());
+            printable(&text, MAX_TEXT_CHARS)
+        };
         let title = head("title", "channel/title");
         if title.starts_with("Feed error for query") {
             let detail = head("subtitle", "channel/description");
@@ -191,7 +211,31 @@ impl Walk {
         Ok(())
     }
 
+    /// Compares an answer of the API with what it says about itself (OpenSearch 1.1): how many
+    /// results there are, and the number of the first one that it holds, from 0.
+    fn check_total(&self, out: &mut Delivery) -> Result<()> {
+        let number = |path| self.head.text(path).trim().parse::<u64>().ok();
+        let Some(total) = number("totalResults").filter(|_| self.root == Some(Root::Feed)) else {
+            return Ok(());
+        };
+        let start = number("startIndex").unwrap_or(0);
+        let next = start.saturating_add(self.items);
+        if next >= total {
+            return Ok(());
+        }
+        let all = count(total);
+        if self.items == 0 {
+            let what = format!("is an answer of the API that counts {all} results and holds none");
+            return Err(out.error(&what).hint(
+                "ask again in a while: the API does so when it is busy; `max_results` must not be 0",
+            ));
+        }
+        let held = count(self.items);
+        out.more(format!("holds {held} of {all} results; further pages begin at start={next}"))
+    }
+
     fn deliver(&mut self, item: OpenItem, out: &mut Delivery) -> Result<()> {
+        self.items += 1;
         let position = Position::Line(item.line);
         if item.bytes > MAX_ITEM_BYTES {
             let mib = MAX_ITEM_BYTES >> 20;
@@ -204,6 +248,7 @@ impl Walk {
             None => return Ok(()),
         };
         if let Some(message) = atom::error_message(&raw) {
+            let message = printable(&message, MAX_TEXT_CHARS);
             return Err(out.error(&format!("is an error message of arXiv: {message}")));
         }
         match raw.into_paper() {
@@ -224,7 +269,8 @@ impl Root {
     }
 
     fn unknown(name: &str, out: &Delivery) -> Error {
-        let error = out.error(&format!("is XML of no known form; its root element is <{name}>"));
+        let shown = printable(name, MAX_NAME_CHARS);
+        let error = out.error(&format!("is XML of no known form; its root element is <{shown}>"));
         error.hint(match name {
             "html" => "this is a web page; name the address of the feed itself",
             "OAI-PMH" => "OAI-PMH is not read; take the feed, the API or the metadata snapshot",
@@ -242,7 +288,15 @@ impl Root {
 
 /// What of a feed's head is of interest; everything else outside of items is passed over.
 fn is_of_head(path: &str) -> bool {
-    matches!(path, "title" | "subtitle" | "totalResults" | "channel/title" | "channel/description")
+    matches!(
+        path,
+        "title"
+            | "subtitle"
+            | "totalResults"
+            | "startIndex"
+            | "channel/title"
+            | "channel/description"
+    )
 }
 
 fn local_name(name: &str) -> String {
