@@ -10,7 +10,7 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0  everything that was read is in the output
   1  nothing was written: wrong usage, or an error that ended the run
-  2  the output was written, but papers failed or an input could not be read to its end
+  2  the output was written, but papers failed, or something of an input could not be read
   130, 143  Ctrl-C or SIGTERM ended it; what is finished is kept";
 
 const DIGEST_EXAMPLES: &str = "\
@@ -29,7 +29,7 @@ A run that was killed goes on where it stopped: every finished paper is in the s
 Exit status:
   0  everything that was read is in the digest
   1  nothing was written: wrong usage, or an error that ended the run
-  2  the digest was written, but papers failed or an input could not be read to its end
+  2  the digest was written, but papers failed, or something of an input could not be read
   130, 143  Ctrl-C or SIGTERM: the step under way was finished, what is finished is kept, nothing
      was written; run again to go on. A second signal ends the program at once";
 
@@ -118,7 +118,7 @@ pub(super) struct DigestArgs {
     #[arg(long, conflicts_with = "output", help_heading = "Output")]
     pub(super) dry_run: bool,
 
-    /// Say nothing but errors
+    /// Say nothing but errors, and how much could not be read
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub(super) quiet: bool,
 
@@ -126,7 +126,7 @@ pub(super) struct DigestArgs {
     #[arg(short, long, help_heading = "Output")]
     pub(super) verbose: bool,
 
-    /// Read at most N papers
+    /// Read at most N papers; of pipes and addresses, nothing behind them
     #[arg(long, value_name = "N", help_heading = "Papers")]
     pub(super) limit: Option<u64>,
 
@@ -175,7 +175,7 @@ pub(super) struct EngineArgs {
     #[arg(long, default_value = "cpu", help_heading = "Model")]
     pub(super) device: String,
 
-    /// CPU threads [default: all cores]
+    /// CPU threads, as many as there are cores at most [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) threads: Option<u32>,

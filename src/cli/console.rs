@@ -14,17 +14,20 @@ use super::wording;
 use crate::error::{Error, Result};
 use crate::feed::{Malformed, Source};
 use crate::pipeline::{Observer, Progress};
+use crate::text::printable;
 
 /// When a log gets its first line of progress.
 const FIRST_LINE_AFTER: Duration = Duration::from_secs(10);
 /// When it gets each further one.
 const NEXT_LINE_AFTER: Duration = Duration::from_secs(30);
+/// Most characters of a line.
+const MAX_LINE_CHARS: usize = 2_000;
 /// How many bad items are told one by one.
 const MAX_COMPLAINTS: u64 = 20;
 
 /// Prints an error, its causes, and what can be done.
 pub(super) fn print_error(error: &Error) {
-    line(&format!("{} {error}", label("error:", "1;31")));
+    labelled("error:", "1;31", &error.to_string());
     let mut hints: Vec<String> = error.hint_text().map(str::to_owned).into_iter().collect();
     let mut told = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -32,7 +35,7 @@ pub(super) fn print_error(error: &Error) {
         let text = error.to_string();
         // Some errors repeat their causes in their own text.
         if !told.contains(&text) {
-            line(&format!("  {} {text}", label("because:", "1")));
+            labelled("  because:", "1", &text);
         }
         told = text;
         if let Some(hint) = error.downcast_ref::<Error>().and_then(Error::hint_text) {
@@ -41,7 +44,7 @@ pub(super) fn print_error(error: &Error) {
         cause = error.source();
     }
     for hint in hints {
-        line(&format!("  {} {hint}", label("hint:", "1;36")));
+        labelled("  hint:", "1;36", &hint);
     }
 }
 
@@ -52,12 +55,28 @@ pub(super) fn note(text: &str) {
 
 /// Prints that something may be wrong.
 pub(super) fn warn(text: &str) {
-    line(&format!("{} {text}", label("warning:", "1;33")));
+    labelled("warning:", "1;33", text);
+}
+
+fn labelled(name: &str, colour: &str, text: &str) {
+    let indent = name.len() - name.trim_start().len();
+    write_line(&format!("{}{} {}", &name[..indent], label(&name[indent..], colour), shown(text)));
+}
+
+fn line(text: &str) {
+    write_line(&shown(text));
 }
 
 /// Standard error may be closed; there is nobody to tell then.
-fn line(text: &str) {
+fn write_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What is said, as a terminal may show it: messages name files and quote what stands in them, and
+/// anyone may have written that. Lines stay lines.
+fn shown(text: &str) -> String {
+    let lines = text.split('\n').map(|line| printable(&line.replace('\t', "    "), MAX_LINE_CHARS));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `text` in a colour (of SGR, ECMA-48), where colours are wanted.
@@ -74,27 +93,41 @@ fn label(text: &str, colour: &str) -> String {
 pub(super) struct Complaints {
     verbosity: Verbosity,
     number: u64,
+    /// Those for which a paper is left out.
+    lost: u64,
+    first_lost: Option<String>,
 }
 
 impl Complaints {
     pub(super) fn new(verbosity: Verbosity) -> Self {
-        Complaints { verbosity, number: 0 }
+        Complaints { verbosity, number: 0, lost: 0, first_lost: None }
     }
 
-    pub(super) fn add(&mut self, complaint: &str) {
+    /// Tells a complaint; where `is_lost`, a paper is left out for it.
+    pub(super) fn add(&mut self, complaint: &str, is_lost: bool) {
         self.number += 1;
+        if is_lost {
+            self.lost += 1;
+            self.first_lost.get_or_insert_with(|| complaint.to_owned());
+        }
         if self.number <= self.most() {
-            warn(complaint);
+            let outcome = if is_lost { " (left out)" } else { "" };
+            warn(&format!("{complaint}{outcome}"));
         }
     }
 
-    /// Tells how many were not told, and returns how many there were.
+    /// Tells how many were not told, and returns how many papers are left out. Those are told of
+    /// even where nothing but errors is.
     pub(super) fn finish(self) -> u64 {
         let untold = self.number.saturating_sub(self.most());
         if untold > 0 && self.verbosity > Verbosity::Quiet {
             line(&format!("and {} more of the kind", wording::count(untold)));
         }
-        self.number
+        if let Some(first) = self.first_lost.filter(|_| self.verbosity == Verbosity::Quiet) {
+            let number = wording::count(self.lost);
+            warn(&format!("left out because it could not be read: {number}; first {first}"));
+        }
+        self.lost
     }
 
     fn most(&self) -> u64 {
@@ -213,8 +246,7 @@ impl Observer for Console {
 
     fn malformed(&mut self, what: &Malformed, lost: bool) {
         let Malformed { place, reason } = what;
-        let outcome = if lost { " (left out)" } else { "" };
-        self.complaints.add(&format!("{place}: {reason}{outcome}"));
+        self.complaints.add(&format!("{place}: {reason}"), lost);
     }
 
     fn progress(&mut self, progress: &Progress) {

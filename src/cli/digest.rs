@@ -10,7 +10,7 @@ use super::wording;
 use crate::digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
-use crate::store::{Identity, Run, Store};
+use crate::store::{Account, Identity, Run, Store};
 use crate::writer::{Batch, Writer};
 
 pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
@@ -45,11 +45,13 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
     })?;
     let account = run.account()?;
     let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
-    console.say(&format!("{}{}", wording::account(&account), effort.unwrap_or_default()));
+    let stopped = if inputs.stopped { "; what follows the limit was not read" } else { "" };
+    let effort = effort.unwrap_or_default();
+    console.say(&format!("{}{effort}{stopped}", wording::account(&account)));
     if account.skipped() > 0 {
         console.detail(&format!("skipped: {}", wording::skipped(&account)));
     }
-    Ok(if account.failed > 0 { Outcome::Incomplete } else { outcome(&inputs) })
+    Ok(outcome(&inputs, &account))
 }
 
 /// Lists what would be read.
@@ -60,7 +62,7 @@ fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> 
         return Ok(Outcome::Complete);
     };
     settings.output.write(|out| digest::jsonl(&run, out))?;
-    Ok(outcome(&inputs))
+    Ok(outcome(&inputs, &run.account()?))
 }
 
 fn open_store(settings: &DigestSettings, console: &Console) -> Result<Store> {
@@ -100,6 +102,9 @@ fn read(
     if account.read > 0 {
         let message = format!("no paper is left of {}", wording::count(account.read));
         return Err(Error::new(ErrorKind::Input, message).hint(wording::skipped(&account)));
+    }
+    if inputs.stopped {
+        return Err(Error::new(ErrorKind::Usage, "the limit of 0 papers leaves none to read"));
     }
     console.say("no paper was announced, as on weekends; nothing was written");
     Ok(None)
@@ -158,8 +163,10 @@ fn tell_interruption(settings: &DigestSettings, run: &Run<'_>) -> Result<()> {
     Ok(())
 }
 
-fn outcome(inputs: &Inputs) -> Outcome {
-    if inputs.failed.is_empty() && !inputs.cut_short {
+/// Complete is what lacks nothing that was read.
+fn outcome(inputs: &Inputs, account: &Account) -> Outcome {
+    let is_whole = inputs.failed.is_empty() && !inputs.cut_short;
+    if is_whole && account.failed == 0 && account.malformed == 0 {
         Outcome::Complete
     } else {
         Outcome::Incomplete

@@ -1,22 +1,22 @@
 //! Where records come from: files, or standard input.
 //!
 //! Feeds are opened by [`crate::feed`], which fetches and unpacks; records are what this program
-//! has written itself, and lie where it put them.
+//! has written itself, and lie where it put them, in UTF-16 where Windows PowerShell did.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::feed::Source;
+use crate::feed::{self, Source};
 
 pub(super) fn open(source: &Source) -> Result<Box<dyn BufRead>> {
     match source {
-        Source::Stdin => Ok(Box::new(BufReader::new(std::io::stdin()))),
+        Source::Stdin => feed::utf8_lines(&source.to_string(), std::io::stdin()),
         Source::Path(path) => {
             let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
-            Ok(Box::new(BufReader::new(file)))
+            feed::utf8_lines(&source.to_string(), file)
         }
-        Source::Url(url) => Err(Error::new(ErrorKind::Usage, format!("{url} is not a file"))
+        Source::Url(_) => Err(Error::new(ErrorKind::Usage, format!("{source} is not a file"))
             .hint("records are read from files; fetch it first")),
     }
 }

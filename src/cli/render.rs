@@ -22,7 +22,7 @@ pub(super) fn run(args: &RenderArgs) -> Result<Outcome> {
             match record {
                 Ok(record) => records.push(record),
                 Err(error) if error.kind() == ErrorKind::Input => {
-                    complaints.add(&error.to_string())
+                    complaints.add(&error.to_string(), true)
                 }
                 Err(error) => return Err(error),
             }

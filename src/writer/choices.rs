@@ -63,15 +63,16 @@ pub struct EngineChoice {
     pub device: DeviceChoice,
     /// Whether all of the vocabulary is scored where a shortlist would do.
     pub full_vocabulary: bool,
-    /// Threads; `None`: as many as there are cores.
+    /// Threads; `None`: as many as there are cores. No more than that are started: they would only
+    /// wait for one another.
     pub threads: Option<usize>,
 }
 
 impl EngineChoice {
     /// The threads that this comes to.
     pub fn thread_count(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        self.threads.unwrap_or_else(cores)
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.threads.map_or(cores, |threads| threads.min(cores))
     }
 }
 

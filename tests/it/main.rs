@@ -17,6 +17,7 @@ mod glossary;
 mod guard;
 mod kernels_attention;
 mod kernels_gemm;
+mod losses;
 mod marks;
 mod notices;
 mod overwriting;
