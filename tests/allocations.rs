@@ -89,8 +89,8 @@ fn round(engine: &mut CpuEngine, requests: u64, sampling: Sampling, more: usize)
     (steps, over)
 }
 
-/// Runs rounds until `enough` in a row keep within bounds: which buffers grow in the first ones depends
-/// on how threads share the rows.
+/// Runs rounds until `enough` in a row keep within bounds: which buffers grow in the first ones
+/// depends on how threads share the rows.
 fn check(engine: &mut CpuEngine, requests: u64, sampling: Sampling, more: usize, enough: usize) {
     let mut within = 0;
     for _ in 0..enough + 20 {

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use super::attention::unit as attention;
-use super::gemm::kernel as gemm;
-use super::rows::kernel as rows;
+use super::instructions::Scalar;
+#[cfg(target_arch = "x86_64")]
+use super::instructions::{Avx2, Avx512, Avx512Bf16};
+use super::{attention::unit as attention, gemm::kernel as gemm, rows::kernel as rows};
 use crate::{Error, Result, error::ErrorKind};
 
 /// An instruction set that this processor has: values exist only for those.
 ///
-/// It is a name and a kernel for each kind of work. A kernel's `new` looks whether the processor
-/// has what it needs, so that a kernel which one kind of work has to itself (tiles of AMX, say, or
-/// the products of Arm's i8mm) is one more row in [`Isa::all`], whatever the others have.
+/// It is a name and a kernel for each kind of work, so that what helps one kind of work alone (tiles
+/// of AMX, say, or the products of Arm's i8mm) is a kernel of that kind and a row in [`Isa::all`].
 #[derive(Clone, Copy)]
 pub struct Isa {
     name: &'static str,
@@ -25,12 +25,8 @@ pub const VARIABLE: &str = "WENZHAI_ISA";
 
 impl Isa {
     /// The scalar kernels, which every processor has.
-    pub const SCALAR: Isa = Isa {
-        name: "scalar",
-        gemm: &super::gemm::scalar::Scalar,
-        rows: &rows::Scalar,
-        attention: &super::attention::scalar::Scalar,
-    };
+    pub const SCALAR: Isa =
+        Isa { name: "scalar", gemm: &Scalar, rows: &Scalar, attention: &Scalar };
 
     /// The last of [`Isa::all`], or the one that [`VARIABLE`] names.
     ///
@@ -51,16 +47,21 @@ impl Isa {
 
     /// All that this processor has; the last one is used where none is asked for.
     pub fn all() -> Vec<Isa> {
-        let all = [
-            Some(Isa::SCALAR),
-            #[cfg(target_arch = "x86_64")]
-            avx2(),
-            #[cfg(target_arch = "x86_64")]
-            avx512(),
-            #[cfg(target_arch = "x86_64")]
-            avx512_bf16(),
-        ];
-        all.into_iter().flatten().collect()
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "no others there"))]
+        let mut all = vec![Isa::SCALAR];
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernel) = Avx2::new().map(forever) {
+            all.push(Isa { name: "avx2", gemm: kernel, rows: kernel, attention: kernel });
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernel) = Avx512::new().map(forever) {
+            let avx512 = Isa { name: "avx512", gemm: kernel, rows: kernel, attention: kernel };
+            all.push(avx512);
+            if let Some(attention) = Avx512Bf16::new().map(forever) {
+                all.push(Isa { name: "avx512-bf16", attention, ..avx512 });
+            }
+        }
+        all
     }
 
     /// Its name, as [`VARIABLE`] takes it.
@@ -81,34 +82,7 @@ impl fmt::Debug for Isa {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-fn avx2() -> Option<Isa> {
-    Some(Isa {
-        name: "avx2",
-        gemm: forever(super::gemm::avx2::Avx2::new()?),
-        rows: forever(rows::Avx2::new()?),
-        attention: forever(super::attention::avx2::Avx2::new()?),
-    })
-}
-
-#[cfg(target_arch = "x86_64")]
-fn avx512() -> Option<Isa> {
-    Some(Isa {
-        name: "avx512",
-        gemm: forever(super::gemm::vnni::Vnni::new()?),
-        rows: forever(rows::Avx512::new()?),
-        attention: forever(super::attention::avx512::Avx512::new()?),
-    })
-}
-
-#[cfg(target_arch = "x86_64")]
-fn avx512_bf16() -> Option<Isa> {
-    let attention = forever(super::attention::avx512_bf16::Avx512Bf16::new()?);
-    Some(Isa { name: "avx512-bf16", attention, ..avx512()? })
-}
-
-/// A kernel is the proof that the processor can run it and takes no memory, so that keeping it for
-/// ever costs none.
+/// A kernel is a proof and takes no memory, so keeping it for ever costs none.
 #[cfg(target_arch = "x86_64")]
 fn forever<K>(kernel: K) -> &'static K {
     const { assert!(size_of::<K>() == 0) };

@@ -8,6 +8,9 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::instructions::Avx512;
+
 /// Values of a vector.
 pub(super) const LANES: usize = 16;
 
@@ -106,30 +109,11 @@ impl Lanes for Plain {
     }
 }
 
-/// Registers of AVX-512: proof that the processor has it.
-#[cfg(target_arch = "x86_64")]
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wide(());
-
-#[cfg(target_arch = "x86_64")]
-impl Wide {
-    /// Where the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
-    pub fn new() -> Option<Wide> {
-        let is_here = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma");
-        is_here.then_some(Wide(()))
-    }
-}
-
 // SAFETY, of all blocks here: `self` proves that the processor has AVX-512 F and DQ, and what is
 // loaded and stored are arrays of as many bytes as is said.
 #[cfg(target_arch = "x86_64")]
 #[allow(clippy::undocumented_unsafe_blocks, reason = "all for the reason above")]
-impl Lanes for Wide {
+impl Lanes for Avx512 {
     type F = __m512;
 
     #[inline(always)]
@@ -273,8 +257,8 @@ mod tests {
         let plain = results(Plain);
         assert_eq!(plain[4 * LANES], (0.1f32 * 1.7).sin().mul_add(90.0, 0.0).round_ties_even());
         #[cfg(target_arch = "x86_64")]
-        if let Some(wide) = Wide::new() {
-            assert_eq!(results(wide), plain);
+        if let Some(registers) = Avx512::new() {
+            assert_eq!(results(registers), plain);
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod blocks;
 mod disjoint;
 mod executor;
 pub mod gemm;
+mod instructions;
 pub mod isa;
 mod lanes;
 pub mod math;

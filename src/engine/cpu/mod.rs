@@ -12,7 +12,9 @@
 //!
 //! Memory is bounded when the engine is made: weights at one byte and an eighth a parameter, the
 //! embedding remaining in its file, and pages for all positions that the limits allow, of which
-//! those are taken that sequences hold.
+//! those are taken that sequences hold. Once its buffers have grown, a step allocates the list of
+//! tokens that it returns, and what [`pick`](crate::pick) and guards make where the highest logit
+//! does not decide.
 
 mod calibration;
 mod decoder;
@@ -25,6 +27,7 @@ mod rows;
 mod team;
 mod vocabulary;
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -209,7 +212,7 @@ impl CpuEngine {
         rows.clear();
         last_rows.clear();
         last_rows.resize(batch.spans.len(), (0, 0));
-        let mut add = |rows: &mut Rows, index: usize, of_span: std::ops::Range<usize>| {
+        let mut add = |rows: &mut Rows, index: usize, of_span: Range<usize>| {
             let span = &batch.spans[index];
             let tokens = &batch.tokens[span.rows.clone()][of_span.clone()];
             let (table, start) = (tables.of(span.slot), span.start + of_span.start);

@@ -5,23 +5,13 @@ use std::arch::x86_64::*;
 use super::kernel::{Keys, PageKernel, Product};
 use super::layout::PAGE;
 use super::{bf16, int16, softmax};
+use crate::kernels::instructions::Avx2;
 use crate::kernels::lanes::Plain;
 
 /// Words, and f32 values, of a vector.
 const LANES: usize = 8;
 /// Vectors of columns that are computed together.
 const VECTORS: usize = 2;
-
-/// The kernel for processors with AVX2 and FMA: proof that this is one.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::kernels) struct Avx2(());
-
-impl Avx2 {
-    pub fn new() -> Option<Avx2> {
-        let is_here = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        is_here.then_some(Avx2(()))
-    }
-}
 
 impl PageKernel for Avx2 {
     unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 use super::kernel::{Keys, PageKernel, Product};
 use super::layout::{PAGE, PANEL};
 use super::{bf16, int16, softmax};
-use crate::kernels::lanes::Wide;
+use crate::kernels::instructions::Avx512;
 
 /// Words, and f32 values, of a vector.
 const LANES: usize = 16;
@@ -21,16 +21,6 @@ const VECTORS: usize = PAGE / LANES;
 /// where the processor's own fetching begins anew. A sequence of its own is attended to as fast as
 /// memory is.
 pub(super) const AHEAD: usize = 2048;
-
-/// The kernel for processors with AVX-512 VNNI: proof that this is one.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::kernels) struct Avx512(Wide);
-
-impl Avx512 {
-    pub fn new() -> Option<Avx512> {
-        Wide::new().filter(|_| is_x86_feature_detected!("avx512vnni")).map(Avx512)
-    }
-}
 
 impl PageKernel for Avx512 {
     unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
@@ -55,7 +45,7 @@ impl PageKernel for Avx512 {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
     unsafe fn quantize_query(self, values: &[f32], words: &mut [u32]) -> f32 {
-        int16::quantize_query(self.0, values, words)
+        int16::quantize_query(self, values, words)
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]

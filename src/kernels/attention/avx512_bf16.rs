@@ -1,5 +1,6 @@
 //! Attention to a page with AVX-512 and `vdpbf16ps`: 4 heads by 64 keys or dimensions in 16
-//! accumulators, each of which takes two multiply-adds at a time.
+//! accumulators, each of which takes two multiply-adds at a time. All but the mixture of values is
+//! that of AVX-512.
 //!
 //! The instruction adds the product of the upper halves with one rounding, then that of the lower
 //! halves with another, as two fused multiply-adds do (Intel's manual describes it so, and AMD's
@@ -9,23 +10,13 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::avx512::{AHEAD, Avx512};
+use super::avx512::AHEAD;
 use super::kernel::{Keys, PageKernel, Product};
 use super::layout::PANEL;
+use crate::kernels::instructions::Avx512Bf16;
 
 /// Words, and f32 values, of a vector.
 const LANES: usize = 16;
-
-/// The kernel for processors with AVX-512 BF16: proof that this is one. All but the mixture of
-/// values is that of AVX-512.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::kernels) struct Avx512Bf16(Avx512);
-
-impl Avx512Bf16 {
-    pub fn new() -> Option<Avx512Bf16> {
-        Avx512::new().filter(|_| is_x86_feature_detected!("avx512bf16")).map(Avx512Bf16)
-    }
-}
 
 // SAFETY, of all calls of the kernel within: it needs no more than this one.
 #[allow(clippy::undocumented_unsafe_blocks, reason = "all for the reason above")]

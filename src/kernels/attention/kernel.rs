@@ -5,14 +5,14 @@ use std::ops::Range;
 use super::layout::{PAGE, PANEL, SCALES};
 use crate::kernels::BLOCK;
 
-/// Attention to a page, for `HEADS` heads. A value exists only where the processor has the
-/// instruction set.
+/// Attention of `HEADS` heads to a page, with an instruction set. A value proves that the processor
+/// has it.
 pub(super) trait PageKernel: Copy + Sync {
     /// Puts the scores of a page into `out` (HEADS, 64), also those of positions that are not
     /// attended to.
     ///
     /// # Safety
-    /// The processor has what the kernel's `new` looks for, here and below.
+    /// The processor has the instruction set, here and below.
     unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]);
 
     /// Adds a product with a block of values to `out` (HEADS, width).

@@ -14,17 +14,17 @@
 //! loads, and would tie results to where prefixes end.
 
 #[cfg(target_arch = "x86_64")]
-pub(super) mod avx2;
+mod avx2;
 #[cfg(target_arch = "x86_64")]
-pub(super) mod avx512;
+mod avx512;
 #[cfg(target_arch = "x86_64")]
-pub(super) mod avx512_bf16;
+mod avx512_bf16;
 mod bf16;
 mod int16;
 mod kernel;
 mod layout;
 mod pages;
-pub(super) mod scalar;
+mod scalar;
 mod share;
 mod softmax;
 pub(super) mod unit;

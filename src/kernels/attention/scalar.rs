@@ -3,11 +3,8 @@
 use super::kernel::{Keys, PageKernel, Product};
 use super::layout::{PAGE, scales};
 use super::{bf16, bf16::halves, int16, softmax};
+use crate::kernels::instructions::Scalar;
 use crate::kernels::lanes::Plain;
-
-/// The kernel that every processor has.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::kernels) struct Scalar;
 
 impl PageKernel for Scalar {
     unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {

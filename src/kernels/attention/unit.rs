@@ -9,7 +9,7 @@ use super::share::PageShare;
 /// Query heads that a kernel computes at once: with 64 keys, 16 of AVX-512's 32 registers.
 pub(super) const HEADS: usize = 4;
 
-/// Attention of an instruction set. A value exists only where the processor has it.
+/// Attention with an instruction set. A value proves that the processor has it.
 pub(in crate::kernels) trait Kernel: Sync {
     /// Attends with all query heads of a unit and puts their results into `out`. `scores` has room
     /// for four heads of all pages, `words` for their queries, or for their weights of a page.

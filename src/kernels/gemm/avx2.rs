@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedBlock};
 use super::kernel::{Kernel, Tile};
+use crate::kernels::instructions::Avx2;
 use crate::kernels::lanes::Plain;
 use crate::kernels::{BLOCK, Quantized};
 
@@ -22,17 +23,6 @@ const ROWS: usize = 4;
 
 /// The quants of a row's block in 16 bits: of each four the even ones, then of each four the odd ones.
 type Pairs = [[i32; BLOCK / 4]; 2];
-
-/// The kernel for processors with AVX2 and FMA: proof that this is one.
-#[derive(Debug)]
-pub(in crate::kernels) struct Avx2(());
-
-impl Avx2 {
-    pub fn new() -> Option<Avx2> {
-        let is_here = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        is_here.then_some(Avx2(()))
-    }
-}
 
 impl Kernel for Avx2 {
     #[target_feature(enable = "avx2,fma")]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::epilogue::{Gate, GatedBlock};
 use crate::kernels::{BLOCK, Quantized};
 
-/// The products of an instruction set. A value exists only where the processor has it.
+/// Matrix products with an instruction set. A value proves that the processor has it.
 ///
 /// A kernel also owns how weights are packed for it: [`Kernel::pack`] and [`Kernel::quant`] may put
 /// the bytes of a block in another order, or store quants with another zero point. A packed matrix
@@ -16,7 +16,7 @@ pub(in crate::kernels) trait Kernel: Debug + Sync {
     /// what `out` holds before the first block does not count.
     ///
     /// # Safety
-    /// The processor has what the kernel's `new` looks for, here and below.
+    /// The processor has the instruction set, here and below.
     unsafe fn add_product(
         &self,
         x: &Quantized,

@@ -11,12 +11,12 @@
 //! activations, or keep only the position of its maximum.
 
 #[cfg(target_arch = "x86_64")]
-pub(super) mod avx2;
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod epilogue;
 pub(super) mod kernel;
-pub(super) mod scalar;
-#[cfg(target_arch = "x86_64")]
-pub(super) mod vnni;
+mod scalar;
 
 use std::sync::Arc;
 

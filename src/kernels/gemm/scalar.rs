@@ -4,12 +4,9 @@ use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedBlock};
 use super::kernel::{Kernel, Tile, place};
+use crate::kernels::instructions::Scalar;
 use crate::kernels::lanes::Plain;
 use crate::kernels::{BLOCK, Quantized};
-
-/// The kernel that every processor has.
-#[derive(Debug)]
-pub(in crate::kernels) struct Scalar;
 
 impl Kernel for Scalar {
     unsafe fn add_product(

@@ -74,7 +74,7 @@ pub(in crate::kernels) struct TakeHeads<'a> {
 }
 
 impl TakeHeads<'_> {
-    /// Does it. Inlined into functions that enable an instruction set.
+    /// Computes them. Inlined into functions that enable an instruction set.
     ///
     /// # Safety
     /// Each row is in one call.

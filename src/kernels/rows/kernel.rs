@@ -2,15 +2,14 @@
 
 use super::heads::TakeHeads;
 use super::norm::{AddAndNorm, Quantize};
-use crate::kernels::lanes::Plain;
 #[cfg(target_arch = "x86_64")]
-use crate::kernels::lanes::Wide;
+use crate::kernels::instructions::{Avx2, Avx512};
+use crate::kernels::{instructions::Scalar, lanes::Plain};
 
-/// The work on rows of an instruction set. A value exists only where the processor has it.
+/// Work on rows with an instruction set. A value proves that the processor has it.
 pub(in crate::kernels) trait Kernel: Sync {
     /// # Safety
-    /// The processor has what the kernel's `new` looks for, and each row is in one call; here and
-    /// below.
+    /// The processor has the instruction set, and each row is in one call; here and below.
     unsafe fn add_and_norm(&self, work: AddAndNorm<'_>);
 
     /// # Safety
@@ -20,32 +19,6 @@ pub(in crate::kernels) trait Kernel: Sync {
     /// # Safety
     /// As above.
     unsafe fn take_heads(&self, work: TakeHeads<'_>);
-}
-
-/// The kernel that every processor has.
-pub(in crate::kernels) struct Scalar;
-
-/// The kernel for processors with AVX2 and FMA: proof that this is one.
-#[cfg(target_arch = "x86_64")]
-pub(in crate::kernels) struct Avx2(());
-
-/// The kernel for processors with AVX-512: proof that this is one.
-#[cfg(target_arch = "x86_64")]
-pub(in crate::kernels) struct Avx512(Wide);
-
-#[cfg(target_arch = "x86_64")]
-impl Avx2 {
-    pub fn new() -> Option<Avx2> {
-        let is_here = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        is_here.then_some(Avx2(()))
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Avx512 {
-    pub fn new() -> Option<Avx512> {
-        Wide::new().map(Avx512)
-    }
 }
 
 // SAFETY, of all blocks here: the caller promises what the work asks for.
@@ -88,16 +61,16 @@ impl Kernel for Avx2 {
 impl Kernel for Avx512 {
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
     unsafe fn add_and_norm(&self, work: AddAndNorm<'_>) {
-        unsafe { work.run(self.0) }
+        unsafe { work.run(*self) }
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
     unsafe fn quantize(&self, work: Quantize<'_>) {
-        unsafe { work.run(self.0) }
+        unsafe { work.run(*self) }
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
     unsafe fn take_heads(&self, work: TakeHeads<'_>) {
-        unsafe { work.run(self.0) }
+        unsafe { work.run(*self) }
     }
 }

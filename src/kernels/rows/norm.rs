@@ -38,7 +38,7 @@ pub(in crate::kernels) struct Quantize<'a> {
 }
 
 impl AddAndNorm<'_> {
-    /// Does it. Inlined into functions that enable an instruction set.
+    /// Computes them. Inlined into functions that enable an instruction set.
     ///
     /// # Safety
     /// Each row is in one call.
@@ -61,7 +61,7 @@ impl AddAndNorm<'_> {
 }
 
 impl Quantize<'_> {
-    /// Does it. Inlined into functions that enable an instruction set.
+    /// Computes them. Inlined into functions that enable an instruction set.
     ///
     /// # Safety
     /// Each row is in one call.

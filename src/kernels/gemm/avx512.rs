@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedBlock};
 use super::kernel::{Kernel, Tile, TileQuants};
-use crate::kernels::lanes::Wide;
+use crate::kernels::instructions::Avx512;
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
@@ -23,17 +23,7 @@ const ROWS: usize = 6;
 /// Bytes of a line of the cache.
 const LINE: usize = 64;
 
-/// The kernel for processors with AVX-512 VNNI: proof that this is one.
-#[derive(Debug)]
-pub(in crate::kernels) struct Vnni(Wide);
-
-impl Vnni {
-    pub fn new() -> Option<Vnni> {
-        Wide::new().filter(|_| is_x86_feature_detected!("avx512vnni")).map(Vnni)
-    }
-}
-
-impl Kernel for Vnni {
+impl Kernel for Avx512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
     unsafe fn add_product(
         &self,
@@ -60,7 +50,7 @@ impl Kernel for Vnni {
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
     unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
-        epilogue::gate(self.0, gate, gates, ups, out);
+        epilogue::gate(*self, gate, gates, ups, out);
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
@@ -69,8 +59,8 @@ impl Kernel for Vnni {
     }
 }
 
-/// The same for up to [`ROWS`] rows from `first` on; `ahead` are the lines of each next block that
-/// it asks for.
+/// [`Kernel::add_product`] for up to [`ROWS`] rows from `first` on; `ahead` are the lines of each
+/// next block that it asks for.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 fn add_some<const MINIMUMS: bool>(
     rows: usize,
