@@ -4,75 +4,59 @@
 //! `bytes_to_unicode`). Some vocabularies lack bytes that their training text did not have;
 //! llama.cpp drops them and merges nothing across the gap, and so do we.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use super::merge::{Merge, Symbol, merge};
+use tokenizers::models::bpe::{BPE, Merges};
+
 use super::metadata::Metadata;
 use super::split::PreTokenizer;
-use super::vocabulary::{Vocabulary, damaged};
+use super::vocabulary::{Ids, Vocabulary, damaged};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Four times the longest list in use; a larger number tells of a damaged file.
 const MAX_MERGES: usize = 1 << 20;
 
+/// What stands in place of a byte that the vocabulary lacks: a token beyond its end, which no text
+/// spells and no merge has a use for.
+const GAP: &str = "";
+
 /// Merges bytes by a list of merges.
 #[derive(Debug)]
 pub(super) struct ByteLevel {
-    pre_tokenizer: PreTokenizer,
-    /// Token by byte.
-    bytes: Vec<Option<u32>>,
-    /// What two tokens become.
-    merges: HashMap<(u32, u32), Merge>,
+    tokenizer: tokenizers::Tokenizer,
+    gap: u32,
+    /// Whether vocabularies of this kind begin a sequence with a token of its own, unless the file
+    /// says otherwise.
+    pub(super) add_bos: bool,
 }
 
 impl ByteLevel {
-    pub(super) fn new(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<Self> {
+    pub(super) fn new(metadata: &Metadata, vocabulary: &Vocabulary, mut ids: Ids) -> Result<Self> {
         let name = metadata.optional_string("tokenizer.ggml.pre")?.unwrap_or("default");
         let pre_tokenizer = PreTokenizer::named(name)?;
-        let bytes = (0..=u8::MAX)
-            .map(|byte| vocabulary.mergeable(letter(byte).encode_utf8(&mut [0; 4])))
-            .collect();
-        let texts = metadata.strings("tokenizer.ggml.merges")?;
-        if texts.len() > MAX_MERGES {
-            let count = texts.len();
-            let message = format!("the vocabulary has {count} merges, the limit is {MAX_MERGES}");
-            return Err(Error::new(ErrorKind::Model, message));
-        }
-        let mut merges = HashMap::with_capacity(texts.len());
-        for (text, rank) in texts.zip(0..) {
-            if let Some((pair, id)) = read_merge(text, vocabulary)? {
-                // Where a pair is listed twice, the first is meant.
-                merges.entry(pair).or_insert(Merge { rank, id });
-            }
-        }
-        Ok(ByteLevel { pre_tokenizer, bytes, merges })
-    }
-
-    /// Whether vocabularies of this kind begin a sequence with a token of its own, unless the file
-    /// says otherwise.
-    pub(super) fn add_bos(&self) -> bool {
-        self.pre_tokenizer.add_bos()
+        ids.retain(|_, id| vocabulary.is_mergeable(*id));
+        let merges = read_merges(metadata, vocabulary, &ids)?;
+        let gap = vocabulary.len() as u32;
+        ids.insert(GAP.to_owned(), gap);
+        let bpe = BPE::builder()
+            .vocab_and_merges(ids, merges)
+            .unk_token(GAP.to_owned())
+            .ignore_merges(pre_tokenizer.whole_words)
+            .build();
+        let built = bpe.and_then(|bpe| {
+            let mut tokenizer = tokenizers::Tokenizer::new(bpe);
+            tokenizer.with_pre_tokenizer(Some(pre_tokenizer.compile()?));
+            Ok(ByteLevel { tokenizer, gap, add_bos: pre_tokenizer.add_bos })
+        });
+        built.map_err(|cause| {
+            damaged("the merges name a token that the vocabulary lacks".into()).because(cause)
+        })
     }
 
     /// Appends the tokens of `text`.
-    pub(super) fn encode(&self, vocabulary: &Vocabulary, text: &str, ids: &mut Vec<u32>) {
-        for word in self.pre_tokenizer.split(text) {
-            if self.pre_tokenizer.whole_words() {
-                let spelled: String = word.bytes().map(letter).collect();
-                if let Some(id) = vocabulary.mergeable(&spelled) {
-                    ids.push(id);
-                    continue;
-                }
-            }
-            let symbols = word
-                .bytes()
-                .enumerate()
-                .map(|(start, byte)| Symbol { start, len: 1, id: self.bytes[usize::from(byte)] })
-                .collect();
-            let merged =
-                merge(symbols, |left, right| self.merges.get(&(left.id?, right.id?)).copied());
-            ids.extend(merged.iter().filter_map(|symbol| symbol.id));
-        }
+    pub(super) fn encode(&self, text: &str, ids: &mut Vec<u32>) {
+        let tokens = self.tokenizer.encode_fast(text, false).expect("every byte has a token");
+        ids.extend(tokens.get_ids().iter().filter(|&&id| id != self.gap));
     }
 }
 
@@ -82,32 +66,41 @@ pub(super) fn piece_bytes(text: &str) -> Vec<u8> {
     bytes.unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
-/// Reads a merge such as `Ġ t`; `None` where it leads to a control token.
-fn read_merge(text: &str, vocabulary: &Vocabulary) -> Result<Option<((u32, u32), u32)>> {
-    let unknown = || damaged(format!("merge {text:?} names tokens that the vocabulary lacks"));
-    let (left, right) = text.split_once(' ').ok_or_else(unknown)?;
-    let find = |text: &str| vocabulary.id(text).ok_or_else(unknown);
-    let pair = (find(left)?, find(right)?);
-    let joint = [left, right].concat();
-    find(&joint)?;
-    Ok(vocabulary.mergeable(&joint).map(|id| (pair, id)))
-}
-
-/// The letter that spells `byte`: itself where it is printable Latin-1, else one from U+0100 on.
-fn letter(byte: u8) -> char {
-    match byte {
-        0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
-        0x00..=0x20 => shifted(0x100, byte),
-        0x7F..=0xA0 => shifted(0x121, byte - 0x7F),
-        0xAD => '\u{143}',
+/// The file's merges, such as `Ġ t`, without those that lead to or from a control token; `ids` are
+/// the other tokens.
+fn read_merges(metadata: &Metadata, vocabulary: &Vocabulary, ids: &Ids) -> Result<Merges> {
+    let texts = metadata.strings("tokenizer.ggml.merges")?;
+    if texts.len() > MAX_MERGES {
+        let count = texts.len();
+        let message = format!("the vocabulary has {count} merges, the limit is {MAX_MERGES}");
+        return Err(Error::new(ErrorKind::Model, message));
     }
+    let control = vocabulary.ids().filter(|&id| !vocabulary.is_mergeable(id));
+    let control: HashSet<&str> = control.map(|id| vocabulary.text(id)).collect();
+    let longest = ids.keys().map(String::len).max().unwrap_or_default();
+    let mut merges = Vec::with_capacity(texts.len());
+    let mut listed = HashSet::with_capacity(texts.len());
+    let mut joint = String::new();
+    for text in texts {
+        let unknown = || damaged(format!("merge {text:?} names tokens that the vocabulary lacks"));
+        let (left, right) = text.split_once(' ').ok_or_else(unknown)?;
+        joint.clear();
+        joint.extend([left, right]);
+        // Where a pair is listed twice, the first is meant.
+        if [left, right, &joint].iter().any(|text| control.contains(text)) || { listed.insert(text); false } {
+            continue;
+        }
+        // What else the vocabulary lacks is found when the merges are looked up; on a piece longer
+        // than all tokens that look-up panics.
+        if joint.len() > longest {
+            return Err(unknown());
+        }
+        merges.push((left.to_owned(), right.to_owned()));
+    }
+    Ok(merges)
 }
 
-fn shifted(first: u32, offset: u8) -> char {
-    char::from_u32(first + u32::from(offset)).unwrap_or(char::REPLACEMENT_CHARACTER)
-}
-
-/// The byte that `letter` spells.
+/// The byte that `letter` spells: itself where it is printable Latin-1, else one from U+0100 on.
 fn byte(letter: char) -> Option<u8> {
     let code = u32::from(letter);
     let byte = match code {
@@ -122,13 +115,17 @@ fn byte(letter: char) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{byte, letter};
+    use std::collections::BTreeSet;
+
+    use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+    use super::byte;
 
     #[test]
     fn every_byte_has_a_letter_of_its_own() {
-        for value in 0..=u8::MAX {
-            assert_eq!(byte(letter(value)), Some(value), "byte {value:#04x}");
-        }
-        assert_eq!([letter(b' '), letter(b'\n'), letter(0xAD)], ['Ġ', 'Ċ', 'Ń']);
+        let letters = ByteLevel::alphabet();
+        let bytes: BTreeSet<u8> = letters.iter().filter_map(|&letter| byte(letter)).collect();
+        assert_eq!((letters.len(), bytes.len()), (256, 256));
+        assert_eq!(['Ġ', 'Ċ', 'Ń'].map(byte), [Some(b' '), Some(b'\n'), Some(0xAD)]);
     }
 }

@@ -3,12 +3,12 @@
 //! The ids must be those on which the model was trained, and llama.cpp's are taken as the truth:
 //! [`Tokenizer::encode`] gives what `llama_tokenize` gives with `add_special` and `parse_special`
 //! off. Two families are read: `llama` (SentencePiece: pieces merged by score, unknown characters
-//! as bytes) and `gpt2` (bytes merged by a list of merges, words cut beforehand by regexes). Both
-//! are one loop (`merge`) with different ranks.
+//! as bytes) and `gpt2` (bytes merged by a list of merges, words cut beforehand by regexes).
 //!
-//! Why not a crate for it: the loop is small, GGUF's SentencePiece vocabularies have scores where
-//! libraries want an ordered list of merges, and at bytes that a vocabulary lacks libraries merge
-//! across the gap where llama.cpp does not.
+//! The `tokenizers` crate does the cutting and merging of the `gpt2` family. It wants a list of
+//! merges. One can be made of the scores of the `llama` family, but not where scores are equal, and
+//! at 12 times the time of loading; so there a loop of our own (`merge`) reads the scores. Ours, too,
+//! is the cutting out of tokens that are spelled literally (`added`).
 //!
 //! One rule is stricter than llama.cpp: text never becomes a control token, not even where merges
 //! happen to lead there. An abstract that says `<end_of_turn>` is an abstract about prompts.
@@ -74,15 +74,11 @@ impl Tokenizer {
     /// kind of vocabulary or of pre-tokenizer is unknown.
     pub fn from_gguf(metadata: &HashMap<String, Value>) -> Result<Tokenizer> {
         let metadata = Metadata::new(metadata);
-        let mut vocabulary = Vocabulary::from_metadata(&metadata)?;
-        let special = SpecialTokens::find(&metadata, &mut vocabulary)?;
-        let (model, add_bos) = match metadata.string("tokenizer.ggml.model")? {
-            "llama" => (Model::Score(ScoreMerge::new(&metadata, &vocabulary)?), true),
-            "gpt2" => {
-                let byte_level = ByteLevel::new(&metadata, &vocabulary)?;
-                let add_bos = byte_level.add_bos();
-                (Model::ByteLevel(byte_level), add_bos)
-            }
+        let (mut vocabulary, ids) = Vocabulary::from_metadata(&metadata)?;
+        let special = SpecialTokens::find(&metadata, &mut vocabulary, &ids)?;
+        let model = match metadata.string("tokenizer.ggml.model")? {
+            "llama" => Model::Score(ScoreMerge::new(&metadata, &vocabulary, ids)?),
+            "gpt2" => Model::ByteLevel(ByteLevel::new(&metadata, &vocabulary, ids)?),
             other => {
                 return Err(Error::new(
                     ErrorKind::Model,
@@ -95,7 +91,11 @@ impl Tokenizer {
         let template = AddedTokens::new(&vocabulary, |kind| {
             matches!(kind, Kind::UserDefined | Kind::Control | Kind::Unknown)
         });
-        let add_bos = metadata.optional_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(add_bos);
+        let add_bos = metadata.optional_bool("tokenizer.ggml.add_bos_token")?;
+        let add_bos = add_bos.unwrap_or(match &model {
+            Model::Score(_) => true,
+            Model::ByteLevel(model) => model.add_bos,
+        });
         let chat_template = metadata.optional_string("tokenizer.chat_template")?.map(str::to_owned);
         Ok(Tokenizer { vocabulary, model, special, user_defined, template, add_bos, chat_template })
     }
@@ -143,10 +143,8 @@ impl Tokenizer {
             match fragment {
                 Fragment::Token(id) => ids.push(id),
                 Fragment::Text(text) => match &self.model {
-                    Model::Score(model) => {
-                        model.encode(&self.vocabulary, text, after_token, &mut ids);
-                    }
-                    Model::ByteLevel(model) => model.encode(&self.vocabulary, text, &mut ids),
+                    Model::Score(model) => model.encode(text, after_token, &mut ids),
+                    Model::ByteLevel(model) => model.encode(text, &mut ids),
                 },
             }
             after_token = matches!(fragment, Fragment::Token(_));

@@ -7,7 +7,7 @@
 
 use super::merge::{Merge, Symbol, merge};
 use super::metadata::Metadata;
-use super::vocabulary::{Kind, Vocabulary, damaged};
+use super::vocabulary::{Ids, Kind, Vocabulary, damaged};
 use crate::error::Result;
 
 const SPACE: &str = "▁";
@@ -15,6 +15,8 @@ const SPACE: &str = "▁";
 /// Merges by the score of the merged piece.
 #[derive(Debug)]
 pub(super) struct ScoreMerge {
+    /// The tokens that merges may lead to.
+    ids: Ids,
     /// Rank by token: 0 for the highest score, equal for equal scores.
     ranks: Vec<u32>,
     /// Token by byte.
@@ -23,14 +25,16 @@ pub(super) struct ScoreMerge {
 }
 
 impl ScoreMerge {
-    pub(super) fn new(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<Self> {
+    pub(super) fn new(metadata: &Metadata, vocabulary: &Vocabulary, mut ids: Ids) -> Result<Self> {
         let scores = metadata.floats("tokenizer.ggml.scores")?;
         if scores.len() != vocabulary.len() {
             let (tokens, found) = (vocabulary.len(), scores.len());
             return Err(damaged(format!("{tokens} tokens but {found} tokenizer.ggml.scores")));
         }
+        ids.retain(|_, id| vocabulary.is_mergeable(*id));
         let adds_space = metadata.optional_bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-        Ok(ScoreMerge { ranks: ranks(&scores), bytes: byte_tokens(vocabulary)?, adds_space })
+        let (ranks, bytes) = (ranks(&scores), byte_tokens(vocabulary)?);
+        Ok(ScoreMerge { ids, ranks, bytes, adds_space })
     }
 
     /// Whether a space is set before text at the beginning and after added tokens.
@@ -40,13 +44,7 @@ impl ScoreMerge {
 
     /// Appends the tokens of `text`; `after_token` tells that it is at the beginning or follows an
     /// added token.
-    pub(super) fn encode(
-        &self,
-        vocabulary: &Vocabulary,
-        text: &str,
-        after_token: bool,
-        ids: &mut Vec<u32>,
-    ) {
+    pub(super) fn encode(&self, text: &str, after_token: bool, ids: &mut Vec<u32>) {
         let mut spelled = String::with_capacity(text.len() + text.len() / 2);
         if self.adds_space && after_token {
             spelled.push_str(SPACE);
@@ -57,11 +55,11 @@ impl ScoreMerge {
             .char_indices()
             .map(|(start, character)| {
                 let len = character.len_utf8();
-                Symbol { start, len, id: vocabulary.mergeable(&spelled[start..start + len]) }
+                Symbol { start, len, id: self.ids.get(&spelled[start..start + len]).copied() }
             })
             .collect();
         let merged = merge(symbols, |left, right| {
-            let id = vocabulary.mergeable(&spelled[left.start..right.start + right.len])?;
+            let &id = self.ids.get(&spelled[left.start..right.start + right.len])?;
             Some(Merge { rank: self.ranks[id as usize], id })
         });
         for Symbol { start, len, id } in merged {

@@ -2,7 +2,7 @@
 //! are known not to tell. The names are those of llama.cpp (`src/llama-vocab.cpp`).
 
 use super::metadata::Metadata;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Ids, Vocabulary};
 use crate::error::Result;
 
 /// Names of the token that ends a turn, the most telling first.
@@ -60,7 +60,11 @@ pub(super) struct SpecialTokens {
 impl SpecialTokens {
     /// Finds the special tokens and marks those found by name as control tokens, which some files
     /// forget to do.
-    pub(super) fn find(metadata: &Metadata, vocabulary: &mut Vocabulary) -> Result<Self> {
+    pub(super) fn find(
+        metadata: &Metadata,
+        vocabulary: &mut Vocabulary,
+        ids: &Ids,
+    ) -> Result<Self> {
         let by_key = |name: &str| {
             metadata.optional_id(&format!("tokenizer.ggml.{name}_token_id"), vocabulary.len())
         };
@@ -68,8 +72,9 @@ impl SpecialTokens {
         let keyed = [eos, eot, by_key("eom")?, by_key("fim_pad")?, by_key("fim_rep")?];
         let fim_sep = by_key("fim_sep")?;
 
-        let turn_ends: Vec<u32> = TURN_ENDS.iter().filter_map(|name| vocabulary.id(name)).collect();
-        let other_ends = OTHER_ENDS.iter().filter_map(|name| vocabulary.id(name));
+        let turn_ends: Vec<u32> =
+            TURN_ENDS.iter().filter_map(|&name| ids.get(name).copied()).collect();
+        let other_ends = OTHER_ENDS.iter().filter_map(|&name| ids.get(name).copied());
         let named: Vec<u32> = turn_ends.iter().copied().chain(other_ends).collect();
         for &id in &named {
             vocabulary.mark_control(id);

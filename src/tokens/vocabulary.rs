@@ -1,7 +1,5 @@
 //! The pieces of a vocabulary: their texts, their kinds, and text to id.
 
-use std::collections::HashMap;
-
 use super::metadata::Metadata;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -25,15 +23,16 @@ pub(super) enum Kind {
     Byte(u8),
 }
 
+/// Text to id.
+pub(super) type Ids = tokenizers::models::bpe::Vocab;
+
 /// Every token's text and kind.
 #[derive(Debug)]
-pub(super) struct Vocabulary {
-    pieces: Vec<(String, Kind)>,
-    ids: HashMap<String, u32>,
-}
+pub(super) struct Vocabulary(Vec<(String, Kind)>);
 
 impl Vocabulary {
-    pub(super) fn from_metadata(metadata: &Metadata) -> Result<Self> {
+    /// Reads the vocabulary; a token without text has no place in [`Ids`].
+    pub(super) fn from_metadata(metadata: &Metadata) -> Result<(Self, Ids)> {
         let texts = metadata.strings("tokenizer.ggml.tokens")?;
         let count = texts.len();
         if count > MAX_PIECES {
@@ -47,7 +46,7 @@ impl Vocabulary {
             let found = types.len();
             return Err(damaged(format!("{count} tokens but {found} tokenizer.ggml.token_type")));
         }
-        let mut ids = HashMap::with_capacity(count);
+        let mut ids = Ids::with_capacity(count);
         let mut pieces = Vec::with_capacity(count);
         for ((text, kind), id) in texts.zip(types).zip(0..) {
             let kind = kind_of(kind, text)?;
@@ -56,42 +55,35 @@ impl Vocabulary {
             }
             pieces.push((text.to_owned(), kind));
         }
-        Ok(Vocabulary { pieces, ids })
+        Ok((Vocabulary(pieces), ids))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.pieces.len()
+        self.0.len()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        (0..).take(self.pieces.len())
+        (0..).take(self.0.len())
     }
 
-    /// The token spelled `text`, of whatever kind.
-    pub(super) fn id(&self, text: &str) -> Option<u32> {
-        self.ids.get(text).copied()
-    }
-
-    /// The token spelled `text` that merges may lead to. Control tokens and the like are none,
-    /// nor are byte tokens: the text `<0x0A>` is six characters, not a line break.
-    pub(super) fn mergeable(&self, text: &str) -> Option<u32> {
-        self.id(text).filter(|&id| {
-            matches!(self.kind(id), Some(Kind::Normal | Kind::UserDefined | Kind::Unused))
-        })
+    /// Whether merges may lead to token `id`. Control tokens and the like are not for merging, nor
+    /// are byte tokens: the text `<0x0A>` is six characters, not a line break.
+    pub(super) fn is_mergeable(&self, id: u32) -> bool {
+        matches!(self.kind(id), Some(Kind::Normal | Kind::UserDefined | Kind::Unused))
     }
 
     /// The kind of token `id`; `None` outside the vocabulary.
     pub(super) fn kind(&self, id: u32) -> Option<Kind> {
-        self.pieces.get(id as usize).map(|&(_, kind)| kind)
+        self.0.get(id as usize).map(|&(_, kind)| kind)
     }
 
     /// The spelling of token `id`; empty outside the vocabulary.
     pub(super) fn text(&self, id: u32) -> &str {
-        self.pieces.get(id as usize).map_or("", |(text, _)| text)
+        self.0.get(id as usize).map_or("", |(text, _)| text)
     }
 
     pub(super) fn mark_control(&mut self, id: u32) {
-        if let Some((_, kind)) = self.pieces.get_mut(id as usize) {
+        if let Some((_, kind)) = self.0.get_mut(id as usize) {
             *kind = Kind::Control;
         }
     }

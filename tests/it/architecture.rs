@@ -117,6 +117,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("Tensor", &["src/model/", "src/engine/"]),
     ("rayon", &["src/engine/", "src/model/", "src/writer/"]),
     ("rusqlite", &["src/store/"]),
+    ("tokenizers", &["src/tokens/"]),
     ("clap", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
 ];

@@ -11,6 +11,8 @@ use candle_core::quantized::gguf_file::{Content, Value};
 use proptest::prelude::*;
 use wenzhai::tokens::{Stretch, Tokenizer};
 
+mod oracle;
+
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
@@ -269,6 +271,13 @@ fn errors_name_the_key_and_the_value() {
     check_error(
         &merge.metadata_of_pieces().metadata,
         "merge \"a z\" names tokens that the vocabulary lacks",
+        "the GGUF file is damaged; fetch the model again",
+    );
+    let merges = Value::Array(vec![text("a b"), text("b a")]);
+    let merge = Tiny::byte_level("gpt-2", "ab", &["a b"]).set("tokenizer.ggml.merges", merges);
+    check_error(
+        &merge.metadata_of_pieces().metadata,
+        "the merges name a token that the vocabulary lacks",
         "the GGUF file is damaged; fetch the model again",
     );
 }
