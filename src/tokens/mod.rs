@@ -63,7 +63,7 @@ pub struct Tokenizer {
 #[derive(Debug)]
 enum Model {
     Score(ScoreMerge),
-    ByteLevel(ByteLevel),
+    ByteLevel(Box<ByteLevel>),
 }
 
 impl Tokenizer {
@@ -78,7 +78,7 @@ impl Tokenizer {
         let special = SpecialTokens::find(&metadata, &mut vocabulary, &ids)?;
         let model = match metadata.string("tokenizer.ggml.model")? {
             "llama" => Model::Score(ScoreMerge::new(&metadata, &vocabulary, ids)?),
-            "gpt2" => Model::ByteLevel(ByteLevel::new(&metadata, &vocabulary, ids)?),
+            "gpt2" => Model::ByteLevel(Box::new(ByteLevel::new(&metadata, &vocabulary, ids)?)),
             other => {
                 return Err(Error::new(
                     ErrorKind::Model,

@@ -35,6 +35,8 @@ fn circles_are_found_through_re_exports_groups_and_parents() {
         ("p/d", "use super::C;\nstruct D;"),
     ];
     assert_eq!(of(&through), [["p/c", "p/d"]]);
+    let renamed = [("a", "use crate::b::{c as e, D};\nstruct A;"), ("b/c", "use crate::a::A;")];
+    assert_eq!(of(&renamed), [["a", "b/c"]]);
     let open = [
         ("p", "mod c;\nmod d;\npub use c::C;\npub use d::D;"),
         ("p/c", "struct C;"),
@@ -176,8 +178,10 @@ fn without_comments(text: &str) -> String {
 
 /// The paths that `a::{b, c::{D, e}}` stands for.
 fn members(path: &str) -> Vec<String> {
-    let path: String = path.split_whitespace().filter(|word| *word != "as").collect();
-    let Some((before, group)) = path.split_once('{') else { return vec![path] };
+    let Some((before, group)) = path.split_once('{') else {
+        let path = path.split(" as ").next().unwrap_or_default();
+        return vec![path.split_whitespace().collect()];
+    };
     let group = group.rsplit_once('}').map_or(group, |(group, _)| group);
     let (mut found, mut depth, mut start) = (Vec::new(), 0, 0);
     for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
