@@ -13,8 +13,8 @@
 //! Memory is bounded when the engine is made: weights at one byte and an eighth a parameter, the
 //! embedding remaining in its file, and pages for all positions that the limits allow, of which
 //! those are taken that sequences hold. Once its buffers have grown, a step allocates the list of
-//! tokens that it returns, and what [`pick`](crate::pick) and guards make where the highest logit
-//! does not decide.
+//! tokens that it returns, and what [sampling](crate::generate::next_token) and guards make where
+//! the highest logit does not decide.
 
 mod calibration;
 mod decoder;

@@ -31,7 +31,7 @@ impl PagePool {
         PagePool { layout, memory, parts: Parts::new(pages) }
     }
 
-    /// Writes a position's key and value of one KV head, rounded as [`PageWriter::write`] does.
+    /// Writes a position's key and value of one KV head, rounded as `PageWriter::write` does.
     ///
     /// # Panics
     /// When there is no such place or a slice has not `head_dim` values.
