@@ -87,10 +87,7 @@ fn read_merges(metadata: &Metadata, vocabulary: &Vocabulary, ids: &Ids) -> Resul
         joint.clear();
         joint.extend([left, right]);
         // Where a pair is listed twice, the first is meant.
-        if [left, right, &joint].iter().any(|text| control.contains(text)) || {
-            listed.insert(text);
-            false
-        } {
+        if [left, right, &joint].iter().any(|text| control.contains(text)) || !listed.insert(text) {
             continue;
         }
         // What else the vocabulary lacks is found when the merges are looked up; on a piece longer

@@ -7,8 +7,8 @@
 //!
 //! The `tokenizers` crate does the cutting and merging of the `gpt2` family. It wants a list of
 //! merges. One can be made of the scores of the `llama` family, but not where scores are equal, and
-//! at 12 times the time of loading; so there a loop of our own (`merge`) reads the scores. Ours, too,
-//! is the cutting out of tokens that are spelled literally (`added`).
+//! at nine times the time of loading; so there a loop of our own (`merge`) reads the scores. Ours is
+//! also the cutting out of tokens that are spelled literally (`added`), by llama.cpp's order.
 //!
 //! One rule is stricter than llama.cpp: text never becomes a control token, not even where merges
 //! happen to lead there. An abstract that says `<end_of_turn>` is an abstract about prompts.
@@ -78,7 +78,7 @@ impl Tokenizer {
         let special = SpecialTokens::find(&metadata, &mut vocabulary, &ids)?;
         let model = match metadata.string("tokenizer.ggml.model")? {
             "llama" => Model::Score(ScoreMerge::new(&metadata, &vocabulary, ids)?),
-            "gpt2" => Model::ByteLevel(Box::new(ByteLevel::new(&metadata, &vocabulary, ids)?)),
+            "gpt2" => Model::ByteLevel(ByteLevel::new(&metadata, &vocabulary, ids)?.into()),
             other => {
                 return Err(Error::new(
                     ErrorKind::Model,

@@ -207,6 +207,13 @@ fn merges_of_bytes_go_by_the_list() {
 }
 
 #[test]
+fn of_a_merge_that_is_listed_twice_the_first_counts() {
+    let merges = ["a b", "b a", "a b"].map(text).to_vec();
+    let tiny = Tiny::byte_level("gpt-2", "ab", &["a b", "b a"]);
+    check(&tiny.set("tokenizer.ggml.merges", Value::Array(merges)).build(), "aba", &["ab", "a"]);
+}
+
+#[test]
 fn pre_tokenizers_cut_digits_each_in_their_way() {
     let merges = ["1 1", "11 11", "11 1", "x 1"];
     let cut = |pre: &str| Tiny::byte_level(pre, "1x", &merges).build();

@@ -32,7 +32,7 @@ static LETTERS: LazyLock<Vec<char>> = LazyLock::new(|| {
 /// the last of it goes with the word that follows.
 static CUTS: LazyLock<[(&str, Regex); 3]> = LazyLock::new(|| {
     let gpt_2 = r"^('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+)";
-    let contraction = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+    let contraction = "(?i-u:'s|'t|'re|'ve|'m|'ll|'d)";
     let later = |digits: &str| {
         format!(
             r"^({contraction}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+)"
