@@ -18,7 +18,7 @@
 //! with them, [`shortlist`] says which tokens need to be scored, [`guard`] which may be written; [`glossary`] says how terms are to be translated;
 //! [`eval`] measures how good summaries are; [`text`] and [`hash`] are what others build on; [`system`] tells what memory and disk are left;
 //! [`http`] is how servers are asked;
-//! [`atomic`] writes files whole or not at all.
+//! [`text_file`] reads text that a person wrote, and [`atomic`] writes files whole or not at all.
 
 pub mod atomic;
 pub mod card;
@@ -45,6 +45,7 @@ pub mod store;
 pub mod summary;
 pub mod system;
 pub mod text;
+pub mod text_file;
 pub mod tokens;
 pub mod writer;
 

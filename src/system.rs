@@ -1,11 +1,11 @@
-//! What this machine has left: memory and room on its disks.
+//! What this machine has left, memory and room on its disks, and what this process takes.
 //!
 //! Only what the system tells is told; where it tells nothing, nothing is known, and nobody is held
 //! up for it.
 
 use std::path::Path;
 
-use sysinfo::System;
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Bytes of memory that can be taken without swapping: of the machine, or of the control group that
 /// this process is confined to, as containers are.
@@ -18,6 +18,15 @@ pub fn available_memory() -> Option<u64> {
     Some(system.cgroup_limits().map_or(machine, |group| machine.min(free(group))))
 }
 
+/// Bytes of memory that this process holds.
+pub fn resident_memory() -> Option<u64> {
+    let own = sysinfo::get_current_pid().ok()?;
+    let mut system = System::new();
+    let memory = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, memory);
+    system.process(own).map(sysinfo::Process::memory)
+}
+
 /// Bytes that can be written below `folder`, which need not exist yet.
 pub fn free_disk(folder: &Path) -> Option<u64> {
     let existing = folder.ancestors().find(|ancestor| ancestor.is_dir())?;
@@ -27,6 +36,12 @@ pub fn free_disk(folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_this_process_takes_it_holds() {
+        let memory = vec![1u8; 64 << 20];
+        assert!(resident_memory().unwrap() > memory.len() as u64);
+    }
 
     #[test]
     fn this_machine_has_memory_and_disk_also_for_folders_to_come() {

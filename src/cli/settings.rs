@@ -10,7 +10,7 @@ use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
 use crate::fetch;
-use crate::glossary::{self, Glossary};
+use crate::glossary::Glossary;
 use crate::prompt::Template;
 use crate::writer::{
     AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice,
@@ -244,18 +244,13 @@ fn glossary_choice(path: Option<&Path>) -> Result<GlossaryChoice> {
     if path.as_os_str() == "none" {
         return Ok(GlossaryChoice::None);
     }
-    let failed = |cause| {
-        Error::io("read the glossary", path, cause)
-            .hint("a glossary has a term, a tab and its translation a line; `none` is none")
-    };
-    let bytes = path.metadata().map_err(failed)?.len();
-    if bytes > glossary::MAX_FILE_BYTES {
-        let most = glossary::MAX_FILE_BYTES;
-        let message = format!("{}: {bytes} bytes; a glossary has at most {most}", path.display());
-        return Err(Error::new(ErrorKind::Usage, message));
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    Ok(GlossaryChoice::File(Glossary::parse(&path.display().to_string(), &text)?))
+    let glossary = Glossary::read(path).map_err(|error| match error.kind() {
+        ErrorKind::Io => {
+            error.hint("a glossary has a term, a tab and its translation a line; `none` is none")
+        }
+        _ => error,
+    })?;
+    Ok(GlossaryChoice::File(glossary))
 }
 
 fn adapter_choice(path: Option<PathBuf>) -> Result<AdapterChoice> {

@@ -10,7 +10,7 @@
 //! transformer ⇥ transformer
 //! ```
 //!
-//! A term that is its own translation is one to keep in English. A third column, which the
+//! The file is text as `text_file` reads it. A term that is its own translation is one to keep in English. A third column, which the
 //! glossary of a model has, tells in how many of the papers that it was learned from the term
 //! occurs: where a paper has more terms than a prompt should, those are told that are rare, or that
 //! it uses often.
@@ -22,9 +22,11 @@ mod matching;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash;
+use crate::text_file;
 use matching::Word;
 
 /// Most words of a term.
@@ -75,14 +77,24 @@ pub struct Term {
 }
 
 impl Glossary {
+    /// Reads the glossary in the file at `path`.
+    ///
+    /// # Errors
+    /// Those of [`text_file::read`] and [`Self::parse`].
+    pub fn read(path: &Path) -> Result<Glossary> {
+        let text = text_file::read(path, "glossary", MAX_FILE_BYTES)?;
+        Glossary::parse(&path.display().to_string(), &text)
+    }
+
     /// Reads a glossary; `name` is what messages call it. Of two lines for the same term the later
     /// one counts.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] with the line, where it is not of the form that the module describes.
     pub fn parse(name: &str, text: &str) -> Result<Glossary> {
+        let text = text_file::unified(text);
         let mut glossary = Glossary::default();
-        for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        for (number, line) in text.lines().enumerate() {
             let line = line.trim_end();
             if line.trim_start().starts_with('#') || line.trim().is_empty() {
                 continue;
@@ -95,7 +107,7 @@ impl Glossary {
             glossary.longest = glossary.longest.max(key.len());
             glossary.entries.insert(key, entry);
         }
-        glossary.identity = Some(hash::sha256(text));
+        glossary.identity = Some(hash::sha256(&text));
         Ok(glossary)
     }
 

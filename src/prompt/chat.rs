@@ -11,6 +11,8 @@
 //! answer's labels are forced. Where a template knows no system message, or refuses one, it is put
 //! before the first message of the user, as Gemma's templates do by themselves.
 //!
+//! What a template may take is bounded ([`super::jinja`]).
+//!
 //! Left out: `strftime_now`. A prompt that holds the day would not write the same digest tomorrow;
 //! templates ask whether the function is there, and name a fixed day where it is not.
 
@@ -19,14 +21,11 @@ use minijinja::{Environment, ErrorKind as JinjaErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Deserialize;
 
+use super::jinja;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Largest chat template. The longest in use, with tools and all, have 20 KiB.
 const MAX_SOURCE_BYTES: usize = 256 << 10;
-
-/// Most instructions that a chat template may take. A conversation of four messages takes some
-/// hundred; a template that takes a thousand times as many does not end.
-const MAX_INSTRUCTIONS: u64 = 100_000;
 
 /// Noncharacters (Unicode 16, section 23.7) that enclose the number of a message.
 const MESSAGE_BEGIN: char = '\u{fdd2}';
@@ -100,28 +99,41 @@ pub(super) fn render(template: &ChatTemplate<'_>, roles: &[Role]) -> Result<Vec<
         let bytes = template.source.len();
         return Err(failed(format!("{bytes} bytes, the limit is {MAX_SOURCE_BYTES}")));
     }
-    let jinja = compile(template.source).map_err(|cause| failed(cause.to_string()))?;
+    let own = |text: &str| text.to_owned();
+    let (source, roles) = (own(template.source), roles.to_vec());
+    let (beginning, end) = (own(template.beginning), own(template.end));
+    let rendered = jinja::watched(move || {
+        let template = ChatTemplate { source: &source, beginning: &beginning, end: &end };
+        render_watched(&template, &roles)
+    });
+    rendered.and_then(|rendered| rendered).map_err(failed)
+}
+
+fn render_watched(
+    template: &ChatTemplate<'_>,
+    roles: &[Role],
+) -> std::result::Result<Vec<Part>, String> {
+    let source = jinja::checked(template.source)?;
+    let jinja = compile(&source).map_err(|cause| jinja::reason(&cause))?;
     let attempt = |messages: Vec<(Role, String)>| {
-        let rendered = fill(&jinja, template, &messages).map_err(|cause| cause.to_string())?;
+        let rendered = fill(&jinja, template, &messages).map_err(|cause| jinja::reason(&cause))?;
         cut(&rendered, roles.len())
     };
     let numbered = || (0..).zip(roles).map(|(number, role)| (*role, mark(number)));
     match (attempt(numbered().collect()), roles) {
-        (Ok(parts), _) => Ok(parts),
         (Err(reason), [Role::System, _, ..]) => {
             let mut messages: Vec<_> = numbered().skip(1).collect();
             messages[0].1 = format!("{}\n\n{}", mark(0), messages[0].1);
-            attempt(messages).map_err(|_| failed(reason))
+            attempt(messages).map_err(|_| reason)
         }
-        (Err(reason), _) => Err(failed(reason)),
+        (outcome, _) => outcome,
     }
 }
 
 fn compile(source: &str) -> std::result::Result<Environment<'_>, minijinja::Error> {
-    let mut jinja = Environment::new();
+    let mut jinja = jinja::environment();
     jinja.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     jinja.set_unknown_method_callback(unknown_method_callback);
-    jinja.set_fuel(Some(MAX_INSTRUCTIONS));
     jinja.add_function(
         "raise_exception",
         |message: String| -> std::result::Result<Value, minijinja::Error> {
@@ -217,7 +229,7 @@ mod tests {
         check("{{ strftime_now('%d') }}", "strftime_now is unknown");
         let endless =
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
-        check(endless, "fuel");
+        check(endless, "it takes more than 10000 steps");
         check(&" ".repeat(MAX_SOURCE_BYTES + 1), "bytes, the limit is 262144");
     }
 

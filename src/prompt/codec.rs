@@ -83,6 +83,10 @@ pub struct Prompt {
 
 impl<'a> Codec<'a> {
     /// A codec for jobs of up to `max_positions` positions.
+    ///
+    /// # Errors
+    /// Where the model has no chat template, or none that can be used, for a prompt that needs one,
+    /// and where no paper at all would fit.
     pub fn new(
         template: &'a Template,
         encoding: &'a dyn Encoding,
@@ -108,6 +112,18 @@ impl<'a> Codec<'a> {
             max_positions,
         };
         codec.prefix = codec.common_prefix()?;
+        // With one more, which a title has.
+        let (before, answer) = (codec.prefix.len() + 1, codec.answer_positions());
+        if before + answer > max_positions {
+            let message = format!(
+                "prompt {}: {before} tokens before the paper and up to {answer} for the answer, in a \
+                 context of {max_positions}",
+                template.name()
+            );
+            return Err(Error::new(ErrorKind::Usage, message).hint(
+                "take a shorter prompt of your own with --prompt, or a model of a longer context",
+            ));
+        }
         Ok(codec)
     }
 

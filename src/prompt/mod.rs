@@ -16,6 +16,7 @@
 
 mod chat;
 mod codec;
+mod jinja;
 mod piece;
 mod told;
 
@@ -28,6 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Term;
 use crate::hash;
 use crate::summary::Field;
+use crate::text_file;
 
 pub use chat::{ChatTemplate, Role};
 pub use codec::{Codec, Encoding, Prompt};
@@ -144,21 +146,16 @@ impl Template {
     }
 
     fn read(path: &Path) -> Result<Template> {
-        let failed = |cause| {
+        let text = text_file::read(path, "prompt", MAX_FILE_BYTES).map_err(|error| {
             let known: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            Error::io("read the prompt", path, cause)
-                .hint(format!("a prompt is a file, or one of {}", known.join(", ")))
-        };
-        let bytes = path.metadata().map_err(failed)?.len();
-        if bytes > MAX_FILE_BYTES {
-            let message =
-                format!("{}: {bytes} bytes; a prompt has at most {MAX_FILE_BYTES}", path.display());
-            return Err(Error::new(ErrorKind::Usage, message));
-        }
-        Template::parse(
-            &path.display().to_string(),
-            &std::fs::read_to_string(path).map_err(failed)?,
-        )
+            match error.kind() {
+                ErrorKind::Io => {
+                    error.hint(format!("a prompt is a file, or one of {}", known.join(", ")))
+                }
+                _ => error,
+            }
+        })?;
+        Template::parse(&path.display().to_string(), &text)
     }
 
     /// Reads the template in `source`; `name` is what messages call it.
@@ -169,15 +166,16 @@ impl Template {
                  and {{ abstract }}, and a [[field]] for each of title, paragraph and one-liner",
             )
         };
-        let file: File = toml::from_str(source)
+        let source = text_file::unified(source);
+        let file: File = toml::from_str(&source)
             .map_err(|cause| wrong("cannot be read".into()).because(cause))?;
         let fields: Vec<FieldForm> = file.field.into_iter().map(FieldForm::from).collect();
         if let Some(fault) = fault(file.abstract_tokens, &fields) {
             return Err(wrong(fault));
         }
         let (messages, texts) = messages(file.template, file.message).map_err(&wrong)?;
-        let identity = hash::sha256(source);
-        let jinja = compile(texts).map_err(|cause| wrong(cause.to_string()))?;
+        let identity = hash::sha256(&source);
+        let jinja = compile(texts).map_err(&wrong)?;
         let mut template = Template {
             name: name.to_owned(),
             identity,
@@ -188,13 +186,8 @@ impl Template {
             tells_terms: false,
             own_text: String::new(),
         };
-        template.check_variables()?;
-        let texts = |piece: &Piece| match piece {
-            Piece::Text(text) => Some(text.clone()),
-            Piece::Control(_) => None,
-        };
-        let own = template.render("", "", &Told::default())?.concat();
-        template.own_text = own.iter().filter_map(texts).collect::<Vec<_>>().join("\n");
+        let tried = template.clone();
+        template.own_text = jinja::watched(move || tried.try_out()).map_err(&wrong)??;
         template.tells_terms = template.looks_at("terms");
         Ok(template)
     }
@@ -254,10 +247,12 @@ impl Template {
             // Chat templates trim the messages of some roles; here nobody has to know which.
             Ok(pieces(if self.roles().is_some() { rendered.trim() } else { &rendered }))
         };
-        (0..count)
-            .map(message)
-            .collect::<std::result::Result<_, minijinja::Error>>()
-            .map_err(|cause| Error::new(ErrorKind::Usage, format!("prompt {}: {cause}", self.name)))
+        (0..count).map(message).collect::<std::result::Result<_, minijinja::Error>>().map_err(
+            |cause| {
+                let message = format!("prompt {}: {}", self.name, jinja::reason(&cause));
+                Error::new(ErrorKind::Usage, message)
+            },
+        )
     }
 
     /// How many messages there are.
@@ -271,9 +266,9 @@ impl Template {
         templates.flatten().any(|one| one.undeclared_variables(false).contains(variable))
     }
 
-    /// A template that ignores the paper, or asks for what is not there, is refused before a
-    /// model is loaded for it.
-    fn check_variables(&self) -> Result<()> {
+    /// Renders it without a paper and with one, and returns what it says by itself. A template that
+    /// ignores the paper, or asks for what is not there, is refused before a model is loaded for it.
+    fn try_out(&self) -> Result<String> {
         let (title, abstract_text) = ("A title", "An abstract.");
         let pieces = self.render(title, abstract_text, &Told::default())?.concat();
         for (variable, value) in [("title", title), ("abstract", abstract_text)] {
@@ -285,7 +280,12 @@ impl Template {
                     .hint("the model would write about a paper that it has not read"));
             }
         }
-        Ok(())
+        let texts = |piece: Piece| match piece {
+            Piece::Text(text) => Some(text),
+            Piece::Control(_) => None,
+        };
+        let own = self.render("", "", &Told::default())?.concat();
+        Ok(own.into_iter().filter_map(texts).collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -329,13 +329,15 @@ fn messages(
     }
 }
 
-fn compile(texts: Vec<String>) -> std::result::Result<Environment<'static>, minijinja::Error> {
-    let mut jinja = Environment::new();
+fn compile(texts: Vec<String>) -> std::result::Result<Environment<'static>, String> {
+    let reason = |cause: minijinja::Error| jinja::reason(&cause);
+    let mut jinja = jinja::environment();
     jinja.set_undefined_behavior(UndefinedBehavior::Strict);
-    jinja.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
+    jinja.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(reason)?);
     jinja.add_function("control", |name: String| marked(&name));
     for (number, text) in texts.into_iter().enumerate() {
-        jinja.add_template_owned(number.to_string(), text)?;
+        let text = jinja::checked(&text)?.into_owned();
+        jinja.add_template_owned(number.to_string(), text).map_err(reason)?;
     }
     Ok(jinja)
 }
