@@ -5,6 +5,7 @@
 //! not let the rows of one sequence influence another's.
 
 pub mod candle;
+mod context;
 pub mod cpu;
 pub mod plain;
 pub mod scripted;

@@ -8,7 +8,7 @@ use candle_core::Device;
 use rayon::prelude::*;
 
 use crate::generate::TokenId;
-use crate::model::{Activation, Config, LayerWeights, Matrix, Model, RopePairing, Rotary};
+use crate::model::{self, Activation, Config, LayerWeights, Matrix, Model, RopePairing, Rotary};
 use crate::{Error, Result, error::ErrorKind};
 
 /// The decoder with all its matrices expanded to f32.
@@ -84,7 +84,7 @@ impl PlainDecoder {
         row.iter().map(|x| x * self.config.embedding_scale).collect()
     }
 
-    /// hidden += [norm] O · softmax(q kᵀ / √d) v
+    /// hidden += [norm] (O · softmax(q kᵀ / √d) v + b)
     fn attention(&self, index: usize, hidden: &mut Rows) {
         let (layer, weights) = (&self.layers[index], &self.layers[index].weights);
         let normed = self.norm_rows(hidden, &weights.attn_norm);
@@ -114,7 +114,8 @@ impl PlainDecoder {
         let v: Rows = normed.iter().map(|row| plus(layer.v.times(row), v_bias)).collect();
         for (position, row) in hidden.iter_mut().enumerate() {
             let attended = self.attend(index, position, &q[position], &k, &v);
-            let update = self.post_norm(layer.o.times(&attended), &weights.post_attention_norm);
+            let projected = plus(layer.o.times(&attended), weights.attn_output_bias.as_ref());
+            let update = self.post_norm(projected, &weights.post_attention_norm);
             add(row, &update);
         }
     }
@@ -194,7 +195,9 @@ impl Dense {
         let values = matrix
             .dequantize(&Device::Cpu)
             .and_then(|matrix| matrix.flatten_all()?.to_vec1())
-            .map_err(|e| Error::new(ErrorKind::Model, "cannot expand a matrix").because(e))?;
+            .map_err(|e| {
+                Error::new(ErrorKind::Model, "cannot expand a matrix").because(model::cause(e))
+            })?;
         Ok(Dense { inputs, values })
     }
 

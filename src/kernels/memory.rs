@@ -29,6 +29,14 @@ impl Memory {
         Memory { map, length }
     }
 
+    /// Whether the system has room for `length` values: it is asked, and given them back.
+    pub fn check_room(length: usize) -> std::io::Result<()> {
+        let bytes =
+            length.checked_mul(size_of::<u16>()).filter(|bytes| *bytes <= isize::MAX as usize);
+        let bytes = bytes.ok_or(std::io::ErrorKind::OutOfMemory)?;
+        MmapMut::map_anon(bytes.max(1)).map(drop)
+    }
+
     /// All values.
     pub fn values(&self) -> &[u16] {
         // SAFETY: the map has at least this many bytes, which are initialised, begin at a page,
@@ -46,6 +54,13 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_that_no_system_has_is_told() {
+        assert!(Memory::check_room(3 << 20).is_ok());
+        assert!(Memory::check_room(usize::MAX).is_err());
+        assert!(Memory::check_room(isize::MAX as usize / 2).is_err());
+    }
 
     #[test]
     fn memory_is_zeroed_aligned_and_keeps_what_is_written() {

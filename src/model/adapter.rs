@@ -9,6 +9,9 @@
 //! engine. Merging before the first step means that no engine needs to know of adapters.
 //!
 //! The file may say, too, how large the channels of the merged model are ([`super::equalise`]).
+//!
+//! Names, shapes and types are held against the model before anything is computed: a file may claim
+//! what it likes, and a wrong one is refused before the weights are read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,93 +24,284 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::equalise::{Channels, NAMES, equalise};
-use super::{LayerWeights, Weights};
+use super::{Config, LayerWeights, Weights, cause, gguf};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Largest adapter file accepted, in bytes.
-const MAX_ADAPTER_BYTES: usize = 1 << 30;
+pub const MAX_ADAPTER_BYTES: usize = 1 << 30;
+/// Largest header of one: fifty times that of an adapter for all matrices of 28 layers.
+const MAX_HEADER_BYTES: u64 = 4 << 20;
+/// Largest change of a weight that is computed with: far below what an f32 can hold.
+const MAX_CHANGE: f64 = 1e30;
 
-/// Merges the adapter in `bytes` (a safetensors file; `name` is for messages) into `weights`, whose
-/// heads have `head_dim` dimensions. Says whether channels were equalised, in all layers.
-///
-/// # Errors
-/// [`ErrorKind::Model`] where the file is no adapter, does not fit the model, or holds a tensor
-/// that belongs to no matrix: nothing of an adapter is ignored.
-pub fn merge(weights: &mut Weights, head_dim: usize, name: &str, bytes: &[u8]) -> Result<bool> {
-    let bad = |message: String| Error::new(ErrorKind::Model, format!("adapter {name}: {message}"));
-    if bytes.len() > MAX_ADAPTER_BYTES {
-        return Err(bad(format!("{} bytes, more than {MAX_ADAPTER_BYTES}", bytes.len())));
+/// The bytes of a safetensors file and a name for messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Adapter<'a> {
+    /// What messages call it.
+    pub name: &'a str,
+    /// The whole file.
+    pub bytes: &'a [u8],
+}
+
+/// An adapter that fits a model.
+#[derive(Debug)]
+pub struct Factors<'a> {
+    /// What messages call it.
+    name: &'a str,
+    scale: f64,
+    tensors: HashMap<String, Tensor>,
+}
+
+/// What a name stands for in a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// (rank, inputs).
+    A { inputs: usize },
+    /// (outputs, rank).
+    B { outputs: usize },
+    /// (rank).
+    Worth,
+    /// As long as there are channels.
+    Channels(usize),
+}
+
+impl<'a> Factors<'a> {
+    /// Reads a safetensors file for the model that `config` describes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] where the file is no adapter, does not fit the model, or holds a tensor
+    /// that belongs to no matrix: nothing of an adapter is ignored.
+    pub fn read(config: &Config, adapter: Adapter<'a>) -> Result<Factors<'a>> {
+        let Adapter { name, bytes } = adapter;
+        let bad = |message: String| bad(name, &message);
+        if bytes.len() > MAX_ADAPTER_BYTES {
+            return Err(bad(format!("{} bytes, more than {MAX_ADAPTER_BYTES}", bytes.len())));
+        }
+        let header_bytes = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
+        if let Some(length) = header_bytes.filter(|length| *length > MAX_HEADER_BYTES) {
+            let message = format!("not a safetensors file: a header of {length} bytes");
+            return Err(bad(format!("{message}, more than {MAX_HEADER_BYTES}")));
+        }
+        let (_, header) = SafeTensors::read_metadata(bytes)
+            .map_err(|e| bad("not a safetensors file".into()).because(e))?;
+        let scale =
+            header.metadata().as_ref().and_then(|map| map.get("scale")?.parse::<f64>().ok());
+        let scale = scale
+            .filter(|scale| scale.is_finite())
+            .ok_or_else(|| bad("its metadata lacks a number `scale`".into()))?;
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|e| bad("not a safetensors file".into()).because(e))?;
+        let views: HashMap<String, TensorView<'_>> =
+            file.iter().map(|(name, view)| (name.to_owned(), view)).collect();
+        check_shapes(config, name, &views)?;
+        let tensors = views
+            .iter()
+            .map(|(part, view)| Ok((part.clone(), values(name, part, view)?)))
+            .collect::<Result<_>>()?;
+        let factors = Factors { name, scale, tensors };
+        factors.check_sizes()?;
+        Ok(factors)
     }
-    let (_, header) = SafeTensors::read_metadata(bytes)
-        .map_err(|e| bad("not a safetensors file".into()).because(e))?;
-    let scale = header.metadata().as_ref().and_then(|map| map.get("scale")?.parse::<f64>().ok());
-    let scale = scale
-        .filter(|scale| scale.is_finite())
-        .ok_or_else(|| bad("its metadata lacks a number `scale`".into()))?;
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|e| bad("not a safetensors file".into()).because(e))?;
-    let tensors: HashMap<String, Tensor> = file
-        .iter()
-        .map(|(name, view)| {
-            let tensor = values(&view).map_err(|e| bad(format!("cannot read {name}")).because(e));
-            Ok((name.to_owned(), tensor?))
-        })
-        .collect::<Result<_>>()?;
 
-    // Layers are independent, and requantizing them one by one would be most of loading.
-    let merge_layer = |(index, layer): (usize, &mut LayerWeights)| -> Result<(usize, bool)> {
-        let (mut used, mut equalised) = (0, false);
+    /// Merges them into `weights`, whose heads have `head_dim` dimensions. Says whether channels
+    /// were equalised, in all layers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] where the result cannot be rounded.
+    pub fn merge(&self, weights: &mut Weights, head_dim: usize) -> Result<bool> {
+        // Layers are independent, and requantizing them one by one would be most of loading.
+        let equalised: Vec<bool> = weights
+            .layers
+            .par_iter_mut()
+            .enumerate()
+            .map(|(index, layer)| self.merge_layer(index, layer, head_dim))
+            .collect::<Result<_>>()?;
+        Ok(equalised.into_iter().all(|equalised| equalised))
+    }
+
+    fn merge_layer(&self, index: usize, layer: &mut LayerWeights, head_dim: usize) -> Result<bool> {
+        let mut equalised = false;
         let mut merged = [const { None::<Tensor> }; 7];
         for ((part, matrix), merged) in layer.matrices().into_iter().zip(&mut merged) {
             let place = format!("blk.{index}.{part}");
-            let factor = |which: &str| tensors.get(&format!("{place}.{which}"));
+            let factor = |which: &str| self.tensors.get(&format!("{place}.{which}"));
             let (Some(a), Some(b)) = (factor("lora_a"), factor("lora_b")) else { continue };
-            let worth = factor("lora_scale");
-            let matrix = merge_one(matrix, [a, b], worth, scale)
-                .map_err(|e| bad(format!("does not fit {place} of this model")).because(e))?;
+            let matrix = merge_one(matrix, [a, b], factor("lora_scale"), self.scale)
+                .map_err(|e| self.unfit(&place, e))?;
             *merged = Some(matrix);
-            used += 2 + usize::from(worth.is_some());
         }
-        let rms = NAMES.map(|name| tensors.get(&format!("blk.{index}.{name}")));
+        let rms = NAMES.map(|name| self.tensors.get(&format!("blk.{index}.{name}")));
         if let [Some(_), Some(_), Some(_), Some(_)] = rms
             && merged.iter().all(Option::is_some)
         {
             let mut all = merged.map(|matrix| matrix.expect("all are there"));
             channels(rms.map(|rms| rms.expect("all are there")))
                 .and_then(|channels| equalise(layer, &mut all, &channels, head_dim))
-                .map_err(|e| bad(format!("does not fit blk.{index} of this model")).because(e))?;
+                .map_err(|e| self.unfit(&format!("blk.{index}"), e))?;
             merged = all.map(Some);
-            used += rms.len();
             equalised = true;
         }
         for ((part, matrix), merged) in layer.matrices_mut().into_iter().zip(merged) {
             let Some(merged) = merged else { continue };
+            let failed = || bad(self.name, &format!("blk.{index}.{part} cannot be rounded"));
             let rounded = QTensor::quantize(&merged, GgmlDType::Q8_0)
-                .map_err(|e| bad(format!("blk.{index}.{part} cannot be rounded")).because(e))?;
+                .map_err(|e| failed().because(cause(e)))?;
+            let data = rounded.data().map_err(|e| failed().because(cause(e)))?;
+            if !gguf::is_finite(GgmlDType::Q8_0, &data) {
+                return Err(failed().because("it is larger than a block of 8 bits can hold"));
+            }
             *matrix = Arc::new(rounded);
         }
-        Ok((used, equalised))
-    };
-    let layers: Vec<(usize, bool)> =
-        weights.layers.par_iter_mut().enumerate().map(merge_layer).collect::<Result<_>>()?;
-    let used: usize = layers.iter().map(|(used, _)| used).sum();
-    if used != tensors.len() || used == 0 {
-        return Err(bad(format!("{used} of its {} tensors belong to this model", tensors.len()))
-            .hint("was the adapter trained for another model?"));
+        Ok(equalised)
     }
-    Ok(layers.iter().all(|(_, equalised)| *equalised))
+
+    /// Whether no product of factors leaves the range of f32, in which sums become no numbers.
+    fn check_sizes(&self) -> Result<()> {
+        let largest = |tensor: &Tensor| -> candle_core::Result<f64> {
+            let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+            Ok(values.iter().fold(0.0, |most, value| f64::from(value.abs()).max(most)))
+        };
+        for (name, a) in &self.tensors {
+            let Some(place) = name.strip_suffix(".lora_a") else { continue };
+            let factor = |which: &str| self.tensors.get(&format!("{place}.{which}"));
+            let mut change = self.scale.abs() * a.dims()[0] as f64;
+            for tensor in [Some(a), factor("lora_b"), factor("lora_scale")].into_iter().flatten() {
+                change *= largest(tensor).map_err(|e| self.unfit(place, e))?;
+            }
+            if change > MAX_CHANGE {
+                return Err(bad(self.name, &format!("its factors of {place} are too large")));
+            }
+        }
+        Ok(())
+    }
+
+    fn unfit(&self, place: &str, error: candle_core::Error) -> Error {
+        bad(self.name, &format!("does not fit {place} of this model")).because(cause(error))
+    }
 }
 
-/// The numbers of a tensor, as f32.
-fn values(view: &TensorView<'_>) -> candle_core::Result<Tensor> {
-    match view.dtype() {
+fn bad(name: &str, message: &str) -> Error {
+    Error::new(ErrorKind::Model, format!("adapter {name}: {message}"))
+}
+
+/// The role of a tensor called `name`, and the matrix or layer that it belongs to.
+fn role<'n>(config: &Config, name: &'n str) -> Option<(&'n str, Role)> {
+    let (place, which) = name.rsplit_once('.')?;
+    let (layer, part) = place.strip_prefix("blk.")?.split_once('.')?;
+    let number: usize = layer.parse().ok()?;
+    if number >= config.layers.len() || number.to_string() != layer {
+        return None;
+    }
+    let Config { hidden, ffn_hidden, head_dim, .. } = *config;
+    let (q, kv) = (config.heads * head_dim, config.kv_heads * head_dim);
+    let (outputs, inputs) = match part {
+        "attn_q" => (q, hidden),
+        "attn_k" | "attn_v" => (kv, hidden),
+        "attn_output" => (hidden, q),
+        "ffn_gate" | "ffn_up" => (ffn_hidden, hidden),
+        "ffn_down" => (hidden, ffn_hidden),
+        "attn_norm" | "ffn_norm" => (0, 0),
+        _ => return None,
+    };
+    let role = match (which, part) {
+        ("rms", "attn_norm" | "ffn_norm") => Role::Channels(hidden),
+        // All query heads of a KV head together.
+        ("rms", "attn_output") => Role::Channels(kv),
+        ("rms", "ffn_down") => Role::Channels(ffn_hidden),
+        (_, "attn_norm" | "ffn_norm") => return None,
+        ("lora_a", _) => Role::A { inputs },
+        ("lora_b", _) => Role::B { outputs },
+        ("lora_scale", _) => Role::Worth,
+        _ => return None,
+    };
+    Some((place, role))
+}
+
+/// Whether all tensors belong to the model and fit it.
+fn check_shapes(
+    config: &Config,
+    name: &str,
+    views: &HashMap<String, TensorView<'_>>,
+) -> Result<()> {
+    let shape = |place: &str, which: &str| Some(views.get(&format!("{place}.{which}"))?.shape());
+    let mut used = 0;
+    for (part, view) in views {
+        let Some((place, role)) = role(config, part) else { continue };
+        let has_factors =
+            |place: &str| shape(place, "lora_a").is_some() && shape(place, "lora_b").is_some();
+        let belongs = match role {
+            Role::Channels(_) => {
+                let layer = place.rsplit_once('.').map_or("", |(layer, _)| layer);
+                let is_there = |name: &str| views.contains_key(&format!("{layer}.{name}"));
+                let all_merged = MATRICES.iter().all(|one| has_factors(&format!("{layer}.{one}")));
+                NAMES.into_iter().all(is_there) && all_merged
+            }
+            _ => has_factors(place),
+        };
+        if !belongs {
+            continue;
+        }
+        used += 1;
+        let rank = shape(place, "lora_a").and_then(|shape| shape.first().copied());
+        let rank = rank.unwrap_or_default();
+        let expected = match role {
+            Role::A { inputs } => vec![rank, inputs],
+            Role::B { outputs } => vec![outputs, rank],
+            Role::Worth => vec![rank],
+            Role::Channels(count) => vec![count],
+        };
+        let is_rank = |rank: usize, most: usize| (1..=most).contains(&rank);
+        let fits = match role {
+            Role::A { inputs: most } | Role::B { outputs: most } => is_rank(rank, most),
+            Role::Worth | Role::Channels(_) => true,
+        };
+        if view.shape() != expected || !fits {
+            let found = view.shape();
+            let message = format!(
+                "does not fit {place} of this model: {part} has shape {found:?} instead of {expected:?}"
+            );
+            let message = match fits {
+                true => message,
+                false => format!("does not fit {place} of this model: a rank of {rank}"),
+            };
+            return Err(bad(name, &message));
+        }
+    }
+    if used != views.len() || used == 0 {
+        let message = format!("{used} of its {} tensors belong to this model", views.len());
+        return Err(bad(name, &message).hint("was the adapter trained for another model?"));
+    }
+    Ok(())
+}
+
+/// The matrices that channels of a layer are equalised with, all of which are rounded anew.
+const MATRICES: [&str; 7] =
+    ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"];
+
+/// The numbers of a tensor, as f32, all of them finite.
+fn values(name: &str, part: &str, view: &TensorView<'_>) -> Result<Tensor> {
+    let tensor = match view.dtype() {
         Dtype::I8 => {
             let values: Vec<f32> =
                 view.data().iter().map(|byte| f32::from(byte.cast_signed())).collect();
             Tensor::from_vec(values, view.shape(), &Device::Cpu)
         }
-        _ => view.load(&Device::Cpu)?.to_dtype(DType::F32),
+        Dtype::F32 | Dtype::F16 | Dtype::BF16 => {
+            view.load(&Device::Cpu).and_then(|tensor| tensor.to_dtype(DType::F32))
+        }
+        other => {
+            let message = format!("{part} has type {other:?}; F32, F16, BF16 and I8 are read");
+            return Err(bad(name, &message));
+        }
+    };
+    let failed = |e| bad(name, &format!("cannot read {part}")).because(cause(e));
+    let tensor = tensor.map_err(failed)?;
+    let numbers = tensor.flatten_all().and_then(|tensor| tensor.to_vec1::<f32>());
+    if numbers.map_err(failed)?.iter().any(|value| !value.is_finite()) {
+        let message = format!("{part} holds infinite values or such that are no numbers");
+        return Err(bad(name, &message));
     }
+    Ok(tensor)
 }
 
 fn merge_one(

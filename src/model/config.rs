@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use candle_core::quantized::gguf_file::Value;
 
+use super::gguf::as_u64;
 use crate::{Error, Result, error::ErrorKind};
 
 /// Shape and switches of a decoder.
@@ -25,8 +26,11 @@ pub struct Config {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Longest context the model was made for, in positions.
+    /// Longest context that can be computed as the model was made for, in positions.
     pub context_length: usize,
+    /// The context that the file names, where a window that its layers may or may not follow makes
+    /// [`Self::context_length`] shorter.
+    pub context_unlimited: Option<usize>,
     /// Epsilon of every RMS norm.
     pub norm_eps: f32,
     /// Activation of the gate.
@@ -37,10 +41,16 @@ pub struct Config {
     pub qk_norm: bool,
     /// Whether the query, key and value projections have a bias (Qwen2).
     pub qkv_bias: bool,
+    /// Whether these and the output projection may have one, as the file's tensors tell (Llama).
+    pub optional_bias: bool,
+    /// Whether the file may have factors for its rotary frequencies (Llama 3).
+    pub optional_rope_factors: bool,
     /// Whether a norm follows attention and feed-forward before the residual is added (Gemma 3).
     pub post_norms: bool,
     /// Token embeddings are multiplied by it.
     pub embedding_scale: f32,
+    /// Scores of attention are divided by its root: [`Self::head_dim`], or a width of its own.
+    pub query_scale_width: usize,
     /// What each layer attends to, and its rotary embedding.
     pub layers: Vec<LayerKind>,
 }
@@ -88,8 +98,11 @@ pub const OTHER_ARCHITECTURES: [&str; 4] = ["phi3", "glm4", "lfm2", "qwen3moe"];
 
 /// Gemma 3 (technical report 2025, section 2.1): five local layers, then a global one.
 const GEMMA3_GLOBAL_EVERY: usize = 6;
-/// Rotary embedding of Gemma 3's local layers; the file gives that of the global ones only.
-const GEMMA3_LOCAL_ROTARY: Rotary = Rotary { base: 10_000.0, stretch: 1.0 };
+/// Base of the rotary embedding of Gemma 3's local layers, of which few files say anything.
+const GEMMA3_LOCAL_BASE: f32 = 10_000.0;
+/// Gemma 3 of 27B parameters has this many layers, and scales its queries by the width that its
+/// heads would have without their own (`query_pre_attn_scalar` 168 of `google/gemma-3-27b-it`).
+const GEMMA3_27B_LAYERS: usize = 62;
 /// Largest value accepted for any dimension: beyond it a file is damaged, not large.
 const MAX_DIMENSION: usize = 1 << 20;
 
@@ -111,23 +124,38 @@ impl Config {
             Some(head_dim) => head_dim,
             None => hidden / heads,
         };
-        if heads % kv_heads != 0 || head_dim % 2 != 0 {
+        let fits = heads % kv_heads == 0 && head_dim % 2 == 0 && head_dim > 0 && hidden >= heads;
+        if !fits {
             return Err(bad(format!(
-                "{heads} query heads, {kv_heads} key heads of width {head_dim} do not fit together"
+                "{heads} query heads, {kv_heads} key heads of width {head_dim} do not fit together, or \
+                 not {hidden} dimensions"
             )));
         }
+        let layer_count = keys.size("block_count")?;
         let rotary = Rotary {
             base: keys.optional_number("rope.freq_base")?.unwrap_or(10_000.0),
             stretch: keys.rope_stretch()?,
         };
-        let window = keys.optional_size("attention.sliding_window")?;
-        let layer_kind = |layer: usize| match (family, window) {
-            (Family::Gemma3, Some(_)) if (layer + 1).is_multiple_of(GEMMA3_GLOBAL_EVERY) => {
-                LayerKind { window: None, rotary }
+        let window = keys.window()?;
+        let context_named = keys.size("context_length")?;
+        // Of what other families do with a window files say nothing, and published models of Qwen2
+        // name one that they do not use. Within one window there is no difference.
+        let context_length = match window {
+            Some(window) if family != Family::Gemma3 => context_named.min(window),
+            _ => context_named,
+        };
+        let layers = match (family, window) {
+            (Family::Gemma3, Some(window)) => {
+                let base = keys.optional_number("rope.freq_base_swa")?;
+                let local = LayerKind {
+                    window: Some(window),
+                    rotary: Rotary { base: base.unwrap_or(GEMMA3_LOCAL_BASE), stretch: 1.0 },
+                };
+                let global = LayerKind { window: None, rotary };
+                let is_local = keys.local_layers(layer_count)?;
+                is_local.into_iter().map(|is_local| if is_local { local } else { global }).collect()
             }
-            (Family::Gemma3, window) => LayerKind { window, rotary: GEMMA3_LOCAL_ROTARY },
-            // Qwen2 files name a window that the published models do not use.
-            _ => LayerKind { window: None, rotary },
+            _ => vec![LayerKind { window: None, rotary }; layer_count],
         };
         Ok(Config {
             hidden,
@@ -135,7 +163,8 @@ impl Config {
             heads,
             kv_heads,
             head_dim,
-            context_length: keys.size("context_length")?,
+            context_length,
+            context_unlimited: Some(context_named).filter(|named| *named > context_length),
             norm_eps: keys.number("attention.layer_norm_rms_epsilon")?,
             activation: match family {
                 Family::Gemma3 => Activation::GeluTanh,
@@ -147,12 +176,18 @@ impl Config {
             },
             qk_norm: matches!(family, Family::Gemma3 | Family::Qwen3),
             qkv_bias: family == Family::Qwen2,
+            optional_bias: family == Family::Llama,
+            optional_rope_factors: family == Family::Llama,
             post_norms: family == Family::Gemma3,
             embedding_scale: match family {
                 Family::Gemma3 => (hidden as f32).sqrt(),
                 _ => 1.0,
             },
-            layers: (0..keys.size("block_count")?).map(layer_kind).collect(),
+            query_scale_width: match family {
+                Family::Gemma3 if layer_count == GEMMA3_27B_LAYERS => hidden / heads,
+                _ => head_dim,
+            },
+            layers,
             architecture,
         })
     }
@@ -173,9 +208,9 @@ impl Config {
         rotaries
     }
 
-    /// Factor on the dot product of a query and a key: 1 / √head_dim.
+    /// Factor on the dot product of a query and a key: 1 / √[`Self::query_scale_width`].
     pub fn attention_scale(&self) -> f32 {
-        (self.head_dim as f32).sqrt().recip()
+        (self.query_scale_width as f32).sqrt().recip()
     }
 }
 
@@ -232,12 +267,7 @@ impl Keys<'_> {
 
     fn optional_size(&self, key: &str) -> Result<Option<usize>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        let size = match value {
-            Value::U32(n) => Some(*n as usize),
-            Value::I32(n) => usize::try_from(*n).ok(),
-            Value::U64(n) => usize::try_from(*n).ok(),
-            _ => None,
-        };
+        let size = as_u64(value).and_then(|size| usize::try_from(size).ok());
         size.filter(|size| (1..=MAX_DIMENSION).contains(size)).map(Some).ok_or_else(|| {
             bad(format!(
                 "GGUF key {}.{key} is no size from 1 to {MAX_DIMENSION}",
@@ -248,22 +278,58 @@ impl Keys<'_> {
 
     fn optional_number(&self, key: &str) -> Result<Option<f32>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        value.to_f32().ok().filter(|n| n.is_finite() && *n > 0.0).map(Some).ok_or_else(|| {
+        let number = match value {
+            Value::F64(number) => Some(*number as f32),
+            value => value.to_f32().ok(),
+        };
+        number.filter(|n| n.is_finite() && *n > 0.0).map(Some).ok_or_else(|| {
             bad(format!("GGUF key {}.{key} is no positive number", self.architecture))
         })
     }
 
     /// A stretch that is of another kind (YaRN) would be computed wrongly, and nothing would tell.
+    /// Older files have the factor under another key.
     fn rope_stretch(&self) -> Result<f32> {
-        let kind = self.get("rope.scaling.type").and_then(|value| value.to_string().ok());
-        match kind.map_or("linear", String::as_str) {
-            "none" => Ok(1.0),
-            "linear" => Ok(self.optional_number("rope.scaling.factor")?.unwrap_or(1.0)),
-            other => Err(bad(format!(
-                "{}.rope.scaling.type is \"{other}\", which is not supported",
-                self.architecture
-            ))),
+        let wrong = |kind: &str| {
+            let key = format!("{}.rope.scaling.type", self.architecture);
+            Err(bad(format!("{key} is {kind}, which is not supported"))
+                .hint("supported are \"linear\" and \"none\""))
+        };
+        match self.get("rope.scaling.type") {
+            Some(Value::String(kind)) if kind == "none" => return Ok(1.0),
+            Some(Value::String(kind)) if kind == "linear" => {}
+            Some(Value::String(kind)) => return wrong(&format!("{kind:?}")),
+            Some(_) => return wrong("no text"),
+            None => {}
         }
+        let factor = self.optional_number("rope.scaling.factor")?;
+        let older = self.optional_number("rope.scale_linear")?;
+        Ok(factor.or(older).unwrap_or(1.0))
+    }
+
+    /// Some files write 0 where there is no window.
+    fn window(&self) -> Result<Option<usize>> {
+        let key = "attention.sliding_window";
+        match self.get(key).and_then(as_u64) {
+            Some(0) => Ok(None),
+            _ => self.optional_size(key),
+        }
+    }
+
+    /// Which layers see a window alone: a list says it for each, a number n that each nth does not.
+    fn local_layers(&self, count: usize) -> Result<Vec<bool>> {
+        let key = "attention.sliding_window_pattern";
+        if let Some(Value::Array(list)) = self.get(key) {
+            let truths = list.iter().map(|value| value.to_bool().ok()).collect::<Option<Vec<_>>>();
+            return truths.filter(|truths| truths.len() == count).ok_or_else(|| {
+                bad(format!(
+                    "{}.{key} does not say of {count} layers true or false",
+                    self.architecture
+                ))
+            });
+        }
+        let every = self.optional_size(key)?.unwrap_or(GEMMA3_GLOBAL_EVERY);
+        Ok((1..=count).map(|layer| !layer.is_multiple_of(every)).collect())
     }
 
     fn get(&self, key: &str) -> Option<&Value> {

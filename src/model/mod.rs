@@ -2,23 +2,29 @@
 //! adapter merged in. Engines take it from here.
 
 mod adapter;
+mod cause;
 mod config;
 mod equalise;
+mod gguf;
+mod unfollowed;
 mod weights;
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 
+pub use adapter::{Adapter, MAX_ADAPTER_BYTES};
+pub use cause::cause;
 pub use config::{Activation, Config, LayerKind, OTHER_ARCHITECTURES, RopePairing, Rotary};
 pub use weights::{LayerWeights, Matrix, Weights};
 
 use crate::atomic::write_atomically;
 use crate::tokens::Tokenizer;
 use crate::{Error, Result, error::ErrorKind};
+use gguf::{Entries, Header, Outline};
 
 /// The metadata key of an exported model whose channels are equalised.
 const EQUALISED: &str = "wenzhai.channels_equalised";
@@ -31,17 +37,9 @@ pub struct Model {
     weights: Weights,
     tokenizer: Tokenizer,
     equalised: bool,
+    warnings: Vec<String>,
     /// Where the file has the token embedding and, if it is another matrix, the head.
     vocabulary_places: [Option<u64>; 2],
-}
-
-/// The bytes of a safetensors file and a name for messages.
-#[derive(Debug, Clone, Copy)]
-pub struct Adapter<'a> {
-    /// What messages call it.
-    pub name: &'a str,
-    /// The whole file.
-    pub bytes: &'a [u8],
 }
 
 impl Model {
@@ -54,19 +52,24 @@ impl Model {
         let named = |e: Error| {
             Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
         };
-        let (mut reader, content) = open(path)?;
-        let config = Config::from_gguf(&content.metadata).map_err(named)?;
-        let mut weights = Weights::read(&config, &content, &mut reader).map_err(named)?;
-        let tokenizer = Tokenizer::from_gguf(&content.metadata).map_err(named)?;
-        let mut equalised = matches!(content.metadata.get(EQUALISED), Some(Value::Bool(true)));
-        if let Some(Adapter { name, bytes }) = adapter {
-            equalised |= adapter::merge(&mut weights, config.head_dim, name, bytes)?;
+        let (mut reader, header) = open(path)?;
+        let config = Config::from_gguf(&header.metadata).map_err(named)?;
+        unfollowed::check(&config, &header.metadata).map_err(named)?;
+        weights::check(&config, &header).map_err(named)?;
+        let tokenizer = Tokenizer::from_gguf(&header.metadata).map_err(named)?;
+        check_rows(&header, &tokenizer).map_err(named)?;
+        let factors =
+            adapter.map(|adapter| adapter::Factors::read(&config, adapter)).transpose()?;
+        let mut weights = Weights::read(&config, &header, &mut reader).map_err(named)?;
+        let mut equalised = matches!(header.metadata.get(EQUALISED), Some(Value::Bool(true)));
+        if let Some(factors) = factors {
+            equalised |= factors.merge(&mut weights, config.head_dim)?;
         }
-        let place =
-            |name| Some(content.tensor_data_offset + content.tensor_infos.get(name)?.offset);
+        let place = |name| Some(header.tensors.get(name)?.bytes.start);
         let vocabulary_places = ["token_embd.weight", "output.weight"].map(place);
+        let warnings = unfollowed::warnings(&config, &header.metadata);
         let path = path.to_owned();
-        Ok(Model { path, config, weights, tokenizer, equalised, vocabulary_places })
+        Ok(Model { path, config, weights, tokenizer, equalised, warnings, vocabulary_places })
     }
 
     /// The file and the first byte there of `matrix`, if it is one of the vocabulary: these are
@@ -87,8 +90,8 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
-        let (_, content) = open(path)?;
-        Tokenizer::from_gguf(&content.metadata).map_err(|e| {
+        let (_, header) = open(path)?;
+        Tokenizer::from_gguf(&header.metadata).map_err(|e| {
             Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
         })
     }
@@ -100,11 +103,11 @@ impl Model {
     /// [`ErrorKind::Io`] where the file cannot be opened, [`ErrorKind::Model`] where it is no GGUF
     /// file or does not say.
     pub fn architecture(path: &Path) -> Result<String> {
-        let (_, content) = open(path)?;
+        let (_, header) = open(path)?;
         let named = |e: Error| {
             Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
         };
-        config::architecture(&content.metadata).map(str::to_owned).map_err(named)
+        config::architecture(&header.metadata).map(str::to_owned).map_err(named)
     }
 
     /// Shape and switches of the decoder.
@@ -121,6 +124,11 @@ impl Model {
     /// an adapter said how large they were when it was merged.
     pub fn is_equalised(&self) -> bool {
         self.equalised
+    }
+
+    /// What the file says that is not followed, or should say and does not: a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The model's own tokenizer.
@@ -140,35 +148,64 @@ impl Model {
     /// With `expanded`, matrices are written as the f32 values that their blocks stand for: for
     /// programs that round activations as coarsely as they find weights, and for other tools.
     pub fn export(&self, to: &Path, expanded: bool) -> Result<()> {
-        let (mut reader, content) = open(&self.path)?;
+        let (mut reader, header) = open(&self.path)?;
         let failed = |e: candle_core::Error| {
-            Error::new(ErrorKind::Model, format!("cannot export to {}", to.display())).because(e)
+            let message = format!("cannot export to {}", to.display());
+            Error::new(ErrorKind::Model, message).because(cause(e))
         };
+        let read_failed = |e: std::io::Error| Error::io("read", &self.path, e);
+        let mut names: Vec<&String> = header.tensors.keys().collect();
+        names.sort_unstable();
         // Everything as the original file has it, or as it is now.
-        let mut tensors: Vec<(String, Matrix)> = Vec::new();
-        for name in content.tensor_infos.keys() {
-            let tensor = match self.weights.of_layers(name).map_err(failed)? {
+        let mut outlines = Vec::with_capacity(names.len());
+        for name in names {
+            let info = &header.tensors[name];
+            let merged = self.weights.of_layers(name).map_err(failed)?;
+            let kind = merged.map_or(info.kind, |matrix| matrix.dtype());
+            let kind = if expanded { GgmlDType::F32 } else { kind };
+            outlines.push(Outline { name: name.clone(), kind, shape: info.shape.clone() });
+        }
+        let data = |name: &str| -> Result<Vec<u8>> {
+            let merged = self.weights.of_layers(name).map_err(failed)?;
+            let tensor = match merged {
                 Some(matrix) => matrix,
-                None => {
-                    let device = candle_core::Device::Cpu;
-                    content.tensor(&mut reader, name, &device).map_err(failed)?.into()
-                }
+                None => header.tensor(&mut reader, name)?.into(),
             };
             let tensor = if expanded { expand(&tensor).map_err(failed)? } else { tensor };
-            tensors.push((name.clone(), tensor));
+            Ok(tensor.data().map_err(failed)?.into_owned())
+        };
+        let mut entries = copy_entries(&self.path, &header).map_err(read_failed)?;
+        if self.equalised && !header.metadata.contains_key(EQUALISED) {
+            entries.add_true(EQUALISED);
         }
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut metadata: Vec<_> = content.metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
-        let equalised = Value::Bool(true);
-        if self.equalised && !content.metadata.contains_key(EQUALISED) {
-            metadata.push((EQUALISED, &equalised));
-        }
-        metadata.sort_by_key(|(key, _)| *key);
-        let tensors: Vec<(&str, &QTensor)> =
-            tensors.iter().map(|(name, tensor)| (name.as_str(), &**tensor)).collect();
-
-        write_atomically(to, |out| gguf_file::write(out, &metadata, &tensors).map_err(failed))
+        let Header { version, alignment, .. } = header;
+        write_atomically(to, |out| {
+            let failed = |e| Error::io("write", to, e);
+            gguf::write(out, version, &entries, alignment, &outlines, data, failed)
+        })
     }
+}
+
+/// The metadata of the file at `path`, as it stands there.
+fn copy_entries(path: &Path, header: &Header) -> std::io::Result<Entries> {
+    let (count, place) = &header.entries;
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(place.start))?;
+    let mut bytes = vec![0; (place.end - place.start) as usize];
+    file.read_exact(&mut bytes)?;
+    Ok(Entries { count: *count, bytes })
+}
+
+/// A token without a row could be read and not computed.
+fn check_rows(header: &Header, tokenizer: &Tokenizer) -> Result<()> {
+    let rows = header.tensors.get("token_embd.weight").and_then(|info| info.shape.first().copied());
+    let (rows, tokens) = (rows.unwrap_or_default(), tokenizer.vocab_size());
+    if rows < tokens {
+        let message = format!("tensor token_embd.weight has {rows} rows for {tokens} tokens");
+        return Err(Error::new(ErrorKind::Model, message)
+            .hint("the vocabulary is another model's: fetch the file again, or another one"));
+    }
+    Ok(())
 }
 
 fn expand(tensor: &QTensor) -> candle_core::Result<Matrix> {
@@ -176,15 +213,13 @@ fn expand(tensor: &QTensor) -> candle_core::Result<Matrix> {
     QTensor::quantize(&values, GgmlDType::F32).map(Matrix::new)
 }
 
-fn open(path: &Path) -> Result<(BufReader<File>, gguf_file::Content)> {
+fn open(path: &Path) -> Result<(BufReader<File>, Header)> {
     let file = File::open(path).map_err(|e| {
         Error::io("open", path, e).hint("name a .gguf file, or a model of `wenzhai models list`")
     })?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
-    let content = gguf_file::Content::read(&mut reader).map_err(|e| {
-        Error::new(ErrorKind::Model, format!("{} is not a GGUF file", path.display()))
-            .because(e)
-            .hint("models are GGUF files of version 2 or 3")
+    let header = Header::read(&mut reader).map_err(|e| {
+        Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
     })?;
-    Ok((reader, content))
+    Ok((reader, header))
 }

@@ -1,5 +1,9 @@
 //! From a choice to a model that is ready to run: memory, weights, engine, bounds.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
 use crate::card::{self, Card};
 use crate::engine::candle::{CandleEngine, DeviceChoice};
@@ -7,7 +11,7 @@ use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
 use crate::generate::{Engine, Limits};
-use crate::model::{Adapter, Model};
+use crate::model::{Adapter, MAX_ADAPTER_BYTES, Model};
 use crate::shortlist::Shortlist;
 use crate::system;
 use crate::text::quantity;
@@ -120,7 +124,8 @@ pub(super) fn load_shortlist(
 
 /// Loads a model with its adapter, after fetching it where needed.
 pub fn load_model(choice: &ModelChoice, progress: &mut dyn Progress) -> Result<Model> {
-    read_model(choice, &fetch_model(choice, progress)?)
+    let local = fetch_model(choice, progress)?;
+    read_model(choice, &local, progress)
 }
 
 /// Fetches a model where needed.
@@ -131,12 +136,16 @@ pub(super) fn fetch_model(choice: &ModelChoice, progress: &mut dyn Progress) -> 
     fetch::ensure(&choice.model, &Cache::from_env()?, progress)
 }
 
-/// Loads a model that is here, with its adapter.
-pub(super) fn read_model(choice: &ModelChoice, local: &LocalModel) -> Result<Model> {
+/// Loads a model that is here, with its adapter, and tells what its file leaves open.
+pub(super) fn read_model(
+    choice: &ModelChoice,
+    local: &LocalModel,
+    progress: &mut dyn Progress,
+) -> Result<Model> {
     let LocalModel { path, adapter, .. } = local;
-    match (&choice.adapter, adapter) {
+    let model = match (&choice.adapter, adapter) {
         (AdapterChoice::File(file), _) => {
-            let bytes = std::fs::read(file).map_err(|cause| Error::io("read", file, cause))?;
+            let bytes = read_adapter(file).map_err(|cause| Error::io("read", file, cause))?;
             let name = file.display().to_string();
             Model::load(path, Some(Adapter { name: &name, bytes: &bytes }))
         }
@@ -144,7 +153,16 @@ pub(super) fn read_model(choice: &ModelChoice, local: &LocalModel) -> Result<Mod
             Model::load(path, Some(Adapter { name: &own.name, bytes: own.data() }))
         }
         (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Model::load(path, None),
-    }
+    }?;
+    model.warnings().iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
+    Ok(model)
+}
+
+/// An adapter's bytes, or one more than it may have.
+fn read_adapter(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_ADAPTER_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether there is memory for a model of which it is known how much it takes: before a gigabyte is

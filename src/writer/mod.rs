@@ -162,7 +162,7 @@ impl Writer {
             let engine = Box::new(engine);
             return Ok(Loaded { writer: self, tokenizer, engine, limits, batch });
         }
-        let model = loading::read_model(&self.choices.model, &local)?;
+        let model = loading::read_model(&self.choices.model, &local, progress)?;
         let batch = match self.choices.batch {
             Some(papers) => Batch { papers, memory: None },
             None => Batch::that_fits(&model),

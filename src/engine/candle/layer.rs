@@ -63,7 +63,10 @@ impl Layer {
             q: biased(&weights.attn_q, 0)?,
             k: biased(&weights.attn_k, 1)?,
             v: biased(&weights.attn_v, 2)?,
-            o: linear(&weights.attn_output)?,
+            o: Linear {
+                bias: optional(&weights.attn_output_bias)?,
+                ..linear(&weights.attn_output)?
+            },
             qk_norm,
             post_attention_norm: optional(&weights.post_attention_norm)?,
             ffn_norm: vector(&weights.ffn_norm, device)?,

@@ -18,8 +18,9 @@ use rayon::prelude::*;
 
 use self::attention::{KvCache, RopeTable};
 use self::layer::{Layer, Linear, rms_norm};
+use super::context;
 use crate::generate::{Batch, Engine, Span, TokenId, next_token};
-use crate::model::{Config, Model};
+use crate::model::{self, Config, Model};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Where an engine computes.
@@ -43,6 +44,7 @@ pub struct CandleEngine {
     output_norm: Tensor,
     head: Linear,
     rope: RopeTable,
+    max_context: usize,
     /// Keys and values of the shared prefix.
     prefix: Option<KvCache>,
     slots: Vec<Option<KvCache>>,
@@ -61,7 +63,8 @@ impl CandleEngine {
     /// [`ErrorKind::Usage`] where the device is not there or not built in.
     pub fn new(model: &Model, choice: DeviceChoice, max_context: usize) -> Result<CandleEngine> {
         let device = choice.open()?;
-        let failed = |e| Error::new(ErrorKind::Engine, "cannot set up the engine").because(e);
+        let failed =
+            |e| Error::new(ErrorKind::Engine, "cannot set up the engine").because(model::cause(e));
         Self::build(model, device, max_context).map_err(failed)
     }
 
@@ -81,6 +84,7 @@ impl CandleEngine {
             head,
             rope: RopeTable::new(config, weights.rope_factors.as_deref(), max_context, &device)?,
             config: config.clone(),
+            max_context,
             device,
             prefix: None,
             slots: Vec::new(),
@@ -90,6 +94,7 @@ impl CandleEngine {
     /// The logits that follow every one of `tokens`, read as one sequence: (tokens, vocabulary).
     /// For measurements; generation goes through [`Engine::step`].
     pub fn logits(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>> {
+        context::check(tokens, self.max_context)?;
         let logits = (|| {
             let cache = KvCache::new(&self.config, tokens.len(), &self.device)?;
             let hidden = self.forward_alone(tokens, &cache)?;
@@ -174,6 +179,7 @@ impl Engine for CandleEngine {
         if tokens.is_empty() {
             return Ok(());
         }
+        context::check(tokens, self.max_context)?;
         let computed = (|| {
             let cache = KvCache::new(&self.config, tokens.len(), &self.device)?;
             self.forward_alone(tokens, &cache)?;
@@ -198,9 +204,11 @@ impl DeviceChoice {
         opened.map_err(|e| {
             let feature = self.to_string();
             let feature = feature.split(':').next().unwrap_or_default();
-            Error::new(ErrorKind::Usage, format!("device {self} cannot be used")).because(e).hint(
-                format!("build with `cargo build --release --features {feature}`, or use cpu"),
-            )
+            Error::new(ErrorKind::Usage, format!("device {self} cannot be used"))
+                .because(model::cause(e))
+                .hint(format!(
+                    "build with `cargo build --release --features {feature}`, or use cpu"
+                ))
         })
     }
 }
@@ -235,5 +243,5 @@ impl std::str::FromStr for DeviceChoice {
 }
 
 fn step_failed(cause: candle_core::Error) -> Error {
-    Error::new(ErrorKind::Engine, "the engine failed in a step").because(cause)
+    Error::new(ErrorKind::Engine, "the engine failed in a step").because(model::cause(cause))
 }

@@ -44,6 +44,7 @@ struct Layer {
     qkv_bias: Option<[Vec<f32>; 3]>,
     qk_norm: Option<[Vec<f32>; 2]>,
     output: Packed,
+    output_bias: Option<Vec<f32>>,
     post_attention_norm: Option<Vec<f32>>,
     ffn_norm: Vec<f32>,
     gate_up: GateUp,
@@ -99,6 +100,7 @@ impl Decoder {
             let before = update.map(|layer| layer.norm_of(&layer.post_ffn_norm));
             team.add_and_norm(before, Some(layer.norm_for(&layer.attn_norm, Site::Qkv)));
             layer.attention(team, self, index, kv, rows);
+            layer.add_output_bias(&mut team.work.hidden);
             let before = Some(layer.norm_of(&layer.post_attention_norm));
             team.add_and_norm(before, Some(layer.norm_for(&layer.ffn_norm, Site::GateUp)));
             layer.feed_forward(team, index);
@@ -177,6 +179,7 @@ impl Layer {
             qkv_bias: weights.qkv_bias.clone(),
             qk_norm: weights.qk_norm.clone(),
             output: pack(&weights.attn_output, exec)?,
+            output_bias: weights.attn_output_bias.clone(),
             post_attention_norm: weights.post_attention_norm.clone(),
             ffn_norm: weights.ffn_norm.clone(),
             gate_up: GateUp {
@@ -251,6 +254,15 @@ impl Layer {
         work.observe(index, Site::Output);
         gemm::gemm(exec, &work.input, &self.output, &mut work.product);
         clock.lap(Phase::Output);
+    }
+
+    /// Adds the bias of the output projection, where there is one, to the residual stream. Models that
+    /// have it have no norm between the two.
+    fn add_output_bias(&self, hidden: &mut [f32]) {
+        let Some(bias) = &self.output_bias else { return };
+        for row in hidden.chunks_exact_mut(bias.len()) {
+            row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+        }
     }
 
     /// Queries, keys and values as they lie in the product of `qkv`.

@@ -5,16 +5,16 @@ use candle_core::quantized::GgmlDType;
 use crate::kernels::Executor;
 use crate::kernels::blocks::BlockType;
 use crate::kernels::packed::Packed;
-use crate::model::Matrix;
+use crate::model::{self, Matrix};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Packs all rows of a matrix.
 pub fn pack(matrix: &Matrix, exec: &mut Executor) -> Result<Packed> {
     let kind = block_type(matrix.dtype())?;
     let dims = matrix.shape().dims();
-    let bytes = matrix
-        .data()
-        .map_err(|e| Error::new(ErrorKind::Model, "cannot read a matrix").because(e))?;
+    let bytes = matrix.data().map_err(|e| {
+        Error::new(ErrorKind::Model, "cannot read a matrix").because(model::cause(e))
+    })?;
     Ok(Packed::from_blocks(exec, kind, &bytes, dims[0], dims[1]))
 }
 

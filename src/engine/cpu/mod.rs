@@ -31,7 +31,8 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::Result;
+use super::context;
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Batch, Engine, Limits, Misses, Profile, TokenId};
 use crate::kernels::Isa;
 use crate::kernels::attention::{PagePool, PageShape};
@@ -67,6 +68,7 @@ pub struct CpuEngine {
     kv: PagePool,
     tables: PageTables,
     rows_per_step: usize,
+    max_context: usize,
     planner: Planner,
     rows: Rows,
     /// Of each span of a step the part that its last row is in, and which row of it that is.
@@ -81,8 +83,9 @@ impl CpuEngine {
     /// Packs the weights of `model` and reserves the memory for keys and values.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Usage`] where the instruction set asked for is not here,
-    /// [`crate::error::ErrorKind::Model`] where the model has a shape that the kernels do not take.
+    /// [`ErrorKind::Usage`] where the instruction set asked for is not here, [`ErrorKind::Model`]
+    /// where the model has a shape that the kernels do not take, and [`ErrorKind::Engine`] where
+    /// there is no memory for keys and values.
     pub fn new(model: &Model, settings: &CpuSettings<'_>) -> Result<CpuEngine> {
         CpuEngine::with_isa(model, settings, Isa::detect()?)
     }
@@ -90,7 +93,7 @@ impl CpuEngine {
     /// The same for an instruction set that is not left to the environment.
     ///
     /// # Errors
-    /// As [`CpuEngine::new`], for models.
+    /// As [`CpuEngine::new`], for models and memory.
     pub fn with_isa(model: &Model, settings: &CpuSettings<'_>, isa: Isa) -> Result<CpuEngine> {
         let threads = settings.threads.max(1);
         let mut all = Team::new(isa, threads);
@@ -103,6 +106,12 @@ impl CpuEngine {
         let decoder = Decoder::new(model, settings.limits.max_context, &mut all.exec)?;
         let head = Head::new(model, settings.shortlist, settings.full_vocabulary, &mut all.exec)?;
         let pages = PageTables::pages_for(&settings.limits);
+        PagePool::check_room(shape, pages).map_err(|cause| {
+            let message = format!("there is no memory for {pages} pages of keys and values");
+            Error::new(ErrorKind::Engine, message)
+                .because(cause)
+                .hint("take a smaller --batch, or a smaller model")
+        })?;
         let mut engine = CpuEngine {
             planner: Planner::new(threads, decoder.costs()),
             decoder,
@@ -110,6 +119,7 @@ impl CpuEngine {
             kv: PagePool::new(shape, pages),
             tables: PageTables::new(pages),
             rows_per_step: settings.limits.rows_per_step,
+            max_context: settings.limits.max_context,
             rows: Rows::default(),
             last_rows: Vec::new(),
             all,
@@ -140,6 +150,7 @@ impl CpuEngine {
     /// The logits that follow every one of `tokens`, read as one sequence, over the tokens that
     /// the head scores; minus infinity elsewhere. For measurements.
     pub fn logits(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>> {
+        context::check(tokens, self.max_context)?;
         self.tables.open_scratch(tokens.len())?;
         let mut logits = Vec::with_capacity(tokens.len());
         for (chunk, tokens) in tokens.chunks(self.rows_per_step).enumerate() {
@@ -245,6 +256,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Engine for CpuEngine {
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
+        context::check(tokens, self.max_context)?;
         self.tables.forget_prefix();
         self.tables.open_scratch(tokens.len())?;
         for (chunk, part) in tokens.chunks(self.rows_per_step).enumerate() {

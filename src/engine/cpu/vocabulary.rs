@@ -12,7 +12,7 @@ use crate::generate::TokenId;
 use crate::kernels::Executor;
 use crate::kernels::blocks::{self, BlockType};
 use crate::kernels::packed::Packed;
-use crate::model::{Matrix, Model};
+use crate::model::{self, Matrix, Model};
 use crate::{Error, Result, error::ErrorKind};
 
 /// A matrix whose rows are read one at a time.
@@ -99,7 +99,8 @@ impl Rowwise {
             }
             Place::Memory(matrix) => {
                 let data = matrix.data().map_err(|cause| {
-                    Error::new(ErrorKind::Model, "cannot read the vocabulary").because(cause)
+                    Error::new(ErrorKind::Model, "cannot read the vocabulary")
+                        .because(model::cause(cause))
                 })?;
                 bytes.extend_from_slice(&data[offset..offset + length]);
                 Ok(())

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, Value};
 
+use crate::model;
 use crate::{Error, Result, error::ErrorKind};
 
 /// An architecture that candle-transformers knows and our own decoder does not.
@@ -70,7 +71,7 @@ impl Source {
         max_context: usize,
     ) -> Result<Source> {
         let (_, content) = open(path)?;
-        let most = check(architecture, &content).map_err(|cause| cannot_load(path, cause))?;
+        let most = check(architecture, &content).map_err(|e| cannot_load(path, e))?;
         Ok(Source {
             path: path.to_owned(),
             architecture,
@@ -93,14 +94,14 @@ impl Source {
         let (mut reader, mut content) = open(&self.path)?;
         let key = format!("{}.context_length", self.architecture.name());
         content.metadata.insert(key, Value::U32(self.max_context as u32));
-        read(content, &mut reader).map_err(|cause| cannot_load(&self.path, cause))
+        read(content, &mut reader).map_err(|e| cannot_load(&self.path, model::cause(e)))
     }
 }
 
 fn open(path: &Path) -> Result<(BufReader<File>, Content)> {
     let file = File::open(path).map_err(|cause| Error::io("open", path, cause))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
-    let content = Content::read(&mut reader).map_err(|cause| cannot_load(path, cause))?;
+    let content = Content::read(&mut reader).map_err(|e| cannot_load(path, model::cause(e)))?;
     Ok((reader, content))
 }
 

@@ -20,6 +20,7 @@ use self::architecture::Source;
 use self::network::{Network, Sequence};
 use super::candle::DeviceChoice;
 use crate::generate::{Batch, Engine, Sample, TokenId, TokenSet, next_token};
+use crate::model;
 use crate::shortlist::Shortlist;
 use crate::{Error, Result, error::ErrorKind};
 
@@ -114,7 +115,8 @@ impl Engine for TransformersEngine {
         for (span, sample) in batch.sampling() {
             let slot = self.slots[span.slot].as_mut().expect("a span's slot is open");
             let mut logits = slot.advance(&self.device).map_err(|cause| {
-                Error::new(ErrorKind::Engine, "the engine failed in a step").because(cause)
+                Error::new(ErrorKind::Engine, "the engine failed in a step")
+                    .because(model::cause(cause))
             })?;
             if let Some(shortlist) = &self.shortlist {
                 slot.keep(shortlist, &mut logits);

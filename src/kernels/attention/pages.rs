@@ -31,6 +31,15 @@ impl PagePool {
         PagePool { layout, memory, parts: Parts::new(pages) }
     }
 
+    /// Whether the system has room for that many pages, before [`Self::new`] relies on it.
+    ///
+    /// # Errors
+    /// What the system says where it has not.
+    pub fn check_room(shape: PageShape, pages: usize) -> std::io::Result<()> {
+        let values = shape.page_values().checked_mul(pages);
+        Memory::check_room(values.unwrap_or(usize::MAX))
+    }
+
     /// Writes a position's key and value of one KV head, rounded as `PageWriter::write` does.
     ///
     /// # Panics

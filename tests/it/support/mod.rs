@@ -4,5 +4,6 @@ pub mod logits;
 pub mod networks;
 pub mod noise;
 pub mod place;
+pub mod raw_gguf;
 pub mod scribe;
 pub mod tiny;

@@ -126,7 +126,8 @@ pub fn metadata(
         ("attention.head_count_kv", size(KV_HEADS)),
         ("attention.key_length", size(HEAD_DIM)),
         ("attention.value_length", size(HEAD_DIM)),
-        ("attention.sliding_window", size(WINDOW)),
+        // Of other families it is not known whether they follow it, and contexts end there.
+        ("attention.sliding_window", size(if family == "gemma3" { WINDOW } else { context })),
         ("attention.layer_norm_rms_epsilon", Value::F32(1e-6)),
         ("rope.freq_base", Value::F32(1e6)),
         // As Gemma 3 of 4B parameters and more has it, in its global layers.
