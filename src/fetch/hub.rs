@@ -46,7 +46,26 @@ pub(super) fn parse(spec: &str) -> Result<HubFile> {
     if !revision.split('/').all(is_file_name) {
         return Err(wrong("names no revision"));
     }
+    if let Some((part, count)) = split_part(file) {
+        let message = format!("`hf:{spec}` is part {part} of {count} of a model that was split");
+        return Err(Error::new(ErrorKind::Usage, message).hint(
+            "fetch all parts, merge them with `llama-gguf-split --merge FIRST-PART OUTPUT` of \
+             llama.cpp, and name the output; or take a file of the model that is whole",
+        ));
+    }
     Ok(HubFile { repo: repo.into(), revision: revision.into(), file: file.into() })
+}
+
+/// The number of a part and how many there are, of a name such as `m-00001-of-00002.gguf`, by which
+/// llama.cpp tells the parts of a model that was split.
+fn split_part(file: &str) -> Option<(u32, u32)> {
+    let (rest, count) = file.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+    let (_, part) = rest.rsplit_once('-')?;
+    let number = |digits: &str| {
+        let is_number = digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_number)
+    };
+    Some((number(part)?, number(count)?)).filter(|(_, count)| *count > 1)
 }
 
 /// Delivers the file, from the shared folder if it has it.
