@@ -89,6 +89,9 @@ fn read(
     let intake = Intake { limit: settings.limit, treatment };
     let mut inputs = pipeline::read(&settings.sources, intake, run, console)?;
     console.finish_reading();
+    if let Some(damaged) = wording::damaged(run.damaged()) {
+        console::warn(&damaged);
+    }
     let account = run.account()?;
     let papers = account.read - account.skipped();
     let last = if papers == 0 { inputs.failed.pop() } else { None };

@@ -6,6 +6,7 @@ use crate::card::Measured;
 use crate::generate::Misses;
 use crate::pipeline::Progress;
 use crate::store::Account;
+use crate::text::printable;
 pub(super) use crate::text::quantity::{bytes, count};
 
 /// `1 h 2 min`, `12 min 3 s`, `8 s`.
@@ -63,6 +64,22 @@ pub(super) fn effort(progress: &Progress, time: Duration) -> String {
         duration(time),
         speed(progress, time),
     )
+}
+
+/// Which summaries are damaged in the store, if any are.
+pub(super) fn damaged(papers: &[String]) -> Option<String> {
+    const NAMED: usize = 5;
+    let named: Vec<String> = papers.iter().take(NAMED).map(|paper| printable(paper, 60)).collect();
+    let more = if papers.len() > NAMED { ", …" } else { "" };
+    let (what, who) = match papers.len() {
+        0 => return None,
+        1 => ("1 summary in the store is damaged and is".to_owned(), named.join("")),
+        some => {
+            let some = count(some as u64);
+            (format!("{some} summaries in the store are damaged and are"), named.join(", "))
+        }
+    };
+    Some(format!("{what} written anew: {who}{more}"))
 }
 
 /// Why what was skipped was skipped.

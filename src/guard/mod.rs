@@ -9,6 +9,7 @@
 //! * `names`: letters other than Chinese ones spell a word of the source, to its end.
 //! * `english`: no word of the source that Chinese has a word for.
 //! * `loops`: nothing completes what [`crate::summary`] calls a loop, or a clause said before.
+//!   A run of characters is looked for in the source only where it came before.
 //!
 //! The rules read characters, not tokens: the vocabulary's pieces are joined to what is written,
 //! so that every vocabulary obeys them alike. Bytes of a character that is not whole yet stand for
@@ -16,7 +17,7 @@
 //!
 //! A step asks about one token, mostly; but where a rule leaves little to write, or nothing at all,
 //! it asks about the whole vocabulary. What is written is therefore gone through once a step, no
-//! rule goes through the source at all, and of tokens that begin with a character that may not
+//! rule but this goes through the source, and of tokens that begin with a character that may not
 //! follow no more than that is looked at.
 
 mod english;
@@ -110,7 +111,8 @@ pub struct PaperGuard {
     numbers: Option<Numbers>,
     names: Option<Names>,
     english: Option<English>,
-    loops: bool,
+    /// Where loops are refused, the texts of the paper, whose words may come more often.
+    loops: Option<[String; 2]>,
 }
 
 /// What one field may say.
@@ -141,7 +143,7 @@ impl PaperGuard {
             numbers: rules.numbers.then(|| Numbers::of(source)),
             names: rules.names.then(|| Names::of(source)),
             english: rules.english.then(|| English::of(source)),
-            loops: rules.loops,
+            loops: rules.loops.then(|| [source.title, source.abstract_text].map(str::to_owned)),
         }
     }
 }
@@ -231,6 +233,8 @@ impl<'a> Draft<'a> {
         let (chars, new) = (&self.chars[..end], end - written);
         numbers.as_ref().is_none_or(|rule| rule.allows(chars, new))
             && names.as_ref().zip(self.name).is_none_or(|(rule, at)| rule.allows(at, chars, new))
-            && !(*loops && completes_loop(chars, new))
+            && !loops
+                .as_ref()
+                .is_some_and(|[title, text]| completes_loop(chars, new, &[title, text]))
     }
 }

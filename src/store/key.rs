@@ -46,6 +46,11 @@ pub(super) fn summary_key(paper: &Paper, identity: &Identity) -> String {
         identity.glossary.clone(),
         Some(identity.guards.clone()),
     ];
+    hash_parts(parts.iter().map(Option::as_deref))
+}
+
+/// SHA-256, in hexadecimal, of texts in a row, of which some may be missing.
+pub(super) fn hash_parts<'a>(parts: impl IntoIterator<Item = Option<&'a str>>) -> String {
     let mut hash = Hasher::default();
     for part in parts {
         // The length keeps `ab` + `c` apart from `a` + `bc`, and nothing apart from an empty text.

@@ -16,6 +16,9 @@
 //! 2 ms where writing the summary took seconds, so that grouping papers would win nothing. WAL
 //! lets other programs read meanwhile.
 //!
+//! **Why a checksum a row:** disks lose bits in silence, and a digest that is wrong in one character
+//! looks like any other. A damaged row counts as not there (see `row`).
+//!
 //! **Why a lock of our own:** SQLite's locks last for a transaction. Two runs that interleave
 //! would do the same work twice, so a store belongs to one run at a time.
 //!
@@ -24,6 +27,7 @@
 mod failure;
 mod key;
 mod lock;
+mod row;
 mod run;
 mod schema;
 

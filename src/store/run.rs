@@ -10,12 +10,13 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::failure::{START_AFRESH, failed};
 use super::key::{Identity, paper_key, summary_key};
+use super::row::{self, Found, SummaryRow};
 use super::{Store, schema};
 use crate::digest::Records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Paper;
 use crate::record::{Record, WrittenSummary};
-use crate::summary::{Flaw, Notice};
+use crate::summary::Notice;
 
 /// What [`Run::offer`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,22 +103,33 @@ pub struct Run<'a> {
     duplicates: u64,
     filtered: u64,
     malformed: u64,
+    damaged: Vec<String>,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn begin(store: &'a mut Store, identity: Identity, redo: bool) -> Result<Self> {
         schema::prepare_run(&store.connection).map_err(|cause| failed(&store.name, cause))?;
         let (read, duplicates, filtered, malformed) = (0, 0, 0, 0);
-        Ok(Run { store, identity, redo, read, duplicates, filtered, malformed })
+        let damaged = Vec::new();
+        Ok(Run { store, identity, redo, read, duplicates, filtered, malformed, damaged })
     }
 
     /// Takes in a paper of the input: it is pending now, unless a summary of it is in the store.
     pub fn offer(&mut self, paper: &Paper) -> Result<Offered> {
         self.take_in(paper, |run, key| {
-            let fate =
-                if !run.redo && run.has_summary(key)? { Fate::Reused } else { Fate::Pending };
+            let fate = if !run.redo && run.has_summary(paper, key)? {
+                Fate::Reused
+            } else {
+                Fate::Pending
+            };
             Ok((fate, None))
         })
+    }
+
+    /// Papers that were offered and whose summaries are damaged in the store, so that they are
+    /// pending again.
+    pub fn damaged(&self) -> &[String] {
+        &self.damaged
     }
 
     /// Takes in a paper that came with its summary. The store does not keep it, since it comes
@@ -217,7 +229,7 @@ impl<'a> Run<'a> {
     fn take_in(
         &mut self,
         paper: &Paper,
-        decide: impl FnOnce(&Self, &str) -> Result<(Fate, Option<String>)>,
+        decide: impl FnOnce(&mut Self, &str) -> Result<(Fate, Option<String>)>,
     ) -> Result<Offered> {
         let id = paper_key(paper);
         let known = self.known_version(&id).map_err(|cause| self.failed(cause))?;
@@ -272,10 +284,13 @@ impl Run<'_> {
         run().map(drop).map_err(|cause| self.failed(cause))
     }
 
-    fn has_summary(&self, key: &str) -> Result<bool> {
-        let sql = "SELECT 1 FROM main.summary WHERE key = ?1";
-        let exists = || self.store.connection.prepare_cached(sql)?.exists([key]);
-        exists().map_err(|cause| self.failed(cause))
+    fn has_summary(&mut self, paper: &Paper, key: &str) -> Result<bool> {
+        let found = row::find(&self.store.connection, key).map_err(|cause| self.failed(cause))?;
+        if let Found::Damaged = found {
+            let id = paper.id.as_ref().map(ToString::to_string);
+            self.damaged.push(id.unwrap_or_else(|| paper.title.clone()));
+        }
+        Ok(matches!(found, Found::Whole(_)))
     }
 
     /// The version in which a paper was met, if it was; a version may be unknown itself.
@@ -309,21 +324,26 @@ impl Run<'_> {
 
     /// The summary and the paper's fate, both or neither.
     fn keep(&mut self, ticket: &Ticket, record: &Record, marks: &str) -> rusqlite::Result<()> {
-        let insert = "INSERT OR REPLACE INTO main.summary (key, paper, version, zh_title, zh_tldr,
-            zh_abstract, model, flags, retries, cut, created)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let settle = "UPDATE temp.offered SET fate = ?2, outcome = NULL WHERE ticket = ?1";
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let created = i64::try_from(created).unwrap_or(i64::MAX);
-        let Ticket { row, paper, version, key } = ticket;
-        let Record { zh_title, zh_tldr, zh_abstract, model, retries, cut, .. } = record;
+        let kept = SummaryRow {
+            key: ticket.key.clone(),
+            paper: ticket.paper.clone(),
+            version: ticket.version,
+            zh_title: record.zh_title.clone(),
+            zh_tldr: record.zh_tldr.clone(),
+            zh_abstract: record.zh_abstract.clone(),
+            model: record.model.clone(),
+            marks: marks.to_owned(),
+            retries: record.retries,
+            cut: record.cut,
+        };
         let transaction = self.store.connection.transaction()?;
-        #[rustfmt::skip]
-        let summary = params![
-            key, paper, version, zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, created
-        ];
-        transaction.prepare_cached(insert)?.execute(summary)?;
-        transaction.prepare_cached(settle)?.execute(params![row, Fate::Summarised as i64])?;
+        row::keep(&transaction, &kept, created)?;
+        transaction
+            .prepare_cached(settle)?
+            .execute(params![ticket.row, Fate::Summarised as i64])?;
         transaction.commit()
     }
 
@@ -335,23 +355,27 @@ impl Run<'_> {
         counts.collect()
     }
 
+    /// What the store holds under `key`.
+    fn kept(&self, key: &str) -> Result<Record> {
+        let found = row::find(&self.store.connection, key).map_err(|cause| self.failed(cause))?;
+        let lost = |error: &str| Record { error: Some(error.to_owned()), ..Record::default() };
+        Ok(match found {
+            Found::Whole(record) => *record,
+            Found::Absent => lost("its summary is gone from the store"),
+            Found::Damaged => lost("its summary is damaged in the store"),
+        })
+    }
+
     /// A settled row: the English of this run's paper, the Chinese of the store or of the outcome.
     fn record(&self, row: &Row) -> Result<Record> {
-        let columns = || -> rusqlite::Result<(String, Option<String>, Option<String>)> {
-            Ok((row.get("content")?, row.get("outcome")?, row.get("flags")?))
+        let columns = || -> rusqlite::Result<(String, Option<String>, String)> {
+            Ok((row.get("content")?, row.get("outcome")?, row.get("key")?))
         };
-        let (content, outcome, marks) = columns().map_err(|cause| self.failed(cause))?;
+        let (content, outcome, key) = columns().map_err(|cause| self.failed(cause))?;
         let paper: Paper = self.parse_json(&content)?;
-        let written: Record = match (outcome, marks) {
-            (Some(outcome), _) => self.parse_json(&outcome)?,
-            (None, Some(marks)) => {
-                let marks = self.parse_json(&marks)?;
-                written(row, marks).map_err(|cause| self.failed(cause))?
-            }
-            (None, None) => Record {
-                error: Some("its summary is gone from the store".to_owned()),
-                ..Record::default()
-            },
+        let written: Record = match outcome {
+            Some(outcome) => self.parse_json(&outcome)?,
+            None => self.kept(&key)?,
         };
         let Record {
             zh_title,
@@ -381,25 +405,10 @@ impl Run<'_> {
     }
 }
 
-fn written(row: &Row, marks: Vec<Flaw>) -> rusqlite::Result<Record> {
-    Ok(Record {
-        zh_title: row.get("zh_title")?,
-        zh_tldr: row.get("zh_tldr")?,
-        zh_abstract: row.get("zh_abstract")?,
-        model: row.get("model")?,
-        retries: row.get("retries")?,
-        cut: row.get("cut")?,
-        marks,
-        ..Record::default()
-    })
-}
-
 /// In digest order: the papers of this run that are settled, whoever summarised them.
 impl Records for Run<'_> {
     fn for_each_record(&self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
-        let sql = "SELECT content, outcome, flags, zh_title, zh_tldr, zh_abstract, model, retries,
-                cut
-            FROM temp.offered INDEXED BY digest_order LEFT JOIN main.summary USING (key)
+        let sql = "SELECT content, outcome, key FROM temp.offered INDEXED BY digest_order
             WHERE fate NOT IN (0, 1) ORDER BY link DESC, ticket";
         let failed = |cause| self.failed(cause);
         let mut statement = self.store.connection.prepare_cached(sql).map_err(failed)?;

@@ -3,12 +3,13 @@
 use rusqlite::Connection;
 
 use super::failure::failed;
+use super::row;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Marks an SQLite file as ours: `wnzh` in ASCII.
 const APPLICATION_ID: i64 = 0x776e_7a68;
 /// The schema that this program writes, in SQLite's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Summaries of all runs. The English text is not kept: it comes with the feed.
 const DURABLE: &str = "
@@ -23,8 +24,12 @@ const DURABLE: &str = "
         flags       TEXT NOT NULL,             -- array of JSON: what the checks found
         retries     INTEGER NOT NULL,
         cut         INTEGER NOT NULL,
-        created     INTEGER NOT NULL           -- seconds since 1970
+        created     INTEGER NOT NULL,          -- seconds since 1970
+        checksum    TEXT NOT NULL              -- SHA-256 of the row, see `row::checksum`
     ) STRICT;";
+
+/// Schema 1 had no checksums.
+const CHECKSUMS: &str = "ALTER TABLE main.summary ADD COLUMN checksum TEXT NOT NULL DEFAULT '';";
 
 /// Papers of one run. `fate` is a number of `run::Fate`. A row that was replaced by a newer
 /// version gets a new `ticket`, so that an old ticket finds nothing. The queries name their index,
@@ -76,15 +81,19 @@ pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
              PRAGMA temp_store = FILE;",
         )
         .map_err(failed)?;
-    if version == 0 {
-        // One transaction: a store that a kill leaves behind has all of its schema or nothing.
-        let schema = format!(
-            "BEGIN; {DURABLE} PRAGMA application_id = {APPLICATION_ID};
-             PRAGMA user_version = {VERSION}; COMMIT;"
-        );
-        connection.execute_batch(&schema).map_err(failed)?;
+    if version == VERSION {
+        return Ok(());
     }
-    Ok(())
+    // One transaction: a store that a kill leaves behind has all of its schema or nothing.
+    let transaction = connection.unchecked_transaction().map_err(failed)?;
+    let change = if version == 0 { DURABLE } else { CHECKSUMS };
+    transaction.execute_batch(change).map_err(failed)?;
+    if version == 1 {
+        row::add_checksums(&transaction).map_err(failed)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+    transaction.commit().map_err(failed)
 }
 
 /// Makes the tables of a new run, and drops those of the one before.

@@ -91,8 +91,8 @@ pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw>
             flaws.push(Flaw::plain(FlawKind::Missing, field));
             continue;
         }
-        check_form(field, text, &mut flaws);
         let sources = [source.title, source.abstract_text, source.translations];
+        check_form(field, text, &sources, &mut flaws);
         if let Some(text) = copied::find_copied(text, source.prompt, &sources) {
             flaws.push(Flaw::new(FlawKind::Copied, field, [text]));
         }
@@ -109,18 +109,18 @@ pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw>
     flaws
 }
 
-/// What can be said of a text without its source.
-fn check_form(field: Field, text: &str, flaws: &mut Vec<Flaw>) {
+/// Chinese, one line, without loops and labels, but for what the paper says itself.
+fn check_form(field: Field, text: &str, sources: &[&str], flaws: &mut Vec<Flaw>) {
     if !boilerplate::is_chinese(text, field) {
         flaws.push(Flaw::plain(FlawKind::NotChinese, field));
     }
     if text.contains(['\n', '\r']) {
         flaws.push(Flaw::plain(FlawKind::LineBreak, field));
     }
-    if let Some(unit) = loops::find_loop(text) {
+    if let Some(unit) = loops::find_loop(text, sources) {
         flaws.push(Flaw::new(FlawKind::Loop, field, [unit]));
     }
-    if let Some(label) = boilerplate::find_boilerplate(text) {
+    if let Some(label) = boilerplate::find_boilerplate(text, sources) {
         flaws.push(Flaw::new(FlawKind::Boilerplate, field, [label]));
     }
 }

@@ -304,7 +304,7 @@ fn refuses_what_is_no_store_of_its_own() {
     drop(Store::open(&path).unwrap());
     sql("PRAGMA user_version = 7");
     let newer = "the store STORE was written by a newer wenzhai: its schema is 7, \
-        this program knows 1 / update wenzhai, or give another store";
+        this program knows 2 / update wenzhai, or give another store";
     assert_eq!(refusal(&path), newer);
 }
 
@@ -412,6 +412,7 @@ fn a_store_of_the_first_version_has_its_marks_as_sentences() {
     let sentences = r#"["paragraph lacks numbers of the abstract: 12, 7", "smells"]"#;
     let raw = rusqlite::Connection::open(&path).unwrap();
     assert_eq!(raw.execute("UPDATE summary SET flags = ?1", [sentences]).unwrap(), 1);
+    raw.execute_batch("ALTER TABLE summary DROP COLUMN checksum; PRAGMA user_version = 1").unwrap();
     drop(raw);
 
     let mut store = Store::open(&path).unwrap();
@@ -421,6 +422,42 @@ fn a_store_of_the_first_version_has_its_marks_as_sentences() {
     let odd = Flaw { kind: FlawKind::Other, field: None, detail: vec!["smells".into()] };
     let lost = Flaw::new(FlawKind::LostNumbers, Field::Paragraph, ["12", "7"]);
     assert_eq!(marks, [lost, odd]);
+}
+
+#[test]
+fn a_damaged_summary_is_written_anew_whatever_is_damaged() {
+    let damages = [
+        "UPDATE summary SET zh_abstract = replace(zh_abstract, '落', '著')",
+        "UPDATE summary SET zh_title = CAST(x'e9a2ff' AS TEXT)",
+        "UPDATE summary SET flags = '[{'",
+        "UPDATE summary SET retries = -1",
+        "UPDATE summary SET version = 7",
+        "UPDATE summary SET checksum = ''",
+    ];
+    for damage in damages {
+        let (_folder, path) = scratch();
+        let paper = paper(1, 1);
+        let mut store = Store::open(&path).unwrap();
+        let mut run = store.begin(&identity(), false).unwrap();
+        run.offer(&paper).unwrap();
+        let pending = run.next(1).unwrap().remove(0);
+        run.finish(&pending.ticket, &written("一")).unwrap();
+        drop(store);
+        let raw = rusqlite::Connection::open(&path).unwrap();
+        assert_eq!(raw.execute(damage, []).unwrap(), 1);
+        drop(raw);
+
+        let mut store = Store::open(&path).unwrap();
+        let mut run = store.begin(&identity(), false).unwrap();
+        run.offer(&paper).unwrap();
+        assert_eq!(run.damaged(), [paper.id.as_ref().unwrap().as_str()], "{damage}");
+        assert_eq!(run.account().unwrap().pending, 1, "{damage}");
+        let pending = run.next(1).unwrap().remove(0);
+        run.finish(&pending.ticket, &written("一")).unwrap();
+        let mut again = store.begin(&identity(), false).unwrap();
+        again.offer(&paper).unwrap();
+        assert_eq!((again.account().unwrap().reused, again.damaged().len()), (1, 0), "{damage}");
+    }
 }
 
 #[test]

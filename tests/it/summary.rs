@@ -98,6 +98,23 @@ fn an_answer_that_is_the_prompts_example_is_a_flaw_unless_the_paper_says_it() {
 }
 
 #[test]
+fn what_the_paper_says_itself_is_neither_boilerplate_nor_a_loop() {
+    let paragraph = "本文接续arXiv:2699.00050，证明arXiv:2699.00050的界对所有图成立，并给出\
+        arXiv:2699.00050中猜想的反例。";
+    let summary = Summary { zh_abstract: paragraph.into(), ..good() };
+    let abstract_text = "This continues arXiv:2699.00050. We show that its bound holds.";
+    let source = Source { title: TITLE, abstract_text, ..Source::default() };
+    let kinds = |source: &Source| -> Vec<FlawKind> {
+        let flaws = check(source, &summary, &[]);
+        let form = [FlawKind::Boilerplate, FlawKind::Loop];
+        flaws.into_iter().map(|flaw| flaw.kind).filter(|kind| form.contains(kind)).collect()
+    };
+    assert_eq!(kinds(&source), []);
+    let silent = Source { abstract_text: "This continues earlier work.", ..source };
+    assert_eq!(kinds(&silent), [FlawKind::Loop, FlawKind::Boilerplate]);
+}
+
+#[test]
 fn a_bound_must_not_cut_a_sentence() {
     let mut summary = good();
     summary.zh_abstract.truncate(summary.zh_abstract.len() - "数据。".len());

@@ -1,0 +1,135 @@
+//! A summary as the store keeps it, and the checksum that tells a damaged row from a whole one.
+//!
+//! A disk that loses a bit loses it in silence, and SQLite does not look at what texts hold. A row
+//! whose checksum is not that of its columns, or whose columns cannot be read, counts as not there:
+//! its paper is summarised again, and the row written over.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::key::hash_parts;
+use crate::record::Record;
+
+/// A row of `summary`, but for when it was made.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SummaryRow {
+    pub(super) key: String,
+    pub(super) paper: String,
+    pub(super) version: Option<u32>,
+    pub(super) zh_title: String,
+    pub(super) zh_tldr: String,
+    pub(super) zh_abstract: String,
+    pub(super) model: String,
+    /// What the checks found, JSON.
+    pub(super) marks: String,
+    pub(super) retries: u32,
+    pub(super) cut: bool,
+}
+
+/// The columns of a [`SummaryRow`], in its order.
+const COLUMNS: &str =
+    "key, paper, version, zh_title, zh_tldr, zh_abstract, model, flags, retries, cut";
+
+/// How a row is found to be.
+#[derive(Debug)]
+pub(super) enum Found {
+    Absent,
+    Damaged,
+    /// What was written, without the paper.
+    Whole(Box<Record>),
+}
+
+/// The row under `key`.
+pub(super) fn find(connection: &Connection, key: &str) -> rusqlite::Result<Found> {
+    let sql = format!("SELECT {COLUMNS}, checksum FROM main.summary WHERE key = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_row([key], |row| {
+        Ok(SummaryRow::read(row).ok().zip(row.get::<_, String>("checksum").ok()))
+    });
+    let Some(found) = found.optional()? else { return Ok(Found::Absent) };
+    let whole = found.filter(|(row, checksum)| row.checksum() == *checksum);
+    let record = whole.and_then(|(row, _)| row.into_record().ok());
+    Ok(record.map_or(Found::Damaged, |record| Found::Whole(Box::new(record))))
+}
+
+/// Writes `row`, in the place of an older one.
+pub(super) fn keep(
+    connection: &Connection,
+    row: &SummaryRow,
+    created: i64,
+) -> rusqlite::Result<()> {
+    let sql = format!(
+        "INSERT OR REPLACE INTO main.summary ({COLUMNS}, created, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+    );
+    let SummaryRow { key, paper, version, zh_title, zh_tldr, zh_abstract, model, marks, .. } = row;
+    let (retries, cut, checksum) = (row.retries, row.cut, row.checksum());
+    #[rustfmt::skip]
+    let values = params![
+        key, paper, version, zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, created,
+        checksum
+    ];
+    connection.prepare_cached(&sql)?.execute(values).map(drop)
+}
+
+/// Gives every row that can be read its checksum.
+pub(super) fn add_checksums(connection: &Connection) -> rusqlite::Result<()> {
+    let mut update =
+        connection.prepare("UPDATE main.summary SET checksum = ?2 WHERE rowid = ?1")?;
+    let select = format!("SELECT rowid, {COLUMNS} FROM main.summary");
+    let mut select = connection.prepare(&select)?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Ok(whole) = SummaryRow::read(row) {
+            update.execute(params![row.get::<_, i64>("rowid")?, whole.checksum()])?;
+        }
+    }
+    Ok(())
+}
+
+impl SummaryRow {
+    fn read(row: &Row) -> rusqlite::Result<Self> {
+        Ok(SummaryRow {
+            key: row.get("key")?,
+            paper: row.get("paper")?,
+            version: row.get("version")?,
+            zh_title: row.get("zh_title")?,
+            zh_tldr: row.get("zh_tldr")?,
+            zh_abstract: row.get("zh_abstract")?,
+            model: row.get("model")?,
+            marks: row.get("flags")?,
+            retries: row.get("retries")?,
+            cut: row.get("cut")?,
+        })
+    }
+
+    /// SHA-256 of all columns.
+    fn checksum(&self) -> String {
+        let (version, retries) = (self.version.map(|v| v.to_string()), self.retries.to_string());
+        hash_parts([
+            Some(self.key.as_str()),
+            Some(&self.paper),
+            version.as_deref(),
+            Some(&self.zh_title),
+            Some(&self.zh_tldr),
+            Some(&self.zh_abstract),
+            Some(&self.model),
+            Some(&self.marks),
+            Some(&retries),
+            Some(if self.cut { "cut" } else { "whole" }),
+        ])
+    }
+
+    /// What was written, without the paper; an error where the marks are no JSON.
+    fn into_record(self) -> serde_json::Result<Record> {
+        Ok(Record {
+            marks: serde_json::from_str(&self.marks)?,
+            zh_title: self.zh_title,
+            zh_tldr: self.zh_tldr,
+            zh_abstract: self.zh_abstract,
+            model: self.model,
+            retries: self.retries,
+            cut: self.cut,
+            ..Record::default()
+        })
+    }
+}
