@@ -40,6 +40,7 @@ pub mod paper;
 pub mod pipeline;
 pub mod prompt;
 pub mod record;
+pub mod select;
 pub mod shortlist;
 pub mod store;
 pub mod summary;

@@ -54,6 +54,9 @@ pub struct Record {
     /// The day of the paper's last change, where the feed tells it.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub updated: Option<Date>,
+    /// Why a reader who chose papers gets this one.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
+    pub relevance: Option<Relevance>,
     /// Chinese title; empty where the paper has no summary (yet).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zh_title: String,
@@ -76,6 +79,9 @@ pub struct Record {
     /// Whether the abstract was cut before the model read it.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// The version that the summary is of, where it is an older one than the paper's.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
+    pub summarised_version: Option<u32>,
     /// Why there is nothing to summarise, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<Notice>,
@@ -123,6 +129,20 @@ impl Record {
     pub fn has_summary(&self) -> bool {
         self.error.is_none() && !(self.zh_tldr.is_empty() && self.zh_abstract.is_empty())
     }
+}
+
+/// Why a paper is in a digest of chosen papers, and stands where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Relevance {
+    /// Terms that it was kept for, as the reader typed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
+    /// Its place by likeness to the reader's library, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
+    /// Title of the library's nearest paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<String>,
 }
 
 /// A summary, and everything that is known of how it came about.

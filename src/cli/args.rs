@@ -23,6 +23,8 @@ Examples:
   wenzhai digest feeds/ more.xml.gz -o today.md
   curl -s https://rss.arxiv.org/atom/math.NT | wenzhai digest - > math.NT.md
   wenzhai digest arxiv-metadata.json --limit 100 --format jsonl -o records.jsonl
+  wenzhai digest cs.CL.xml --keep RAG --keep 'author:Hinton' --drop survey -o mine.md
+  wenzhai digest cs.CL.xml --like library.bib --top 20 -o nearest.md
 
 A run that was killed goes on where it stopped: every finished paper is in the store at once.
 
@@ -143,6 +145,9 @@ pub(super) struct DigestArgs {
     pub(super) no_store: bool,
 
     #[command(flatten)]
+    pub(super) selection: SelectionArgs,
+
+    #[command(flatten)]
     pub(super) model: ModelArgs,
 
     /// Prompt instead of the model's own: chat, plain, or a TOML file like those in prompts/
@@ -166,6 +171,43 @@ pub(super) struct DigestArgs {
 
     #[command(flatten)]
     pub(super) engine: EngineArgs,
+}
+
+/// Which papers.
+#[derive(Debug, Args)]
+pub(super) struct SelectionArgs {
+    /// Announcements to summarise: some of new, cross and replace, with commas between, or all. A
+    /// replacement that is not asked for is listed where the store has a summary of the paper
+    #[arg(long, value_name = "LIST", default_value = "new,cross", help_heading = "Selection")]
+    pub(super) announce: String,
+
+    /// Keep papers that have this term; may be given more than once, and one is enough. A term is
+    /// words (whole, singular or plural), Chinese where its English is known, a category such as cs.CL
+    /// or cs.*, or /a regex/; title:, abstract:, author: or category: before it say where
+    #[arg(long, value_name = "TERM", help_heading = "Selection")]
+    pub(super) keep: Vec<String>,
+
+    /// Leave out papers that have this term; may be given more than once
+    #[arg(long, value_name = "TERM", help_heading = "Selection")]
+    pub(super) drop: Vec<String>,
+
+    /// Leave out papers of earlier days, as 2026-11-25
+    #[arg(long, value_name = "DATE", help_heading = "Selection")]
+    pub(super) since: Option<String>,
+
+    /// Leave out papers of later days
+    #[arg(long, value_name = "DATE", help_heading = "Selection")]
+    pub(super) until: Option<String>,
+
+    /// Order papers by their likeness to those of a library: BibTeX, CSL JSON as Zotero exports it,
+    /// records, or a list of arXiv ids; may be given more than once
+    #[arg(long, value_name = "FILE", help_heading = "Selection")]
+    pub(super) like: Vec<PathBuf>,
+
+    /// Keep only the N papers that are most alike
+    #[arg(long, value_name = "N", requires = "like", help_heading = "Selection",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) top: Option<u64>,
 }
 
 /// What computes.

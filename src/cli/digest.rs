@@ -86,14 +86,25 @@ fn read(
         (false, true) => Treatment::Rewrite,
         (false, false) => Treatment::Write,
     };
-    let intake = Intake { limit: settings.limit, treatment };
+    let selection = &settings.choice.selection;
+    if let Some(warning) = settings.choice.warning() {
+        console::warn(&warning);
+    }
+    let intake = Intake { selection: Some(selection), limit: settings.limit, treatment };
     let mut inputs = pipeline::read(&settings.sources, intake, run, console)?;
     console.finish_reading();
     if let Some(damaged) = wording::damaged(run.damaged()) {
         console::warn(&damaged);
     }
+    if let Some(library) = &settings.choice.library
+        && run.account()?.read > 0
+        && pipeline::rank(run, library, settings.choice.top)? == 0
+    {
+        let message = "nothing is known of the library's papers but their ids, and the inputs have none of them";
+        console::warn(message);
+    }
     let account = run.account()?;
-    let papers = account.read - account.skipped();
+    let papers = account.read - account.filtered - account.skipped();
     let last = if papers == 0 { inputs.failed.pop() } else { None };
     inputs.failed.iter().for_each(console::print_error);
     if let Some(error) = last {
@@ -104,6 +115,10 @@ fn read(
     }
     if account.read > 0 {
         let message = format!("no paper is left of {}", wording::count(account.read));
+        if account.filtered > 0 && account.malformed == 0 {
+            console.say(&format!("{message}: {}; nothing was written", wording::skipped(&account)));
+            return Ok(None);
+        }
         return Err(Error::new(ErrorKind::Input, message).hint(wording::skipped(&account)));
     }
     if inputs.stopped {

@@ -15,6 +15,7 @@ mod models;
 mod outcome;
 mod output;
 mod render;
+mod selection;
 mod settings;
 mod wording;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{BenchArgs, DigestArgs, EngineArg, EngineArgs, EvalArgs, Format, VocabArg};
 use super::output::Output;
+use super::selection::Choice;
 use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
@@ -27,6 +28,7 @@ pub(super) struct DigestSettings {
     pub(super) limit: Option<u64>,
     pub(super) redo: bool,
     pub(super) store: StoreChoice,
+    pub(super) choice: Choice,
     pub(super) writer: Choices,
 }
 
@@ -86,8 +88,15 @@ impl DigestSettings {
         kept.extend(args.prompt.clone().map(|path| ("the prompt", path)));
         kept.extend(args.glossary.clone().map(|path| ("the glossary", path)));
         kept.extend(weights(&args.model.model, args.model.adapter.as_deref()));
+        kept.extend(args.selection.like.iter().map(|path| ("the library", path.clone())));
         output.check(&kept)?;
+        let glossary = glossary_choice(args.glossary.as_deref())?;
+        let own = match &glossary {
+            GlossaryChoice::File(glossary) => Some(glossary),
+            GlossaryChoice::Own | GlossaryChoice::None => None,
+        };
         Ok(DigestSettings {
+            choice: Choice::of(&args.selection, own)?,
             sources,
             output,
             format: args.format,
@@ -99,7 +108,7 @@ impl DigestSettings {
             writer: Choices {
                 model: model_choice(&args.model.model, args.model.adapter)?,
                 prompt: args.prompt.as_deref().map(Template::find).transpose()?,
-                glossary: glossary_choice(args.glossary.as_deref())?,
+                glossary,
                 guards: args.guards.parse()?,
                 engine: engine_choice(&args.engine)?,
                 batch: args.batch.map(|batch| batch as usize),

@@ -45,8 +45,12 @@ pub(super) fn account(account: &Account) -> String {
         0 => String::new(),
         number => format!(" + nothing to summarise {}", count(number)),
     };
+    let filtered = match account.filtered {
+        0 => String::new(),
+        number => format!(" + filtered {}", count(number)),
+    };
     format!(
-        "read {} = summarised {} + reused {} + skipped {} + failed {}{noticed}",
+        "read {} = summarised {} + reused {}{filtered} + skipped {} + failed {}{noticed}",
         count(account.read),
         count(account.summarised),
         count(account.reused + account.imported),
@@ -86,7 +90,8 @@ pub(super) fn damaged(papers: &[String]) -> Option<String> {
 pub(super) fn skipped(account: &Account) -> String {
     let reasons = [
         (account.duplicates, "met more than once"),
-        (account.filtered, "over the limit"),
+        (account.filtered, "filtered out"),
+        (account.over_limit, "over the limit"),
         (account.malformed, "could not be read"),
     ];
     let reasons: Vec<String> = reasons

@@ -87,6 +87,9 @@ fn detail(number: u64, record: &Record) -> String {
     };
     paragraph(&escape::paragraph(&record.title));
     paragraph(&escape::paragraph_link(&record.link));
+    if let Some(reason) = record.relevance.as_ref().and_then(wording::relevance) {
+        paragraph(&escape::paragraph(&reason));
+    }
     if let Some(notice) = record.notice {
         paragraph(wording::notice(notice));
         paragraph("");
@@ -116,6 +119,12 @@ fn notes(record: &Record) -> Vec<String> {
         .any(|field| escape::is_blank(field))
     {
         notes.push("总结不完整".to_owned());
+    }
+    if let Some(older) = record.summarised_version {
+        notes.push(match record.version {
+            Some(version) => format!("总结的是第 {older} 版，本文现为第 {version} 版"),
+            None => format!("总结的是第 {older} 版"),
+        });
     }
     if record.cut {
         notes.push("原文摘要过长，模型只读到其中一句为止，后文未予总结".to_owned());

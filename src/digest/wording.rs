@@ -1,5 +1,6 @@
 //! Flaws in words: Chinese for the digest, English for messages.
 
+use crate::record::Relevance;
 use crate::summary::{Field, Flaw, FlawKind, Notice, PARAGRAPH_PERCENT, TLDR_CHARS};
 
 /// `flaw` in Chinese.
@@ -40,6 +41,18 @@ pub fn notice(notice: Notice) -> &'static str {
         Notice::Withdrawn => "本文已被作者撤回。",
         Notice::NoContent => "原文没有可供总结的摘要。",
     }
+}
+
+/// Why the reader gets a paper, in Chinese; `None` where nothing is known of it.
+pub fn relevance(relevance: &Relevance) -> Option<String> {
+    let terms = relevance.terms.join("、");
+    let terms = (!terms.is_empty()).then(|| format!("含“{terms}”"));
+    let place = relevance.place.map(|place| match &relevance.nearest {
+        Some(nearest) => format!("与文献库的相近程度排第 {place}，最近的一篇是《{nearest}》"),
+        None => format!("与文献库的相近程度排第 {place}"),
+    });
+    let reasons: Vec<String> = terms.into_iter().chain(place).collect();
+    (!reasons.is_empty()).then(|| format!("入选原因：{}", reasons.join("；")))
 }
 
 /// `flaw` in English.

@@ -18,16 +18,14 @@
 //! Words are compared without their case and without the s of a plural, and may be joined by a
 //! hyphen instead of a space; a term of capitals, such as `RAG`, is compared with its case.
 
-mod matching;
-
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash;
+use crate::text::words::{self, Word};
 use crate::text_file;
-use matching::Word;
 
 /// Most words of a term.
 pub const MAX_WORDS: usize = 4;
@@ -139,6 +137,12 @@ impl Glossary {
         self.identity.as_deref()
     }
 
+    /// The terms whose translation is `translation`.
+    pub fn terms_for(&self, translation: &str) -> impl Iterator<Item = &str> {
+        let terms = self.entries.values().map(|entry| &entry.term);
+        terms.filter(move |term| term.translation == translation).map(|term| term.term.as_str())
+    }
+
     /// The terms of a paper that its prompt is to tell, in the order in which they stand there.
     /// Where terms overlap the longest counts; a user's own come before others, and of these the
     /// ones that are rare, or stand there more often.
@@ -160,10 +164,10 @@ impl Glossary {
 
     /// Entries in the order in which they stand in `text`, with repetitions.
     fn found_in(&self, text: &str) -> Vec<&Entry> {
-        let words = matching::words(text);
+        let words = words::words(text);
         let (mut found, mut at) = (Vec::new(), 0);
         while at < words.len() {
-            let joined = matching::joined(text, &words[at..], self.longest);
+            let joined = words::joined(text, &words[at..], self.longest);
             let (entry, length) = (1..=joined)
                 .rev()
                 .find_map(|length| Some((self.entry_of(&words[at..at + length])?, length)))
@@ -177,9 +181,9 @@ impl Glossary {
     fn entry_of(&self, words: &[Word<'_>]) -> Option<&Entry> {
         let key: Vec<String> = words.iter().map(|word| word.stem.clone()).collect();
         let entry = self.entries.get(&key)?;
-        let as_written = matching::words(&entry.term.term);
+        let as_written = words::words(&entry.term.term);
         let fits = as_written.iter().zip(words).all(|(term, word)| {
-            !term.is_acronym() || matching::singular(word.text) == matching::singular(term.text)
+            !term.is_acronym() || words::singular(word.text) == words::singular(term.text)
         });
         fits.then_some(entry)
     }
@@ -216,8 +220,8 @@ fn entry(line: &str) -> std::result::Result<(Vec<String>, Entry), String> {
             return Err(format!("`{text}` is longer than {MAX_CHARS} characters"));
         }
     }
-    let words = matching::words(term);
-    let joined = matching::joined(term, &words, MAX_WORDS + 1);
+    let words = words::words(term);
+    let joined = words::joined(term, &words, MAX_WORDS + 1);
     if words.is_empty() || joined != words.len() || joined > MAX_WORDS {
         let what =
             format!("`{term}` is not one to {MAX_WORDS} words with a space or hyphen between");

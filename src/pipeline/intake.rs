@@ -2,8 +2,10 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event, Item, Source};
+use crate::paper::Paper;
 use crate::pipeline::Observer;
-use crate::record::WrittenSummary;
+use crate::record::{Relevance, WrittenSummary};
+use crate::select::{self, Library, Selection, Verdict};
 use crate::store::{Offered, Run, Skip};
 use crate::summary::notice;
 
@@ -11,8 +13,10 @@ use crate::summary::notice;
 pub const MAX_COUNTED: u64 = 10_000;
 
 /// What is taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Intake {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Intake<'a> {
+    /// What papers must be like; `None` takes all.
+    pub selection: Option<&'a Selection>,
     /// Most papers. Of files the rest is counted and left out, up to [`MAX_COUNTED`] items; pipes
     /// and addresses, which may never end, are not read any further.
     pub limit: Option<u64>,
@@ -51,7 +55,7 @@ pub struct Inputs {
 /// does.
 pub fn read(
     sources: &[Source],
-    intake: Intake,
+    intake: Intake<'_>,
     run: &mut Run<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Inputs> {
@@ -96,7 +100,7 @@ pub fn read(
 
 /// Where what is read goes.
 struct Desk<'a, 'run> {
-    intake: Intake,
+    intake: Intake<'a>,
     /// Papers taken in.
     taken: u64,
     /// Items met behind the limit.
@@ -132,11 +136,26 @@ impl Desk<'_, '_> {
         };
         if is_full {
             self.counted += 1;
-            self.run.skip(Skip::Filtered);
+            self.run.skip(Skip::OverLimit);
             return Ok(());
         }
+        let (is_listed, terms) = match self.judge(&paper, written.as_ref()) {
+            Verdict::Take(terms) => (false, terms),
+            Verdict::Replacement(terms) => (true, terms),
+            Verdict::Leave => {
+                self.run.skip(Skip::Filtered);
+                return Ok(());
+            }
+        };
         let offered = match (self.intake.treatment, written) {
+            (Treatment::List, None) if is_listed => {
+                self.run.skip(Skip::Filtered);
+                return Ok(());
+            }
             (Treatment::List, _) => self.run.import(&paper, WrittenSummary::default())?,
+            (Treatment::Write | Treatment::Rewrite, None) if is_listed => {
+                self.run.list_replacement(&paper)?
+            }
             (Treatment::Write, Some(written)) => self.run.import(&paper, written)?,
             (Treatment::Write | Treatment::Rewrite, _) => {
                 match notice(&paper.plain_abstract, &paper.comment) {
@@ -146,6 +165,40 @@ impl Desk<'_, '_> {
             }
         };
         self.taken += u64::from(offered == Offered::New);
+        if !terms.is_empty() && offered != Offered::Duplicate {
+            self.run.explain(&paper, &Relevance { terms, ..Relevance::default() })?;
+        }
         Ok(())
     }
+
+    fn judge(&self, paper: &Paper, written: Option<&WrittenSummary>) -> Verdict {
+        let Some(selection) = self.intake.selection else { return Verdict::Take(Vec::new()) };
+        let chinese = written.map(|written| &written.summary).map(|summary| {
+            [&summary.zh_title, &summary.zh_tldr, &summary.zh_abstract].map(String::as_str)
+        });
+        selection.judge(paper, chinese.as_ref().map_or(&[], |texts| &texts[..]))
+    }
+}
+
+/// Puts the papers of `run` in the order of their likeness to `library`, and leaves out those
+/// behind the first `top`. Answers with how many papers were ranked: none where nothing is known of
+/// the library's papers.
+pub fn rank(run: &mut Run<'_>, library: &Library, top: Option<u64>) -> Result<usize> {
+    let (mut tickets, mut papers) = (Vec::new(), Vec::new());
+    for (ticket, paper, relevance) in run.offered()? {
+        tickets.push((ticket, relevance));
+        papers.push(paper);
+    }
+    let ranks = select::rank(&papers, library);
+    for (place, rank) in (1..).zip(&ranks) {
+        let (ticket, relevance) = &tickets[rank.paper];
+        if top.is_some_and(|top| place > top) {
+            run.leave_out(*ticket)?;
+            continue;
+        }
+        let nearest = rank.nearest.clone();
+        let relevance = Relevance { place: Some(place), nearest, ..relevance.clone() };
+        run.place(*ticket, rank.score, &relevance)?;
+    }
+    Ok(ranks.len())
 }

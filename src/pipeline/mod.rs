@@ -1,7 +1,8 @@
 //! The whole story of a digest, on one page.
 //!
 //! 1. [`read`] takes every paper of the inputs into a [`Run`] of the store: once, in its newest
-//!    version, and pending unless a summary of it is there already.
+//!    version, and pending unless a summary of it is there already. A selection leaves some out, and
+//!    [`rank`] orders the others by their likeness to a library.
 //! 2. [`summarise`] keeps the engine busy: pending papers become prompts and requests as fast as
 //!    sequences end, the engine takes one step after another, and each finished request becomes text.
 //! 3. Text is checked. What is clean is in the store, on the disk, before the next step begins;
@@ -22,7 +23,7 @@ mod intake;
 use std::collections::HashMap;
 
 pub use attempt::MAX_TRIES;
-pub use intake::{Inputs, Intake, MAX_COUNTED, Treatment, read};
+pub use intake::{Inputs, Intake, MAX_COUNTED, Treatment, rank, read};
 
 use crate::digest::wording;
 use crate::error::Result;

@@ -24,6 +24,7 @@
 //!
 //! Left out: a way to forget old summaries. A hundred thousand papers take some 200 MB.
 
+mod account;
 mod failure;
 mod key;
 mod lock;
@@ -35,8 +36,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+pub use account::Account;
 pub use key::Identity;
-pub use run::{Account, Offered, Pending, Run, Skip, Ticket};
+pub use run::{Offered, Pending, Run, Skip, Ticket};
 
 use crate::error::{Error, Result};
 use failure::failed;

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::account::Account;
 use super::failure::{START_AFRESH, failed};
 use super::key::{Identity, paper_key, summary_key};
 use super::row::{self, Found, SummaryRow};
@@ -15,7 +16,7 @@ use super::{Store, schema};
 use crate::digest::Records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Paper;
-use crate::record::{Record, WrittenSummary};
+use crate::record::{Record, Relevance, WrittenSummary};
 use crate::summary::Notice;
 
 /// What [`Run::offer`] found.
@@ -36,6 +37,8 @@ pub enum Skip {
     Malformed,
     /// The user's filters leave it out.
     Filtered,
+    /// The user's limit leaves it out.
+    OverLimit,
 }
 
 /// A paper that waits for its summary.
@@ -54,31 +57,6 @@ pub struct Ticket {
     paper: String,
     version: Option<u32>,
     key: String,
-}
-
-/// What became of the papers of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Account {
-    /// Everything that the input held.
-    pub read: u64,
-    /// Summarised in this run.
-    pub summarised: u64,
-    /// Summarised in an earlier run.
-    pub reused: u64,
-    /// Came with a summary.
-    pub imported: u64,
-    /// Not to be summarised, since there is nothing to summarise.
-    pub noticed: u64,
-    /// Met more than once: every offer but the one that counts.
-    pub duplicates: u64,
-    /// Left out by the user's filters.
-    pub filtered: u64,
-    /// Could not be read.
-    pub malformed: u64,
-    /// Tried and not summarised.
-    pub failed: u64,
-    /// Not settled: the run was ended early.
-    pub pending: u64,
 }
 
 /// The fate of an offered paper, as the column `fate` has it.
@@ -102,6 +80,7 @@ pub struct Run<'a> {
     read: u64,
     duplicates: u64,
     filtered: u64,
+    over_limit: u64,
     malformed: u64,
     damaged: Vec<String>,
 }
@@ -109,9 +88,17 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     pub(super) fn begin(store: &'a mut Store, identity: Identity, redo: bool) -> Result<Self> {
         schema::prepare_run(&store.connection).map_err(|cause| failed(&store.name, cause))?;
-        let (read, duplicates, filtered, malformed) = (0, 0, 0, 0);
-        let damaged = Vec::new();
-        Ok(Run { store, identity, redo, read, duplicates, filtered, malformed, damaged })
+        Ok(Run {
+            store,
+            identity,
+            redo,
+            read: 0,
+            duplicates: 0,
+            filtered: 0,
+            over_limit: 0,
+            malformed: 0,
+            damaged: Vec::new(),
+        })
     }
 
     /// Takes in a paper of the input: it is pending now, unless a summary of it is in the store.
@@ -145,12 +132,75 @@ impl<'a> Run<'a> {
         self.take_in(paper, |run, _| Ok((Fate::Noticed, Some(run.to_json(&record)?))))
     }
 
+    /// Takes in a new version of a paper that is not to be summarised again: it is listed with the
+    /// summary of this version or of an older one, if there is one, and else left out.
+    pub fn list_replacement(&mut self, paper: &Paper) -> Result<Offered> {
+        let key = summary_key(paper, &self.identity);
+        let mut older = None;
+        if !self.has_summary(paper, &key)? {
+            let found = row::find_older(&self.store.connection, &paper_key(paper), paper.version);
+            older = found.map_err(|cause| self.failed(cause))?;
+            if older.is_none() {
+                self.skip(Skip::Filtered);
+                return Ok(Offered::Duplicate);
+            }
+        }
+        self.take_in(paper, |run, _| match older {
+            None => Ok((Fate::Reused, None)),
+            Some((version, record)) => {
+                let record = Record { summarised_version: Some(version), ..record };
+                Ok((Fate::Reused, Some(run.to_json(&record)?)))
+            }
+        })
+    }
+
+    /// Says why the reader gets `paper`, which was offered.
+    pub fn explain(&mut self, paper: &Paper, relevance: &Relevance) -> Result<()> {
+        let relevance = self.to_json(relevance)?;
+        let sql = "UPDATE temp.offered SET relevance = ?2 WHERE paper = ?1";
+        self.execute(sql, params![paper_key(paper), relevance])
+    }
+
+    /// The papers that were offered, by ticket, with why the reader gets them.
+    pub fn offered(&self) -> Result<Vec<(i64, Paper, Relevance)>> {
+        let sql = "SELECT ticket, content, relevance FROM temp.offered INDEXED BY digest_order
+            ORDER BY score DESC, link DESC, ticket";
+        let rows = || -> rusqlite::Result<Vec<(i64, String, Option<String>)>> {
+            let mut statement = self.store.connection.prepare_cached(sql)?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        };
+        let rows = rows().map_err(|cause| self.failed(cause))?;
+        rows.into_iter()
+            .map(|(ticket, content, relevance)| {
+                let relevance = relevance.map(|text| self.parse_json(&text)).transpose()?;
+                Ok((ticket, self.parse_json(&content)?, relevance.unwrap_or_default()))
+            })
+            .collect()
+    }
+
+    /// Gives an offered paper its place: by `score`, the highest first.
+    pub fn place(&mut self, ticket: i64, score: f32, relevance: &Relevance) -> Result<()> {
+        let relevance = self.to_json(relevance)?;
+        let sql = "UPDATE temp.offered SET score = ?2, relevance = ?3 WHERE ticket = ?1";
+        self.execute(sql, params![ticket, score, relevance])
+    }
+
+    /// Leaves an offered paper out after all.
+    pub fn leave_out(&mut self, ticket: i64) -> Result<()> {
+        self.execute("DELETE FROM temp.offered WHERE ticket = ?1", [ticket])?;
+        self.filtered += 1;
+        Ok(())
+    }
+
     /// Counts an item of the input that is not offered.
     pub fn skip(&mut self, why: Skip) {
         self.read += 1;
         match why {
             Skip::Malformed => self.malformed += 1,
             Skip::Filtered => self.filtered += 1,
+            Skip::OverLimit => self.over_limit += 1,
         }
     }
 
@@ -203,6 +253,7 @@ impl<'a> Run<'a> {
             read: self.read,
             duplicates: self.duplicates,
             filtered: self.filtered,
+            over_limit: self.over_limit,
             malformed: self.malformed,
             ..Account::default()
         };
@@ -368,10 +419,12 @@ impl Run<'_> {
 
     /// A settled row: the English of this run's paper, the Chinese of the store or of the outcome.
     fn record(&self, row: &Row) -> Result<Record> {
-        let columns = || -> rusqlite::Result<(String, Option<String>, String)> {
-            Ok((row.get("content")?, row.get("outcome")?, row.get("key")?))
+        type Columns = (String, Option<String>, String, Option<String>);
+        let columns = || -> rusqlite::Result<Columns> {
+            let (content, outcome) = (row.get("content")?, row.get("outcome")?);
+            Ok((content, outcome, row.get("key")?, row.get("relevance")?))
         };
-        let (content, outcome, key) = columns().map_err(|cause| self.failed(cause))?;
+        let (content, outcome, key, relevance) = columns().map_err(|cause| self.failed(cause))?;
         let paper: Paper = self.parse_json(&content)?;
         let written: Record = match outcome {
             Some(outcome) => self.parse_json(&outcome)?,
@@ -385,10 +438,12 @@ impl Run<'_> {
             marks,
             retries,
             cut,
+            summarised_version,
             notice,
             error,
             ..
         } = written;
+        let relevance = relevance.map(|text| self.parse_json(&text)).transpose()?;
         let paper = Record::of(&paper);
         Ok(Record {
             zh_title,
@@ -398,8 +453,10 @@ impl Run<'_> {
             marks,
             retries,
             cut,
+            summarised_version,
             notice,
             error,
+            relevance,
             ..paper
         })
     }
@@ -408,8 +465,9 @@ impl Run<'_> {
 /// In digest order: the papers of this run that are settled, whoever summarised them.
 impl Records for Run<'_> {
     fn for_each_record(&self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
-        let sql = "SELECT content, outcome, key FROM temp.offered INDEXED BY digest_order
-            WHERE fate NOT IN (0, 1) ORDER BY link DESC, ticket";
+        let sql = "SELECT content, outcome, key, relevance FROM temp.offered
+            INDEXED BY digest_order WHERE fate NOT IN (0, 1)
+            ORDER BY score DESC, link DESC, ticket";
         let failed = |cause| self.failed(cause);
         let mut statement = self.store.connection.prepare_cached(sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
@@ -417,19 +475,6 @@ impl Records for Run<'_> {
             visit(&self.record(row)?)?;
         }
         Ok(())
-    }
-}
-
-impl Account {
-    /// Papers that the run need not or could not look at.
-    pub fn skipped(&self) -> u64 {
-        self.duplicates + self.filtered + self.malformed
-    }
-
-    /// Whether everything that was read is accounted for.
-    pub fn adds_up(&self) -> bool {
-        let settled = self.summarised + self.reused + self.imported + self.noticed + self.failed;
-        self.read == settled + self.skipped() + self.pending
     }
 }
 

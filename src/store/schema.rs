@@ -26,10 +26,13 @@ const DURABLE: &str = "
         cut         INTEGER NOT NULL,
         created     INTEGER NOT NULL,          -- seconds since 1970
         checksum    TEXT NOT NULL              -- SHA-256 of the row, see `row::checksum`
-    ) STRICT;";
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS main.papers ON summary (paper, version);";
 
 /// Schema 1 had no checksums.
-const CHECKSUMS: &str = "ALTER TABLE main.summary ADD COLUMN checksum TEXT NOT NULL DEFAULT '';";
+const CHECKSUMS: &str = "
+    ALTER TABLE main.summary ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    CREATE INDEX IF NOT EXISTS main.papers ON summary (paper, version);";
 
 /// Papers of one run. `fate` is a number of `run::Fate`. A row that was replaced by a newer
 /// version gets a new `ticket`, so that an old ticket finds nothing. The queries name their index,
@@ -45,11 +48,13 @@ const OF_ONE_RUN: &str = "
         fate    INTEGER NOT NULL,
         key     TEXT NOT NULL,
         content TEXT NOT NULL, -- the paper, JSON
-        outcome TEXT           -- the record, JSON, where no summary of the store belongs to it
+        outcome TEXT,          -- the record, JSON, where no summary of the store belongs to it
+        score   REAL NOT NULL DEFAULT 0, -- likeness to the reader's library
+        relevance TEXT         -- why the reader gets it, JSON
     ) STRICT;
     CREATE INDEX temp.pending ON offered (chars DESC, ticket) WHERE fate = 0;
     CREATE INDEX temp.fates ON offered (fate);
-    CREATE INDEX temp.digest_order ON offered (link DESC, ticket);";
+    CREATE INDEX temp.digest_order ON offered (score DESC, link DESC, ticket);";
 
 /// Makes `connection` a store, or finds out why it cannot be.
 pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {

@@ -10,6 +10,7 @@ pub(crate) mod numbers;
 pub(crate) mod patterns;
 pub(crate) mod quantity;
 mod sentence;
+pub(crate) mod words;
 
 pub use chars::tidy;
 pub(crate) use chars::{is_han, is_invisible, printable};

@@ -27,7 +27,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("store", &["error", "hash", "paper", "record", "summary", "digest"]),
     ("feed", &["error", "text", "paper", "summary", "record"]),
     ("text_file", &["error"]),
-    ("glossary", &["error", "hash", "text_file"]),
+    ("glossary", &["error", "hash", "text", "text_file"]),
+    ("select", &["error", "text", "paper", "text_file", "glossary"]),
     ("card", &["error"]),
     ("system", &[]),
     ("fetch", &["error", "hash", "http", "card", "system"]),
@@ -56,7 +57,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "pipeline",
-        &["error", "paper", "record", "summary", "digest", "store", "feed", "generate", "prompt"],
+        &[
+            "error", "paper", "record", "summary", "digest", "store", "feed", "select", "generate",
+            "prompt",
+        ],
     ),
     (
         "writer",
@@ -91,6 +95,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "summary",
             "eval",
             "digest",
+            "select",
             "store",
             "feed",
             "glossary",

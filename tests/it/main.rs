@@ -25,6 +25,7 @@ mod notices;
 mod overwriting;
 mod pipeline;
 mod real_model;
+mod selection;
 mod shortlist;
 mod store;
 mod summary;

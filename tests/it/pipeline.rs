@@ -395,7 +395,7 @@ fn what_is_over_the_limit_is_counted() {
     let (_folder, sources) = files(&[&(line(1) + &line(1) + &line(2) + &line(3) + &line(4))]);
     let (account, ..) = read(&sources, Intake { limit: Some(2), ..Intake::default() });
     let expected =
-        Account { read: 5, pending: 2, duplicates: 1, filtered: 2, ..Account::default() };
+        Account { read: 5, pending: 2, duplicates: 1, over_limit: 2, ..Account::default() };
     assert_eq!(account, expected);
 }
 

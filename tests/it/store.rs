@@ -495,7 +495,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => number_and_version.clone().prop_map(|(number, version)| Step::Offer { number, version }),
         1 => number_and_version.prop_map(|(number, version)| Step::Import { number, version }),
-        1 => prop::sample::select(vec![Skip::Malformed, Skip::Filtered]).prop_map(Step::Skip),
+        1 => prop::sample::select(vec![Skip::Malformed, Skip::Filtered, Skip::OverLimit]).prop_map(Step::Skip),
         2 => (0usize..4).prop_map(Step::Next),
         2 => (0usize..8).prop_map(Step::Finish),
         1 => (0usize..8).prop_map(Step::Fail),
@@ -590,7 +590,7 @@ proptest! {
             let account = run.account().unwrap();
             prop_assert!(account.adds_up());
             prop_assert_eq!(account.read, model.read);
-            prop_assert_eq!(account.skipped(), model.skipped);
+            prop_assert_eq!(account.skipped() + account.filtered, model.skipped);
             prop_assert_eq!(account.pending, model.count("pending"));
             prop_assert_eq!(account.summarised, model.count("summarised"));
             prop_assert_eq!(account.reused, model.count("reused"));

@@ -2,11 +2,11 @@
 
 /// A word: letters and digits without a break.
 #[derive(Debug, Clone)]
-pub(super) struct Word<'a> {
+pub(crate) struct Word<'a> {
     /// As it stands.
-    pub(super) text: &'a str,
+    pub(crate) text: &'a str,
     /// What it is compared by.
-    pub(super) stem: String,
+    pub(crate) stem: String,
     /// Where it begins and ends, in bytes.
     start: usize,
     end: usize,
@@ -14,13 +14,13 @@ pub(super) struct Word<'a> {
 
 impl Word<'_> {
     /// Whether capitals are what tells it from another word.
-    pub(super) fn is_acronym(&self) -> bool {
+    pub(crate) fn is_acronym(&self) -> bool {
         self.text.chars().filter(|c| c.is_uppercase()).count() > 1
     }
 }
 
 /// The words of `text`.
-pub(super) fn words(text: &str) -> Vec<Word<'_>> {
+pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut start = None;
     for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
@@ -39,7 +39,7 @@ pub(super) fn words(text: &str) -> Vec<Word<'_>> {
 }
 
 /// `word` without the s of a plural: something to compare by, not always a word.
-pub(super) fn singular(word: &str) -> &str {
+pub(crate) fn singular(word: &str) -> &str {
     let mut chars = word.chars().rev();
     let is_plural = chars.next() == Some('s')
         && chars.next().is_some_and(|before| !matches!(before, 's' | 'i' | 'u'))
@@ -48,7 +48,7 @@ pub(super) fn singular(word: &str) -> &str {
 }
 
 /// How many of the first `most` words follow each other with a space or a hyphen between.
-pub(super) fn joined(text: &str, words: &[Word<'_>], most: usize) -> usize {
+pub(crate) fn joined(text: &str, words: &[Word<'_>], most: usize) -> usize {
     let pairs = words.iter().zip(words.iter().skip(1)).take(most.saturating_sub(1));
     let joints = pairs.take_while(|(a, b)| matches!(&text[a.end..b.start], " " | "-")).count();
     words.len().min(joints + 1)

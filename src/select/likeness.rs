@@ -1,0 +1,163 @@
+//! Ranking by likeness to a library: BM25 (Robertson and Zaragoza, "The Probabilistic Relevance
+//! Framework: BM25 and Beyond", 2009), by the crate of that name.
+//!
+//! The query is made of the library's most telling terms: those that many of its papers have and
+//! few of the papers to be ranked. Which paper of the library is nearest is found for the first ones
+//! only, to be told to the reader.
+
+use std::collections::{HashMap, HashSet};
+
+use bm25::{
+    DefaultTokenizer, Embedder, EmbedderBuilder, Embedding, Language, Scorer, TokenEmbedder as _,
+    TokenEmbedding, Tokenizer as _,
+};
+
+use super::library::{Library, Liked};
+use crate::paper::Paper;
+
+/// Most terms of a query.
+pub const MAX_QUERY_TERMS: usize = 128;
+
+/// Of so many papers the nearest of the library is found.
+const EXPLAINED: usize = 200;
+
+/// Most papers of a library that are looked at for the nearest one; the last ones.
+const MAX_COMPARED: usize = 500;
+
+/// Where a paper stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rank {
+    /// Its place among the papers that were ranked.
+    pub paper: usize,
+    /// BM25 score, from 0.
+    pub score: f32,
+    /// Title of the nearest paper of the library, where one is near at all.
+    pub nearest: Option<String>,
+}
+
+/// `papers` by their likeness to `library`, the most alike first; equals keep their order. Empty
+/// where nothing is known of the library's papers.
+pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
+    let liked = library.known(papers);
+    if liked.is_empty() || papers.is_empty() {
+        return Vec::new();
+    }
+    let texts: Vec<String> =
+        papers.iter().map(|p| text(&p.plain_title, &p.plain_abstract)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let tokenizer = DefaultTokenizer::new(Language::English);
+    let embedder: Embedder<u64, _> =
+        EmbedderBuilder::with_tokenizer_and_fit_to_corpus(tokenizer, &texts).build();
+    let mut scorer = Scorer::new();
+    let mut papers_with: HashMap<u64, usize> = HashMap::new();
+    for (paper, text) in texts.iter().enumerate() {
+        let embedding = embedder.embed(text);
+        for term in embedding.indices().collect::<HashSet<_>>() {
+            *papers_with.entry(*term).or_default() += 1;
+        }
+        scorer.upsert(&paper, embedding);
+    }
+    let liked_terms: Vec<HashSet<String>> = liked.iter().map(terms).collect();
+    let query = query(&liked_terms, &papers_with, papers.len());
+    let mut ranks: Vec<Rank> = (0..papers.len())
+        .map(|paper| Rank {
+            paper,
+            score: scorer.score(&paper, &query).unwrap_or(0.0),
+            nearest: None,
+        })
+        .collect();
+    ranks.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let recent = liked.len().saturating_sub(MAX_COMPARED);
+    let queries: Vec<Embedding<u64>> = liked_terms[recent..]
+        .iter()
+        .map(|terms| embedding(terms.iter().map(String::as_str)))
+        .collect();
+    for rank in ranks.iter_mut().take(EXPLAINED).take_while(|rank| rank.score > 0.0) {
+        let scores = queries.iter().map(|query| scorer.score(&rank.paper, query).unwrap_or(0.0));
+        let (at, score) = scores
+            .enumerate()
+            .fold((0, 0.0), |best, (at, score)| if score > best.1 { (at, score) } else { best });
+        let itself =
+            liked[recent + at].id.is_some() && liked[recent + at].id == papers[rank.paper].id;
+        if score > 0.0 && !itself {
+            rank.nearest = Some(liked[recent + at].title.clone());
+        }
+    }
+    ranks
+}
+
+fn text(title: &str, abstract_text: &str) -> String {
+    format!("{title}\n{abstract_text}")
+}
+
+fn terms(liked: &Liked) -> HashSet<String> {
+    let tokenizer = DefaultTokenizer::new(Language::English);
+    tokenizer.tokenize(&text(&liked.title, &liked.abstract_text)).into_iter().collect()
+}
+
+/// The terms with the largest product of how many liked papers have them and how few of the papers
+/// to be ranked do, as BM25 counts that; of equals the first by the alphabet.
+fn query(
+    liked: &[HashSet<String>],
+    papers_with: &HashMap<u64, usize>,
+    papers: usize,
+) -> Embedding<u64> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for term in liked.iter().flatten() {
+        *counts.entry(term).or_default() += 1;
+    }
+    let weight = |term: &str, count: usize| {
+        let with = *papers_with.get(&u64::embed(term))?;
+        let rarity = (1.0 + (papers as f64 - with as f64 + 0.5) / (with as f64 + 0.5)).ln();
+        Some(count as f64 * rarity)
+    };
+    let mut terms: Vec<(f64, &str)> =
+        counts.into_iter().filter_map(|(term, count)| Some((weight(term, count)?, term))).collect();
+    terms.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    embedding(terms.into_iter().take(MAX_QUERY_TERMS).map(|(_, term)| term))
+}
+
+/// Terms of a query, in one order, since sums of floats depend on it.
+fn embedding<'a>(terms: impl Iterator<Item = &'a str>) -> Embedding<u64> {
+    let mut terms: Vec<&str> = terms.collect();
+    terms.sort_unstable();
+    let term = |term| TokenEmbedding { index: u64::embed(term), value: 1.0 };
+    Embedding(terms.into_iter().map(term).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paper(title: &str, abstract_text: &str) -> Paper {
+        let (plain_title, plain_abstract) = (title.to_owned(), abstract_text.to_owned());
+        Paper { plain_title, plain_abstract, ..Paper::default() }
+    }
+
+    #[test]
+    fn what_is_like_the_library_comes_first_and_names_the_nearest() {
+        let papers = [
+            paper("Bread", "We bake bread with models and data."),
+            paper("Goats", "We count goats on farms with models and data."),
+            paper("Sheep at Night", "We count sheep at night by infrared cameras with models."),
+        ];
+        let liked = |title: &str, abstract_text: &str| Liked {
+            title: title.into(),
+            abstract_text: abstract_text.into(),
+            ..Liked::default()
+        };
+        let library = Library {
+            liked: vec![
+                liked("Infrared Cameras for Sheep", "We count sheep by night."),
+                liked("Farms", "We count goats on farms."),
+            ],
+        };
+        let ranks = rank(&papers, &library);
+        let order: Vec<usize> = ranks.iter().map(|rank| rank.paper).collect();
+        assert_eq!(order, [2, 1, 0]);
+        assert_eq!(ranks[0].nearest.as_deref(), Some("Infrared Cameras for Sheep"));
+        assert_eq!(ranks[1].nearest.as_deref(), Some("Farms"));
+        assert!(ranks[0].score > ranks[1].score && ranks[1].score > ranks[2].score);
+        assert!(rank(&papers, &Library::default()).is_empty());
+    }
+}

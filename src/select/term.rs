@@ -1,0 +1,303 @@
+//! Terms that readers keep papers for, or drop them for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use regex::{Regex, RegexBuilder};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::glossary::Glossary;
+use crate::paper::Paper;
+use crate::text::{is_han, words};
+
+/// Largest compiled regular expression, in bytes.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// A word, some words in a row, a category, or a regular expression, and where it is looked for.
+///
+/// A term in Chinese is looked for in summaries, and in English where a list of common terms or a
+/// glossary says what that is. Words are compared whole, without their case and without the s of a plural, and may be joined by
+/// a hyphen instead of a space; a word of capitals, such as `RAG`, is compared with its case.
+#[derive(Debug, Clone)]
+pub struct Term {
+    /// As it was typed.
+    typed: String,
+    place: Place,
+    what: What,
+}
+
+/// Where a term is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    Title,
+    Abstract,
+    Author,
+    Category,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    /// Words in a row, any of these.
+    Words(Vec<Vec<Pattern>>),
+    /// A category, or an archive with all of its categories.
+    Category(String),
+    /// Chinese, and what it may be in English.
+    Chinese {
+        text: String,
+        english: Vec<Vec<Pattern>>,
+    },
+    Regex(Regex),
+}
+
+/// A word to compare others with.
+#[derive(Debug, Clone)]
+struct Pattern {
+    text: String,
+    stem: String,
+    is_acronym: bool,
+}
+
+impl Pattern {
+    fn of(text: &str) -> Vec<Pattern> {
+        let pattern = |word: words::Word<'_>| Pattern {
+            text: words::singular(word.text).to_owned(),
+            is_acronym: word.is_acronym(),
+            stem: word.stem,
+        };
+        words::words(text).into_iter().map(pattern).collect()
+    }
+
+    fn is(&self, word: &words::Word<'_>) -> bool {
+        self.stem == word.stem && (!self.is_acronym || self.text == words::singular(word.text))
+    }
+}
+
+impl FromStr for Term {
+    type Err = Error;
+
+    /// `WORDS` or `/REGEX/`, with `title:`, `abstract:`, `author:` or `category:` before it where it
+    /// is to be looked for nowhere else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for a term without a word, and for a regular expression that is none.
+    fn from_str(typed: &str) -> Result<Self> {
+        let places = [
+            ("title:", Place::Title),
+            ("abstract:", Place::Abstract),
+            ("author:", Place::Author),
+            ("category:", Place::Category),
+        ];
+        let place =
+            places.iter().find_map(|(name, place)| Some((typed.strip_prefix(name)?, *place)));
+        let (text, place) = place.unwrap_or((typed, Place::Anywhere));
+        let text = text.trim();
+        let regex = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
+        let what = match regex {
+            Some(regex) => What::Regex(compile(regex, typed)?),
+            None if place == Place::Category || is_category(text) => {
+                What::Category(text.trim_end_matches(".*").to_owned())
+            }
+            None if text.chars().any(is_han) => {
+                What::Chinese { text: text.to_owned(), english: common_english(text) }
+            }
+            None => What::Words(vec![Pattern::of(text)]),
+        };
+        let is_empty = match &what {
+            What::Words(words) => words.iter().all(Vec::is_empty),
+            What::Category(name) => name.is_empty(),
+            What::Chinese { .. } | What::Regex(_) => false,
+        };
+        if is_empty {
+            let message = format!("the term {typed:?} has no word");
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("a term is one word or some, a category such as cs.CL, or /a regex/"));
+        }
+        Ok(Term { typed: typed.to_owned(), place, what })
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.typed)
+    }
+}
+
+impl Term {
+    /// Lets a Chinese term find the English ones that `glossary` translates by it.
+    pub(super) fn translate(&mut self, glossary: &Glossary) {
+        if let What::Chinese { text, english } = &mut self.what {
+            english.extend(glossary.terms_for(text).map(Pattern::of));
+        }
+    }
+
+    pub(super) fn is_untranslated(&self) -> bool {
+        matches!(&self.what, What::Chinese { english, .. } if english.is_empty())
+    }
+
+    /// Whether `paper` has it; `chinese` is what is known of the paper in Chinese.
+    pub fn is_in(&self, paper: &Paper, chinese: &[&str]) -> bool {
+        let is_at = |place| self.place == place || self.place == Place::Anywhere;
+        let texts = [
+            (is_at(Place::Title), &paper.plain_title),
+            (is_at(Place::Abstract), &paper.plain_abstract),
+        ];
+        let texts = texts.into_iter().filter(|(is_at, _)| *is_at).map(|(_, text)| text);
+        let authors = paper.authors.iter().filter(|_| is_at(Place::Author));
+        let mut texts = texts.chain(authors);
+        let mut categories = paper.categories.iter().filter(|_| is_at(Place::Category));
+        match &self.what {
+            What::Category(name) => categories.any(|category| is_within(category, name)),
+            What::Words(words) => texts.any(|text| has_words(text, words)),
+            What::Regex(regex) => texts.chain(categories).any(|text| regex.is_match(text)),
+            What::Chinese { text, english } => {
+                let may_be_chinese = self.place != Place::Author;
+                may_be_chinese && chinese.iter().any(|chinese| chinese.contains(text.as_str()))
+                    || texts.any(|other| other.contains(text.as_str()) || has_words(other, english))
+            }
+        }
+    }
+}
+
+fn compile(regex: &str, typed: &str) -> Result<Regex> {
+    let built = RegexBuilder::new(regex).case_insensitive(true).size_limit(MAX_REGEX_BYTES).build();
+    built.map_err(|cause| {
+        let reason = match cause {
+            regex::Error::CompiledTooBig(_) => "it is too large",
+            _ => "it is no regular expression",
+        };
+        Error::new(ErrorKind::Usage, format!("the term {typed}: {reason}"))
+            .hint("without the slashes it is looked for as words; inside them \\ escapes a sign")
+    })
+}
+
+/// The English of a common term.
+fn common_english(chinese: &str) -> Vec<Vec<Pattern>> {
+    let lines = include_str!("chinese.tsv").lines().filter_map(|line| line.split_once('\t'));
+    let forms =
+        lines.filter(|(term, _)| *term == chinese).flat_map(|(_, english)| english.split('|'));
+    forms.map(Pattern::of).collect()
+}
+
+/// Whether `text` looks like one of arXiv's categories that have a subject class: `cs.CL`, `cs.*`.
+fn is_category(text: &str) -> bool {
+    let Some((archive, class)) = text.split_once('.') else { return false };
+    let is_archive = |c: char| c.is_ascii_lowercase() || c == '-';
+    let is_class = class == "*"
+        || class.len() == 2 && class.chars().all(|c| c.is_ascii_uppercase())
+        || class.contains('-') && class.chars().all(is_archive);
+    !archive.is_empty() && archive.chars().all(is_archive) && is_class
+}
+
+/// Whether `category` is `name`, or one of the archive `name`.
+fn is_within(category: &str, name: &str) -> bool {
+    let head = category.get(..name.len()).filter(|head| head.eq_ignore_ascii_case(name));
+    head.is_some() && matches!(category.as_bytes().get(name.len()), None | Some(b'.'))
+}
+
+/// Whether `text` has one of `terms`, each some words in a row.
+fn has_words(text: &str, terms: &[Vec<Pattern>]) -> bool {
+    let words = words::words(text);
+    let begins = |at: usize, term: &[Pattern]| {
+        let rest = &words[at..];
+        term.len() <= words::joined(text, rest, term.len())
+            && term.iter().zip(rest).all(|(pattern, word)| pattern.is(word))
+    };
+    terms.iter().any(|term| !term.is_empty() && (0..words.len()).any(|at| begins(at, term)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paper() -> Paper {
+        Paper {
+            plain_title: "Retrieval-Augmented Sheep".into(),
+            plain_abstract: "LLMs count sheep (RAG helps), say Smith et al.".into(),
+            authors: vec!["Ada O'Neil-Smith".into(), "Bo Ek".into()],
+            categories: vec!["cs.CL".into(), "math-ph".into()],
+            ..Paper::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(term: &str, expected: bool) {
+        assert_eq!(term.parse::<Term>().unwrap().is_in(&paper(), &["数羊"]), expected, "{term}");
+    }
+
+    #[test]
+    fn words_are_whole_and_may_be_plural_or_joined() {
+        check("llm", true);
+        check("LLM", true);
+        check("RAG", true);
+        check("rag", true);
+        check("rags", true);
+        check("retrieval augmented", true);
+        check("retrieval sheep", false);
+        check("sheepdog", false);
+        check("count sheep", true);
+        check("heep", false);
+    }
+
+    #[test]
+    fn capitals_tell_acronyms_from_words() {
+        let paper = Paper { plain_title: "A rag doll".into(), ..Paper::default() };
+        assert!(!"RAG".parse::<Term>().unwrap().is_in(&paper, &[]));
+        assert!("rag".parse::<Term>().unwrap().is_in(&paper, &[]));
+    }
+
+    #[test]
+    fn places_are_told_apart() {
+        check("author:Smith", true);
+        check("title:smith", false);
+        check("abstract:Smith", true);
+        check("author:Bo Ek", true);
+        check("author:/^bo /", true);
+        check("title:/^bo /", false);
+    }
+
+    #[test]
+    fn categories_are_whole_or_an_archive() {
+        check("cs.CL", true);
+        check("cs.*", true);
+        check("category:cs", true);
+        check("category:c", false);
+        check("category:math-ph", true);
+        check("cs.C", false);
+        check("cs", false);
+    }
+
+    #[test]
+    fn chinese_is_looked_for_in_summaries_and_by_its_english() {
+        check("数羊", true);
+        check("绵羊", false);
+        let glossary = Glossary::parse("g", "sheep\t绵羊\nflock of sheep\t绵羊群\n").unwrap();
+        let mut term: Term = "绵羊".parse().unwrap();
+        assert!(term.is_untranslated());
+        term.translate(&glossary);
+        assert!(!term.is_untranslated() && term.is_in(&paper(), &[]));
+    }
+
+    #[test]
+    fn common_chinese_terms_are_known_once_and_have_english_words() {
+        let mut seen = std::collections::HashSet::new();
+        for line in include_str!("chinese.tsv").lines().filter(|line| !line.starts_with('#')) {
+            let (chinese, english) = line.split_once('\t').unwrap();
+            assert!(seen.insert(chinese) && chinese.chars().all(is_han), "{line}");
+            for form in english.split('|') {
+                let term: Term = form.parse().unwrap();
+                assert!(matches!(term.what, What::Words(_)), "{line}");
+            }
+        }
+        check("大语言模型", true);
+        check("检索增强生成", true);
+        check("扩散模型", false);
+    }
+
+    #[test]
+    fn what_is_no_term_is_refused() {
+        for term in ["", "...", "title:", "category:", "/(/"] {
+            assert_eq!(term.parse::<Term>().unwrap_err().kind(), ErrorKind::Usage, "{term}");
+        }
+    }
+}
