@@ -40,6 +40,16 @@ Examples:
   wenzhai render records.jsonl -o digest.md
   cat monday.jsonl tuesday.jsonl | wenzhai render - > both.md";
 
+const CONFIG_NOTES: &str = "\
+The file is wenzhai.toml in the current folder, or else config.toml in wenzhai's folder among the
+user's settings. Options have the names that they have as arguments. What is typed comes before the
+environment (WENZHAI_MODEL, WENZHAI_STORE), that before the profile, that before the head of the file.
+
+Example:
+  wenzhai config example > wenzhai.toml
+  wenzhai config check
+  wenzhai digest nlp";
+
 const MODELS_EXAMPLES: &str = "\
 Examples:
   wenzhai models list
@@ -85,13 +95,19 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Summarise the papers of feeds, and write the digest
-    Digest(DigestArgs),
+    Digest(Box<DigestArgs>),
     /// Write the digest of finished records, without a model
     Render(RenderArgs),
     /// Measure how fast a model writes on this machine
     Bench(BenchArgs),
     /// Measure how good summaries are, against references
     Eval(EvalArgs),
+    /// Show and check the file of settings
+    #[command(after_help = CONFIG_NOTES)]
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Show, fetch and export models
     #[command(after_help = MODELS_EXAMPLES)]
     Models {
@@ -104,9 +120,15 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = DIGEST_EXAMPLES)]
 pub(super) struct DigestArgs {
-    /// Files, folders, http(s) addresses, or - for standard input
-    #[arg(required = true, value_name = "INPUT")]
+    /// Files, folders, http(s) addresses, - for standard input, or profiles of the file of
+    /// settings; where nothing is named, all profiles
+    #[arg(value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
+
+    /// File of settings, or none [default: wenzhai.toml, or config.toml in the user's folder for
+    /// settings]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) config: Option<PathBuf>,
 
     /// File to write; without it, the digest goes to standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
@@ -137,7 +159,13 @@ pub(super) struct DigestArgs {
     pub(super) redo: bool,
 
     /// Where finished papers are kept [default: store.sqlite in the user's data folder]
-    #[arg(long, value_name = "FILE", help_heading = "Papers")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WENZHAI_STORE",
+        hide_env_values = true,
+        help_heading = "Papers"
+    )]
     pub(super) store: Option<PathBuf>,
 
     /// Keep finished papers in memory only
@@ -236,7 +264,8 @@ pub(super) struct EngineArgs {
 pub(super) struct ModelArgs {
     /// default, small or another name of `wenzhai models list`, path of a GGUF file, or
     /// hf:OWNER/REPO:FILE
-    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT, help_heading = "Model")]
+    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT, env = "WENZHAI_MODEL",
+          hide_env_values = true, help_heading = "Model")]
     pub(super) model: String,
 
     /// Adapter to merge into the model instead of its own, or `none`
@@ -329,6 +358,24 @@ pub(super) struct EvalArgs {
     /// File to write everything to that was measured; - puts it in place of the table
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print the file of settings as it is understood, and where it stands
+    Show {
+        /// File of settings [default: the one that digest would read]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check the file of settings and all its profiles, without reading a feed
+    Check {
+        /// File of settings [default: the one that digest would read]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print a file of settings to begin with
+    Example,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod config;
 mod console;
 mod digest;
 mod eval;
@@ -14,6 +15,7 @@ mod interruption;
 mod models;
 mod outcome;
 mod output;
+mod profiles;
 mod render;
 mod selection;
 mod settings;
@@ -38,7 +40,8 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::Digest(args) => digest::run(args),
+        Command::Digest(args) => profiles::digest(&args),
+        Command::Config { command } => profiles::show(&command),
         Command::Render(args) => render::run(&args),
         Command::Bench(args) => bench::run(args),
         Command::Eval(args) => eval::run(args),

@@ -95,6 +95,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "summary",
             "eval",
             "digest",
+            "text_file",
             "select",
             "store",
             "feed",

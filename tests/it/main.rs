@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod circles;
 mod cli;
+mod config;
 mod digest;
 mod engine;
 mod engine_cpu;

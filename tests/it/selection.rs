@@ -143,7 +143,7 @@ fn a_replacement_of_a_paper_that_has_a_summary_is_listed_and_not_written_again()
     let selection =
         Selection { announce: "new".parse::<Announcements>().unwrap(), ..Selection::ALL };
     let mut store = Store::in_memory().unwrap();
-    let mut read = |store: &mut Store, version: u32, announce: &str| {
+    let read = |store: &mut Store, version: u32, announce: &str| {
         place.write("feed.jsonl", &feed(version, announce));
         let source = Source::Path(place.path().join("feed.jsonl"));
         let mut run = store.begin(&Identity::default(), false).unwrap();

@@ -1,0 +1,97 @@
+//! Digests by profiles of the file of settings, and `wenzhai config`.
+
+use std::ffi::OsString;
+
+use super::args::{ConfigCommand, DigestArgs};
+use super::config::Config;
+use super::console;
+use super::digest;
+use super::outcome::Outcome;
+use super::output::Output;
+use super::settings::DigestSettings;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What `wenzhai config example` prints.
+const EXAMPLE: &str = include_str!("example.toml");
+
+/// Makes the digests that were asked for, one after the other. One that cannot be made does not
+/// keep the others from being made.
+pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let digests = Config::find(args.config.as_deref())?.digests(&typed)?;
+    let number = digests.len();
+    let (mut failed, mut is_complete) = (Vec::new(), true);
+    for (name, args) in digests {
+        tell(name.as_deref(), args.quiet);
+        match digest::run(args) {
+            Ok(Outcome::Complete) => {}
+            Ok(Outcome::Incomplete) => is_complete = false,
+            Ok(Outcome::Interrupted(status)) => return Ok(Outcome::Interrupted(status)),
+            Err(error) => failed.push(error),
+        }
+    }
+    if failed.len() == number
+        && let Some(last) = failed.pop()
+    {
+        failed.iter().for_each(console::print_error);
+        return Err(last);
+    }
+    failed.iter().for_each(console::print_error);
+    Ok(if is_complete && failed.is_empty() { Outcome::Complete } else { Outcome::Incomplete })
+}
+
+fn tell(profile: Option<&str>, is_quiet: bool) {
+    if let Some(name) = profile.filter(|_| !is_quiet) {
+        console::note(&format!("profile {name}:"));
+    }
+}
+
+/// `wenzhai config`.
+pub(super) fn show(command: &ConfigCommand) -> Result<Outcome> {
+    match command {
+        ConfigCommand::Example => print(EXAMPLE),
+        ConfigCommand::Show { config } => {
+            let config = found(config.as_deref())?;
+            if let Some(path) = config.path() {
+                console::note(&format!("settings of {}", path.display()));
+            }
+            print(&config.shown())
+        }
+        ConfigCommand::Check { config } => {
+            let config = found(config.as_deref())?;
+            let all = ["wenzhai", "digest"].map(OsString::from);
+            if config.names().next().is_some() {
+                for (_, args) in config.digests(&all)? {
+                    DigestSettings::of(args)?;
+                }
+            }
+            let names: Vec<&str> = config.names().collect();
+            console::note(&match (config.path(), names.as_slice()) {
+                (Some(path), []) => format!("{} is good; it has no profiles", path.display()),
+                (Some(path), names) => {
+                    format!("{} is good; profiles: {}", path.display(), names.join(", "))
+                }
+                (None, _) => String::new(),
+            });
+            Ok(())
+        }
+    }?;
+    Ok(Outcome::Complete)
+}
+
+fn print(text: &str) -> Result<()> {
+    Output::Stdout.write(|out| {
+        let written = out.write_all(text.as_bytes());
+        written.map_err(|cause| Error::new(ErrorKind::Io, "cannot write").because(cause))
+    })
+}
+
+/// The file of settings, which has to be there.
+fn found(path: Option<&std::path::Path>) -> Result<Config> {
+    let config = Config::find(path)?;
+    if config.path().is_none() {
+        return Err(Error::new(ErrorKind::Usage, "there is no file of settings")
+            .hint("`wenzhai config example > wenzhai.toml` makes one to begin with"));
+    }
+    Ok(config)
+}

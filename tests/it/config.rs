@@ -1,0 +1,121 @@
+//! The file of settings: profiles, what comes before what, and what is refused.
+
+use crate::support::place::{Finished, Place};
+
+/// Two papers with summaries, so that no model is needed.
+const PAPERS: &str = concat!(
+    r#"{"id":"2699.00001","link":"https://arxiv.org/abs/2699.00001","title":"Sheep","abstract":"We count sheep.","zh_title":"羊","zh_tldr":"数羊。","zh_abstract":"我们数羊。"}"#,
+    "\n",
+    r#"{"id":"2699.00002","link":"https://arxiv.org/abs/2699.00002","title":"Goats","abstract":"We count goats.","zh_title":"山羊","zh_tldr":"数山羊。","zh_abstract":"我们数山羊。"}"#,
+    "\n"
+);
+
+fn place(settings: &str) -> Place {
+    let place = Place::new();
+    place.write("papers.jsonl", PAPERS);
+    place.write("wenzhai.toml", settings);
+    place
+}
+
+const PROFILES: &str = r#"
+no-store = true
+format = "jsonl"
+[digest.sheep]
+sources = ["papers.jsonl"]
+keep = ["sheep"]
+output = "sheep.jsonl"
+[digest.goats]
+sources = ["papers.jsonl"]
+keep = ["goat"]
+output = "goats.jsonl"
+"#;
+
+#[test]
+fn profiles_run_by_name_or_all_of_them() {
+    let place = place(PROFILES);
+    let run = place.run(&["digest", "goats"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stderr.starts_with("profile goats:"), "{}", run.stderr);
+    assert!(place.read("goats.jsonl").contains("2699.00002") && !place.has("sheep.jsonl"));
+    let run = place.run(&["digest", "-q"]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert!(place.read("sheep.jsonl").contains("2699.00001"));
+}
+
+#[test]
+fn what_is_typed_comes_before_the_profile_and_that_before_the_head() {
+    let place = place(
+        "no-store = true\nformat = \"jsonl\"\n[digest.a]\nsources = [\"papers.jsonl\"]\nlimit = 1\n",
+    );
+    let lines = |arguments: &[&str]| place.run(arguments).stdout.lines().count();
+    assert_eq!(lines(&["digest", "a"]), 1);
+    assert_eq!(lines(&["digest", "a", "--limit", "2"]), 2);
+    assert_eq!(lines(&["digest", "papers.jsonl"]), 2, "the head holds for inputs as well");
+    assert!(place.run(&["digest", "a", "--format", "md"]).stdout.starts_with("# 摘要"));
+    // Of two that exclude each other the typed one counts.
+    let run = place.run(&["digest", "a", "--store", "s.sqlite"]);
+    assert_eq!((run.status, place.has("s.sqlite")), (0, true), "{}", run.stderr);
+    assert_eq!(place.run(&["digest", "a", "--config", "none"]).status, 1);
+}
+
+#[test]
+fn one_profile_that_fails_does_not_keep_the_others_from_running() {
+    let broken = PROFILES.replacen("papers.jsonl", "nowhere.jsonl", 1);
+    let place = place(&broken);
+    let run = place.run(&["digest"]);
+    assert!(run.stderr.contains("nowhere.jsonl"), "{}", run.stderr);
+    assert_eq!(run.status, 2);
+    assert!(place.read("goats.jsonl").contains("2699.00002"));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_place() {
+    let refused = |settings: &str, what: &str| {
+        for arguments in [&["config", "check"][..], &["digest", "papers.jsonl"]] {
+            let Finished { status, stderr, .. } = place(settings).run(arguments);
+            assert_eq!(status, 1, "{settings}");
+            assert!(stderr.contains(what), "{settings}: {stderr}");
+        }
+    };
+    refused(
+        "kep = [\"a\"]",
+        "wenzhai.toml: kep is no option of digest\n  hint: did you mean keep?",
+    );
+    refused("[digest.a]\nsources = [\"x\"]\nmodell = \"m\"", "wenzhai.toml, [digest.a]: modell");
+    refused("[digest.a]\nsource = [\"x\"]", "did you mean sources?");
+    refused("[digest.a]\nkeep = [\"x\"]", "the profile a has no sources");
+    refused("limit = [1, 2]", "limit is one value, not a list");
+    refused("redo = 1", "redo is true or false");
+    refused("a =", "wenzhai.toml: line 1");
+    refused("digest = 3", "digest is no table");
+}
+
+#[test]
+fn a_profile_and_another_input_are_not_mixed() {
+    let run = place(PROFILES).run(&["digest", "sheep", "papers.jsonl"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("sheep is a profile"), "{}", run.stderr);
+}
+
+#[test]
+fn the_example_is_good_and_shown_as_it_is_understood() {
+    let example = Place::new().run(&["config", "example"]);
+    let place = place(&example.stdout);
+    let run = place.run(&["config", "check"]);
+    assert_eq!(
+        (run.status, run.stderr.as_str()),
+        (0, "wenzhai.toml is good; profiles: nlp, vision\n")
+    );
+    let shown = place.run(&["config", "show"]).stdout;
+    let read = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
+    assert_eq!(read(&shown), read(&example.stdout));
+    let none = Place::new().run(&["config", "show"]);
+    assert!(none.stderr.contains("there is no file of settings"), "{}", none.stderr);
+}
+
+#[test]
+fn nothing_named_and_no_profile_is_told() {
+    let run = Place::new().run(&["digest"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("nothing is named to make a digest of"), "{}", run.stderr);
+}
