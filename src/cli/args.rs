@@ -40,6 +40,10 @@ Examples:
   wenzhai render records.jsonl -o digest.md
   cat monday.jsonl tuesday.jsonl | wenzhai render - > both.md";
 
+const DOCTOR_NOTES: &str = "\
+Each line says ok, look (a digest can be made, but something could be better) or bad. Exit status: 0
+where nothing is bad, 2 where something is.";
+
 const CONFIG_NOTES: &str = "\
 The file is wenzhai.toml in the current folder, or else config.toml in wenzhai's folder among the
 user's settings. Options have the names that they have as arguments. What is typed comes before the
@@ -102,6 +106,21 @@ pub(super) enum Command {
     Bench(BenchArgs),
     /// Measure how good summaries are, against references
     Eval(EvalArgs),
+    /// Look whether everything is here that a digest needs, and say what to do where it is not
+    #[command(after_help = DOCTOR_NOTES)]
+    Doctor(DoctorArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command
+    Man {
+        /// Folder to write them to
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Show and check the file of settings
     #[command(after_help = CONFIG_NOTES)]
     Config {
@@ -358,6 +377,23 @@ pub(super) struct EvalArgs {
     /// File to write everything to that was measured; - puts it in place of the table
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+}
+
+/// Look whether everything is here that a digest needs.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Model that is to write
+    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT, env = "WENZHAI_MODEL",
+          hide_env_values = true)]
+    pub(super) model: String,
+
+    /// Store that is to keep [default: store.sqlite in the user's data folder]
+    #[arg(long, value_name = "FILE", env = "WENZHAI_STORE", hide_env_values = true)]
+    pub(super) store: Option<PathBuf>,
+
+    /// Do not try to reach arXiv and the places that models come from
+    #[arg(long)]
+    pub(super) offline: bool,
 }
 
 #[derive(Debug, Subcommand)]

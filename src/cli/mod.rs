@@ -9,9 +9,11 @@ mod bench;
 mod config;
 mod console;
 mod digest;
+mod doctor;
 mod eval;
 mod input;
 mod interruption;
+mod manual;
 mod models;
 mod outcome;
 mod output;
@@ -41,6 +43,9 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Digest(args) => profiles::digest(&args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::pages(&folder),
         Command::Config { command } => profiles::show(&command),
         Command::Render(args) => render::run(&args),
         Command::Bench(args) => bench::run(args),

@@ -232,7 +232,7 @@ impl StoreChoice {
         [("the store", path.clone())].into_iter().chain(beside).collect()
     }
 
-    fn of(path: Option<PathBuf>, no_store: bool) -> Result<Self> {
+    pub(super) fn of(path: Option<PathBuf>, no_store: bool) -> Result<Self> {
         if no_store {
             return Ok(StoreChoice::Memory);
         }

@@ -95,6 +95,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "summary",
             "eval",
             "digest",
+            "http",
+            "kernels",
             "text_file",
             "select",
             "store",

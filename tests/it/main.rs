@@ -7,6 +7,7 @@ mod circles;
 mod cli;
 mod config;
 mod digest;
+mod doctor;
 mod engine;
 mod engine_cpu;
 mod engine_oracle;

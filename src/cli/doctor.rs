@@ -1,0 +1,199 @@
+//! `wenzhai doctor`: whether everything that a digest needs is here, and what to do where it is not.
+
+use std::path::{Path, PathBuf};
+
+use super::args::DoctorArgs;
+use super::outcome::Outcome;
+use super::output::Output;
+use super::settings::StoreChoice;
+use super::wording::bytes;
+use crate::card;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::{self, Cache, ModelRef};
+use crate::http::{Client, Limits, Request};
+use crate::kernels::Isa;
+use crate::store::Store;
+use crate::system;
+
+/// Disk that a store and its temporary tables want to have left.
+const STORE_BYTES: u64 = 256 << 20;
+
+/// Addresses that digests and downloads ask, what for, and the variable that names another one.
+const HOSTS: [(&str, &str, &str); 3] = [
+    ("arXiv", "https://rss.arxiv.org", "feeds saved as files are read as well"),
+    ("PyPI", "https://pypi.org", "models can be put into the cache by hand: `wenzhai models show`"),
+    ("the hub", "https://huggingface.co", "HF_ENDPOINT names a mirror"),
+];
+
+/// One thing that was looked at.
+struct Finding {
+    what: &'static str,
+    state: State,
+    text: String,
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Good,
+    /// It works, but not as well as it could.
+    Doubtful,
+    Bad,
+}
+
+impl Finding {
+    fn good(what: &'static str, text: impl Into<String>) -> Self {
+        Finding { what, state: State::Good, text: text.into(), hint: None }
+    }
+
+    fn of(
+        what: &'static str,
+        state: State,
+        text: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Finding { what, state, text: text.into(), hint: Some(hint.into()) }
+    }
+
+    fn failed(what: &'static str, error: &Error) -> Self {
+        let hint = error.hint_text().map(str::to_owned);
+        Finding { what, state: State::Bad, text: error.to_string(), hint }
+    }
+
+    fn line(&self) -> String {
+        let state = match self.state {
+            State::Good => "ok  ",
+            State::Doubtful => "look",
+            State::Bad => "bad ",
+        };
+        let hint = self.hint.as_ref().map(|hint| format!("\n        hint: {hint}"));
+        format!("{state}  {}: {}{}\n", self.what, self.text, hint.unwrap_or_default())
+    }
+}
+
+pub(super) fn run(args: DoctorArgs) -> Result<Outcome> {
+    let mut findings = vec![processor()];
+    match fetch::resolve(&args.model) {
+        Ok(named) => findings.extend([memory(&named), model(&args.model, &named)?]),
+        Err(error) => findings.push(Finding::failed("model", &error)),
+    }
+    findings.extend(store(args.store)?);
+    if !args.offline {
+        let client = Client::new(Limits::default());
+        findings.extend(HOSTS.map(|(name, address, hint)| host(&client, name, address, hint)));
+    }
+    let text: String = findings.iter().map(Finding::line).collect();
+    Output::Stdout.write(|out| {
+        let written = out.write_all(text.as_bytes());
+        written.map_err(|cause| Error::new(ErrorKind::Io, "cannot write").because(cause))
+    })?;
+    let is_well = findings.iter().all(|finding| finding.state != State::Bad);
+    Ok(if is_well { Outcome::Complete } else { Outcome::Incomplete })
+}
+
+fn processor() -> Finding {
+    let what = "processor";
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match Isa::detect() {
+        Err(error) => Finding::failed(what, &error),
+        Ok(isa) if isa == Isa::SCALAR => Finding::of(
+            what,
+            State::Doubtful,
+            format!("{threads} threads, no kernels of its own"),
+            "writing takes many times as long as with AVX2, which PCs have had since 2013",
+        ),
+        Ok(isa) => Finding::good(what, format!("{threads} threads, kernels {}", isa.name())),
+    }
+}
+
+fn memory(model: &ModelRef) -> Finding {
+    let what = "memory";
+    let ModelRef::Card(card) = model else {
+        return Finding::good(what, "what this model needs is not known");
+    };
+    let (Some(free), Some(measured)) = (system::available_memory(), &card.measured) else {
+        return Finding::good(what, "not known here");
+    };
+    let text = format!("{} free, {} takes {}", bytes(free), card.name, bytes(measured.memory));
+    let smaller = format!("free some, or use --model {}", card::SMALL);
+    match free {
+        free if free < measured.least_memory => Finding::of(what, State::Bad, text, smaller),
+        free if free < measured.memory => {
+            Finding::of(what, State::Doubtful, text, "fewer papers at a time are written about")
+        }
+        _ => Finding::good(what, text),
+    }
+}
+
+fn model(name: &str, model: &ModelRef) -> Result<Finding> {
+    let what = "model";
+    let cache = Cache::from_env()?;
+    Ok(match model {
+        ModelRef::Path(path) if path.is_file() => Finding::good(what, path.display().to_string()),
+        ModelRef::Path(path) => {
+            let text = format!("there is no file {}", path.display());
+            Finding::of(what, State::Bad, text, "names of models are told by `wenzhai models list`")
+        }
+        ModelRef::Hub(_) => Finding::good(what, format!("{name} is fetched when it is asked for")),
+        ModelRef::Card(card) => match fetch::status(card, &cache) {
+            Some(file) => Finding::good(what, format!("{}, {}", card.name, file.path.display())),
+            None => {
+                let size = card.file.bytes;
+                let text = format!("{} is not here yet ({})", card.name, bytes(size));
+                match system::free_disk(cache.root()) {
+                    Some(free) if free < size => Finding::of(
+                        what,
+                        State::Bad,
+                        format!("{text}, and {} has {} left", cache.root().display(), bytes(free)),
+                        "make room, or name another folder in WENZHAI_HOME",
+                    ),
+                    _ => Finding::of(
+                        what,
+                        State::Doubtful,
+                        text,
+                        format!("`wenzhai models fetch {name}` brings it"),
+                    ),
+                }
+            }
+        },
+    })
+}
+
+fn store(path: Option<PathBuf>) -> Result<Vec<Finding>> {
+    let StoreChoice::File(path) = StoreChoice::of(path, false)? else { return Ok(Vec::new()) };
+    let what = "store";
+    let shown = path.display();
+    let mut findings = Vec::new();
+    if path.exists() {
+        findings.push(match Store::open(&path).and_then(|store| store.len()) {
+            Ok(number) => Finding::good(what, format!("{shown}, {number} summaries")),
+            Err(error) => Finding::failed(what, &error),
+        });
+    } else {
+        findings.push(Finding::good(what, format!("{shown} is made by the first digest")));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(free) = system::free_disk(folder.unwrap_or(Path::new("."))) {
+        let text = format!("{} left for the store", bytes(free));
+        findings.push(if free < STORE_BYTES {
+            Finding::of("disk", State::Bad, text, "make room, or give another file with --store")
+        } else {
+            Finding::good("disk", text)
+        });
+    }
+    Ok(findings)
+}
+
+fn host(client: &Client, name: &'static str, address: &str, hint: &str) -> Finding {
+    match client.send(&Request::head(address), &mut |_| {}) {
+        Ok(answer) if answer.status < 500 => Finding::good(name, format!("{address} answers")),
+        Ok(answer) => {
+            let text = format!("{address} answers with status {}", answer.status);
+            Finding::of(name, State::Doubtful, text, hint)
+        }
+        Err(failure) => {
+            let text = format!("{address} cannot be reached: {}", failure.message);
+            Finding::of(name, State::Doubtful, text, hint)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `wenzhai doctor`, completions and manual pages.
+
+use std::process::Command;
+
+use crate::support::place::Place;
+
+#[test]
+fn a_machine_that_lacks_only_the_model_is_told_how_to_get_it() {
+    let run = Place::new().run(&["doctor", "--offline", "--store", "s.sqlite"]);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    let find = |what: &str| lines.iter().position(|line| line[4..].trim_start().starts_with(what));
+    for what in ["processor: ", "memory: ", "model: ", "store: ", "disk: "] {
+        assert!(find(what).is_some(), "{what} in {}", run.stdout);
+    }
+    let model = find("model: ").unwrap();
+    assert!(lines[model].starts_with("look") && lines[model].contains("is not here yet"));
+    assert!(lines[model + 1].contains("wenzhai models fetch default"), "{}", run.stdout);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn what_is_bad_is_told_with_a_hint_and_a_status() {
+    let place = Place::new();
+    place.write("s.sqlite", &"no database ".repeat(100));
+    let run = place.run(&["doctor", "--offline", "--store", "s.sqlite", "--model", "./m.gguf"]);
+    assert_eq!(run.status, 2, "{}", run.stdout);
+    assert!(run.stdout.contains("bad   model: "), "{}", run.stdout);
+    let store =
+        "bad   store: the store s.sqlite is damaged, or no store at all\n        hint: move";
+    assert!(run.stdout.contains(store), "{}", run.stdout);
+}
+
+#[test]
+fn shells_can_complete_every_command() {
+    let place = Place::new();
+    for (shell, sign) in
+        [("bash", "complete -F"), ("zsh", "#compdef wenzhai"), ("fish", "complete -c wenzhai")]
+    {
+        let script = place.run(&["completions", shell]).stdout;
+        assert!(script.contains(sign), "{shell}");
+        for command in ["digest", "render", "models", "doctor"] {
+            assert!(script.contains(command), "{shell} {command}");
+        }
+    }
+    place.write("c.bash", &place.run(&["completions", "bash"]).stdout);
+    // What bash itself makes of it.
+    let typed = "source c.bash; COMP_WORDS=(wenzhai dig); COMP_CWORD=1; _wenzhai wenzhai dig; \
+                 echo \"${COMPREPLY[*]}\"";
+    match Command::new("bash").args(["-c", typed]).current_dir(place.path()).output() {
+        Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "digest"),
+        Err(_) => eprintln!("skipped: there is no bash here"),
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let place = Place::new();
+    assert_eq!(place.run(&["man", "pages"]).status, 0);
+    for name in ["wenzhai", "wenzhai-digest", "wenzhai-models-fetch", "wenzhai-config-check"] {
+        let page = place.read(&format!("pages/{name}.1"));
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{name}");
+    }
+    assert!(place.read("pages/wenzhai-digest.1").contains("Exit status"), "notes are there, too");
+}
