@@ -30,9 +30,7 @@
 //! Left out: what only one site does (`@names`, `#123` inside of a text, `:emoji:`), and bare `http`
 //! addresses, which some parsers make links of: they lead where they say.
 
-use std::fmt::Write;
-
-use crate::text::is_invisible;
+use super::line::{one_line, web_address};
 
 /// Text that stands in a paragraph of its own.
 pub(super) fn paragraph(text: &str) -> String {
@@ -85,7 +83,7 @@ pub(super) fn cell_link(text: &str, link: &str) -> String {
     match web_address(link) {
         Some(address) => {
             let text = inline(&one_line(text), Context { in_cell: true, in_link: true });
-            format!("[{text}]({address})")
+            format!("[{text}]({})", destination(&address))
         }
         None => cell(text),
     }
@@ -95,49 +93,16 @@ pub(super) fn cell_link(text: &str, link: &str) -> String {
 pub(super) fn paragraph_link(link: &str) -> String {
     match web_address(link) {
         Some(address) => {
-            // An address has no entities left that could be escaped a second time.
-            let text =
-                inline(&address.replace("&amp;", "&"), Context { in_cell: false, in_link: true });
-            format!("[{text}]({address})")
+            let text = inline(&address, Context { in_cell: false, in_link: true });
+            format!("[{text}]({})", destination(&address))
         }
         None => paragraph(link),
     }
 }
 
-/// Whether a text is empty once what cannot be seen is gone.
-pub(super) fn is_blank(text: &str) -> bool {
-    one_line(text).is_empty()
-}
-
-/// `link` as a link destination, if it is of the web. Characters that no address has, and those
-/// that would end the destination or start a formula, are percent-encoded.
-fn web_address(link: &str) -> Option<String> {
-    let link = one_line(link);
-    let (scheme, rest) = link.split_once("://")?;
-    if !(scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"))
-        || rest.is_empty()
-    {
-        return None;
-    }
-    let mut address = format!("{}://", scheme.to_ascii_lowercase());
-    for byte in rest.bytes() {
-        match byte {
-            b'&' => address.push_str("&amp;"),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => address.push(byte.into()),
-            _ if b"-._~:/?#@!+,;=%'".contains(&byte) => address.push(byte.into()),
-            // Writing into a string cannot fail.
-            _ => write!(address, "%{byte:02X}").unwrap_or_default(),
-        }
-    }
-    Some(address)
-}
-
-/// One line of what can be seen. Runs of spaces stay: feeds have them, and the format keeps them.
-fn one_line(text: &str) -> String {
-    let is_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    let visible = text.chars().filter(|c| !is_invisible(*c));
-    let line: String = visible.map(|c| if is_break(c) { ' ' } else { c }).collect();
-    line.trim().to_owned()
+/// `address` as the destination of a link: an entity's form in it would be read as one.
+fn destination(address: &str) -> String {
+    address.replace('&', "&amp;")
 }
 
 #[derive(Clone, Copy)]

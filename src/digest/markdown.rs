@@ -7,14 +7,26 @@
 
 use std::io::Write;
 
+use super::entry::{failure, heading, notes, short_title};
+use super::order::Group;
 use super::{Records, escape, wording};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Record;
 
 /// Writes the digest of `records`, reading them twice: for the table and for the details.
 pub fn markdown(records: &dyn Records, out: &mut dyn Write) -> Result<()> {
+    markdown_in_groups(records, None, out)
+}
+
+/// Writes the digest of `records` with a heading and a table for each group: for each stretch of
+/// records of which `group` says the same.
+pub fn markdown_in_groups(
+    records: &dyn Records,
+    group: Option<Group>,
+    out: &mut dyn Write,
+) -> Result<()> {
     put(out, "# 摘要\n\n")?;
-    let rows = table(records, out)?;
+    let rows = table(records, group, out)?;
     if rows == 0 {
         return put(out, "没有论文。\n");
     }
@@ -32,12 +44,21 @@ pub fn markdown(records: &dyn Records, out: &mut dyn Write) -> Result<()> {
     Err(Error::new(ErrorKind::Store, message))
 }
 
-/// Writes the table, if there is a record, and counts its rows.
-fn table(records: &dyn Records, out: &mut dyn Write) -> Result<u64> {
+/// Writes the table, if there is a record, or one for each group, and counts the rows.
+fn table(records: &dyn Records, group: Option<Group>, out: &mut dyn Write) -> Result<u64> {
     let mut number = 0;
+    let mut name = None;
     records.for_each_record(&mut |record| {
-        if number == 0 {
+        let next = group.map(|group| group.name_of(record));
+        if number > 0 && next != name {
+            put(out, "\n")?;
+        }
+        if number == 0 || next != name {
+            if let Some(next) = &next {
+                put(out, &format!("## {}\n\n", escape::paragraph(next)))?;
+            }
             put(out, "| Ref | Title | Summary |\n| --- | --- | --- |\n")?;
+            name = next;
         }
         number += 1;
         let title = escape::cell_link(short_title(&record.title), &record.link);
@@ -49,17 +70,6 @@ fn table(records: &dyn Records, out: &mut dyn Write) -> Result<u64> {
 fn put(out: &mut dyn Write, text: &str) -> Result<()> {
     let failed = |cause| Error::new(ErrorKind::Io, "cannot write the digest").because(cause);
     out.write_all(text.as_bytes()).map_err(failed)
-}
-
-/// The title without the suffix that old feeds put behind it: `. (arXiv:1805.06430v2 [nucl-th])`.
-/// The full stop stays; a title that is nothing else stays whole.
-fn short_title(title: &str) -> &str {
-    let title = title.trim();
-    match title.rfind("(arXiv:") {
-        Some(start) if start > 0 && title.ends_with(')') => title[..start].trim_end(),
-        _ if escape::is_blank(title) => "（无题）",
-        _ => title,
-    }
 }
 
 fn one_liner(record: &Record) -> String {
@@ -74,12 +84,7 @@ fn one_liner(record: &Record) -> String {
 }
 
 fn detail(number: u64, record: &Record) -> String {
-    let heading = if record.has_summary() && !escape::is_blank(&record.zh_title) {
-        &record.zh_title
-    } else {
-        short_title(&record.title)
-    };
-    let mut detail = format!("[^{number}]: {}\n\n", escape::footnote_start(heading));
+    let mut detail = format!("[^{number}]: {}\n\n", escape::footnote_start(heading(record)));
     let mut paragraph = |text: &str| {
         detail.push_str("    ");
         detail.push_str(text);
@@ -106,32 +111,4 @@ fn detail(number: u64, record: &Record) -> String {
     }
     // The format sets a line of spaces, and nothing else, between one abstract and the next entry.
     format!("{detail}    {}\n    \n", escape::paragraph(&record.abstract_text))
-}
-
-/// What the reader must know about a summary; empty for a clean one.
-fn notes(record: &Record) -> Vec<String> {
-    let mut notes = Vec::new();
-    let marks: Vec<_> = record.marks.iter().map(wording::chinese).collect();
-    if !marks.is_empty() {
-        notes.push(format!("未通过检查：{}", marks.join("；")));
-    } else if [&record.zh_title, &record.zh_tldr, &record.zh_abstract]
-        .iter()
-        .any(|field| escape::is_blank(field))
-    {
-        notes.push("总结不完整".to_owned());
-    }
-    if let Some(older) = record.summarised_version {
-        notes.push(match record.version {
-            Some(version) => format!("总结的是第 {older} 版，本文现为第 {version} 版"),
-            None => format!("总结的是第 {older} 版"),
-        });
-    }
-    if record.cut {
-        notes.push("原文摘要过长，模型只读到其中一句为止，后文未予总结".to_owned());
-    }
-    notes
-}
-
-fn failure(record: &Record) -> String {
-    format!("未能生成摘要：{}", record.error.as_deref().unwrap_or("没有记录原因"))
 }

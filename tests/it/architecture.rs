@@ -23,7 +23,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("summary", &["text"]),
     ("record", &["error", "paper", "summary"]),
     ("eval", &["paper", "record", "text", "summary"]),
-    ("digest", &["error", "text", "record", "summary"]),
+    ("digest", &["error", "text", "paper", "record", "summary"]),
     ("store", &["error", "hash", "paper", "record", "summary", "digest"]),
     ("feed", &["error", "text", "paper", "summary", "record"]),
     ("text_file", &["error"]),
@@ -140,6 +140,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/"]),
     ("tokenizers", &["src/tokens/"]),
     ("clap", &["src/cli/"]),
+    ("minijinja", &["src/prompt/", "src/digest/"]),
     ("indicatif", &["src/cli/"]),
 ];
 

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each area.
 
 mod architecture;
+mod atom;
 mod bench;
 mod chat;
 mod circles;

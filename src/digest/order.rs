@@ -1,0 +1,115 @@
+//! In which order records stand, and which of them stand together.
+
+use std::cmp::{Ordering, Reverse};
+
+use super::Records;
+use super::entry;
+use crate::error::Result;
+use crate::paper::Announce;
+use crate::record::Record;
+
+/// What decides the order of records within a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By link, descending: digest order.
+    #[default]
+    Link,
+    /// The latest day first, papers without one last; those of one day in digest order.
+    Day,
+}
+
+/// What papers of one group have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// The first category; groups are sorted by its name.
+    Category,
+    /// Why the paper was announced: new ones first, new versions last.
+    Announce,
+}
+
+impl Group {
+    /// What the group of `record` is called in a digest.
+    pub fn name_of(self, record: &Record) -> String {
+        match self {
+            Group::Category => category(record).unwrap_or("未分类").to_owned(),
+            Group::Announce => record.announce.map_or("其他", announced).to_owned(),
+        }
+    }
+
+    fn compare(self, one: &Record, other: &Record) -> Ordering {
+        match self {
+            // What has no category comes last.
+            Group::Category => {
+                let key = |record| {
+                    let category = category(record);
+                    (category.is_none(), category.map(str::to_owned))
+                };
+                key(one).cmp(&key(other))
+            }
+            Group::Announce => {
+                let rank = |record: &Record| match record.announce {
+                    Some(Announce::New) => 0,
+                    Some(Announce::Cross) => 1,
+                    Some(Announce::Replace) => 2,
+                    Some(Announce::ReplaceCross) => 3,
+                    None => 4,
+                };
+                rank(one).cmp(&rank(other))
+            }
+        }
+    }
+}
+
+/// Why a paper was announced, in Chinese.
+pub(super) fn announced(announce: Announce) -> &'static str {
+    match announce {
+        Announce::New => "新论文",
+        Announce::Cross => "交叉列表",
+        Announce::Replace => "新版本",
+        Announce::ReplaceCross => "交叉列表的新版本",
+    }
+}
+
+fn category(record: &Record) -> Option<&str> {
+    record.categories.first().map(|category| category.trim()).filter(|name| !name.is_empty())
+}
+
+/// Records in memory, sorted; records that compare equal keep the order in which they came.
+#[derive(Debug, Clone, Default)]
+pub struct InOrder(Vec<Record>);
+
+impl InOrder {
+    /// Sorts `records` into digest order: by link, descending.
+    pub fn new(records: Vec<Record>) -> Self {
+        InOrder::arranged(records, Order::Link, None)
+    }
+
+    /// Sorts `records`, those of one group together.
+    pub fn arranged(mut records: Vec<Record>, order: Order, group: Option<Group>) -> Self {
+        records.sort_by(|one, other| {
+            let grouped = group.map_or(Ordering::Equal, |group| group.compare(one, other));
+            let by_day = || match order {
+                Order::Link => Ordering::Equal,
+                Order::Day => Reverse(entry::day(one)).cmp(&Reverse(entry::day(other))),
+            };
+            grouped.then_with(by_day).then_with(|| other.link.cmp(&one.link))
+        });
+        InOrder(records)
+    }
+
+    /// Reads all of `records` into memory, and sorts them.
+    pub fn read(records: &dyn Records, order: Order, group: Option<Group>) -> Result<Self> {
+        let mut all = Vec::new();
+        records.for_each_record(&mut |record| {
+            all.push(record.clone());
+            Ok(())
+        })?;
+        Ok(InOrder::arranged(all, order, group))
+    }
+}
+
+impl Records for InOrder {
+    fn for_each_record(&self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
+        self.0.iter().try_for_each(visit)
+    }
+}

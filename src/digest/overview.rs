@@ -1,0 +1,80 @@
+//! What a document says of its records as a whole, counted before it is written.
+
+use std::collections::BTreeMap;
+
+use super::Records;
+use super::entry::{self, State};
+use super::line::one_line;
+use crate::error::Result;
+use crate::paper::Date;
+use crate::record::Record;
+
+/// Most categories that are counted one by one. arXiv has 155.
+const MAX_CATEGORIES: usize = 400;
+
+/// What is known of all records of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Overview {
+    /// How many there are.
+    pub papers: u64,
+    /// How many have a summary of which something must be known.
+    pub marked: u64,
+    /// How many could not be summarised.
+    pub failed: u64,
+    /// How many there was nothing to summarise in.
+    pub noticed: u64,
+    /// The latest day that one of them tells: its announcement, publication or last change.
+    pub day: Option<Date>,
+    categories: BTreeMap<String, u64>,
+}
+
+impl Overview {
+    /// Reads `records` once.
+    pub fn of(records: &dyn Records) -> Result<Overview> {
+        let mut overview = Overview::default();
+        records.for_each_record(&mut |record| {
+            overview.add(record);
+            Ok(())
+        })?;
+        Ok(overview)
+    }
+
+    fn add(&mut self, record: &Record) {
+        self.papers += 1;
+        match entry::state(record) {
+            State::Clean => {}
+            State::Marked => self.marked += 1,
+            State::Noticed => self.noticed += 1,
+            State::Failed => self.failed += 1,
+        }
+        self.day = self.day.max(entry::day(record));
+        for category in categories(record) {
+            let is_full = self.categories.len() >= MAX_CATEGORIES;
+            if let Some(count) = self.categories.get_mut(&category) {
+                *count += 1;
+            } else if !is_full {
+                self.categories.insert(category, 1);
+            }
+        }
+    }
+
+    /// The categories, those of most papers first, and how many papers each has.
+    pub(super) fn categories(&self) -> Vec<(&str, u64)> {
+        let mut categories: Vec<_> =
+            self.categories.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        categories.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        categories
+    }
+}
+
+/// The categories of a record, each once, as one word each.
+pub(super) fn categories(record: &Record) -> Vec<String> {
+    let mut categories: Vec<String> = Vec::new();
+    for category in &record.categories {
+        let category: String = one_line(category).split_whitespace().collect();
+        if !category.is_empty() && !categories.contains(&category) {
+            categories.push(category);
+        }
+    }
+    categories
+}

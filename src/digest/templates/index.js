@@ -1,0 +1,62 @@
+
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const of = (id) => document.getElementById(id);
+  const query = of("query");
+  const days = Array.from(document.querySelectorAll("article"), (element) => ({
+    element,
+    fold: element.querySelector("details"),
+    date: element.id,
+    titles: Array.from(element.querySelectorAll("li"), (title) => ({
+      element: title,
+      text: title.textContent.toLowerCase(),
+    })),
+  }));
+  const count = days.reduce((sum, day) => sum + day.titles.length, 0);
+  // More than these nobody reads; a longer list would only make typing slow.
+  const MOST_SHOWN = 300;
+
+  const filter = () => {
+    const words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let found = 0;
+    let isAnyShown = false;
+    for (const day of days) {
+      let ofDay = 0;
+      for (const title of day.titles) {
+        const isFound = words.every((word) => title.text.includes(word) || day.date.includes(word));
+        found += isFound ? 1 : 0;
+        const isShown = isFound && (words.length === 0 || found <= MOST_SHOWN);
+        if (title.element.hidden === isShown) title.element.hidden = !isShown;
+        ofDay += isShown ? 1 : 0;
+      }
+      const isShown = words.length === 0 || ofDay > 0 || words.every((word) => day.date.includes(word));
+      day.element.hidden = !isShown;
+      isAnyShown ||= isShown;
+      if (day.fold) day.fold.open = words.length > 0 && ofDay > 0;
+    }
+    of("found").value = words.length === 0 ? "" :
+      `${found} / ${count} 篇` + (found > MOST_SHOWN ? `，只列出前 ${MOST_SHOWN} 篇` : "");
+    of("nothing").hidden = isAnyShown || days.length === 0;
+  };
+
+  // A file may have no storage; the choice is then forgotten, and nothing else.
+  const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { } };
+  const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+  const setTheme = (theme) => {
+    if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+  };
+  setTheme(kept("wenzhai-theme"));
+  of("theme").addEventListener("click", () => {
+    const prefersDark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const isDark = root.dataset.theme ? root.dataset.theme === "dark" : prefersDark;
+    const theme = isDark ? "light" : "dark";
+    setTheme(theme);
+    keep("wenzhai-theme", theme);
+  });
+
+  of("tools").addEventListener("submit", (event) => event.preventDefault());
+  query.addEventListener("input", filter);
+  of("tools").hidden = false;
+  filter();
+})();

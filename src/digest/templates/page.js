@@ -1,0 +1,84 @@
+
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const of = (id) => document.getElementById(id);
+  const [query, category, state] = [of("query"), of("category"), of("state")];
+  const papers = Array.from(document.querySelectorAll("article"), (element) => ({
+    element,
+    text: element.textContent.toLowerCase(),
+    categories: element.dataset.categories.split(" "),
+    state: element.dataset.state,
+  }));
+  const sections = Array.from(document.querySelectorAll("section"));
+
+  const isOfState = (paper) =>
+    state.value === "" || paper.state === state.value ||
+    (state.value === "without" && (paper.state === "failed" || paper.state === "noticed"));
+
+  const filter = () => {
+    const words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let found = 0;
+    for (const paper of papers) {
+      const shown = isOfState(paper) &&
+        (category.value === "" || paper.categories.includes(category.value)) &&
+        words.every((word) => paper.text.includes(word));
+      paper.element.hidden = !shown;
+      found += shown ? 1 : 0;
+    }
+    for (const section of sections) {
+      section.hidden = !section.querySelector("article:not([hidden])");
+    }
+    of("found").value = `${found} / ${papers.length} 篇`;
+    of("nothing").hidden = found > 0 || papers.length === 0;
+  };
+
+  // A file may have no storage; the choice is then forgotten, and nothing else.
+  const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { } };
+  const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+
+  const setTheme = (theme) => {
+    if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+  };
+  setTheme(kept("wenzhai-theme"));
+  of("theme").addEventListener("click", () => {
+    const prefersDark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const isDark = root.dataset.theme ? root.dataset.theme === "dark" : prefersDark;
+    const theme = isDark ? "light" : "dark";
+    setTheme(theme);
+    keep("wenzhai-theme", theme);
+  });
+
+  const setBrief = (isBrief) => {
+    document.body.classList.toggle("brief", isBrief);
+    of("brief").setAttribute("aria-pressed", String(isBrief));
+  };
+  setBrief(kept("wenzhai-brief") === "yes");
+  of("brief").addEventListener("click", () => {
+    const isBrief = !document.body.classList.contains("brief");
+    setBrief(isBrief);
+    keep("wenzhai-brief", isBrief ? "yes" : "no");
+  });
+
+  of("tools").addEventListener("submit", (event) => event.preventDefault());
+  for (const control of [query, category, state]) control.addEventListener("input", filter);
+  of("papers").addEventListener("click", (event) => {
+    const button = event.target.closest("button.category");
+    if (!button) return;
+    category.value = category.value === button.value ? "" : button.value;
+    filter();
+  });
+  document.addEventListener("keydown", (event) => {
+    const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+    if (event.key === "/" && !isTyping) {
+      event.preventDefault();
+      query.focus();
+    } else if (event.key === "Escape" && event.target === query) {
+      query.value = "";
+      filter();
+    }
+  });
+  of("tools").hidden = false;
+  // Browsers bring back what was typed before a page was left.
+  filter();
+})();
