@@ -22,9 +22,13 @@ Examples:
   wenzhai digest https://rss.arxiv.org/rss/cs.CL -o cs.CL.md
   wenzhai digest feeds/ more.xml.gz -o today.md
   curl -s https://rss.arxiv.org/atom/math.NT | wenzhai digest - > math.NT.md
-  wenzhai digest arxiv-metadata.json --limit 100 --format jsonl -o records.jsonl
+  wenzhai digest feed.xml -o 'days/{date}.jsonl' -o 'cs.CL-{date}.html' -o cs.CL.xml
+  wenzhai digest arxiv-metadata.json --limit 100 -o records.jsonl
   wenzhai digest cs.CL.xml --keep RAG --keep 'author:Hinton' --drop survey -o mine.md
   wenzhai digest cs.CL.xml --like library.bib --top 20 -o nearest.md
+
+The digest's day, {date}, is the latest on which one of its papers was announced, published or
+changed, or today (UTC) where none tells. With --sort or --group, the papers are held in memory.
 
 A run that was killed goes on where it stopped: every finished paper is in the store at once.
 
@@ -38,6 +42,7 @@ Exit status:
 const RENDER_EXAMPLES: &str = "\
 Examples:
   wenzhai render records.jsonl -o digest.md
+  wenzhai render records.jsonl -o digest.html -o feed.xml
   cat monday.jsonl tuesday.jsonl | wenzhai render - > both.md";
 
 const DOCTOR_NOTES: &str = "\
@@ -53,6 +58,14 @@ Example:
   wenzhai config example > wenzhai.toml
   wenzhai config check
   wenzhai digest nlp";
+
+const SITE_NOTES: &str = "\
+Writes beside the records 2026-11-25.html for each day, where it is missing or older than its
+records, index.html with the titles of the newest 20,000 papers to search in, and feed.xml with the
+papers of the newest seven days. Other files of these names are not written over.
+
+Example, every morning:
+  wenzhai digest https://rss.arxiv.org/rss/cs.CL -o 'days/{date}.jsonl' && wenzhai site days";
 
 const MODELS_EXAMPLES: &str = "\
 Examples:
@@ -102,6 +115,8 @@ pub(super) enum Command {
     Digest(Box<DigestArgs>),
     /// Write the digest of finished records, without a model
     Render(RenderArgs),
+    /// Write the pages, the index and the feed of many days
+    Site(SiteArgs),
     /// Measure how fast a model writes on this machine
     Bench(BenchArgs),
     /// Measure how good summaries are, against references
@@ -146,16 +161,11 @@ pub(super) struct DigestArgs {
 
     /// File of settings, or none [default: wenzhai.toml, or config.toml in the user's folder for
     /// settings]
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Papers")]
     pub(super) config: Option<PathBuf>,
 
-    /// File to write; without it, the digest goes to standard output
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    pub(super) output: Option<PathBuf>,
-
-    /// Markdown, or one JSON record a line
-    #[arg(long, value_enum, default_value_t = Format::Md, help_heading = "Output")]
-    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) outputs: OutputArgs,
 
     /// List the papers as records without summaries; loads no model, writes nothing
     #[arg(long, conflicts_with = "output", help_heading = "Output")]
@@ -300,9 +310,52 @@ pub(super) struct RenderArgs {
     #[arg(required = true, value_name = "RECORDS")]
     pub(super) inputs: Vec<String>,
 
-    /// File to write; without it, the digest goes to standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub(super) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) outputs: OutputArgs,
+}
+
+/// Write the pages, the index and the feed of many days.
+#[derive(Debug, Args)]
+#[command(after_help = SITE_NOTES)]
+pub(super) struct SiteArgs {
+    /// Folder of records, a file a day: 2026-11-25.jsonl
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+
+    /// Write all pages anew, those that are newer than their records, too
+    #[arg(long)]
+    pub(super) redo: bool,
+
+    #[command(flatten)]
+    pub(super) arrangement: ArrangementArgs,
+}
+
+/// Where a digest goes, and in which forms.
+#[derive(Debug, Args)]
+pub(super) struct OutputArgs {
+    /// File to write, also more than one: .md, .jsonl, .html (a page) or .xml (an Atom feed).
+    /// {date} in a name is the digest's day. Without it, the digest goes to standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Vec<PathBuf>,
+
+    /// Form on standard output, and in files whose names tell none [default: md]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub(super) format: Option<Format>,
+
+    #[command(flatten)]
+    pub(super) arrangement: ArrangementArgs,
+}
+
+/// In which order papers stand.
+#[derive(Debug, Args)]
+pub(super) struct ArrangementArgs {
+    /// Order of the papers: by link, descending, or by day, newest first
+    #[arg(long, value_enum, default_value_t = SortArg::Link, help_heading = "Output")]
+    pub(super) sort: SortArg,
+
+    /// Put papers together, with headings: by their first category, or by why they were announced
+    #[arg(long, value_enum, value_name = "BY", help_heading = "Output")]
+    pub(super) group: Option<GroupArg>,
 }
 
 /// Measure how fast a model writes on this machine.
@@ -477,6 +530,22 @@ pub(super) enum ModelsCommand {
 pub(super) enum Format {
     Md,
     Jsonl,
+    Html,
+    Atom,
+}
+
+/// Order of the papers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SortArg {
+    Link,
+    Date,
+}
+
+/// What papers of one group have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum GroupArg {
+    Category,
+    Announce,
 }
 
 /// What computes.

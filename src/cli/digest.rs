@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::args::{DigestArgs, Format};
+use super::args::DigestArgs;
 use super::console::{self, Console};
 use super::outcome::Outcome;
+use super::output::Output;
 use super::settings::{DigestSettings, StoreChoice};
 use super::wording;
 use crate::digest;
@@ -39,10 +40,7 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
         tell_interruption(&settings, &run)?;
         return Ok(Outcome::Interrupted(status));
     }
-    settings.output.write(|out| match settings.format {
-        Format::Md => digest::markdown(&run, out),
-        Format::Jsonl => digest::jsonl(&run, out),
-    })?;
+    settings.outputs.write(&run)?;
     let account = run.account()?;
     let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
     let stopped = if inputs.stopped { "; what follows the limit was not read" } else { "" };
@@ -61,7 +59,7 @@ fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> 
     let Some(inputs) = read(settings, &mut run, console)? else {
         return Ok(Outcome::Complete);
     };
-    settings.output.write(|out| digest::jsonl(&run, out))?;
+    Output::Stdout.write(|out| digest::jsonl(&run, out))?;
     Ok(outcome(&inputs, &run.account()?))
 }
 

@@ -17,10 +17,12 @@ mod manual;
 mod models;
 mod outcome;
 mod output;
+mod outputs;
 mod profiles;
 mod render;
 mod selection;
 mod settings;
+mod site;
 mod wording;
 
 use std::process::ExitCode;
@@ -47,7 +49,8 @@ pub fn main() -> ExitCode {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::pages(&folder),
         Command::Config { command } => profiles::show(&command),
-        Command::Render(args) => render::run(&args),
+        Command::Render(args) => render::run(args),
+        Command::Site(args) => site::run(&args),
         Command::Bench(args) => bench::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Models { command } => models::run(command),

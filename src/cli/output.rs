@@ -54,7 +54,7 @@ impl Output {
 
 /// Whether two names lead to one file: the same one, links of either kind included, or, where it
 /// is not there yet, the same name in the same folder.
-fn is_same_file(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;

@@ -4,17 +4,16 @@ use super::args::RenderArgs;
 use super::console::{self, Complaints};
 use super::input;
 use super::outcome::Outcome;
-use super::output::Output;
+use super::outputs::Outputs;
 use super::settings::{Verbosity, inputs};
-use crate::digest::{self, InOrder};
+use crate::digest::InOrder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
 use crate::record::read_jsonl;
 
-pub(super) fn run(args: &RenderArgs) -> Result<Outcome> {
-    let output = Output::of(args.output.clone());
+pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
     let sources: Vec<Source> = args.inputs.iter().map(|input| Source::parse(input)).collect();
-    output.check(&inputs(&sources))?;
+    let outputs = Outputs::of(args.outputs, inputs(&sources))?;
     let mut records = Vec::new();
     let mut complaints = Complaints::new(Verbosity::Normal);
     for source in &sources {
@@ -38,7 +37,6 @@ pub(super) fn run(args: &RenderArgs) -> Result<Outcome> {
         console::note("there are no records; nothing was written");
         return Ok(Outcome::Complete);
     }
-    let records = InOrder::new(records);
-    output.write(|out| digest::markdown(&records, out))?;
+    outputs.write(&InOrder::new(records))?;
     Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
 }

@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{BenchArgs, DigestArgs, EngineArg, EngineArgs, EvalArgs, Format, VocabArg};
+use super::args::{BenchArgs, DigestArgs, EngineArg, EngineArgs, EvalArgs, VocabArg};
 use super::output::Output;
+use super::outputs::Outputs;
 use super::selection::Choice;
 use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,8 +22,7 @@ use crate::writer::{
 #[derive(Debug)]
 pub(super) struct DigestSettings {
     pub(super) sources: Vec<Source>,
-    pub(super) output: Output,
-    pub(super) format: Format,
+    pub(super) outputs: Outputs,
     pub(super) dry_run: bool,
     pub(super) verbosity: Verbosity,
     pub(super) limit: Option<u64>,
@@ -82,24 +82,22 @@ impl DigestSettings {
         let sources = args.inputs.iter().map(|argument| Source::parse(argument)).collect();
         let sources = expand(sources)?;
         let store = StoreChoice::of(args.store, args.no_store)?;
-        let output = Output::of(args.output);
         let mut kept = inputs(&sources);
         kept.extend(store.files());
         kept.extend(args.prompt.clone().map(|path| ("the prompt", path)));
         kept.extend(args.glossary.clone().map(|path| ("the glossary", path)));
         kept.extend(weights(&args.model.model, args.model.adapter.as_deref()));
         kept.extend(args.selection.like.iter().map(|path| ("the library", path.clone())));
-        output.check(&kept)?;
         let glossary = glossary_choice(args.glossary.as_deref())?;
         let own = match &glossary {
             GlossaryChoice::File(glossary) => Some(glossary),
             GlossaryChoice::Own | GlossaryChoice::None => None,
         };
+        let outputs = Outputs::of(args.outputs, kept)?;
         Ok(DigestSettings {
             choice: Choice::of(&args.selection, own)?,
             sources,
-            output,
-            format: args.format,
+            outputs,
             dry_run: args.dry_run,
             verbosity: Verbosity::of(args.quiet, args.verbose),
             limit: args.limit,

@@ -39,6 +39,7 @@ fn help_reads_well() {
         ("help", &["--help"][..]),
         ("help-digest", &["digest", "--help"]),
         ("help-render", &["render", "--help"]),
+        ("help-site", &["site", "--help"]),
         ("help-bench", &["bench", "--help"]),
         ("help-eval", &["eval", "--help"]),
         ("help-models", &["models", "--help"]),

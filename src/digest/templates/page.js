@@ -6,11 +6,14 @@
   const [query, category, state] = [of("query"), of("category"), of("state")];
   const papers = Array.from(document.querySelectorAll("article"), (element) => ({
     element,
-    text: element.textContent.toLowerCase(),
+    text: null,
     categories: element.dataset.categories.split(" "),
     state: element.dataset.state,
   }));
   const sections = Array.from(document.querySelectorAll("section"));
+
+  // Taken when it is first asked for, so that opening a page does not wait for it.
+  const textOf = (paper) => (paper.text ??= paper.element.textContent.toLowerCase());
 
   const isOfState = (paper) =>
     state.value === "" || paper.state === state.value ||
@@ -22,8 +25,8 @@
     for (const paper of papers) {
       const shown = isOfState(paper) &&
         (category.value === "" || paper.categories.includes(category.value)) &&
-        words.every((word) => paper.text.includes(word));
-      paper.element.hidden = !shown;
+        words.every((word) => textOf(paper).includes(word));
+      if (paper.element.hidden === shown) paper.element.hidden = !shown;
       found += shown ? 1 : 0;
     }
     for (const section of sections) {

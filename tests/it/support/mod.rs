@@ -1,5 +1,6 @@
 //! What several areas need.
 
+pub mod chromium;
 pub mod logits;
 pub mod networks;
 pub mod noise;

@@ -1,0 +1,248 @@
+//! The documents that a digest becomes: where each goes, and in which form.
+//!
+//! A name's end tells the form. `{date}` in a name is the digest's day, which is known when the
+//! records are; so such a name is checked with today's before the work, and as it is after it. All
+//! files are written before one takes its name: if one cannot be, none is new.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::args::{ArrangementArgs, Format, GroupArg, OutputArgs, SortArg};
+use super::output::{Output, is_same_file};
+use crate::atomic::write_atomically;
+use crate::digest::{self, Feed, Group, InOrder, Order, Overview, Page, Records};
+use crate::error::{Error, ErrorKind, Result};
+use crate::paper::Date;
+
+const DATE: &str = "{date}";
+/// Most outputs of a run; each is a file that is open while the next one is written.
+const MAX_OUTPUTS: usize = 32;
+
+/// Where a digest goes: at least one place.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    places: Vec<Place>,
+    arrangement: Arrangement,
+    /// What must not be written over, each with what it is.
+    kept: Vec<(&'static str, PathBuf)>,
+}
+
+/// In which order papers stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Arrangement {
+    pub(super) order: Order,
+    pub(super) group: Option<Group>,
+}
+
+/// One place, its name as it was typed.
+#[derive(Debug)]
+struct Place {
+    output: Output,
+    format: Format,
+}
+
+impl Outputs {
+    /// What was typed, checked as far as it can be before the records are known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] where a name cannot be meant, and what [`Output::check`] finds.
+    pub(super) fn of(args: OutputArgs, kept: Vec<(&'static str, PathBuf)>) -> Result<Self> {
+        let outputs: Vec<Output> = match args.output.is_empty() {
+            true => vec![Output::Stdout],
+            false => args.output.into_iter().map(|path| Output::of(Some(path))).collect(),
+        };
+        if outputs.len() > MAX_OUTPUTS {
+            let message = format!("{} outputs, at most {MAX_OUTPUTS}", outputs.len());
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        let ends: Vec<Option<Format>> = outputs.iter().map(told_by_name).collect();
+        if let Some(format) = args.format
+            && !ends.iter().any(|end| end.is_none_or(|end| end == format))
+        {
+            let message = format!("--format {} is not the form of {}", name(format), outputs[0]);
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("leave --format away, or end the name otherwise"));
+        }
+        let default = args.format.unwrap_or(Format::Md);
+        let place = |(output, end): (Output, Option<Format>)| Place {
+            output,
+            format: end.unwrap_or(default),
+        };
+        let places = outputs.into_iter().zip(ends).map(place).collect();
+        let outputs = Outputs { places, arrangement: Arrangement::of(&args.arrangement), kept };
+        outputs.check(today())?;
+        Ok(outputs)
+    }
+
+    /// Writes what `records` become.
+    pub(super) fn write(&self, records: &dyn Records) -> Result<()> {
+        let Arrangement { order, group } = self.arrangement;
+        if self.arrangement == Arrangement::default() {
+            return self.write_arranged(records);
+        }
+        self.write_arranged(&InOrder::read(records, order, group)?)
+    }
+
+    fn write_arranged(&self, records: &dyn Records) -> Result<()> {
+        let has_date = self.places.iter().any(|place| place.output.to_string().contains(DATE));
+        let day = match has_date {
+            true => Overview::of(records)?.day.unwrap_or_else(today),
+            false => today(),
+        };
+        self.check(day)?;
+        let (files, streams): (Vec<&Place>, Vec<&Place>) =
+            self.places.iter().partition(|place| matches!(place.output, Output::File(_)));
+        self.write_files(&files, day, records)?;
+        streams
+            .iter()
+            .try_for_each(|place| place.output.write(|out| self.document(place, records, out)))
+    }
+
+    /// Writes the first of `files` and then the others, before the first takes its name.
+    fn write_files(&self, files: &[&Place], day: Date, records: &dyn Records) -> Result<()> {
+        let Some((first, rest)) = files.split_first() else { return Ok(()) };
+        let Output::File(path) = dated(&first.output, day)? else { return Ok(()) };
+        write_atomically(&path, |out| {
+            self.document(first, records, out)?;
+            self.write_files(rest, day, records)
+        })
+    }
+
+    fn document(&self, place: &Place, records: &dyn Records, out: &mut dyn Write) -> Result<()> {
+        let group = self.arrangement.group;
+        match place.format {
+            Format::Md => digest::markdown_in_groups(records, group, out),
+            Format::Jsonl => digest::jsonl(records, out),
+            Format::Html => digest::html(records, &Page { group, index: None }, out),
+            Format::Atom => {
+                let name = feed_name(&place.output);
+                digest::atom(records, &Feed { name: &name, today: today() }, out)
+            }
+        }
+    }
+
+    /// Whether everything can be written on `day`, and nothing takes the place of another.
+    fn check(&self, day: Date) -> Result<()> {
+        let mut before: Vec<PathBuf> = Vec::new();
+        let mut streams = 0;
+        for place in &self.places {
+            let output = dated(&place.output, day)?;
+            output.check(&self.kept)?;
+            match output {
+                Output::Stdout => streams += 1,
+                Output::File(path) => {
+                    if before.iter().any(|other| is_same_file(&path, other)) {
+                        let message = format!("{} is named for two outputs", path.display());
+                        return Err(Error::new(ErrorKind::Usage, message)
+                            .hint("give each output a name of its own"));
+                    }
+                    before.push(path);
+                }
+            }
+        }
+        if streams > 1 {
+            let message = "standard output (-) is named for two outputs";
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Arrangement {
+    fn default() -> Self {
+        Arrangement { order: Order::Link, group: None }
+    }
+}
+
+impl Arrangement {
+    pub(super) fn of(args: &ArrangementArgs) -> Self {
+        Arrangement {
+            order: match args.sort {
+                SortArg::Link => Order::Link,
+                SortArg::Date => Order::Day,
+            },
+            group: args.group.map(|group| match group {
+                GroupArg::Category => Group::Category,
+                GroupArg::Announce => Group::Announce,
+            }),
+        }
+    }
+}
+
+/// Today, by the clock of Greenwich, so that a name does not depend on where a machine stands.
+pub(super) fn today() -> Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// The form that the end of a name tells.
+fn told_by_name(output: &Output) -> Option<Format> {
+    let Output::File(path) = output else { return None };
+    let end = path.extension()?.to_str()?.to_ascii_lowercase();
+    match end.as_str() {
+        "md" => Some(Format::Md),
+        "jsonl" => Some(Format::Jsonl),
+        "html" => Some(Format::Html),
+        "xml" => Some(Format::Atom),
+        _ => None,
+    }
+}
+
+fn name(format: Format) -> &'static str {
+    match format {
+        Format::Md => "md",
+        Format::Jsonl => "jsonl",
+        Format::Html => "html",
+        Format::Atom => "atom",
+    }
+}
+
+/// `output` with `day` in the place of `{date}`.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for other words in braces, and for `{date}` in the name of a folder, which
+/// would have to be made.
+fn dated(output: &Output, day: Date) -> Result<Output> {
+    let Output::File(path) = output else { return Ok(Output::Stdout) };
+    let (folder, file) = (path.parent(), path.file_name().and_then(OsStr::to_str));
+    let folder_name = folder.and_then(Path::to_str).unwrap_or_default();
+    if folder_name.contains(DATE) {
+        let message = format!("{}: {DATE} stands in the name of a folder", path.display());
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("put it into the name of the file: 'days/{date}.html'"));
+    }
+    // A name that is no Unicode has no placeholder.
+    let Some(file) = file else { return Ok(output.clone()) };
+    if let Some(unknown) = placeholder_other_than_date(file) {
+        let message = format!("{}: unknown placeholder {unknown}", path.display());
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("{date} is the only one: the digest's day, as in 2026-11-25"));
+    }
+    let file = file.replace(DATE, &day.to_string());
+    Ok(Output::File(folder.map_or_else(|| PathBuf::from(&file), |folder| folder.join(&file))))
+}
+
+/// The first word in braces that is not `date`, braces included.
+fn placeholder_other_than_date(name: &str) -> Option<&str> {
+    let mut rest = name;
+    while let Some(open) = rest.find('{') {
+        let close = open + rest[open..].find('}')? + 1;
+        if &rest[open..close] != DATE {
+            return Some(&rest[open..close]);
+        }
+        rest = &rest[close..];
+    }
+    None
+}
+
+/// What a feed is called: its file's name without its end and day, so that it stays the same feed.
+fn feed_name(output: &Output) -> String {
+    let Output::File(path) = output else { return String::new() };
+    let stem = path.file_stem().map(OsStr::to_string_lossy).unwrap_or_default();
+    let name = stem.replace(DATE, "");
+    let name = name.trim_matches(|c: char| "-_. ".contains(c));
+    match name {
+        "digest" | "feed" | "index" | "atom" => String::new(),
+        name => name.to_owned(),
+    }
+}

@@ -1,0 +1,203 @@
+//! `wenzhai site`: a page a day, an index over all days, and a feed of the newest.
+//!
+//! The folder's files of records are the only source: everything else can be deleted and comes back
+//! the same. One day's records are held in memory at a time, and titles up to a bound.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::args::SiteArgs;
+use super::console::{self, Complaints};
+use super::outcome::Outcome;
+use super::outputs::{Arrangement, today};
+use super::settings::Verbosity;
+use super::{input, wording};
+use crate::atomic::{check_writable, write_atomically};
+use crate::digest::{self, DayOfSite, Feed, InOrder, Page, Records};
+use crate::error::{Error, ErrorKind, Result};
+use crate::feed::Source;
+use crate::paper::Date;
+use crate::record::{Record, read_jsonl};
+
+const INDEX: &str = "index.html";
+const FEED: &str = "feed.xml";
+/// How many of the newest days are in the feed: readers that sleep through a holiday miss none.
+const DAYS_OF_FEED: usize = 7;
+/// Papers after which no further day is in the feed.
+const PAPERS_OF_FEED: u64 = 2_000;
+/// Papers after which no further day has its titles in the index, some 5 MB of them.
+const PAPERS_OF_INDEX: u64 = 20_000;
+/// Days after which no further one is read: more than two centuries of them.
+const MAX_DAYS: usize = 100_000;
+/// Where a file of ours says that it is one.
+const MARK_WITHIN_BYTES: u64 = 16 << 10;
+
+/// A file of records.
+struct DayFile {
+    date: Date,
+    records: PathBuf,
+    page: PathBuf,
+    page_name: String,
+}
+
+pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
+    let site = Site { folder: &args.folder, arrangement: Arrangement::of(&args.arrangement) };
+    let days = site.days()?;
+    if days.is_empty() {
+        let message = format!("there are no days in {}", args.folder.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint(
+            "a day is a file of records: wenzhai digest FEED -o 'DIR/{date}.jsonl' writes one",
+        ));
+    }
+    let (index, feed) = (args.folder.join(INDEX), args.folder.join(FEED));
+    for file in [&index, &feed].into_iter().chain(days.iter().map(|day| &day.page)) {
+        check_ours(file)?;
+    }
+    for file in [&index, &feed] {
+        check_writable(file)?;
+    }
+    let mut complaints = Complaints::new(Verbosity::Normal);
+    let (mut pages, mut papers) = (0, 0);
+    let mut of_index = Vec::new();
+    for day in &days {
+        let records = site.read(day, &mut complaints)?;
+        if args.redo || is_older(&day.page, &day.records)? {
+            let page = Page { group: site.arrangement.group, index: Some(INDEX) };
+            write_atomically(&day.page, |out| digest::html(&records, &page, out))?;
+            pages += 1;
+        }
+        let with_titles = papers < PAPERS_OF_INDEX;
+        let of_site = DayOfSite::of(day.date, day.page_name.clone(), &records, with_titles)?;
+        papers += of_site.overview.papers;
+        of_index.push(of_site);
+    }
+    write_atomically(&index, |out| digest::site_index(&of_index, FEED, out))?;
+    let newest = Newest { site: &site, days: newest(&of_index, &days) };
+    let name = site.name();
+    let feed_of = Feed { name: &name, today: today() };
+    write_atomically(&feed, |out| digest::atom(&newest, &feed_of, out))?;
+    let left_out = complaints.finish();
+    console::note(&format!(
+        "{} days, {} papers: {pages} pages written, {INDEX} and {FEED} renewed",
+        wording::count(days.len() as u64),
+        wording::count(papers)
+    ));
+    Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
+}
+
+struct Site<'a> {
+    folder: &'a Path,
+    arrangement: Arrangement,
+}
+
+impl Site<'_> {
+    /// The days of the folder, the newest first. Files whose names are no days are others'.
+    fn days(&self) -> Result<Vec<DayFile>> {
+        let failed = |cause| Error::io("read", self.folder, cause);
+        let mut days = Vec::new();
+        for entry in fs::read_dir(self.folder).map_err(failed)? {
+            let records = entry.map_err(failed)?.path();
+            let Some(date) = date_of(&records) else { continue };
+            if !records.is_file() {
+                continue;
+            }
+            let page_name = format!("{date}.html");
+            days.push(DayFile { date, page: self.folder.join(&page_name), records, page_name });
+        }
+        if days.len() > MAX_DAYS {
+            let message = format!("{}: more than {MAX_DAYS} days", self.folder.display());
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        days.sort_by_key(|day| std::cmp::Reverse(day.date));
+        Ok(days)
+    }
+
+    /// The records of a day, arranged; lines that are none are complained of and left out.
+    fn read(&self, day: &DayFile, complaints: &mut Complaints) -> Result<InOrder> {
+        let source = Source::Path(day.records.clone());
+        let mut records = Vec::new();
+        for record in read_jsonl(input::open(&source)?, source.to_string()) {
+            match record {
+                Ok(record) => records.push(record),
+                Err(error) if error.kind() == ErrorKind::Input => {
+                    complaints.add(&error.to_string(), true)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(InOrder::arranged(records, self.arrangement.order, self.arrangement.group))
+    }
+
+    /// What the feed is called: as the folder is.
+    fn name(&self) -> String {
+        let folder = self.folder.canonicalize().ok();
+        let name = folder.as_deref().and_then(Path::file_name);
+        name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+/// The papers of the newest days, the newest first, each once.
+struct Newest<'a> {
+    site: &'a Site<'a>,
+    days: &'a [DayFile],
+}
+
+impl Records for Newest<'_> {
+    fn for_each_record(&self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
+        let mut met = HashSet::new();
+        // What is wrong with the lines was told when the pages were written.
+        let mut silent = Complaints::new(Verbosity::Quiet);
+        for day in self.days {
+            self.site.read(day, &mut silent)?.for_each_record(&mut |record| {
+                let key = if record.id.is_empty() { &record.link } else { &record.id };
+                if met.insert(key.clone()) { visit(record) } else { Ok(()) }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The days of the feed: at least one, and no more than have room.
+fn newest<'a>(counted: &[DayOfSite], days: &'a [DayFile]) -> &'a [DayFile] {
+    let (mut papers, mut count) = (0, 0);
+    for day in counted.iter().take(DAYS_OF_FEED) {
+        papers += day.overview.papers;
+        if count > 0 && papers > PAPERS_OF_FEED {
+            break;
+        }
+        count += 1;
+    }
+    &days[..count]
+}
+
+/// The day that the name of a file of records is.
+fn date_of(path: &Path) -> Option<Date> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(".jsonl")?;
+    let date: Date = stem.parse().ok()?;
+    (date.to_string() == stem).then_some(date)
+}
+
+/// Whether `page` is not there, or not younger than its `records`.
+fn is_older(page: &Path, records: &Path) -> Result<bool> {
+    let changed = |path: &Path| -> std::io::Result<SystemTime> { fs::metadata(path)?.modified() };
+    let of_records = changed(records).map_err(|cause| Error::io("read", records, cause))?;
+    Ok(changed(page).map_or(true, |of_page| of_page <= of_records))
+}
+
+/// Refuses to replace what another program, or a person, has put there.
+fn check_ours(path: &Path) -> Result<()> {
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    let mut start = Vec::new();
+    let read = file.take(MARK_WITHIN_BYTES).read_to_end(&mut start);
+    read.map_err(|cause| Error::io("read", path, cause))?;
+    let start = String::from_utf8_lossy(&start);
+    let marks = ["<meta name=\"generator\" content=\"wenzhai\">", "<generator>wenzhai</generator>"];
+    if marks.iter().any(|mark| start.contains(mark)) {
+        return Ok(());
+    }
+    let message = format!("{} is not from wenzhai, and would be written over", path.display());
+    Err(Error::new(ErrorKind::Usage, message).hint("move it, or put the records elsewhere"))
+}

@@ -1,0 +1,205 @@
+//! Outputs, more than one at a time, and the folder of many days.
+
+use crate::support::place::Place;
+
+const FIXTURE: &str = include_str!("../fixtures/digest/2026-11-25.jsonl");
+const DAY_BEFORE: &str = include_str!("../fixtures/digest/2026-11-24.jsonl");
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("in.jsonl", FIXTURE);
+    place
+}
+
+#[track_caller]
+fn refused(place: &Place, args: &[&str], message: &str) {
+    let finished = place.run(args);
+    assert_eq!((finished.status, finished.stdout.as_str()), (1, ""), "{args:?}");
+    assert_eq!(finished.stderr, message, "{args:?}");
+}
+
+#[test]
+fn the_end_of_a_name_tells_its_form_in_digest_and_render() {
+    for command in [&["render", "in.jsonl"][..], &["digest", "in.jsonl", "-q", "--no-store"]] {
+        let place = place();
+        // A paper without a summary would be written about.
+        let whole: Vec<_> = FIXTURE.lines().filter(|line| !line.contains("\"error\"")).collect();
+        place.write("in.jsonl", &whole.join("\n"));
+        let outputs = ["-o", "a.md", "-o", "b.jsonl", "-o", "c.HTML", "-o", "d.xml"];
+        let finished = place.run(&[command, &outputs].concat());
+        assert_eq!(finished.stdout, "", "{}", finished.stderr);
+        assert!(place.read("a.md").starts_with("# 摘要\n"));
+        assert_eq!(place.read("b.jsonl").lines().count(), 7);
+        assert!(place.read("c.HTML").starts_with("<!DOCTYPE html>"));
+        assert!(place.read("d.xml").contains("<title>文摘 d</title>"));
+        for (format, file) in [("md", "a.md"), ("jsonl", "b.jsonl"), ("html", "c.HTML")] {
+            let to_stdout = place.run(&[command, &["--format", format]].concat());
+            assert_eq!(to_stdout.stdout, place.read(file), "{format}");
+        }
+        // Standard output and a file, a form for each.
+        let both = ["-o", "-", "--format", "jsonl", "-o", "page.html", "-o", "records"];
+        let finished = place.run(&[command, &both].concat());
+        assert_eq!(finished.stdout, place.read("b.jsonl"));
+        assert_eq!(place.read("records"), place.read("b.jsonl"));
+        assert_eq!(place.read("page.html"), place.read("c.HTML"));
+    }
+}
+
+#[test]
+fn a_date_in_a_name_is_the_digests_day() {
+    let place = place();
+    let finished = place.run(&["render", "in.jsonl", "-o", "day-{date}.html", "-o", "{date}.md"]);
+    assert_eq!((finished.status, finished.stderr.as_str()), (0, ""));
+    assert!(place.has("day-2026-11-25.html") && place.has("2026-11-25.md"));
+    // Without a day of the records it is today's.
+    place.write("undated.jsonl", "{\"link\":\"http://a/1\",\"title\":\"t\",\"abstract\":\"a\"}\n");
+    assert_eq!(place.run(&["render", "undated.jsonl", "-o", "u-{date}.md"]).status, 0);
+    let is_today = |name: &str| name.starts_with("u-20") && name.len() == "u-2026-11-25.md".len();
+    let names = std::fs::read_dir(place.path()).unwrap();
+    let names: Vec<_> = names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| is_today(name)), "{names:?}");
+    // A feed is the same one from day to day.
+    place.write("other.jsonl", DAY_BEFORE);
+    for input in ["in.jsonl", "other.jsonl"] {
+        assert_eq!(place.run(&["render", input, "-o", "cs-{date}.xml"]).status, 0);
+    }
+    let id = |name: &str| place.read(name).split("</id>").next().unwrap().to_owned();
+    assert_eq!(id("cs-2026-11-25.xml"), id("cs-2026-11-24.xml"));
+}
+
+#[test]
+fn names_that_cannot_be_meant_are_refused_before_the_work() {
+    let place = place();
+    refused(
+        &place,
+        &["digest", "missing.xml", "-o", "x-{day}.md"],
+        "error: x-{day}.md: unknown placeholder {day}\n  \
+         hint: {date} is the only one: the digest's day, as in 2026-11-25\n",
+    );
+    refused(
+        &place,
+        &["digest", "missing.xml", "-o", "{date}/x.md"],
+        "error: {date}/x.md: {date} stands in the name of a folder\n  \
+         hint: put it into the name of the file: 'days/{date}.html'\n",
+    );
+    refused(
+        &place,
+        &["digest", "missing.xml", "-o", "x.md", "-o", "./x.md"],
+        "error: ./x.md is named for two outputs\n  hint: give each output a name of its own\n",
+    );
+    refused(
+        &place,
+        &["digest", "missing.xml", "-o", "-", "-o", "-"],
+        "error: standard output (-) is named for two outputs\n",
+    );
+    refused(
+        &place,
+        &["digest", "missing.xml", "-o", "x.html", "--format", "atom"],
+        "error: --format atom is not the form of x.html\n  \
+         hint: leave --format away, or end the name otherwise\n",
+    );
+    refused(
+        &place,
+        &["render", "in.jsonl", "-o", "x.md", "-o", "in.jsonl"],
+        "error: in.jsonl is an input, and would be written over\n  \
+         hint: give the output another name\n",
+    );
+    assert!(!place.has("x.md"));
+    // The name is an input's only once the day is known.
+    place.write("2026-11-25.jsonl", FIXTURE);
+    refused(
+        &place,
+        &["render", "2026-11-25.jsonl", "-o", "x.md", "-o", "{date}.jsonl"],
+        "error: 2026-11-25.jsonl is an input, and would be written over\n  \
+         hint: give the output another name\n",
+    );
+    assert!(!place.has("x.md"));
+    assert_eq!(place.read("2026-11-25.jsonl"), FIXTURE);
+}
+
+#[test]
+fn order_and_groups_are_options_and_the_default_is_as_ever() {
+    let place = place();
+    place.write("both.jsonl", &format!("{DAY_BEFORE}{FIXTURE}"));
+    let ids = |args: &[&str]| {
+        let start = ["render", "both.jsonl", "--format", "jsonl"];
+        let records = place.run(&[&start[..], args].concat()).stdout;
+        let id = |line: &str| line[7..17].to_owned();
+        records.lines().map(id).collect::<Vec<_>>().join(" ").replace("2699.", "")
+    };
+    let digest_order = "01108 01107 01106 01105 01104 01103 01103 01102 01101 01002 01001";
+    assert_eq!(ids(&[]), digest_order);
+    assert_eq!(ids(&["--sort", "link"]), digest_order);
+    let by_day = "01108 01107 01106 01105 01104 01103 01102 01101 01103 01002 01001";
+    assert_eq!(ids(&["--sort", "date"]), by_day);
+    let by_category = ids(&["--group", "category"]);
+    assert!(by_category.starts_with("01103 01103 01102 01105 01101 01108 01107 01001"));
+    let grouped = place.run(&["render", "in.jsonl", "--group", "announce"]).stdout;
+    let headings: Vec<_> = grouped.lines().filter(|line| line.starts_with('#')).collect();
+    assert_eq!(headings, ["# 摘要", "## 新论文", "## 交叉列表", "## 新版本", "# 详细"]);
+    assert_eq!(grouped.matches("| Ref | Title | Summary |").count(), 3);
+    assert_eq!(grouped.matches("\n| [^").count(), 8);
+}
+
+#[test]
+fn a_site_has_a_page_a_day_an_index_and_a_feed() {
+    let place = Place::new();
+    place.write("2026-11-25.jsonl", FIXTURE);
+    place.write("2026-11-24.jsonl", DAY_BEFORE);
+    place.write("notes.jsonl", "not a day\n");
+    let files = ["2026-11-25.html", "2026-11-24.html", "index.html", "feed.xml"];
+    let all = || files.map(|file| place.read(file));
+    let first = place.run(&["site", "."]);
+    assert_eq!(first.status, 0, "{}", first.stderr);
+    let said = "2 days, 11 papers: 2 pages written, index.html and feed.xml renewed\n";
+    assert_eq!((first.stdout.as_str(), first.stderr.as_str()), ("", said));
+    let before = all();
+    assert!(before[2].contains("2 天，11 篇") && before[2].contains("href=\"2026-11-24.html\""));
+    // A replaced paper is in the feed once, in its newest version.
+    assert_eq!(before[3].matches("<entry>").count(), 10);
+    assert!(before[3].contains("1,200") && !before[3].contains("35%"));
+
+    let again = place.run(&["site", "."]).stderr;
+    assert!(again.contains(": 0 pages written, "), "{again}");
+    assert_eq!(all(), before);
+    for file in files {
+        std::fs::remove_file(place.path().join(file)).unwrap();
+    }
+    place.run(&["site", "."]);
+    assert_eq!(all(), before, "everything comes back as it was");
+
+    // Records that are younger than their page make it anew; --redo makes all anew.
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let page = std::fs::File::options().write(true).open(place.path().join(files[1])).unwrap();
+    page.set_modified(old).unwrap();
+    assert!(place.run(&["site", "."]).stderr.contains(": 1 pages written, "));
+    assert!(place.run(&["site", ".", "--redo"]).stderr.contains(": 2 pages written, "));
+    assert_eq!(all(), before);
+}
+
+#[test]
+fn a_site_replaces_nothing_that_is_not_its_own() {
+    let place = Place::new();
+    refused(
+        &place,
+        &["site", "."],
+        "error: there are no days in .\n  hint: a day is a file of records: \
+         wenzhai digest FEED -o 'DIR/{date}.jsonl' writes one\n",
+    );
+    place.write("2026-11-25.jsonl", FIXTURE);
+    place.write("index.html", "<h1>My page</h1>");
+    refused(
+        &place,
+        &["site", "."],
+        "error: ./index.html is not from wenzhai, and would be written over\n  \
+         hint: move it, or put the records elsewhere\n",
+    );
+    assert!(!place.has("feed.xml") && !place.has("2026-11-25.html"));
+    place.write("index.html", "");
+    std::fs::remove_file(place.path().join("index.html")).unwrap();
+    place.write("2026-11-24.jsonl", "nonsense\n");
+    let finished = place.run(&["site", "."]);
+    assert_eq!(finished.status, 2, "{}", finished.stderr);
+    assert!(finished.stderr.contains("2026-11-24.jsonl, line 1: not a record"));
+    assert!(place.read("2026-11-24.html").contains("没有论文。"));
+}
