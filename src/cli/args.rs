@@ -61,7 +61,7 @@ Example:
 
 const SITE_NOTES: &str = "\
 Writes beside the records 2026-11-25.html for each day, where it is missing or older than its
-records, index.html with the titles of the newest 20,000 papers to search in, and feed.xml with the
+records, index.html with the titles of the newest 10,000 papers to search in, and feed.xml with the
 papers of the newest seven days. Other files of these names are not written over.
 
 Example, every morning:

@@ -28,8 +28,9 @@ const FEED: &str = "feed.xml";
 const DAYS_OF_FEED: usize = 7;
 /// Papers after which no further day is in the feed.
 const PAPERS_OF_FEED: u64 = 2_000;
-/// Papers after which no further day has its titles in the index, some 5 MB of them.
-const PAPERS_OF_INDEX: u64 = 20_000;
+/// Papers after which no further day has its titles in the index, some 2 MB of them: a page of more
+/// opens slowly on a phone.
+const PAPERS_OF_INDEX: u64 = 10_000;
 /// Days after which no further one is read: more than two centuries of them.
 const MAX_DAYS: usize = 100_000;
 /// Where a file of ours says that it is one.

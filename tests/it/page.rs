@@ -80,7 +80,7 @@ fn everything_of_a_paper_is_there() {
         "<option value=\"cs.CL\">cs.CL（2）</option>",
         "未通过检查：段落有原文没有的数字：1,200；段落遗漏了原文的数字：4, 900",
         "只读到其中一句为止",
-        "❌ 未能生成摘要：the paper does not fit",
+        "<p class=\"failed\">未能生成摘要：the paper does not fit",
         "本文已被作者撤回。",
         "Subword tokenizers fold blanks",
         "<code>O(\\log n)</code>",
@@ -208,6 +208,8 @@ fn a_browser_searches_filters_and_folds() {
         let brief = "document.getElementById('brief').click(),
             document.querySelector('.paragraph').offsetHeight";
         assert_eq!(browser.evaluate(brief), 0);
+        browser.evaluate("document.querySelector('.tldr').click()");
+        assert_ne!(browser.evaluate("document.querySelector('.paragraph').offsetHeight"), 0);
         browser.evaluate("document.getElementById('brief').click()");
         // Light and dark, by the system's wish and by the button.
         let lightness = "getComputedStyle(document.body).backgroundColor";

@@ -77,14 +77,14 @@ pub fn site_index(days: &[DayOfSite], feed: &str, out: &mut dyn Write) -> Result
         searched_to => first_bare.map(|day| day.date.to_string()),
     };
     put(out, &templates.fill("index-head.html", head)?)?;
-    for day in days {
-        put(out, &templates.fill("index-day.html", day_value(day))?)?;
+    for (number, day) in days.iter().enumerate() {
+        put(out, &templates.fill("index-day.html", day_value(day, number == 0))?)?;
     }
     let tail = context! { script => SCRIPT, has_section => true, is_empty => days.is_empty() };
     put(out, &templates.fill("page-tail.html", tail)?)
 }
 
-fn day_value(day: &DayOfSite) -> Value {
+fn day_value(day: &DayOfSite, is_first: bool) -> Value {
     let title = |title: &TitleOfSite| {
         context! {
             anchor => title.anchor.as_str(),
@@ -94,6 +94,7 @@ fn day_value(day: &DayOfSite) -> Value {
         }
     };
     context! {
+        is_first => is_first,
         date => day.date.to_string(),
         weekday => weekday(day.date),
         page => day.page.as_str(),

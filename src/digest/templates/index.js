@@ -10,9 +10,11 @@
     date: element.id,
     titles: Array.from(element.querySelectorAll("li"), (title) => ({
       element: title,
-      text: title.textContent.toLowerCase(),
+      text: null,
     })),
   }));
+  // Taken when it is first asked for, so that opening the page does not wait for it.
+  const textOf = (title) => (title.text ??= title.element.textContent.toLowerCase());
   const count = days.reduce((sum, day) => sum + day.titles.length, 0);
   // More than these nobody reads; a longer list would only make typing slow.
   const MOST_SHOWN = 300;
@@ -24,7 +26,7 @@
     for (const day of days) {
       let ofDay = 0;
       for (const title of day.titles) {
-        const isFound = words.every((word) => title.text.includes(word) || day.date.includes(word));
+        const isFound = words.every((word) => textOf(title).includes(word) || day.date.includes(word));
         found += isFound ? 1 : 0;
         const isShown = isFound && (words.length === 0 || found <= MOST_SHOWN);
         if (title.element.hidden === isShown) title.element.hidden = !isShown;
@@ -33,7 +35,7 @@
       const isShown = words.length === 0 || ofDay > 0 || words.every((word) => day.date.includes(word));
       day.element.hidden = !isShown;
       isAnyShown ||= isShown;
-      if (day.fold) day.fold.open = words.length > 0 && ofDay > 0;
+      if (day.fold) day.fold.open = words.length > 0 ? ofDay > 0 : day === days[0];
     }
     of("found").value = words.length === 0 ? "" :
       `${found} / ${count} 篇` + (found > MOST_SHOWN ? `，只列出前 ${MOST_SHOWN} 篇` : "");

@@ -67,7 +67,13 @@
   for (const control of [query, category, state]) control.addEventListener("input", filter);
   of("papers").addEventListener("click", (event) => {
     const button = event.target.closest("button.category");
-    if (!button) return;
+    if (!button) {
+      // Where papers are shown in brief, a click shows one of them in full.
+      const isElsewhere = event.target.closest("a, button, details") || String(getSelection());
+      const paper = event.target.closest("article");
+      if (paper && !isElsewhere) paper.classList.toggle("open");
+      return;
+    }
     category.value = category.value === button.value ? "" : button.value;
     filter();
   });
