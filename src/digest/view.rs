@@ -41,6 +41,7 @@ pub(super) fn view(number: u64, record: &Record) -> Value {
         categories => categories(record),
         announced => record.announce.map(announced),
         day => entry::day(record).map(|day| day.to_string()),
+        why => record.relevance.as_ref().and_then(wording::relevance).map(|why| one_line(&why)),
         tldr => text(&record.zh_tldr),
         plain_tldr => plain_tldr(record, state),
         paragraph => text(&record.zh_abstract),
