@@ -20,7 +20,10 @@ fn refused(place: &Place, args: &[&str], message: &str) {
 
 #[test]
 fn the_end_of_a_name_tells_its_form_in_digest_and_render() {
-    for command in [&["render", "in.jsonl"][..], &["digest", "in.jsonl", "-q", "--no-store"]] {
+    for command in [
+        &["render", "in.jsonl"][..],
+        &["digest", "in.jsonl", "-q", "--no-store", "--announce", "all"],
+    ] {
         let place = place();
         // A paper without a summary would be written about.
         let whole: Vec<_> = FIXTURE.lines().filter(|line| !line.contains("\"error\"")).collect();

@@ -1,0 +1,96 @@
+//! What the help says behind the options: examples, notes and exit statuses.
+
+pub(super) const EXIT_STATUS: &str = "\
+Exit status:
+  0  everything that was read is in the output
+  1  nothing was written: wrong usage, or an error that ended the run
+  2  the output was written, but papers failed, or something of an input could not be read
+  130, 143  Ctrl-C or SIGTERM ended it; what is finished is kept";
+
+pub(super) const DIGEST_EXAMPLES: &str = "\
+Inputs are arXiv's RSS and Atom feeds old and new, answers of its API, its metadata snapshot, and
+records of other digests. What an input is, is told by its content; gzip is unpacked. Papers that
+bring a Chinese summary along keep it, unless --redo is given.
+
+Examples:
+  wenzhai digest https://rss.arxiv.org/rss/cs.CL -o cs.CL.md
+  wenzhai digest feeds/ more.xml.gz -o today.md
+  curl -s https://rss.arxiv.org/atom/math.NT | wenzhai digest - > math.NT.md
+  wenzhai digest feed.xml -o 'days/{date}.jsonl' -o 'cs.CL-{date}.html' -o cs.CL.xml
+  wenzhai digest arxiv-metadata.json --limit 100 -o records.jsonl
+  wenzhai digest cs.CL.xml --keep RAG --keep 'author:Hinton' --drop survey -o mine.md
+  wenzhai digest cs.CL.xml --like library.bib --top 20 -o nearest.md
+
+The digest's day, {date}, is the latest on which one of its papers was announced, published or
+changed, or today (UTC) where none tells. With --sort or --group, the papers are held in memory.
+
+A run that was killed goes on where it stopped: every finished paper is in the store at once.
+
+Exit status:
+  0  everything that was read is in the digest
+  1  nothing was written: wrong usage, or an error that ended the run
+  2  the digest was written, but papers failed, or something of an input could not be read
+  130, 143  Ctrl-C or SIGTERM: the step under way was finished, what is finished is kept, nothing
+     was written; run again to go on. A second signal ends the program at once";
+
+pub(super) const RENDER_EXAMPLES: &str = "\
+Examples:
+  wenzhai render records.jsonl -o digest.md
+  wenzhai render records.jsonl -o digest.html -o feed.xml
+  cat monday.jsonl tuesday.jsonl | wenzhai render - > both.md";
+
+pub(super) const DOCTOR_NOTES: &str = "\
+Each line says ok, look (a digest can be made, but something could be better) or bad. Exit status: 0
+where nothing is bad, 2 where something is.";
+
+pub(super) const CONFIG_NOTES: &str = "\
+The file is wenzhai.toml in the current folder, or else config.toml in wenzhai's folder among the
+user's settings. Options have the names that they have as arguments. What is typed comes before the
+environment (WENZHAI_MODEL, WENZHAI_STORE), that before the profile, that before the head of the file.
+
+Example:
+  wenzhai config example > wenzhai.toml
+  wenzhai config check
+  wenzhai digest nlp";
+
+pub(super) const SITE_NOTES: &str = "\
+Writes beside the records 2026-11-25.html for each day, where it is missing or older than its
+records, index.html with the titles of the newest 10,000 papers to search in, and feed.xml with the
+papers of the newest seven days. Other files of these names are not written over.
+
+Example, every morning:
+  wenzhai digest https://rss.arxiv.org/rss/cs.CL -o 'days/{date}.jsonl' && wenzhai site days";
+
+pub(super) const MODELS_EXAMPLES: &str = "\
+Examples:
+  wenzhai models list
+  wenzhai models fetch default
+  wenzhai models export small -o digest-model.gguf";
+
+pub(super) const BENCH_NOTES: &str = "\
+Times are taken from the first row of the first prompt to the last token of the last paper, without
+loading. The table goes to standard output. llama.cpp is run with 8, 16, 32 and 48 sequences; the
+fastest of these is then repeated and compared with our fastest batch.
+
+Examples:
+  wenzhai bench
+  wenzhai bench --papers prompts.jsonl --batch 1,8,16,32,64 --json record.json
+  wenzhai bench --peer venv/bin/python --repeat 5";
+
+pub(super) const EVAL_NOTES: &str = "\
+Ids are compared without their versions. A paper without a record, or with one that failed, counts
+as one with an empty summary, in all measures. chrF, from 0 to 100, is that of sacrebleu (chrF2);
+all other figures are shares, from 0 to 1. None of them can tell whether a sentence is true: read
+the papers at the end of the table, too.
+
+Examples:
+  wenzhai digest papers.jsonl --format jsonl --redo -o records.jsonl
+  wenzhai eval records.jsonl references.jsonl
+  wenzhai eval records.jsonl references.jsonl --worst 30 --json figures.json";
+
+pub(super) const SHORTLIST_NOTES: &str = "\
+The list names the tokens that summaries are written with, so that the rest of a large vocabulary
+need not be scored. To make it a part of the program, put it into models/ and name it in the card.
+
+Example:
+  wenzhai models shortlist qwen3-4b summaries.jsonl.gz -o qwen3-4b.shortlist";
