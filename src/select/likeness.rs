@@ -9,8 +9,10 @@ use std::collections::{HashMap, HashSet};
 
 use bm25::{
     DefaultTokenizer, Embedder, EmbedderBuilder, Embedding, Language, Scorer, TokenEmbedder as _,
-    TokenEmbedding, Tokenizer as _,
+    TokenEmbedding, Tokenizer,
 };
+
+use rayon::prelude::*;
 
 use super::library::{Library, Liked};
 use crate::paper::Paper;
@@ -35,6 +37,16 @@ pub struct Rank {
     pub nearest: Option<String>,
 }
 
+/// Terms that were found before, with spaces between.
+#[derive(Debug, Default)]
+struct Joined;
+
+impl Tokenizer for Joined {
+    fn tokenize(&self, text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+}
+
 /// `papers` by their likeness to `library`, the most alike first; equals keep their order. Empty
 /// where nothing is known of the library's papers.
 pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
@@ -42,24 +54,27 @@ pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
     if liked.is_empty() || papers.is_empty() {
         return Vec::new();
     }
-    let texts: Vec<String> =
-        papers.iter().map(|p| text(&p.plain_title, &p.plain_abstract)).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let tokenizer = DefaultTokenizer::new(Language::English);
-    let embedder: Embedder<u64, _> =
-        EmbedderBuilder::with_tokenizer_and_fit_to_corpus(tokenizer, &texts).build();
+    let tokens: Vec<Vec<String>> = papers
+        .par_iter()
+        .map(|paper| tokenizer.tokenize(&text(&paper.plain_title, &paper.plain_abstract)))
+        .collect();
+    let total: usize = tokens.iter().map(Vec::len).sum();
+    let embedder: Embedder<u64, Joined> =
+        EmbedderBuilder::with_avgdl(total as f32 / papers.len() as f32).build();
     let mut scorer = Scorer::new();
     let mut papers_with: HashMap<u64, usize> = HashMap::new();
-    for (paper, text) in texts.iter().enumerate() {
-        let embedding = embedder.embed(text);
+    for (paper, tokens) in tokens.iter().enumerate() {
+        let embedding = embedder.embed(&tokens.join(" "));
         for term in embedding.indices().collect::<HashSet<_>>() {
             *papers_with.entry(*term).or_default() += 1;
         }
         scorer.upsert(&paper, embedding);
     }
-    let liked_terms: Vec<HashSet<String>> = liked.iter().map(terms).collect();
+    let liked_terms: Vec<HashSet<String>> = liked.par_iter().map(terms).collect();
     let query = query(&liked_terms, &papers_with, papers.len());
     let mut ranks: Vec<Rank> = (0..papers.len())
+        .into_par_iter()
         .map(|paper| Rank {
             paper,
             score: scorer.score(&paper, &query).unwrap_or(0.0),
@@ -72,7 +87,8 @@ pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
         .iter()
         .map(|terms| embedding(terms.iter().map(String::as_str)))
         .collect();
-    for rank in ranks.iter_mut().take(EXPLAINED).take_while(|rank| rank.score > 0.0) {
+    let explained = ranks.iter().take(EXPLAINED).take_while(|rank| rank.score > 0.0).count();
+    ranks[..explained].par_iter_mut().for_each(|rank| {
         let scores = queries.iter().map(|query| scorer.score(&rank.paper, query).unwrap_or(0.0));
         let (at, score) = scores
             .enumerate()
@@ -82,7 +98,7 @@ pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
         if score > 0.0 && !itself {
             rank.nearest = Some(liked[recent + at].title.clone());
         }
-    }
+    });
     ranks
 }
 

@@ -136,7 +136,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("candle_nn", &["src/engine/candle/", "src/engine/transformers/"]),
     ("candle_transformers", &["src/engine/transformers/"]),
     ("Tensor", &["src/model/", "src/engine/"]),
-    ("rayon", &["src/engine/", "src/model/", "src/writer/"]),
+    ("rayon", &["src/engine/", "src/select/", "src/model/", "src/writer/"]),
     ("rusqlite", &["src/store/"]),
     ("tokenizers", &["src/tokens/"]),
     ("clap", &["src/cli/"]),

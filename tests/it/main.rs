@@ -7,6 +7,7 @@ mod chat;
 mod circles;
 mod cli;
 mod config;
+mod daily;
 mod digest;
 mod doctor;
 mod engine;
