@@ -33,6 +33,7 @@ mod pipeline;
 mod real_model;
 mod selection;
 mod shortlist;
+mod soak;
 mod store;
 mod summary;
 mod support;
