@@ -1,11 +1,19 @@
-//! What this machine has left, memory and room on its disks, and what this process takes.
+//! What this machine has left, memory and room on its disks, what this process takes, and where it
+//! keeps what it fetches.
 //!
 //! Only what the system tells is told; where it tells nothing, nothing is known, and nobody is held
 //! up for it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+
+/// The folder for what this program fetches: `$WENZHAI_HOME`, or `wenzhai` in the folder that the
+/// platform has for caches; `None` where it names none.
+pub fn cache_folder() -> Option<PathBuf> {
+    let home = std::env::var_os("WENZHAI_HOME").filter(|home| !home.is_empty());
+    home.map(PathBuf::from).or_else(|| Some(dirs::cache_dir()?.join("wenzhai")))
+}
 
 /// Bytes of memory that can be taken without swapping: of the machine, or of the control group that
 /// this process is confined to, as containers are.

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use wenzhai::feed::{self, Event};
 
 fuzz_target!(|bytes: &[u8]| {
-    for root in ["", "<rss><channel>", "<RDF>", "<feed>"] {
+    for root in ["", "<rss><channel>", "<RDF>", "<feed>", "<OAI-PMH><ListRecords>", "<html><h1>Catchup results for X on "] {
         let input = [root.as_bytes(), bytes].concat();
         let (mut items, mut malformed) = (0, 0);
         let report = feed::read_from("fuzz", &input[..], &mut |event| {
@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
                     items += 1;
                 }
                 Event::Malformed(_) => malformed += 1,
-                Event::Mended(_) | Event::More(_) => {}
+                Event::Short(_, missing) => malformed += missing,
+                Event::Mended(_) | Event::More(_) | Event::Deleted | Event::Fetching(_) => {}
             }
             Ok(())
         });

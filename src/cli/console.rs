@@ -249,6 +249,14 @@ impl Observer for Console {
         self.complaints.add(&format!("{place}: {reason}"), lost);
     }
 
+    fn note(&mut self, text: &str) {
+        self.say(text);
+    }
+
+    fn warning(&mut self, text: &str) {
+        warn(text);
+    }
+
     fn progress(&mut self, progress: &Progress) {
         if progress.prefill_tokens + progress.settled == 0 {
             self.start(Some(progress.papers), "{bar:30} {pos}/{len} papers  {msg}");

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::args::DigestArgs;
+use super::catch_up;
 use super::console::{self, Console};
 use super::outcome::Outcome;
 use super::output::Output;
@@ -15,7 +16,7 @@ use crate::store::{Account, Identity, Run, Store};
 use crate::writer::{Batch, Writer};
 
 pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
-    let settings = DigestSettings::of(args)?;
+    let mut settings = DigestSettings::of(args)?;
     let mut console = Console::new(settings.verbosity);
     if settings.dry_run {
         return dry_run(&settings, &mut console);
@@ -29,6 +30,7 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
         terms.unwrap_or_default()
     ));
     let mut store = open_store(&settings, &console)?;
+    let given_up = catch_up::add_missed_days(&mut settings, &store, &console)?;
     let mut run = store.begin(writer.identity(), settings.redo)?;
     let Some(inputs) = read(&settings, &mut run, &mut console)? else {
         return Ok(Outcome::Complete);
@@ -41,6 +43,8 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
         return Ok(Outcome::Interrupted(status));
     }
     settings.outputs.write(&run)?;
+    run.remember(&inputs.announced)?;
+    run.remember(&given_up)?;
     let account = run.account()?;
     let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
     let stopped = if inputs.stopped { "; what follows the limit was not read" } else { "" };
@@ -114,6 +118,7 @@ fn read(
     if account.read > 0 {
         let message = format!("no paper is left of {}", wording::count(account.read));
         if account.filtered > 0 && account.malformed == 0 {
+            run.remember(&inputs.announced)?;
             console.say(&format!("{message}: {}; nothing was written", wording::skipped(&account)));
             return Ok(None);
         }
@@ -122,6 +127,7 @@ fn read(
     if inputs.stopped {
         return Err(Error::new(ErrorKind::Usage, "the limit of 0 papers leaves none to read"));
     }
+    run.remember(&inputs.announced)?;
     console.say("no paper was announced, as on weekends; nothing was written");
     Ok(None)
 }

@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod catch_up;
 mod config;
 mod console;
 mod digest;
@@ -23,6 +24,7 @@ mod render;
 mod selection;
 mod settings;
 mod site;
+mod sources;
 mod wording;
 
 use std::process::ExitCode;

@@ -32,7 +32,7 @@ pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
             export(&choice, output, expanded, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
         ModelsCommand::Shortlist { model, inputs, min_count, output, quiet } => {
-            let sources: Vec<_> = inputs.iter().map(|input| FeedSource::parse(input)).collect();
+            let sources = super::sources::sources(&inputs, None)?;
             let mut kept = settings::inputs(&sources);
             kept.extend(weights(&model, None));
             Output::of(Some(output.clone())).check(&kept)?;

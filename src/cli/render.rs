@@ -6,13 +6,13 @@ use super::input;
 use super::outcome::Outcome;
 use super::outputs::Outputs;
 use super::settings::{Verbosity, inputs};
+use super::sources::sources;
 use crate::digest::InOrder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::feed::Source;
 use crate::record::read_jsonl;
 
 pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
-    let sources: Vec<Source> = args.inputs.iter().map(|input| Source::parse(input)).collect();
+    let sources = sources(&args.inputs, None)?;
     let outputs = Outputs::of(args.outputs, inputs(&sources))?;
     let mut records = Vec::new();
     let mut complaints = Complaints::new(Verbosity::Normal);

@@ -8,6 +8,7 @@ use super::args::{BenchArgs, DigestArgs, EngineArg, EngineArgs, EvalArgs, VocabA
 use super::output::Output;
 use super::outputs::Outputs;
 use super::selection::Choice;
+use super::sources::sources;
 use crate::engine::candle::DeviceChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
@@ -25,6 +26,7 @@ pub(super) struct DigestSettings {
     pub(super) outputs: Outputs,
     pub(super) dry_run: bool,
     pub(super) verbosity: Verbosity,
+    pub(super) catch_up: bool,
     pub(super) limit: Option<u64>,
     pub(super) redo: bool,
     pub(super) store: StoreChoice,
@@ -79,7 +81,7 @@ pub(super) enum StoreChoice {
 
 impl DigestSettings {
     pub(super) fn of(args: DigestArgs) -> Result<Self> {
-        let sources = args.inputs.iter().map(|argument| Source::parse(argument)).collect();
+        let sources = sources(&args.inputs, args.contact.as_deref())?;
         let sources = expand(sources)?;
         let store = StoreChoice::of(args.store, args.no_store)?;
         let mut kept = inputs(&sources);
@@ -100,6 +102,7 @@ impl DigestSettings {
             outputs,
             dry_run: args.dry_run,
             verbosity: Verbosity::of(args.quiet, args.verbose),
+            catch_up: !args.no_catch_up,
             limit: args.limit,
             redo: args.redo,
             store,
@@ -147,7 +150,8 @@ impl BenchSettings {
 
 impl EvalSettings {
     pub(super) fn of(args: EvalArgs) -> Result<Self> {
-        let [records, references] = [&args.records, &args.references].map(|a| Source::parse(a));
+        let (records, references) =
+            (Source::parse(&args.records)?, Source::parse(&args.references)?);
         only_one_stdin(&[&records, &references])?;
         let json = args.json.map(|path| Output::of(Some(path)));
         let kept = inputs([&records, &references]);
@@ -187,7 +191,7 @@ pub(super) fn inputs<'a>(
 ) -> Vec<(&'static str, PathBuf)> {
     let path = |source: &Source| match source {
         Source::Path(path) => Some(("an input", path.clone())),
-        Source::Stdin | Source::Url(_) => None,
+        Source::Stdin | Source::Url(_) | Source::Arxiv(_) => None,
     };
     sources.into_iter().filter_map(path).collect()
 }

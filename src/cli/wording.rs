@@ -93,6 +93,7 @@ pub(super) fn skipped(account: &Account) -> String {
         (account.filtered, "filtered out"),
         (account.over_limit, "over the limit"),
         (account.malformed, "could not be read"),
+        (account.deleted, "deleted"),
     ];
     let reasons: Vec<String> = reasons
         .into_iter()

@@ -2,8 +2,10 @@
 
 use std::io;
 
+use super::page::Page;
 use super::{Event, FeedReport, Format, Item, Malformed, Place, Position};
 use crate::error::ErrorKind;
+use crate::paper::Date;
 use crate::text::printable;
 use crate::{Error, Result};
 
@@ -20,18 +22,49 @@ pub(super) struct Delivery<'a> {
     first_fault: Option<Malformed>,
     /// The break, until it is known whether any paper came before it.
     break_off: Option<Malformed>,
+    pub(super) missing: u64,
+    day: Option<Date>,
+    /// Whether the input is read answer by answer, so that what one lacks another may have.
+    pub(super) follows_pages: bool,
+    /// What the answer read last says of the whole.
+    pub(super) last_page: Option<Page>,
 }
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(input: &str, sink: &'a mut dyn FnMut(Event) -> Result<()>) -> Self {
-        let (format, first_fault, break_off) = (None, None, None);
-        let input = printable(input, MAX_REASON_CHARS);
-        Delivery { input, sink, format, items: 0, malformed: 0, first_fault, break_off }
+        Delivery {
+            input: printable(input, MAX_REASON_CHARS),
+            sink,
+            format: None,
+            items: 0,
+            malformed: 0,
+            first_fault: None,
+            break_off: None,
+            missing: 0,
+            day: None,
+            follows_pages: false,
+            last_page: None,
+        }
     }
 
     /// Notes what the input is; the first word on it stands.
     pub(super) fn is_a(&mut self, format: Format) {
         self.format.get_or_insert(format);
+    }
+
+    /// What the input is, as far as it is known.
+    pub(super) fn format(&self) -> Option<Format> {
+        self.format
+    }
+
+    /// Notes of which day of announcement the input is; the first word on it stands.
+    pub(super) fn is_of(&mut self, day: Date) {
+        self.day.get_or_insert(day);
+    }
+
+    /// The day of announcement that the input says to be of.
+    pub(super) fn day(&self) -> Option<Date> {
+        self.day
     }
 
     /// How many papers were handed over.
@@ -53,6 +86,24 @@ impl<'a> Delivery<'a> {
         (self.sink)(Event::Malformed(fault))
     }
 
+    /// Reports that so many papers are not where they should be.
+    pub(super) fn lose(&mut self, position: Position, reason: String, number: u64) -> Result<()> {
+        let fault = self.fault(position, reason);
+        self.malformed += number;
+        self.first_fault.get_or_insert_with(|| fault.clone());
+        (self.sink)(Event::Short(fault, number))
+    }
+
+    /// Reports a record of a paper that is not there any more.
+    pub(super) fn deleted(&mut self) -> Result<()> {
+        (self.sink)(Event::Deleted)
+    }
+
+    /// Tells how fetching goes on.
+    pub(super) fn fetching(&mut self, text: &str) -> Result<()> {
+        (self.sink)(Event::Fetching(text.to_owned()))
+    }
+
     /// Reports bytes that are not valid in the input's encoding, and were replaced.
     pub(super) fn mended(&mut self, line: u64, encoding: &str) -> Result<()> {
         let reason = format!("bytes that are not {encoding} were replaced by U+FFFD");
@@ -69,6 +120,16 @@ impl<'a> Delivery<'a> {
     /// Notes that nothing can be read after `line`.
     pub(super) fn break_off(&mut self, line: u64, reason: String) {
         self.break_off = Some(self.fault(Position::Line(line), reason));
+    }
+
+    /// Papers that were lost so far, as far as they are known of.
+    pub(super) fn losses(&self) -> u64 {
+        self.malformed
+    }
+
+    /// Whether the input has broken off.
+    pub(super) fn is_broken(&self) -> bool {
+        self.break_off.is_some()
     }
 
     /// Sums the input up once it is read.
@@ -92,6 +153,8 @@ impl<'a> Delivery<'a> {
             malformed: self.malformed,
             cut_short,
             well_formed_empty: self.items == 0,
+            missing: self.missing,
+            day: self.day,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::paper::Paper;
+use crate::paper::{Date, Paper};
 use crate::record::WrittenSummary;
 
 /// What one input turned out to be.
@@ -16,6 +16,10 @@ pub enum Format {
     Atom,
     /// Atom of the API, export.arxiv.org.
     ApiAtom,
+    /// A catch-up page of arxiv.org.
+    CatchUp,
+    /// Records of OAI-PMH in the formats `arXiv` and `arXivRaw`.
+    Oai,
     /// Records of the metadata snapshot of all papers.
     Snapshot,
     /// Records of daily-arXiv-ai-enhanced.
@@ -79,6 +83,12 @@ pub enum Event {
     /// The input says itself that there are more papers than it holds: it is one page of an answer
     /// of the API. None that it holds is lost.
     More(Malformed),
+    /// The input counts papers that it does not hold, and nothing else does: so many are lost.
+    Short(Malformed, u64),
+    /// A record that says that its paper is not there any more.
+    Deleted,
+    /// How fetching goes on, in words: a server is silent, or asks for a pause.
+    Fetching(String),
 }
 
 /// What became of one input.
@@ -94,6 +104,10 @@ pub struct FeedReport {
     pub cut_short: bool,
     /// Whether the input is whole and holds no paper, as feeds do on weekends.
     pub well_formed_empty: bool,
+    /// Papers that the input counts and does not hold.
+    pub missing: u64,
+    /// The day of announcement, where the input says that it is that day's.
+    pub day: Option<Date>,
 }
 
 impl fmt::Display for Format {
@@ -103,6 +117,8 @@ impl fmt::Display for Format {
             Format::Rss => "RSS 2.0 feed",
             Format::Atom => "Atom feed",
             Format::ApiAtom => "Atom of the arXiv API",
+            Format::CatchUp => "catch-up page of arXiv",
+            Format::Oai => "OAI-PMH records",
             Format::Snapshot => "metadata snapshot",
             Format::Daily => "records of daily-arXiv-ai-enhanced",
             Format::Public => "records of cn-chat-arxiv",

@@ -10,6 +10,9 @@ pub const MAX_PIECE_BYTES: usize = 4 << 20;
 /// Most bytes of a JSON document that is not one record a line and has to be read as a whole.
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
+/// Most bytes of one web page; a page of the catch-up has 2,000 entries, some 8 MiB.
+pub const MAX_HTML_BYTES: usize = 32 << 20;
+
 /// Most bytes of one input, unpacked; the snapshot of all papers has 5 GiB.
 pub const MAX_INPUT_BYTES: u64 = 64 << 30;
 

@@ -2,7 +2,7 @@
 //!
 //! What an input is, is told by its content and never by its name: [`read`] opens a source,
 //! unpacks gzip where the magic bytes are there, and looks at the first sign. `<` is XML, and the
-//! root element says which (`rdf`, `rss`, `atom`); `{` and `[` are JSON, and the keys say which,
+//! root element says which (`rdf`, `rss`, `atom`, `oai`), a web page apart (`html`); `{` and `[` are JSON, and the keys say which,
 //! record by record (`snapshot`, `daily`, `public`, `records`). Each of these files maps one form
 //! to a `Raw` paper; `raw` alone knows how text is folded and boilerplate taken off. One more form
 //! is one more file, and one more arm where root elements or keys are told apart.
@@ -12,13 +12,21 @@
 //! Everything streams: one item is in memory at a time, so that a snapshot of millions of lines
 //! needs no more than a feed of ten. One bad item is an event and not an error.
 //!
-//! Left out: OAI-PMH, and papers met twice, which is the store's matter.
+//! A source of arXiv's that was named, such as `arxiv:cs.CL@2026-11-25`, is read answer by answer
+//! (`live`) into one report.
+//!
+//! Left out: papers met twice, which is the store's matter.
 
 mod delivery;
 mod encoding;
 mod event;
+mod form;
+mod html;
 mod json;
 mod limits;
+mod live;
+mod page;
+mod pages;
 mod raw;
 mod reader;
 pub mod source;
@@ -28,19 +36,18 @@ mod xml;
 use std::io::{BufRead, Read};
 
 use crate::error::ErrorKind;
-use crate::text::printable;
 use crate::{Error, Result};
 use delivery::Delivery;
-use encoding::Unknown;
-use reader::{TextReader, Unreadable};
+use form::{parse, unknown_encoding};
+use reader::Unreadable;
 use source::Opened;
 
 pub use event::{Event, FeedReport, Format, Item, Malformed, Place, Position};
 pub use limits::{
-    MAX_BARREN_BYTES, MAX_DOCUMENT_BYTES, MAX_INPUT_BYTES, MAX_ITEM_BYTES, MAX_PIECE_BYTES,
-    MAX_XML_LEVELS,
+    MAX_BARREN_BYTES, MAX_DOCUMENT_BYTES, MAX_HTML_BYTES, MAX_INPUT_BYTES, MAX_ITEM_BYTES,
+    MAX_PIECE_BYTES, MAX_XML_LEVELS,
 };
-pub use source::{MAX_FOLDER_FILES, MAX_FOLDER_LEVELS, Source, expand};
+pub use source::{MAX_FOLDER_FILES, MAX_FOLDER_LEVELS, Source, arxiv, expand};
 
 /// Reads one source and hands every paper, and whatever is wrong with one, to `sink`.
 ///
@@ -51,8 +58,13 @@ pub use source::{MAX_FOLDER_FILES, MAX_FOLDER_LEVELS, Source, expand};
 /// and holds none of them is not one. An error of `sink` ends reading and is handed on.
 /// A folder is to be [`expand`]ed first.
 pub fn read(source: &Source, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<FeedReport> {
-    let Opened { bytes, charset } = source.open()?;
-    read_as(&source.to_string(), bytes, charset.as_deref(), sink)
+    let name = source.to_string();
+    if let Source::Arxiv(named) = source {
+        return live::read(named, &name, sink);
+    }
+    let Opened { bytes, charset } =
+        source.open(&mut |text| drop(sink(Event::Fetching(text.to_owned()))))?;
+    read_as(&name, bytes, charset.as_deref(), sink)
 }
 
 /// [`read`] for bytes that are already open; `name` is what messages call them.
@@ -85,38 +97,6 @@ fn read_as(
     sink: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<FeedReport> {
     let mut delivery = Delivery::new(name, sink);
-    let bytes = source::unpack(bytes).map_err(|cause| delivery.unreadable(cause))?;
-    let mut text = TextReader::new(bytes);
-    let opening = text.opening(charset).map_err(|cause| match cause {
-        Unreadable::Io(cause) => delivery.unreadable(cause),
-        Unreadable::Encoding(unknown) => unknown_encoding(name, unknown),
-    })?;
-    match opening.chars().next() {
-        Some('<') => xml::read(&mut text, &mut delivery)?,
-        Some('{' | '[') if json::is_document(&opening) => {
-            json::read_document(&mut text, &mut delivery)?;
-        }
-        Some('{') => json::read_lines(&mut text, &mut delivery)?,
-        Some(_) => return Err(unknown_form(&delivery, &opening)),
-        None => return Err(delivery.error("is empty")),
-    }
+    parse(name, bytes, charset, &mut delivery)?;
     delivery.finish()
-}
-
-/// The error for an input whose encoding we have no tables for.
-fn unknown_encoding(name: &str, Unknown(label): Unknown) -> Error {
-    let label = printable(&label, 40);
-    let message = format!("{name} is in the encoding {label}, which is not known");
-    Error::new(ErrorKind::Input, message)
-        .hint("save it as UTF-8; UTF-16, GBK and the other encodings of the web are read, too")
-}
-
-/// The error for an input that begins like nothing we know.
-fn unknown_form(out: &Delivery, opening: &str) -> Error {
-    let start: String = opening.chars().take(40).collect();
-    out.error(&format!("is of no known form; it begins with {start:?}")).hint(
-        "known are RSS 1.0, RSS 2.0 and Atom of arXiv's feeds and API, the metadata snapshot \
-         (JSON lines), records of daily-arXiv-ai-enhanced and cn-chat-arxiv, and wenzhai's own \
-         records; each also packed with gzip",
-    )
 }

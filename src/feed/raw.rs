@@ -100,7 +100,7 @@ fn folded_list(entries: impl IntoIterator<Item = String>) -> Vec<String> {
 
 /// The day of `2024-03-05`, `2024-03-05T04:00:00Z` or `Tue, 05 Mar 2024 00:00:00 -0500`, as its own
 /// place has it; none where the text says none.
-fn day(text: &str) -> Option<Date> {
+pub(super) fn day(text: &str) -> Option<Date> {
     let text = text.trim();
     let iso = text.get(..10).and_then(|day| day.parse().ok());
     iso.or_else(|| Some(rfc2822::parse(text).ok()?.date()))

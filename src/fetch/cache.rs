@@ -69,14 +69,10 @@ impl Cache {
 
     /// `$WENZHAI_HOME`, or `wenzhai` in the folder that the platform has for caches.
     pub fn from_env() -> Result<Self> {
-        let home = std::env::var_os("WENZHAI_HOME").filter(|home| !home.is_empty());
-        home.map(PathBuf::from)
-            .or_else(|| Some(dirs::cache_dir()?.join("wenzhai")))
-            .map(Cache::new)
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Io, "this machine names no folder for caches")
-                    .hint("set WENZHAI_HOME to a folder for models")
-            })
+        crate::system::cache_folder().map(Cache::new).ok_or_else(|| {
+            Error::new(ErrorKind::Io, "this machine names no folder for caches")
+                .hint("set WENZHAI_HOME to a folder for models")
+        })
     }
 
     /// The folder.

@@ -1,12 +1,13 @@
 //! Inputs into a run of the store.
 
+use super::register::Register;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event, Item, Source};
 use crate::paper::Paper;
 use crate::pipeline::Observer;
 use crate::record::{Relevance, WrittenSummary};
 use crate::select::{self, Library, Selection, Verdict};
-use crate::store::{Offered, Run, Skip};
+use crate::store::{Announcement, Offered, Run, Skip};
 use crate::summary::notice;
 
 /// Most items that are counted behind the limit; what is more is not read.
@@ -47,6 +48,9 @@ pub struct Inputs {
     pub empty: usize,
     /// Whether reading ended at the limit, so that what follows is not known of.
     pub stopped: bool,
+    /// The announcements of arXiv's that were read as a whole, to be remembered when they are in
+    /// a digest.
+    pub announced: Vec<Announcement>,
 }
 
 /// Takes the papers of all `sources` into `run`.
@@ -60,13 +64,15 @@ pub fn read(
     observer: &mut dyn Observer,
 ) -> Result<Inputs> {
     let mut inputs = Inputs::default();
-    let mut desk = Desk { intake, taken: 0, counted: 0, run, observer };
+    let register = Register::default();
+    let mut desk = Desk { register, intake, taken: 0, counted: 0, run, observer };
     for source in sources {
         if desk.is_full() && !source.is_finite() {
             inputs.stopped = true;
             break;
         }
         desk.observer.reading(source);
+        desk.register.begin(source);
         // All three come back from reading; of the errors only those of the store end the run.
         let mut store_error = None;
         let outcome = feed::read(source, &mut |event| {
@@ -85,21 +91,25 @@ pub fn read(
             return Err(error);
         }
         if inputs.stopped {
+            desk.register.end_early(source);
             break;
         }
         match outcome {
             Ok(report) => {
                 inputs.cut_short |= report.cut_short;
+                desk.register.end(source, &report, desk.run, desk.observer)?;
                 inputs.empty += usize::from(report.well_formed_empty);
             }
             Err(error) => inputs.failed.push(error),
         }
     }
+    inputs.announced = desk.register.read;
     Ok(inputs)
 }
 
 /// Where what is read goes.
 struct Desk<'a, 'run> {
+    register: Register,
     intake: Intake<'a>,
     /// Papers taken in.
     taken: u64,
@@ -129,11 +139,25 @@ impl Desk<'_, '_> {
                 self.run.skip(Skip::Malformed);
                 return Ok(());
             }
+            Event::Short(what, missing) => {
+                self.observer.malformed(&what, true);
+                (0..missing).for_each(|_| self.run.skip(Skip::Malformed));
+                return Ok(());
+            }
+            Event::Deleted => {
+                self.run.skip(Skip::Deleted);
+                return Ok(());
+            }
+            Event::Fetching(text) => {
+                self.observer.note(&text);
+                return Ok(());
+            }
             Event::Mended(what) | Event::More(what) => {
                 self.observer.malformed(&what, false);
                 return Ok(());
             }
         };
+        self.register.add(&paper);
         if is_full {
             self.counted += 1;
             self.run.skip(Skip::OverLimit);

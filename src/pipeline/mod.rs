@@ -19,6 +19,7 @@
 
 mod attempt;
 mod intake;
+mod register;
 
 use std::collections::HashMap;
 
@@ -64,6 +65,10 @@ pub trait Observer {
     fn reading(&mut self, input: &Source);
     /// Something in an input is not as it should be; where `lost`, a paper is left out for it.
     fn malformed(&mut self, what: &Malformed, lost: bool);
+    /// Something that is worth knowing: a server is silent, today's feed is not out yet.
+    fn note(&mut self, _text: &str) {}
+    /// Something may be missing, and nothing else tells of it.
+    fn warning(&mut self, _text: &str) {}
     /// A step was computed, or a paper settled without one.
     fn progress(&mut self, progress: &Progress);
     /// Whether the run is to end after the step under way; what is finished is kept.

@@ -21,6 +21,8 @@ pub struct Account {
     pub over_limit: u64,
     /// Could not be read.
     pub malformed: u64,
+    /// Said to be deleted.
+    pub deleted: u64,
     /// Tried and not summarised.
     pub failed: u64,
     /// Not settled: the run was ended early.
@@ -30,7 +32,7 @@ pub struct Account {
 impl Account {
     /// Papers that the run need not or could not look at.
     pub fn skipped(&self) -> u64 {
-        self.duplicates + self.over_limit + self.malformed
+        self.duplicates + self.over_limit + self.malformed + self.deleted
     }
 
     /// Whether everything that was read is accounted for.

@@ -22,9 +22,13 @@
 //! **Why a lock of our own:** SQLite's locks last for a transaction. Two runs that interleave
 //! would do the same work twice, so a store belongs to one run at a time.
 //!
+//! **What was announced** where and on which day is noted too (`announced`), so that no day of a
+//! category that is followed is missed in silence.
+//!
 //! Left out: a way to forget old summaries. A hundred thousand papers take some 200 MB.
 
 mod account;
+mod announced;
 mod failure;
 mod key;
 mod lock;
@@ -37,6 +41,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 pub use account::Account;
+pub use announced::{Announcement, DaysRead};
 pub use key::Identity;
 pub use run::{Offered, Pending, Run, Skip, Ticket};
 

@@ -39,6 +39,8 @@ pub enum Skip {
     Filtered,
     /// The user's limit leaves it out.
     OverLimit,
+    /// It says that its paper is not there any more.
+    Deleted,
 }
 
 /// A paper that waits for its summary.
@@ -74,7 +76,7 @@ enum Fate {
 /// One run over a [`Store`]; the store is its own as long as it lasts.
 #[derive(Debug)]
 pub struct Run<'a> {
-    store: &'a mut Store,
+    pub(super) store: &'a mut Store,
     identity: Identity,
     redo: bool,
     read: u64,
@@ -83,6 +85,7 @@ pub struct Run<'a> {
     over_limit: u64,
     malformed: u64,
     damaged: Vec<String>,
+    deleted: u64,
 }
 
 impl<'a> Run<'a> {
@@ -97,6 +100,7 @@ impl<'a> Run<'a> {
             filtered: 0,
             over_limit: 0,
             malformed: 0,
+            deleted: 0,
             damaged: Vec::new(),
         })
     }
@@ -201,6 +205,7 @@ impl<'a> Run<'a> {
             Skip::Malformed => self.malformed += 1,
             Skip::Filtered => self.filtered += 1,
             Skip::OverLimit => self.over_limit += 1,
+            Skip::Deleted => self.deleted += 1,
         }
     }
 
@@ -255,6 +260,7 @@ impl<'a> Run<'a> {
             filtered: self.filtered,
             over_limit: self.over_limit,
             malformed: self.malformed,
+            deleted: self.deleted,
             ..Account::default()
         };
         for (fate, count) in self.count_fates().map_err(|cause| self.failed(cause))? {

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Marks an SQLite file as ours: `wnzh` in ASCII.
 const APPLICATION_ID: i64 = 0x776e_7a68;
 /// The schema that this program writes, in SQLite's `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Summaries of all runs. The English text is not kept: it comes with the feed.
 const DURABLE: &str = "
@@ -33,6 +33,24 @@ const DURABLE: &str = "
 const CHECKSUMS: &str = "
     ALTER TABLE main.summary ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
     CREATE INDEX IF NOT EXISTS main.papers ON summary (paper, version);";
+
+/// Since schema 3: which announcements were read, and which papers they had.
+const ANNOUNCED: &str = "
+    CREATE TABLE IF NOT EXISTS main.announcement (
+        category TEXT NOT NULL,
+        day      TEXT NOT NULL,    -- 2026-11-25
+        followed INTEGER NOT NULL, -- whether it came by the category's feed
+        papers   INTEGER NOT NULL,
+        read     INTEGER NOT NULL, -- seconds since 1970
+        PRIMARY KEY (category, day)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS main.announced (
+        category TEXT NOT NULL,
+        paper    TEXT NOT NULL,    -- arXiv id
+        day      TEXT NOT NULL,
+        version  INTEGER,
+        PRIMARY KEY (category, paper, day)
+    ) STRICT, WITHOUT ROWID;";
 
 /// Papers of one run. `fate` is a number of `run::Fate`. A row that was replaced by a newer
 /// version gets a new `ticket`, so that an old ticket finds nothing. The queries name their index,
@@ -91,8 +109,13 @@ pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
     }
     // One transaction: a store that a kill leaves behind has all of its schema or nothing.
     let transaction = connection.unchecked_transaction().map_err(failed)?;
-    let change = if version == 0 { DURABLE } else { CHECKSUMS };
+    let change = match version {
+        0 => DURABLE,
+        1 => CHECKSUMS,
+        _ => "",
+    };
     transaction.execute_batch(change).map_err(failed)?;
+    transaction.execute_batch(ANNOUNCED).map_err(failed)?;
     if version == 1 {
         row::add_checksums(&transaction).map_err(failed)?;
     }

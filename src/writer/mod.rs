@@ -14,7 +14,7 @@
 //! let writer = Writer::find(Choices::new("default")?, &mut ())?;
 //! let mut store = Store::in_memory()?;
 //! let mut run = store.begin(writer.identity(), false)?;
-//! pipeline::read(&[Source::parse("cs.CL.xml")], Default::default(), &mut run, &mut ())?;
+//! pipeline::read(&[Source::parse("cs.CL.xml")?], Default::default(), &mut run, &mut ())?;
 //! writer.load(&mut ())?.summarise(&mut run, &mut ())?;
 //! run.for_each_record(&mut |record| Ok(println!("{}", record.zh_title)))
 //! # }

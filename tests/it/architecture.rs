@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("atomic", &["error"]),
     ("hash", &[]),
     ("text", &[]),
+    ("system", &[]),
     ("http", &["text"]),
     ("paper", &[]),
     ("summary", &["text"]),
@@ -25,12 +26,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("eval", &["paper", "record", "text", "summary"]),
     ("digest", &["error", "text", "paper", "record", "summary"]),
     ("store", &["error", "hash", "paper", "record", "summary", "digest"]),
-    ("feed", &["error", "text", "paper", "summary", "record"]),
+    ("feed", &["error", "atomic", "hash", "text", "system", "http", "paper", "summary", "record"]),
     ("text_file", &["error"]),
     ("glossary", &["error", "hash", "text", "text_file"]),
     ("select", &["error", "text", "paper", "text_file", "glossary"]),
     ("card", &["error"]),
-    ("system", &[]),
     ("fetch", &["error", "hash", "http", "card", "system"]),
     ("generate", &["error"]),
     ("tokens", &["error"]),
@@ -58,8 +58,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
-            "error", "paper", "record", "summary", "digest", "store", "feed", "select", "generate",
-            "prompt",
+            "error", "text", "paper", "record", "summary", "digest", "store", "feed", "select",
+            "generate", "prompt",
         ],
     ),
     (
@@ -128,9 +128,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("stderr()", &["src/cli/"]),
     ("dbg!", &[]),
     ("unsafe", &["src/kernels/"]),
-    ("ureq", &["src/http/", "src/feed/source/"]),
+    ("ureq", &["src/http/"]),
     ("hf_hub", &["src/fetch/"]),
     ("encoding_rs", &["src/feed/"]),
+    ("html5gum", &["src/feed/html/"]),
     ("std::net", &[]),
     ("candle_core", &["src/model/", "src/tokens/", "src/engine/"]),
     ("candle_nn", &["src/engine/candle/", "src/engine/transformers/"]),
@@ -190,7 +191,7 @@ fn the_rules_find_what_they_are_for() {
     assert!(misplaced("src/model/mod.rs", "let map = unsafe { Mmap::map(&file) };"));
     assert!(misplaced("src/generate/scheduler.rs", "use candle_core::Device;"));
     assert!(misplaced("src/feed/reader.rs", "use ureq::Agent;"));
-    assert!(!misplaced("src/feed/source/", "use ureq::Agent;"));
+    assert!(!misplaced("src/http/exchange.rs", "use ureq::Agent;"));
     assert!(!misplaced("src/fetch/pypi.rs", "command.stdout(Stdio::piped());"));
     assert!(!misplaced("src/model/mod.rs", "#![deny(unsafe_op_in_unsafe_fn)]"));
 

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each area.
 
 mod architecture;
+mod arxiv;
 mod atom;
 mod bench;
 mod chat;

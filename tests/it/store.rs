@@ -304,7 +304,7 @@ fn refuses_what_is_no_store_of_its_own() {
     drop(Store::open(&path).unwrap());
     sql("PRAGMA user_version = 7");
     let newer = "the store STORE was written by a newer wenzhai: its schema is 7, \
-        this program knows 2 / update wenzhai, or give another store";
+        this program knows 3 / update wenzhai, or give another store";
     assert_eq!(refusal(&path), newer);
 }
 

@@ -65,8 +65,8 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = DIGEST_EXAMPLES)]
 pub(super) struct DigestArgs {
-    /// Files, folders, http(s) addresses, - for standard input, or profiles of the file of
-    /// settings; where nothing is named, all profiles
+    /// arxiv:NAME, files, folders, http(s) addresses, - for standard input, or profiles of the file
+    /// of settings; where nothing is named, all profiles
     #[arg(value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
 
@@ -93,6 +93,15 @@ pub(super) struct DigestArgs {
     /// Read at most N papers; of pipes and addresses, nothing behind them
     #[arg(long, value_name = "N", help_heading = "Papers")]
     pub(super) limit: Option<u64>,
+
+    /// Leave out the days of a category that were missed since its feed was last read
+    #[arg(long, help_heading = "Papers")]
+    pub(super) no_catch_up: bool,
+
+    /// Address of e-mail or page by which arXiv can reach you; sent with requests for arxiv:NAME
+    /// [default: WENZHAI_CONTACT]
+    #[arg(long, value_name = "CONTACT", help_heading = "Papers")]
+    pub(super) contact: Option<String>,
 
     /// Summarise anew what the store or the input has a summary of
     #[arg(long, help_heading = "Papers")]

@@ -8,11 +8,20 @@ Exit status:
   130, 143  Ctrl-C or SIGTERM ended it; what is finished is kept";
 
 pub(super) const DIGEST_EXAMPLES: &str = "\
-Inputs are arXiv's RSS and Atom feeds old and new, answers of its API, its metadata snapshot, and
-records of other digests. What an input is, is told by its content; gzip is unpacked. Papers that
-bring a Chinese summary along keep it, unless --redo is given.
+Inputs are sources of arXiv's by name: today's announcement in a category, that of other days up to
+90 days back, what the API finds, papers by their ids, and what changed in a set of OAI-PMH. Days of
+a category that were missed since its feed was last read are brought along.
+
+Inputs are also files and addresses: arXiv's RSS and Atom feeds old and new, its catch-up pages,
+answers of its API and of OAI-PMH, its metadata snapshot, and records of other digests. What an
+input is, is told by its content; gzip is unpacked. Papers that bring a Chinese summary along keep
+it, unless --redo is given.
 
 Examples:
+  wenzhai digest arxiv:cs.CL+cs.LG -o today.md
+  wenzhai digest arxiv:cs.CL@-3 arxiv:math.NT@2026-11-20..2026-11-25 -o days.md
+  wenzhai digest 'arxiv:query:cat:cs.CL AND ti:transformer' --limit 50 -o found.md
+  wenzhai digest arxiv:2411.00001,2411.00002 arxiv:oai:cs@2026-11-01..2026-11-07 -o more.md
   wenzhai digest https://rss.arxiv.org/rss/cs.CL -o cs.CL.md
   wenzhai digest feeds/ more.xml.gz -o today.md
   curl -s https://rss.arxiv.org/atom/math.NT | wenzhai digest - > math.NT.md

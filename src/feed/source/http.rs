@@ -1,63 +1,115 @@
-//! Feeds from http and https addresses; the one part of reading that touches the network.
+//! Feeds from http and https addresses, piece by piece.
+//!
+//! The head of an answer is waited for and asked for again as [`crate::http`] does it; a body that
+//! breaks off is an input that breaks off, since papers of it may have been handed over already.
 
-use std::io::Read;
-use std::time::Duration;
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
-use ureq::Agent;
-
+use super::arxiv::user_agent;
 use crate::error::ErrorKind;
+use crate::http::{Answer, Client, Failure, FailureKind, Limits, Request, Tries, shown_text};
 use crate::{Error, Result};
 
-/// Longest wait for a connection.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many tries a request has.
+const TRIES: u32 = 3;
 
-/// Longest time for a whole feed, name look-up and redirects included; the API is slow at times.
-pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest silence of a server; the API is slow at times.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// Longest time for a whole feed.
+pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Most bytes of one response; the feed of a whole arXiv day has 4 MiB.
 pub const MAX_RESPONSE_BYTES: u64 = 256 << 20;
 
-/// Requests `url` and hands over the body as it arrives, without HTTP's own compression, and the
-/// charset that the answer names; `name` is what messages call it.
-pub(super) fn open(url: &str, name: &str) -> Result<(impl Read + use<>, Option<String>)> {
-    let agent = Agent::new_with_config(
-        Agent::config_builder()
-            .user_agent(concat!("wenzhai/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(TOTAL_TIMEOUT))
-            .http_status_as_error(false)
-            .build(),
-    );
-    let response = agent.get(url).call().map_err(|cause| {
-        let reason = cause.to_string().replace(url, name);
-        let error = Error::new(ErrorKind::Network, format!("cannot fetch {name}: {reason}"))
-            .hint("check the address and the connection, or save the feed and name the file");
-        // The cause may spell out a password that the name leaves away.
-        if name == url { error.because(cause) } else { error }
-    })?;
-    let status = response.status();
-    if !status.is_success() {
-        let reason = status.canonical_reason().unwrap_or("no reason given");
-        let message = format!("cannot fetch {name}: HTTP status {} ({reason})", status.as_u16());
-        let error = Error::new(ErrorKind::Network, message);
-        return Err(match status.as_u16() {
-            404 | 410 => error.hint("check the address; feeds are at https://rss.arxiv.org/rss/"),
-            429 | 503 => error.hint("the server asks for a pause; try again in some minutes"),
-            _ => error,
-        });
-    }
-    let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-    let charset = content_type.and_then(charset).map(str::to_owned);
-    let body = response.into_body().into_with_config().limit(MAX_RESPONSE_BYTES).reader();
+/// Requests `url` and hands over the body as it arrives, and the charset that the answer names;
+/// `name` is what messages call it, and `note` hears of waits.
+pub(super) fn open(
+    url: &str,
+    name: &str,
+    note: &mut dyn FnMut(&str),
+) -> Result<(impl Read + use<>, Option<String>)> {
+    let limits = Limits { tries: TRIES, silence: SILENCE, ..Limits::default() };
+    let contact = std::env::var("WENZHAI_CONTACT").ok();
+    let contact = contact.as_deref().map(str::trim).filter(|contact| !contact.is_empty());
+    let request = Request::get(url)
+        .header("user-agent", user_agent(contact))
+        .header("accept-encoding", "gzip".to_owned());
+    let client = Client::new(limits);
+    let mut tries = Tries::new(client.limits());
+    let mut note = |text: &str| note(&format!("{name}: {text}"));
+    let answer = loop {
+        let failure = match client.send(&request, &mut note) {
+            Ok(answer) if (200..300).contains(&answer.status) => break answer,
+            Ok(answer) => (answer.failure(), Some(answer.status)),
+            Err(failure) => (failure, None),
+        };
+        let (failure, status) = failure;
+        tries.pause(failure, &mut note).map_err(|failure| refused(&failure, status, name))?;
+    };
+    let charset = answer.header("content-type").and_then(charset).map(str::to_owned);
+    let body = Body { answer, piece: Vec::new(), taken: 0, bytes: 0, began: Instant::now() };
     Ok((body, charset))
 }
 
 /// The charset of `text/xml; charset="gb2312"` (RFC 9110, chapter 8.3.1).
-fn charset(content_type: &str) -> Option<&str> {
+pub(in crate::feed::source) fn charset(content_type: &str) -> Option<&str> {
     let parameters = content_type.split(';').skip(1).filter_map(|part| part.split_once('='));
     let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
     let (_, value) = charsets.next()?;
     Some(value.trim().trim_matches('"')).filter(|value| !value.is_empty())
+}
+
+fn refused(failure: &Failure, status: Option<u16>, name: &str) -> Error {
+    let message = format!("cannot fetch {name}: {}", failure.message);
+    let error = Error::new(ErrorKind::Network, message);
+    match (status, failure.kind) {
+        (Some(404 | 410), _) => {
+            error.hint("check the address; feeds are at https://rss.arxiv.org/rss/")
+        }
+        (_, FailureKind::Busy(_)) => {
+            error.hint("the server asks for a pause; try again in some minutes")
+        }
+        (Some(_), _) => error,
+        (None, _) => {
+            error.hint("check the address and the connection, or save the feed and name the file")
+        }
+    }
+}
+
+/// The body of an answer.
+struct Body {
+    answer: Answer,
+    piece: Vec<u8>,
+    taken: usize,
+    bytes: u64,
+    began: Instant,
+}
+
+impl Read for Body {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.taken == self.piece.len() {
+            let failed = |what: String| io::Error::other(shown_text(&what));
+            let piece = self.answer.next_piece(&mut |_| {}).map_err(|f| failed(f.message))?;
+            let Some(piece) = piece else { return Ok(0) };
+            self.bytes += piece.len() as u64;
+            if self.bytes > MAX_RESPONSE_BYTES {
+                let mib = MAX_RESPONSE_BYTES >> 20;
+                return Err(failed(format!("the answer is longer than {mib} MiB")));
+            }
+            if self.began.elapsed() > TOTAL_TIMEOUT {
+                let minutes = TOTAL_TIMEOUT.as_secs() / 60;
+                return Err(failed(format!("the answer takes more than {minutes} min")));
+            }
+            (self.piece, self.taken) = (piece, 0);
+        }
+        let rest = &self.piece[self.taken..];
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        self.taken += count;
+        Ok(count)
+    }
 }
 
 #[cfg(test)]

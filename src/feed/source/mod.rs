@@ -1,11 +1,14 @@
-//! Where papers are read from: standard input, a file, a folder of files, or an address.
+//! Where papers are read from: standard input, a file, a folder of files, an address, or a source
+//! of arXiv's by its name.
 
+pub mod arxiv;
 mod http;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -27,6 +30,8 @@ pub enum Source {
     Path(PathBuf),
     /// An http or https address.
     Url(String),
+    /// A source of arXiv's, `arxiv:cs.CL`; several at once are yet to be [`expand`]ed.
+    Arxiv(arxiv::Named),
 }
 
 /// A source that is open.
@@ -36,7 +41,8 @@ pub(in crate::feed) struct Opened {
     pub(in crate::feed) charset: Option<String>,
 }
 
-/// Puts in place of every folder the files in it, those of folders in it included, in the order of
+/// Puts in place of every source that names several categories or days of arXiv's one for each, and
+/// of every folder the files in it, those of folders in it included, in the order of
 /// their names. Files and folders whose names begin with a dot are passed over, and so is what is
 /// neither file nor folder: a pipe in a folder may never end.
 pub fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
@@ -54,6 +60,9 @@ pub fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
                 }
                 expanded.extend(files.into_iter().map(Source::Path));
             }
+            Source::Arxiv(named) => {
+                expanded.extend(named.expand().into_iter().map(Source::Arxiv));
+            }
             other => expanded.push(other),
         }
     }
@@ -62,18 +71,33 @@ pub fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
 
 impl Source {
     /// What an argument means: `-` is standard input, `http://…` and `https://…` are addresses,
-    /// everything else is a path.
-    pub fn parse(argument: &str) -> Source {
+    /// `arxiv:…` is a source of arXiv's ([`arxiv`] has the forms), everything else is a path.
+    /// arXiv is asked as the environment says ([`arxiv::Service::from_env`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`], where a name of arXiv's names nothing, or a variable of the environment
+    /// says nothing.
+    pub fn parse(argument: &str) -> Result<Source> {
+        Source::parse_with(argument, || arxiv::Service::from_env().map(Arc::new))
+    }
+
+    /// [`Source::parse`], with whom to ask for sources of arXiv's.
+    pub fn parse_with(
+        argument: &str,
+        service: impl FnOnce() -> Result<Arc<arxiv::Service>>,
+    ) -> Result<Source> {
         let starts_with = |scheme: &str| {
             argument.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
-        if argument == "-" {
+        Ok(if argument == "-" {
             Source::Stdin
         } else if starts_with("http://") || starts_with("https://") {
             Source::Url(argument.to_owned())
+        } else if let Some(named) = arxiv::Named::parse(argument, service)? {
+            Source::Arxiv(named)
         } else {
             Source::Path(PathBuf::from(argument))
-        }
+        })
     }
 
     /// Whether reading comes to an end by itself, whoever writes to the source: a file on a disk.
@@ -81,7 +105,8 @@ impl Source {
         matches!(self, Source::Path(path) if path.is_file())
     }
 
-    pub(in crate::feed) fn open(&self) -> Result<Opened> {
+    /// Opens a source that is one stream of bytes; `note` hears of waits.
+    pub(in crate::feed) fn open(&self, note: &mut dyn FnMut(&str)) -> Result<Opened> {
         let plain = |bytes| Opened { bytes, charset: None };
         match self {
             Source::Stdin => Ok(plain(Box::new(io::stdin()))),
@@ -94,8 +119,12 @@ impl Source {
                 Ok(plain(Box::new(file)))
             }
             Source::Url(url) => {
-                let (bytes, charset) = http::open(url, &self.to_string())?;
+                let (bytes, charset) = http::open(url, &self.to_string(), note)?;
                 Ok(Opened { bytes: Box::new(bytes), charset })
+            }
+            Source::Arxiv(named) => {
+                let message = format!("{named} is no single stream of bytes");
+                Err(Error::new(ErrorKind::Usage, message))
             }
         }
     }
@@ -107,6 +136,7 @@ impl fmt::Display for Source {
             Source::Stdin => f.write_str("standard input"),
             Source::Path(path) => write!(f, "{}", path.display()),
             Source::Url(url) => f.write_str(&without_password(url)),
+            Source::Arxiv(named) => write!(f, "{named}"),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod atom;
 mod fields;
+mod oai;
 mod rdf;
 mod rss;
 
@@ -16,11 +17,12 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::delivery::Delivery;
+use super::page::Page;
+use super::raw::day;
 use super::reader::TextReader;
 use super::text::{fold, unescape};
 use super::{Format, Item, MAX_ITEM_BYTES, MAX_XML_LEVELS, Position};
 use crate::text::printable;
-use crate::text::quantity::count;
 use crate::{Error, Result};
 use fields::{Field, Fields};
 
@@ -30,12 +32,16 @@ const MAX_NAME_CHARS: usize = 60;
 /// Most characters of a feed's own words in a message.
 const MAX_TEXT_CHARS: usize = 200;
 
+/// Where a list of OAI-PMH says how it goes on.
+const TOKEN: &str = "ListRecords/resumptionToken";
+
 /// The root elements that we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Root {
     Rdf,
     Rss,
     Feed,
+    Oai,
 }
 
 /// Where in the document the walk is.
@@ -184,7 +190,7 @@ impl Walk {
                     return Ok(());
                 }
                 self.check_head(out)?;
-                self.check_total(out)
+                self.tell_page(out)
             }
         }
     }
@@ -198,6 +204,7 @@ impl Walk {
             Root::Rss => Format::Rss,
             Root::Feed if self.head.has("totalResults") => Format::ApiAtom,
             Root::Feed => Format::Atom,
+            Root::Oai => Format::Oai,
         });
         let head = |atom, rss| {
             let text = fold(&[self.head.text(atom), self.head.text(rss)].concat());
@@ -208,30 +215,46 @@ impl Walk {
             let detail = head("subtitle", "channel/description");
             return Err(out.error(&format!("is an error message of arXiv: {title}: {detail}")));
         }
+        if root == Root::Oai && self.head.has("error") {
+            let code = self.head.attributes("error", "code").next().unwrap_or_default();
+            if code != "noRecordsMatch" {
+                let detail = printable(&fold(self.head.text("error")), MAX_TEXT_CHARS);
+                let code = printable(code, MAX_NAME_CHARS);
+                return Err(out.error(&format!("is an error message of OAI-PMH: {code}: {detail}")));
+            }
+        }
         Ok(())
     }
 
-    /// Compares an answer of the API with what it says about itself (OpenSearch 1.1): how many
-    /// results there are, and the number of the first one that it holds, from 0.
-    fn check_total(&self, out: &mut Delivery) -> Result<()> {
-        let number = |path| self.head.text(path).trim().parse::<u64>().ok();
-        let Some(total) = number("totalResults").filter(|_| self.root == Some(Root::Feed)) else {
-            return Ok(());
+    /// Tells what the document says of the whole that it may be a part of: by OpenSearch 1.1 how
+    /// many results there are and the number of the first one that it holds, from 0; by OAI-PMH 2.0
+    /// the size of the list and the token that leads on; and which day a feed is of.
+    fn tell_page(&self, out: &mut Delivery) -> Result<()> {
+        let number = |text: &str| text.trim().parse::<u64>().ok();
+        let page = match self.root {
+            Some(Root::Feed) => Page {
+                total: number(self.head.text("totalResults")),
+                start: number(self.head.text("startIndex")).unwrap_or(0),
+                ..Page::default()
+            },
+            Some(Root::Oai) => {
+                let sizes = self.head.attributes(TOKEN, "completeListSize");
+                let token = fold(self.head.text(TOKEN));
+                Page {
+                    total: sizes.filter_map(number).next(),
+                    token: (!token.is_empty()).then_some(token),
+                    ..Page::default()
+                }
+            }
+            _ => {
+                let days = ["channel/pubDate", "channel/lastBuildDate"];
+                if let Some(day) = days.into_iter().find_map(|path| day(self.head.text(path))) {
+                    out.is_of(day);
+                }
+                Page::default()
+            }
         };
-        let start = number("startIndex").unwrap_or(0);
-        let next = start.saturating_add(self.items);
-        if next >= total {
-            return Ok(());
-        }
-        let all = count(total);
-        if self.items == 0 {
-            let what = format!("is an answer of the API that counts {all} results and holds none");
-            return Err(out.error(&what).hint(
-                "ask again in a while: the API does so when it is busy; `max_results` must not be 0",
-            ));
-        }
-        let held = count(self.items);
-        out.more(format!("holds {held} of {all} results; further pages begin at start={next}"))
+        out.page(Page { items: self.items, ..page })
     }
 
     fn deliver(&mut self, item: OpenItem, out: &mut Delivery) -> Result<()> {
@@ -241,11 +264,20 @@ impl Walk {
             let mib = MAX_ITEM_BYTES >> 20;
             return out.malformed(position, format!("the item is longer than {mib} MiB"));
         }
+        if self.root == Some(Root::Oai) {
+            if oai::is_deleted(&item.fields) {
+                return out.deleted();
+            }
+            return match oai::raw(&item.fields).and_then(|raw| raw.into_paper()) {
+                Ok(paper) => out.item(Item { paper, written: None }),
+                Err(reason) => out.malformed(position, reason),
+            };
+        }
         let raw = match self.root {
             Some(Root::Rdf) => rdf::raw(&item.fields),
             Some(Root::Rss) => rss::raw(&item.fields),
             Some(Root::Feed) => atom::raw(&item.fields),
-            None => return Ok(()),
+            Some(Root::Oai) | None => return Ok(()),
         };
         if let Some(message) = atom::error_message(&raw) {
             let message = printable(&message, MAX_TEXT_CHARS);
@@ -264,6 +296,7 @@ impl Root {
             "RDF" => Ok(Root::Rdf),
             "rss" => Ok(Root::Rss),
             "feed" => Ok(Root::Feed),
+            "OAI-PMH" => Ok(Root::Oai),
             _ => Err(Self::unknown(name, out)),
         }
     }
@@ -273,8 +306,7 @@ impl Root {
         let error = out.error(&format!("is XML of no known form; its root element is <{shown}>"));
         error.hint(match name {
             "html" => "this is a web page; name the address of the feed itself",
-            "OAI-PMH" => "OAI-PMH is not read; take the feed, the API or the metadata snapshot",
-            _ => "known root elements are <rdf:RDF>, <rss> and <feed>",
+            _ => "known root elements are <rdf:RDF>, <rss>, <feed> and <OAI-PMH>",
         })
     }
 
@@ -282,6 +314,7 @@ impl Root {
         match self {
             Root::Rdf | Root::Rss => "item",
             Root::Feed => "entry",
+            Root::Oai => "record",
         }
     }
 }
@@ -296,6 +329,10 @@ fn is_of_head(path: &str) -> bool {
             | "startIndex"
             | "channel/title"
             | "channel/description"
+            | "channel/pubDate"
+            | "channel/lastBuildDate"
+            | TOKEN
+            | "error"
     )
 }
 

@@ -46,7 +46,7 @@ fn messages_quote_no_control_characters_and_not_much() {
 
 #[test]
 fn the_password_of_an_address_is_not_told() {
-    let name = |url: &str| Source::parse(url).to_string();
+    let name = |url: &str| Source::parse(url).unwrap().to_string();
     assert_eq!(name("https://me:secret@host.org/rss?a=b@c"), "https://***@host.org/rss?a=b@c");
     assert_eq!(name("http://host.org/rss@home"), "http://host.org/rss@home");
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a port");

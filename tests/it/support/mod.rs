@@ -1,5 +1,7 @@
 //! What several areas need.
 
+mod arxiv_answers;
+pub mod arxiv_server;
 pub mod chromium;
 pub mod logits;
 pub mod networks;

@@ -1,0 +1,108 @@
+//! Days of a category that were announced since its feed was read last, and are not in any digest:
+//! what is said of them, and the pages that bring them.
+
+use super::console::{self, Console};
+use super::settings::DigestSettings;
+use super::wording::{count, duration};
+use crate::error::Result;
+use crate::feed::Source;
+use crate::feed::arxiv::{self, Named, Request};
+use crate::paper::Date;
+use crate::store::{Announcement, Store};
+
+/// How many days are named one by one.
+const DAYS_NAMED: usize = 5;
+
+/// Puts before each feed of a category the days that were missed, or says that they are left out.
+/// The days come first, since they tell a feed that is one of theirs from today's; where only so many
+/// papers are read, today's come first. Handed back are days that no page has any more, so that they are
+/// told of once.
+pub(super) fn add_missed_days(
+    settings: &mut DigestSettings,
+    store: &Store,
+    console: &Console,
+) -> Result<Vec<Announcement>> {
+    let sources = std::mem::take(&mut settings.sources);
+    let is_wanted = settings.catch_up;
+    let mut all: Vec<Source> = Vec::with_capacity(sources.len());
+    let (mut later, mut given_up) = (Vec::new(), Vec::new());
+    let named_anyway = sources.clone();
+    for source in sources {
+        if let Source::Arxiv(named) = &source
+            && let Request::Feed(category) = &named.request
+        {
+            let page = |day: &Date| Source::Arxiv(named.with(Request::Day(category.clone(), *day)));
+            let mut days = missed(category, named, store, &mut given_up)?;
+            let is_there = |page: &Source| {
+                named_anyway.contains(page) || all.contains(page) || later.contains(page)
+            };
+            days.retain(|day| !is_there(&page(day)));
+            tell(named, &days, is_wanted, console);
+            if is_wanted {
+                let pages = days.iter().map(page);
+                if settings.limit.is_some() { later.extend(pages) } else { all.extend(pages) }
+            }
+        }
+        all.push(source);
+    }
+    all.append(&mut later);
+    settings.sources = all;
+    Ok(given_up)
+}
+
+/// The days of a category since it is followed that were not read; today's is its feed's.
+fn missed(
+    category: &str,
+    named: &Named,
+    store: &Store,
+    given_up: &mut Vec<Announcement>,
+) -> Result<Vec<Date>> {
+    let today = named.service.today();
+    let known = store.days_read(category)?;
+    let Some(since) = known.followed_since else { return Ok(Vec::new()) };
+    let mut days = arxiv::announcement_days(since, today);
+    days.retain(|day| *day < today && !known.days.contains(day));
+    let first = arxiv::first_caught_up(today);
+    let gone: Vec<Date> = days.extract_if(.., |day| *day < first).collect();
+    if let [oldest, .., newest] | [oldest @ newest] = &gone[..] {
+        console::warn(&format!(
+            "arxiv:{category}: announcement days never read, from {oldest} to {newest}: {}; that is \
+             more than {} days ago, and arxiv:oai:SET@{oldest}..{newest} has what changed then",
+            count(gone.len() as u64),
+            arxiv::CATCH_UP_DAYS
+        ));
+    }
+    given_up.extend(gone.into_iter().map(|day| Announcement {
+        category: category.to_owned(),
+        day,
+        followed: false,
+        papers: Vec::new(),
+    }));
+    Ok(days)
+}
+
+fn tell(source: &Named, days: &[Date], is_wanted: bool, console: &Console) {
+    let ([first, .., last] | [first @ last]) = days else { return };
+    let number = match days.len() {
+        1 => "1 announcement day was".to_owned(),
+        number => format!("{} announcement days were", count(number as u64)),
+    };
+    let which = match days.len() {
+        ..=DAYS_NAMED => days.iter().map(Date::to_string).collect::<Vec<_>>().join(", "),
+        _ => format!("from {first} to {last}"),
+    };
+    let missed = format!("{source}: {number} not read yet: {which}");
+    match is_wanted {
+        true => {
+            let time = source.service.time_of_pages(days.len());
+            let time = match time.as_secs() {
+                ..60 => String::new(),
+                _ => format!(", which takes {} at least", duration(time)),
+            };
+            console.say(&format!("{missed}; reading them by arXiv's catch-up pages{time}"));
+        }
+        false => console::warn(&format!(
+            "{missed}; left out, as --no-catch-up asks; a run without it brings them"
+        )),
+    }
+}

@@ -1,0 +1,239 @@
+//! Sources of arXiv's that are named, read answer by answer into one report, and what the answers
+//! count compared with what came.
+
+use super::delivery::Delivery;
+use super::form::parse;
+use super::page::Page;
+use super::source::arxiv::{Got, Kind, Named, Request, Service, Wish};
+use super::{Event, FeedReport, Format};
+use crate::error::ErrorKind;
+use crate::paper::Date;
+use crate::text::quantity::count;
+use crate::{Error, Result};
+
+/// How many results are asked for at a time. The API gives 2,000 at most, and fails more often the
+/// more it has to give.
+const RESULTS_A_CALL: u64 = 200;
+
+/// How many results the API gives of one query.
+const RESULTS_MAX: u64 = 30_000;
+
+/// How many ids are asked for at a time, so that an address stays short enough.
+const IDS_A_CALL: usize = 100;
+
+/// Most pages of a day; the largest days have two.
+const DAY_PAGES_MAX: u64 = 50;
+
+/// Most answers of one list of OAI-PMH; all of arXiv has some three thousand.
+const LIST_PAGES_MAX: u64 = 10_000;
+
+/// How often an answer without results is asked for again, since the API does so when it is busy.
+const EMPTY_ANSWERS_MAX: u32 = 3;
+
+/// Reads what `named` asks for.
+pub(super) fn read(
+    named: &Named,
+    name: &str,
+    sink: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<FeedReport> {
+    let mut delivery = Delivery::new(name, sink);
+    delivery.follows_pages = true;
+    let service = &*named.service;
+    let mut reading = Reading { service, name, out: delivery, held: 0, pages: Vec::new() };
+    match &named.request {
+        Request::Feed(category) => reading.feed(category)?,
+        Request::Day(category, day) => reading.day(category, *day)?,
+        Request::Query(query) => reading.query(query)?,
+        Request::Ids(ids) => reading.ids(ids)?,
+        Request::Oai { set, from, until } => reading.list(set, *from, *until)?,
+        Request::Many(..) => {
+            let message = format!("{name} stands for several sources");
+            return Err(Error::new(ErrorKind::Usage, message).hint("it has to be expanded first"));
+        }
+    }
+    reading.out.finish()
+}
+
+/// A source that is being read.
+struct Reading<'a> {
+    service: &'a Service,
+    name: &'a str,
+    out: Delivery<'a>,
+    /// Items that the answers held so far, those that could not be read included.
+    held: u64,
+    /// Pages of a day, which are kept once it is known that the day is whole.
+    pages: Vec<Got>,
+}
+
+impl Reading<'_> {
+    fn feed(&mut self, category: &str) -> Result<()> {
+        let url = format!("{}/{category}", self.service.address(Kind::Rss));
+        self.answer(Kind::Rss, url, false)?;
+        Ok(())
+    }
+
+    fn day(&mut self, category: &str, day: Date) -> Result<()> {
+        let address = self.service.address(Kind::Page);
+        let is_settled = day < self.service.today();
+        let mut total = 0;
+        for number in 1..=DAY_PAGES_MAX {
+            let url = format!("{address}/{category}/{day}?abs=True&page={number}");
+            let page = self.answer(Kind::Page, url, is_settled)?;
+            if self.out.format() != Some(Format::CatchUp) {
+                return Err(self
+                    .out
+                    .error("is no catch-up page")
+                    .hint("is it arXiv that answers?"));
+            }
+            if let Some(other) = self.out.day().filter(|other| *other != day) {
+                return Err(self.out.error(&format!("was asked for, and the page is of {other}")));
+            }
+            total = total.max(page.total.unwrap_or(0));
+            if self.held >= total || page.items == 0 || self.out.is_broken() {
+                return self.compare(total, "entries");
+            }
+        }
+        let message = format!("has more than {DAY_PAGES_MAX} pages");
+        Err(self.out.error(&message).hint("is it arXiv that answers?"))
+    }
+
+    fn query(&mut self, query: &str) -> Result<()> {
+        let query = encoded(query);
+        let (mut total, mut empty_answers) = (0, 0);
+        loop {
+            let page = self.results(&format!(
+                "search_query={query}&start={}&max_results={RESULTS_A_CALL}\
+                 &sortBy=submittedDate&sortOrder=descending",
+                self.held
+            ))?;
+            total = total.max(page.total.unwrap_or(self.held));
+            if self.held == page.items && total > RESULTS_A_CALL {
+                let all = count(total);
+                self.out
+                    .fetching(&format!("{}: {all} results, {RESULTS_A_CALL} a call", self.name))?;
+            }
+            empty_answers = if page.items == 0 { empty_answers + 1 } else { 0 };
+            if self.held >= total.min(RESULTS_MAX)
+                || self.out.is_broken()
+                || empty_answers >= EMPTY_ANSWERS_MAX
+            {
+                return self.compare(total, "results");
+            }
+        }
+    }
+
+    fn ids(&mut self, ids: &[String]) -> Result<()> {
+        for ids in ids.chunks(IDS_A_CALL) {
+            let before = self.held;
+            let mut empty_answers = 0;
+            loop {
+                let list = encoded(&ids.join(","));
+                let page = self.results(&format!("id_list={list}&max_results={IDS_A_CALL}"))?;
+                empty_answers += u32::from(page.items == 0);
+                let is_promised = page.total.is_some_and(|total| total > 0);
+                if page.items > 0 || !is_promised || empty_answers >= EMPTY_ANSWERS_MAX {
+                    break;
+                }
+            }
+            let missing = (ids.len() as u64).saturating_sub(self.held - before);
+            if missing > 0 && !self.out.is_broken() {
+                let (held, asked) = (count(self.held - before), count(ids.len() as u64));
+                let reason = format!("{asked} ids were asked for, and {held} of them came");
+                self.out.short(reason, missing)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, set: &str, from: Date, until: Date) -> Result<()> {
+        let address = self.service.address(Kind::Oai);
+        let first = format!(
+            "{address}?verb=ListRecords&metadataPrefix=arXivRaw&set={}&from={from}&until={until}",
+            encoded(set)
+        );
+        let mut url = first;
+        let mut total = None;
+        let mut tokens = std::collections::HashSet::new();
+        for _ in 0..LIST_PAGES_MAX {
+            let page = self.answer(Kind::Oai, url, false)?;
+            total = total.max(page.total);
+            let Some(token) = page.token.filter(|_| !self.out.is_broken()) else {
+                return self.compare(total.unwrap_or(0), "records");
+            };
+            url = format!("{address}?verb=ListRecords&resumptionToken={}", encoded(&token));
+            if !tokens.insert(token) {
+                return Err(self.out.error("goes in a circle: a resumption token came twice"));
+            }
+        }
+        Err(self.out.error(&format!("has more than {LIST_PAGES_MAX} answers")))
+    }
+
+    /// One answer of the API.
+    fn results(&mut self, question: &str) -> Result<Page> {
+        let url = format!("{}?{question}", self.service.address(Kind::Api));
+        let page = self.answer(Kind::Api, url, false)?;
+        if self.out.format() == Some(Format::ApiAtom) {
+            return Ok(page);
+        }
+        Err(self.out.error("is no answer of the API").hint("is it arXiv that answers?"))
+    }
+
+    /// Fetches one answer, hands its papers over, and keeps it if nothing is wrong with it.
+    fn answer(&mut self, kind: Kind, url: String, is_settled: bool) -> Result<Page> {
+        let wish = Wish { kind, url, is_settled };
+        let out = &mut self.out;
+        let mut told = Ok(());
+        let got = self.service.get(&wish, self.name, &mut |text| {
+            if told.is_ok() {
+                told = out.fetching(text);
+            }
+        })?;
+        told?;
+        let lost_before = out.losses();
+        out.last_page = None;
+        parse(self.name, &got.bytes[..], got.charset.as_deref(), out)?;
+        let page = out.last_page.take().unwrap_or_default();
+        self.held += page.items;
+        let is_empty_handed = page.items == 0 && page.total.is_some_and(|total| total > 0);
+        let is_sound =
+            self.out.losses() == lost_before && !self.out.is_broken() && !is_empty_handed;
+        match kind {
+            Kind::Page if is_sound => self.pages.push(got),
+            _ if is_sound => self.service.keep(got),
+            _ => {}
+        }
+        Ok(page)
+    }
+
+    /// Compares what came with what was counted. What is behind a break is told as the break.
+    fn compare(&mut self, total: u64, what: &str) -> Result<()> {
+        let missing = total.saturating_sub(self.held);
+        if self.out.is_broken() {
+            return Ok(());
+        }
+        if missing == 0 {
+            self.pages.drain(..).for_each(|page| self.service.keep(page));
+            return Ok(());
+        }
+        let (all, held) = (count(total), count(self.held));
+        if self.held == 0 {
+            let error = self.out.error(&format!("counts {all} {what}, and none came"));
+            return Err(error.hint("ask again in a while: arXiv does so when it is busy"));
+        }
+        self.out.short(format!("counts {all} {what}, and {held} came"), missing)
+    }
+}
+
+/// `text` as a part of a query (RFC 3986): letters and digits stay, all else is written as `%20`.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}

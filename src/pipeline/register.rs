@@ -1,0 +1,132 @@
+//! Which announcements of arXiv's were read in a run, and whether a feed is today's.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::feed::arxiv::Request;
+use crate::feed::{FeedReport, Source};
+use crate::paper::{Date, Paper};
+use crate::pipeline::Observer;
+use crate::store::{Announcement, Run};
+use crate::text::quantity::count;
+
+/// The announcements of a run.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    /// The papers of the source that is being read, where it is one of announcements.
+    open: Option<Open>,
+    /// Those that were read as a whole.
+    pub(super) read: Vec<Announcement>,
+}
+
+#[derive(Debug)]
+struct Open {
+    category: String,
+    is_feed: bool,
+    papers: Vec<(String, Option<u32>)>,
+    latest: Option<Date>,
+}
+
+impl Register {
+    /// A source is about to be read.
+    pub(super) fn begin(&mut self, source: &Source) {
+        let (category, is_feed) = match source {
+            Source::Arxiv(named) => match &named.request {
+                Request::Feed(category) => (category, true),
+                Request::Day(category, _) => (category, false),
+                _ => return self.open = None,
+            },
+            _ => return self.open = None,
+        };
+        let (papers, latest) = (Vec::new(), None);
+        self.open = Some(Open { category: category.clone(), is_feed, papers, latest });
+    }
+
+    /// A paper of the source.
+    pub(super) fn add(&mut self, paper: &Paper) {
+        if let Some(open) = &mut self.open {
+            open.papers.extend(Announcement::entry(paper));
+            open.latest = open.latest.max(paper.published);
+        }
+    }
+
+    /// The source was read to its end. What lacks papers is not taken for read, nor is a feed that
+    /// is another day's.
+    pub(super) fn end(
+        &mut self,
+        source: &Source,
+        report: &FeedReport,
+        run: &Run<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let (Some(open), Source::Arxiv(named)) = (self.open.take(), source) else { return Ok(()) };
+        let Open { category, is_feed, papers, latest } = open;
+        let today = named.service.today();
+        let day = match &named.request {
+            Request::Day(_, day) => Some(*day),
+            _ => report.day.or(latest),
+        };
+        let Some(day) = day else { return Ok(()) };
+        // A feed is empty on holidays, and when it is late; a page of today may still be filled.
+        let is_early = papers.is_empty() && (is_feed || day >= today);
+        if report.cut_short || report.missing > 0 || is_early {
+            return Ok(());
+        }
+        if is_feed && let Some(other) = self.announced_before(&category, &papers, day, run)? {
+            let number = count(papers.len() as u64);
+            observer.warning(&format!(
+                "{source}: each of the {number} papers dated {day} was announced on {other} already; \
+                 the feed is likely that day's still. {day} is not taken for read: a later run \
+                 brings it, or arxiv:{category}@{day} now"
+            ));
+            return Ok(());
+        }
+        if is_feed && day < today && run.days_read(&category)?.days.contains(&day) {
+            observer.note(&format!(
+                "{source}: the feed is that of {day}, which was read before; none is out since"
+            ));
+        }
+        self.read.push(Announcement { category, day, followed: is_feed, papers });
+        Ok(())
+    }
+
+    /// Reading ended in the midst of the source, at the limit that was asked for. What follows is
+    /// said to be left out, and is not missing then.
+    pub(super) fn end_early(&mut self, source: &Source) {
+        let (Some(open), Source::Arxiv(named)) = (self.open.take(), source) else { return };
+        let Open { category, is_feed, papers, latest } = open;
+        let day = match &named.request {
+            Request::Day(_, day) => Some(*day),
+            _ => latest,
+        };
+        let followed = is_feed;
+        self.read.extend(day.map(|day| Announcement { category, day, followed, papers }));
+    }
+
+    /// The other day on which all papers were announced, be it in an earlier run or in this one.
+    fn announced_before(
+        &self,
+        category: &str,
+        papers: &[(String, Option<u32>)],
+        day: Date,
+        run: &Run<'_>,
+    ) -> Result<Option<Date>> {
+        let others =
+            self.read.iter().filter(|other| other.category == category && other.day != day);
+        let in_this_run = others
+            .filter(|other| {
+                let known: HashMap<&str, Option<u32>> =
+                    other.papers.iter().map(|(id, version)| (id.as_str(), *version)).collect();
+                papers.iter().all(|(id, version)| match known.get(id.as_str()) {
+                    Some(known) => known.is_none() || version.is_none() || known == version,
+                    None => false,
+                })
+            })
+            .map(|other| other.day)
+            .max();
+        match in_this_run {
+            Some(day) => Ok(Some(day)),
+            None => run.announced_before(category, papers, day),
+        }
+    }
+}

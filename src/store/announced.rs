@@ -1,0 +1,132 @@
+//! What was announced where, and which days of it were read: so that a day that was missed is
+//! noticed, and a feed that is yesterday's is told from today's.
+//!
+//! A day is noted once the digest with its papers is written. A run that ends before reads it again.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, params};
+
+use super::failure::failed;
+use super::{Run, Store};
+use crate::error::Result;
+use crate::paper::{Date, Paper};
+
+/// A day's announcement in one category, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// The category.
+    pub category: String,
+    /// The day.
+    pub day: Date,
+    /// Whether it was read from the category's feed, whose days follow one another; a day that was
+    /// asked for by its date says nothing of those around it.
+    pub followed: bool,
+    /// The papers, with their versions where they were told.
+    pub papers: Vec<(String, Option<u32>)>,
+}
+
+/// What is known of a category's days.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DaysRead {
+    /// The first day that was read from its feed.
+    pub followed_since: Option<Date>,
+    /// All days that were read.
+    pub days: BTreeSet<Date>,
+}
+
+impl Announcement {
+    /// How a paper is noted; none without an arXiv id.
+    pub fn entry(paper: &Paper) -> Option<(String, Option<u32>)> {
+        paper.id.as_ref().map(|id| (id.as_str().to_owned(), paper.version))
+    }
+}
+
+impl Store {
+    /// The days of a category that were read in earlier runs.
+    pub fn days_read(&self, category: &str) -> Result<DaysRead> {
+        days_read(&self.connection, category).map_err(|cause| failed(&self.name, cause))
+    }
+}
+
+impl Run<'_> {
+    /// The days of a category that were read in earlier runs.
+    pub fn days_read(&self, category: &str) -> Result<DaysRead> {
+        self.store.days_read(category)
+    }
+
+    /// The latest day other than `day` on which all of `papers` had been announced in a category
+    /// by earlier runs; `None` where one of them had not been.
+    pub fn announced_before(
+        &self,
+        category: &str,
+        papers: &[(String, Option<u32>)],
+        day: Date,
+    ) -> Result<Option<Date>> {
+        let find = || -> rusqlite::Result<Option<Date>> {
+            // Which version it was, the catch-up page does not always tell.
+            let sql = "SELECT day FROM main.announced
+                WHERE category = ?1 AND paper = ?2 AND day <> ?3
+                AND (version IS NULL OR ?4 IS NULL OR version = ?4)
+                ORDER BY day DESC LIMIT 1";
+            let mut statement = self.store.connection.prepare_cached(sql)?;
+            let day = day.to_string();
+            let mut latest = None;
+            for (paper, version) in papers {
+                let mut rows = statement.query(params![category, paper, day, version])?;
+                let Some(row) = rows.next()? else { return Ok(None) };
+                latest = latest.max(date(&row.get::<_, String>(0)?));
+            }
+            Ok(latest)
+        };
+        find().map_err(|cause| failed(&self.store.name, cause))
+    }
+
+    /// Notes that these days were read, all or none.
+    pub fn remember(&mut self, announcements: &[Announcement]) -> Result<()> {
+        let store = &mut *self.store;
+        remember(&mut store.connection, announcements).map_err(|cause| failed(&store.name, cause))
+    }
+}
+
+fn days_read(connection: &Connection, category: &str) -> rusqlite::Result<DaysRead> {
+    let sql = "SELECT day, followed FROM main.announcement WHERE category = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([category])?;
+    let mut known = DaysRead::default();
+    while let Some(row) = rows.next()? {
+        let Some(day) = date(&row.get::<_, String>(0)?) else { continue };
+        known.days.insert(day);
+        if row.get(1)? && known.followed_since.is_none_or(|since| day < since) {
+            known.followed_since = Some(day);
+        }
+    }
+    Ok(known)
+}
+
+fn remember(connection: &mut Connection, announcements: &[Announcement]) -> rusqlite::Result<()> {
+    let day_read = "INSERT INTO main.announcement (category, day, followed, papers, read)
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+        followed = max(followed, excluded.followed), papers = excluded.papers, read = excluded.read";
+    let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version)
+        VALUES (?1, ?2, ?3, ?4)";
+    let read = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let read = i64::try_from(read).unwrap_or(i64::MAX);
+    let transaction = connection.transaction()?;
+    for Announcement { category, day, followed, papers } in announcements {
+        let day = day.to_string();
+        let number = i64::try_from(papers.len()).unwrap_or(i64::MAX);
+        let values = params![category, day, followed, number, read];
+        transaction.prepare_cached(day_read)?.execute(values)?;
+        let mut statement = transaction.prepare_cached(announced)?;
+        for (paper, version) in papers {
+            statement.execute(params![category, paper, day, version])?;
+        }
+    }
+    transaction.commit()
+}
+
+fn date(text: &str) -> Option<Date> {
+    text.parse().ok()
+}
