@@ -15,7 +15,8 @@ use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
 use crate::store::{Account, Identity, Run, Store};
 use crate::writer::{Batch, Writer};
 
-pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
+/// Makes a digest; `profile` is the one of the file of settings, for which days are remembered.
+pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
     let mut settings = DigestSettings::of(args)?;
     let mut console = Console::new(settings.verbosity);
     if settings.dry_run {
@@ -30,6 +31,7 @@ pub(super) fn run(args: DigestArgs) -> Result<Outcome> {
         terms.unwrap_or_default()
     ));
     let mut store = open_store(&settings, &console)?;
+    store.read_for(profile.unwrap_or_default());
     let given_up = catch_up::add_missed_days(&mut settings, &store, &console)?;
     let mut run = store.begin(writer.identity(), settings.redo)?;
     let Some(inputs) = read(&settings, &mut run, &mut console)? else {

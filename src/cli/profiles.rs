@@ -23,7 +23,7 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
     let (mut failed, mut is_complete) = (Vec::new(), true);
     for (name, args) in digests {
         tell(name.as_deref(), args.quiet);
-        match digest::run(args) {
+        match digest::run(name.as_deref(), args) {
             Ok(Outcome::Complete) => {}
             Ok(Outcome::Incomplete) => is_complete = false,
             Ok(Outcome::Interrupted(status)) => return Ok(Outcome::Interrupted(status)),

@@ -44,9 +44,16 @@ impl Announcement {
 }
 
 impl Store {
+    /// Remembers days for the digests of `reader` from now on: what is in the digest of one profile
+    /// is not in that of another.
+    pub fn read_for(&mut self, reader: &str) {
+        reader.clone_into(&mut self.reader);
+    }
+
     /// The days of a category that were read in earlier runs.
     pub fn days_read(&self, category: &str) -> Result<DaysRead> {
-        days_read(&self.connection, category).map_err(|cause| failed(&self.name, cause))
+        days_read(&self.connection, &self.reader, category)
+            .map_err(|cause| failed(&self.name, cause))
     }
 }
 
@@ -67,14 +74,14 @@ impl Run<'_> {
         let find = || -> rusqlite::Result<Option<Date>> {
             // Which version it was, the catch-up page does not always tell.
             let sql = "SELECT day FROM main.announced
-                WHERE category = ?1 AND paper = ?2 AND day <> ?3
+                WHERE reader = ?5 AND category = ?1 AND paper = ?2 AND day <> ?3
                 AND (version IS NULL OR ?4 IS NULL OR version = ?4)
                 ORDER BY day DESC LIMIT 1";
             let mut statement = self.store.connection.prepare_cached(sql)?;
-            let day = day.to_string();
+            let (day, reader) = (day.to_string(), &self.store.reader);
             let mut latest = None;
             for (paper, version) in papers {
-                let mut rows = statement.query(params![category, paper, day, version])?;
+                let mut rows = statement.query(params![category, paper, day, version, reader])?;
                 let Some(row) = rows.next()? else { return Ok(None) };
                 latest = latest.max(date(&row.get::<_, String>(0)?));
             }
@@ -86,14 +93,15 @@ impl Run<'_> {
     /// Notes that these days were read, all or none.
     pub fn remember(&mut self, announcements: &[Announcement]) -> Result<()> {
         let store = &mut *self.store;
-        remember(&mut store.connection, announcements).map_err(|cause| failed(&store.name, cause))
+        remember(&mut store.connection, &store.reader, announcements)
+            .map_err(|cause| failed(&store.name, cause))
     }
 }
 
-fn days_read(connection: &Connection, category: &str) -> rusqlite::Result<DaysRead> {
-    let sql = "SELECT day, followed FROM main.announcement WHERE category = ?1";
+fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite::Result<DaysRead> {
+    let sql = "SELECT day, followed FROM main.announcement WHERE category = ?1 AND reader = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([category])?;
+    let mut rows = statement.query([category, reader])?;
     let mut known = DaysRead::default();
     while let Some(row) = rows.next()? {
         let Some(day) = date(&row.get::<_, String>(0)?) else { continue };
@@ -105,23 +113,27 @@ fn days_read(connection: &Connection, category: &str) -> rusqlite::Result<DaysRe
     Ok(known)
 }
 
-fn remember(connection: &mut Connection, announcements: &[Announcement]) -> rusqlite::Result<()> {
-    let day_read = "INSERT INTO main.announcement (category, day, followed, papers, read)
-        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+fn remember(
+    connection: &mut Connection,
+    reader: &str,
+    announcements: &[Announcement],
+) -> rusqlite::Result<()> {
+    let day_read = "INSERT INTO main.announcement (category, day, followed, papers, read, reader)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
         followed = max(followed, excluded.followed), papers = excluded.papers, read = excluded.read";
-    let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version)
-        VALUES (?1, ?2, ?3, ?4)";
+    let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version, reader)
+        VALUES (?1, ?2, ?3, ?4, ?5)";
     let read = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let read = i64::try_from(read).unwrap_or(i64::MAX);
     let transaction = connection.transaction()?;
     for Announcement { category, day, followed, papers } in announcements {
         let day = day.to_string();
         let number = i64::try_from(papers.len()).unwrap_or(i64::MAX);
-        let values = params![category, day, followed, number, read];
+        let values = params![category, day, followed, number, read, reader];
         transaction.prepare_cached(day_read)?.execute(values)?;
         let mut statement = transaction.prepare_cached(announced)?;
         for (paper, version) in papers {
-            statement.execute(params![category, paper, day, version])?;
+            statement.execute(params![category, paper, day, version, reader])?;
         }
     }
     transaction.commit()

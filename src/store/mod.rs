@@ -54,6 +54,8 @@ pub struct Store {
     connection: Connection,
     /// What messages call the store.
     name: String,
+    /// For whose digests days are remembered.
+    reader: String,
     /// Held, not read; `None` for a store in memory.
     _lock: Option<lock::Lock>,
 }
@@ -71,7 +73,7 @@ impl Store {
         let name = path.display().to_string();
         let connection = Connection::open(path).map_err(|cause| failed(&name, cause))?;
         schema::prepare(&connection, &name)?;
-        Ok(Store { connection, name, _lock: Some(lock) })
+        Ok(Store { connection, name, reader: String::new(), _lock: Some(lock) })
     }
 
     /// A store that is gone with the process.
@@ -79,7 +81,7 @@ impl Store {
         let name = "in memory".to_owned();
         let connection = Connection::open_in_memory().map_err(|cause| failed(&name, cause))?;
         schema::prepare(&connection, &name)?;
-        Ok(Store { connection, name, _lock: None })
+        Ok(Store { connection, name, reader: String::new(), _lock: None })
     }
 
     /// Begins a run. With `redo`, summaries of earlier runs are not reused but overwritten.

@@ -37,19 +37,21 @@ const CHECKSUMS: &str = "
 /// Since schema 3: which announcements were read, and which papers they had.
 const ANNOUNCED: &str = "
     CREATE TABLE IF NOT EXISTS main.announcement (
+        reader   TEXT NOT NULL,    -- for whose digest: the profile, or nothing
         category TEXT NOT NULL,
         day      TEXT NOT NULL,    -- 2026-11-25
         followed INTEGER NOT NULL, -- whether it came by the category's feed
         papers   INTEGER NOT NULL,
         read     INTEGER NOT NULL, -- seconds since 1970
-        PRIMARY KEY (category, day)
+        PRIMARY KEY (reader, category, day)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS main.announced (
+        reader   TEXT NOT NULL,
         category TEXT NOT NULL,
         paper    TEXT NOT NULL,    -- arXiv id
         day      TEXT NOT NULL,
         version  INTEGER,
-        PRIMARY KEY (category, paper, day)
+        PRIMARY KEY (reader, category, paper, day)
     ) STRICT, WITHOUT ROWID;";
 
 /// Papers of one run. `fate` is a number of `run::Fate`. A row that was replaced by a newer

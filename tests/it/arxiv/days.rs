@@ -325,6 +325,29 @@ fn a_category_is_followed_by_itself_whatever_it_is_read_together_with() {
 }
 
 #[test]
+fn what_is_in_the_digest_of_one_profile_is_missing_in_that_of_another() {
+    let reader = Reader::new();
+    let profile = |name: &str| {
+        format!("[digest.{name}]\nsources = [\"arxiv:cs.CL\"]\noutput = [\"{name}.md\"]\n")
+    };
+    reader.place.write("wenzhai.toml", &(profile("herons") + &profile("geese")));
+    let read = |today: &str, numbers: std::ops::Range<u32>, args: &[&str]| {
+        reader.server.set_feed("cs.CL", today, withdrawn(numbers));
+        reader.server.run(&reader.place, today, &[&["digest"], args].concat())
+    };
+    read("2026-11-18", 1..3, &[]);
+    read("2026-11-19", 3..5, &["herons"]);
+    let both = read("2026-11-20", 5..6, &[]);
+    assert_eq!(both.status, 0, "{}", both.stderr);
+    assert_eq!(both.stderr.matches("not read yet: 2026-11-19").count(), 1, "{}", both.stderr);
+    let has = |name: &str, number: u32| {
+        reader.place.read(name).contains(&format!("[Counting Herons {number}]"))
+    };
+    assert!(has("geese.md", 3) && has("geese.md", 4) && has("geese.md", 5));
+    assert!(has("herons.md", 5) && !has("herons.md", 3));
+}
+
+#[test]
 fn a_store_of_the_version_before_is_opened_and_keeps_its_summaries() {
     let reader = Reader::new();
     let path = reader.place.path().join("old.sqlite");
