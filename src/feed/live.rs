@@ -4,7 +4,7 @@
 use super::delivery::Delivery;
 use super::form::parse;
 use super::page::Page;
-use super::source::arxiv::{Got, Kind, Named, Request, Service, Wish};
+use super::source::arxiv::{Endpoint, Fetched, Named, Request, Service, Target};
 use super::{Event, FeedReport, Format};
 use crate::error::ErrorKind;
 use crate::paper::Date;
@@ -62,23 +62,23 @@ struct Reading<'a> {
     /// Items that the answers held so far, those that could not be read included.
     held: u64,
     /// Pages of a day, which are kept once it is known that the day is whole.
-    pages: Vec<Got>,
+    pages: Vec<Fetched>,
 }
 
 impl Reading<'_> {
     fn feed(&mut self, category: &str) -> Result<()> {
-        let url = format!("{}/{category}", self.service.address(Kind::Rss));
-        self.answer(Kind::Rss, url, false)?;
+        let url = format!("{}/{category}", self.service.address(Endpoint::Rss));
+        self.answer(Endpoint::Rss, url, false)?;
         Ok(())
     }
 
     fn day(&mut self, category: &str, day: Date) -> Result<()> {
-        let address = self.service.address(Kind::Page);
+        let address = self.service.address(Endpoint::Page);
         let is_settled = day < self.service.today();
         let mut total = 0;
         for number in 1..=DAY_PAGES_MAX {
             let url = format!("{address}/{category}/{day}?abs=True&page={number}");
-            let page = self.answer(Kind::Page, url, is_settled)?;
+            let page = self.answer(Endpoint::Page, url, is_settled)?;
             if self.out.format() != Some(Format::CatchUp) {
                 return Err(self
                     .out
@@ -146,7 +146,7 @@ impl Reading<'_> {
     }
 
     fn list(&mut self, set: &str, from: Date, until: Date) -> Result<()> {
-        let address = self.service.address(Kind::Oai);
+        let address = self.service.address(Endpoint::Oai);
         let first = format!(
             "{address}?verb=ListRecords&metadataPrefix=arXivRaw&set={}&from={from}&until={until}",
             encoded(set)
@@ -155,7 +155,7 @@ impl Reading<'_> {
         let mut total = None;
         let mut tokens = std::collections::HashSet::new();
         for _ in 0..LIST_PAGES_MAX {
-            let page = self.answer(Kind::Oai, url, false)?;
+            let page = self.answer(Endpoint::Oai, url, false)?;
             total = total.max(page.total);
             let Some(token) = page.token.filter(|_| !self.out.is_broken()) else {
                 return self.compare(total.unwrap_or(0), "records");
@@ -170,8 +170,8 @@ impl Reading<'_> {
 
     /// One answer of the API.
     fn results(&mut self, question: &str) -> Result<Page> {
-        let url = format!("{}?{question}", self.service.address(Kind::Api));
-        let page = self.answer(Kind::Api, url, false)?;
+        let url = format!("{}?{question}", self.service.address(Endpoint::Api));
+        let page = self.answer(Endpoint::Api, url, false)?;
         if self.out.format() == Some(Format::ApiAtom) {
             return Ok(page);
         }
@@ -179,11 +179,11 @@ impl Reading<'_> {
     }
 
     /// Fetches one answer, hands its papers over, and keeps it if nothing is wrong with it.
-    fn answer(&mut self, kind: Kind, url: String, is_settled: bool) -> Result<Page> {
-        let wish = Wish { kind, url, is_settled };
+    fn answer(&mut self, endpoint: Endpoint, url: String, is_settled: bool) -> Result<Page> {
+        let target = Target { endpoint, url, is_settled };
         let out = &mut self.out;
         let mut told = Ok(());
-        let got = self.service.get(&wish, self.name, &mut |text| {
+        let got = self.service.get(&target, self.name, &mut |text| {
             if told.is_ok() {
                 told = out.fetching(text);
             }
@@ -197,8 +197,8 @@ impl Reading<'_> {
         let is_empty_handed = page.items == 0 && page.total.is_some_and(|total| total > 0);
         let is_sound =
             self.out.losses() == lost_before && !self.out.is_broken() && !is_empty_handed;
-        match kind {
-            Kind::Page if is_sound => self.pages.push(got),
+        match endpoint {
+            Endpoint::Page if is_sound => self.pages.push(got),
             _ if is_sound => self.service.keep(got),
             _ => {}
         }

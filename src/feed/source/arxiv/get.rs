@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::cache::{Cache, Head};
-use super::door::Kind;
+use super::endpoint::Endpoint;
 use super::service::Service;
 use super::turn::Turn;
 use crate::error::ErrorKind;
@@ -18,15 +18,15 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(600);
 
 /// What is asked for.
-pub(in crate::feed) struct Wish {
-    pub(in crate::feed) kind: Kind,
+pub(in crate::feed) struct Target {
+    pub(in crate::feed) endpoint: Endpoint,
     pub(in crate::feed) url: String,
     /// Whether the answer never changes, so that one that is kept need not be asked for again.
     pub(in crate::feed) is_settled: bool,
 }
 
 /// An answer.
-pub(in crate::feed) struct Got {
+pub(in crate::feed) struct Fetched {
     pub(in crate::feed) bytes: Vec<u8>,
     pub(in crate::feed) charset: Option<String>,
     head: Option<Head>,
@@ -38,25 +38,25 @@ impl Service {
     /// goes on.
     pub(in crate::feed) fn get(
         &self,
-        wish: &Wish,
+        target: &Target,
         name: &str,
         note: &mut dyn FnMut(&str),
-    ) -> Result<Got> {
+    ) -> Result<Fetched> {
         let cache = Cache::open(self.folder());
-        let kept = cache.find(&wish.url);
-        if let Some((head, bytes)) = kept.as_ref().filter(|_| wish.is_settled) {
-            return Ok(Got {
+        let kept = cache.find(&target.url);
+        if let Some((head, bytes)) = kept.as_ref().filter(|_| target.is_settled) {
+            return Ok(Fetched {
                 bytes: bytes.clone(),
                 charset: head.charset.clone(),
                 head: None,
                 is_settled: true,
             });
         }
-        let turn = Turn::take(self.folder(), wish.kind, self.pause(wish.kind), note)?;
+        let turn = Turn::take(self.folder(), target.endpoint, self.pause(target.endpoint), note)?;
         let client = Client::new(self.limits().clone());
         let mut tries = Tries::new(client.limits());
         let outcome = loop {
-            let outcome = self.ask(&client, wish, kept.as_ref(), note);
+            let outcome = self.ask(&client, target, kept.as_ref(), note);
             let Err(failure) = outcome else { break outcome };
             // The message of a pause speaks of the server, so that its name must be there.
             let mut note = |text: &str| note(&format!("{name}: {text}"));
@@ -69,7 +69,7 @@ impl Service {
     }
 
     /// Keeps an answer that turned out to be what it should be.
-    pub(in crate::feed) fn keep(&self, got: Got) {
+    pub(in crate::feed) fn keep(&self, got: Fetched) {
         let is_of_use =
             |head: &Head| got.is_settled || head.etag.is_some() || head.last_modified.is_some();
         if let Some(head) = got.head.filter(is_of_use) {
@@ -80,11 +80,11 @@ impl Service {
     fn ask(
         &self,
         client: &Client,
-        wish: &Wish,
+        target: &Target,
         kept: Option<&(Head, Vec<u8>)>,
         note: &mut dyn FnMut(&str),
-    ) -> Result<Got, Failure> {
-        let mut request = Request::get(&wish.url)
+    ) -> Result<Fetched, Failure> {
+        let mut request = Request::get(&target.url)
             .header("user-agent", self.user_agent())
             .header("accept-encoding", "gzip".to_owned());
         if let Some((head, _)) = kept {
@@ -98,11 +98,11 @@ impl Service {
         let mut answer = client.send(&request, note)?;
         if let (304, Some((head, bytes))) = (answer.status, kept) {
             let head = head.clone();
-            return Ok(Got {
+            return Ok(Fetched {
                 bytes: bytes.clone(),
                 charset: head.charset.clone(),
                 head: Some(head),
-                is_settled: wish.is_settled,
+                is_settled: target.is_settled,
             });
         }
         if answer.status != 200 {
@@ -110,7 +110,7 @@ impl Service {
         }
         let text = |name: &str| answer.header(name).map(str::to_owned);
         let head = Head {
-            url: wish.url.clone(),
+            url: target.url.clone(),
             etag: text("etag"),
             last_modified: text("last-modified"),
             charset: answer.header("content-type").and_then(charset).map(str::to_owned),
@@ -129,11 +129,11 @@ impl Service {
             }
             bytes.extend_from_slice(&piece);
         }
-        Ok(Got {
+        Ok(Fetched {
             bytes,
             charset: head.charset.clone(),
             head: Some(head),
-            is_settled: wish.is_settled,
+            is_settled: target.is_settled,
         })
     }
 }

@@ -16,7 +16,7 @@
 
 mod cache;
 mod days;
-mod door;
+mod endpoint;
 mod get;
 mod name;
 mod request;
@@ -28,8 +28,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use days::{CATCH_UP_DAYS, announcement_days, first_caught_up, is_announcement_day};
-pub(in crate::feed) use door::Kind;
-pub(in crate::feed) use get::{Got, Wish};
+pub(in crate::feed) use endpoint::Endpoint;
+pub(in crate::feed) use get::{Fetched, Target};
 pub use request::Request;
 pub use service::Service;
 pub(in crate::feed::source) use service::user_agent;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::door::Kind;
+use super::endpoint::Endpoint;
 use crate::error::ErrorKind;
 use crate::http::Limits;
 use crate::paper::Date;
@@ -36,7 +36,7 @@ pub struct Service {
     /// What takes the place of arXiv's hosts.
     mirror: Option<String>,
     contact: Option<String>,
-    /// The pause between two requests, of every kind, where it is not arXiv's own.
+    /// The pause between two requests to any endpoint, where it is not arXiv's own.
     pause: Option<Duration>,
     limits: Limits,
     folder: PathBuf,
@@ -131,15 +131,16 @@ impl Service {
         user_agent(self.contact.as_deref())
     }
 
-    /// How long it waits between two requests, for each of arXiv's doors.
+    /// How long it waits between two requests, for each endpoint.
     pub fn pauses(&self) -> [(&'static str, Duration); 4] {
-        [Kind::Rss, Kind::Page, Kind::Api, Kind::Oai].map(|kind| (kind.name(), self.pause(kind)))
+        [Endpoint::Rss, Endpoint::Page, Endpoint::Api, Endpoint::Oai]
+            .map(|endpoint| (endpoint.name(), self.pause(endpoint)))
     }
 
     /// How long so many catch-up pages take at least, because of the pauses between them.
     pub fn time_of_pages(&self, pages: usize) -> Duration {
         let pauses = u32::try_from(pages.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.pause(Kind::Page).saturating_mul(pauses)
+        self.pause(Endpoint::Page).saturating_mul(pauses)
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -151,17 +152,17 @@ impl Service {
         &self.folder
     }
 
-    /// The address below which requests of a kind go.
-    pub(in crate::feed) fn address(&self, kind: Kind) -> String {
+    /// The address below which requests to an endpoint go.
+    pub(in crate::feed) fn address(&self, endpoint: Endpoint) -> String {
         match &self.mirror {
-            Some(mirror) => format!("{mirror}{}", kind.mirror_path()),
-            None => kind.address().to_owned(),
+            Some(mirror) => format!("{mirror}{}", endpoint.mirror_path()),
+            None => endpoint.address().to_owned(),
         }
     }
 
-    /// The pause between two requests of a kind.
-    pub(in crate::feed) fn pause(&self, kind: Kind) -> Duration {
-        self.pause.unwrap_or_else(|| kind.pause())
+    /// The pause between two requests to an endpoint.
+    pub(in crate::feed) fn pause(&self, endpoint: Endpoint) -> Duration {
+        self.pause.unwrap_or_else(|| endpoint.pause())
     }
 }
 

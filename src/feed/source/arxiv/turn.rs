@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::door::Kind;
+use super::endpoint::Endpoint;
 use crate::{Error, Result};
 
 /// Most bytes of the file that are read.
@@ -17,15 +17,15 @@ const MAX_BYTES: u64 = 1 << 10;
 pub(super) struct Turn {
     file: File,
     times: Vec<(String, u64)>,
-    kind: Kind,
+    endpoint: Endpoint,
 }
 
 impl Turn {
     /// Waits until nobody else asks, and until `pause` has passed since the last request of this
-    /// kind; `note` hears of a wait for another process.
+    /// endpoint; `note` hears of a wait for another process.
     pub(super) fn take(
         folder: &Path,
-        kind: Kind,
+        endpoint: Endpoint,
         pause: Duration,
         note: &mut dyn FnMut(&str),
     ) -> Result<Self> {
@@ -52,17 +52,17 @@ impl Turn {
         // What is no text is as good as nothing.
         let _ = (&mut file).take(MAX_BYTES).read_to_string(&mut text);
         let times = text.lines().filter_map(|line| {
-            let (kind, time) = line.split_once(' ')?;
-            Some((kind.to_owned(), time.parse().ok()?))
+            let (endpoint, time) = line.split_once(' ')?;
+            Some((endpoint.to_owned(), time.parse().ok()?))
         });
-        let turn = Turn { times: times.collect(), file, kind };
+        let turn = Turn { times: times.collect(), file, endpoint };
         thread::sleep(turn.left(pause));
         Ok(turn)
     }
 
     /// What is left of the pause. A clock that was set back makes no longer one.
     fn left(&self, pause: Duration) -> Duration {
-        let last = self.times.iter().find(|(kind, _)| kind == self.kind.name());
+        let last = self.times.iter().find(|(endpoint, _)| endpoint == self.endpoint.name());
         let Some((_, last)) = last else { return Duration::ZERO };
         let passed = Duration::from_millis(now().saturating_sub(*last));
         pause.saturating_sub(passed)
@@ -70,11 +70,11 @@ impl Turn {
 
     /// Notes that the request has ended just now.
     pub(super) fn end(mut self) {
-        let name = self.kind.name();
-        self.times.retain(|(kind, _)| kind != name);
+        let name = self.endpoint.name();
+        self.times.retain(|(endpoint, _)| endpoint != name);
         self.times.push((name.to_owned(), now()));
         let text: String =
-            self.times.iter().map(|(kind, time)| format!("{kind} {time}\n")).collect();
+            self.times.iter().map(|(endpoint, time)| format!("{endpoint} {time}\n")).collect();
         // A time that cannot be written costs a pause, not the answer that has just come.
         let _ = self.file.set_len(0).and_then(|()| self.file.rewind());
         let _ = self.file.write_all(text.as_bytes());
