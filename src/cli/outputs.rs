@@ -29,9 +29,10 @@ pub(super) struct Outputs {
 }
 
 /// In which order papers stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Arrangement {
-    pub(super) order: Order,
+    /// Where there is none, papers stand as they come: by link, or by likeness.
+    pub(super) order: Option<Order>,
     pub(super) group: Option<Group>,
 }
 
@@ -149,19 +150,13 @@ impl Outputs {
     }
 }
 
-impl Default for Arrangement {
-    fn default() -> Self {
-        Arrangement { order: Order::Link, group: None }
-    }
-}
-
 impl Arrangement {
     pub(super) fn of(args: &ArrangementArgs) -> Self {
         Arrangement {
-            order: match args.sort {
+            order: args.sort.map(|sort| match sort {
                 SortArg::Link => Order::Link,
                 SortArg::Date => Order::Day,
-            },
+            }),
             group: args.group.map(|group| match group {
                 GroupArg::Category => Group::Category,
                 GroupArg::Announce => Group::Announce,

@@ -9,10 +9,9 @@ use crate::paper::Announce;
 use crate::record::Record;
 
 /// What decides the order of records within a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// By link, descending: digest order.
-    #[default]
     Link,
     /// The latest day first, papers without one last; those of one day in digest order.
     Day,
@@ -81,24 +80,27 @@ pub struct InOrder(Vec<Record>);
 impl InOrder {
     /// Sorts `records` into digest order: by link, descending.
     pub fn new(records: Vec<Record>) -> Self {
-        InOrder::arranged(records, Order::Link, None)
+        InOrder::arranged(records, Some(Order::Link), None)
     }
 
-    /// Sorts `records`, those of one group together.
-    pub fn arranged(mut records: Vec<Record>, order: Order, group: Option<Group>) -> Self {
+    /// Sorts `records`, those of one group together; without an order, those of a group stay as
+    /// they come.
+    pub fn arranged(mut records: Vec<Record>, order: Option<Order>, group: Option<Group>) -> Self {
         records.sort_by(|one, other| {
             let grouped = group.map_or(Ordering::Equal, |group| group.compare(one, other));
-            let by_day = || match order {
-                Order::Link => Ordering::Equal,
-                Order::Day => Reverse(entry::day(one)).cmp(&Reverse(entry::day(other))),
-            };
-            grouped.then_with(by_day).then_with(|| other.link.cmp(&one.link))
+            let by_link = || other.link.cmp(&one.link);
+            let by_day = || Reverse(entry::day(one)).cmp(&Reverse(entry::day(other)));
+            grouped.then_with(|| match order {
+                None => Ordering::Equal,
+                Some(Order::Link) => by_link(),
+                Some(Order::Day) => by_day().then_with(by_link),
+            })
         });
         InOrder(records)
     }
 
     /// Reads all of `records` into memory, and sorts them.
-    pub fn read(records: &dyn Records, order: Order, group: Option<Group>) -> Result<Self> {
+    pub fn read(records: &dyn Records, order: Option<Order>, group: Option<Group>) -> Result<Self> {
         let mut all = Vec::new();
         records.for_each_record(&mut |record| {
             all.push(record.clone());

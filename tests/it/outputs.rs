@@ -1,9 +1,16 @@
 //! Outputs, more than one at a time, and the folder of many days.
 
+use wenzhai::digest::{Group, InOrder, Records};
+use wenzhai::record::{Record, read_jsonl};
+
 use crate::support::place::Place;
 
 const FIXTURE: &str = include_str!("../fixtures/digest/2026-11-25.jsonl");
 const DAY_BEFORE: &str = include_str!("../fixtures/digest/2026-11-24.jsonl");
+
+fn fixture() -> Vec<Record> {
+    read_jsonl(FIXTURE.as_bytes(), "fixture").map(Result::unwrap).collect()
+}
 
 fn place() -> Place {
     let place = Place::new();
@@ -135,6 +142,17 @@ fn order_and_groups_are_options_and_the_default_is_as_ever() {
     assert_eq!(ids(&["--sort", "link"]), digest_order);
     let by_day = "01108 01107 01106 01105 01104 01103 01102 01101 01103 01002 01001";
     assert_eq!(ids(&["--sort", "date"]), by_day);
+    // Records that stand by likeness keep standing so within their groups.
+    let nearest = InOrder::arranged(fixture(), None, Some(Group::Announce));
+    let mut order = Vec::new();
+    nearest
+        .for_each_record(&mut |record| {
+            order.push(record.id.clone());
+            Ok(())
+        })
+        .unwrap();
+    let as_they_came = ["2699.01101", "2699.01102", "2699.01105", "2699.01107"];
+    assert_eq!(order[..4], as_they_came);
     let by_category = ids(&["--group", "category"]);
     assert!(by_category.starts_with("01103 01103 01102 01105 01101 01108 01107 01001"));
     let grouped = place.run(&["render", "in.jsonl", "--group", "announce"]).stdout;

@@ -86,6 +86,7 @@ fn everything_of_a_paper_is_there() {
         "<code>O(\\log n)</code>",
         "at a cost of $5 a day.",
         "交叉列表",
+        "<p class=\"why\">入选原因：含“cs.DS、flock”；与文献库的相近程度排第 1，最近的一篇是《Counting Goats》</p>",
         ">arXiv:2699.01102</a>",
         "8 篇，<span class=\"marked\">⚠ 2 篇有标记</span>，<span class=\"failed\">2 篇无摘要</span>",
     ] {
@@ -99,7 +100,7 @@ fn everything_of_a_paper_is_there() {
 #[test]
 fn groups_have_headings_and_are_sorted() {
     let page_of = |group| {
-        let records = InOrder::arranged(fixture(), Order::Link, Some(group));
+        let records = InOrder::arranged(fixture(), Some(Order::Link), Some(group));
         let mut out = Vec::new();
         html(&records, &Page { group: Some(group), index: None }, &mut out).unwrap();
         let page = String::from_utf8(out).unwrap();

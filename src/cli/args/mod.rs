@@ -269,9 +269,10 @@ pub(super) struct OutputArgs {
 /// In which order papers stand.
 #[derive(Debug, Args)]
 pub(super) struct ArrangementArgs {
-    /// Order of the papers: by link, descending, or by day, newest first
-    #[arg(long, value_enum, default_value_t = SortArg::Link, help_heading = "Output")]
-    pub(super) sort: SortArg,
+    /// Order of the papers: by link, descending, or by day, newest first [default: by link, or by
+    /// likeness where that was asked for]
+    #[arg(long, value_enum, value_name = "BY", help_heading = "Output")]
+    pub(super) sort: Option<SortArg>,
 
     /// Put papers together, with headings: by their first category, or by why they were announced
     #[arg(long, value_enum, value_name = "BY", help_heading = "Output")]
