@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The lock on a store, held until dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -32,11 +32,19 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {
                 write_holder(&mut file).map_err(failed)?;
-                Ok(Lock { _file: file })
+                Ok(Lock { file })
             }
             Err(TryLockError::WouldBlock) => Err(held(path, &mut file)),
             Err(TryLockError::Error(cause)) => Err(failed(cause)),
         }
+    }
+}
+
+/// Closing the file is not enough: where a program is being started at that moment, it has the file
+/// open, too, for an instant, and the lock with it.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 
