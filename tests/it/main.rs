@@ -31,6 +31,7 @@ mod outputs;
 mod overwriting;
 mod page;
 mod pipeline;
+mod readme;
 mod real_model;
 mod selection;
 mod shortlist;
