@@ -96,7 +96,7 @@ impl LayerWeights {
 }
 
 impl Weights {
-    /// Reads all tensors of the decoder that `config` describes, from a file that [`check`] found
+    /// Reads all tensors of the decoder that `config` describes, from a file that `check` found
     /// to have them.
     ///
     /// # Errors

@@ -99,14 +99,17 @@ fn a_run_that_is_killed_again_and_again_loses_and_repeats_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut noise = Noise(u64::from(kills));
     let (mut notes, mut dead) = (0, 0);
-    for _ in 0..kills {
+    for round in 0..kills {
         let before = kept(folder.path());
         let mut child = begin(folder.path(), papers);
-        // From before anything is finished to well into the work, whatever the machine.
+        // One in four dies at any moment, the others once they have begun to write.
         let share = f64::from(noise.next() + 1.0) / 2.0;
-        std::thread::sleep(
-            alone.mul_f64(share * 1.6 / f64::from(kills)) + Duration::from_millis(20),
-        );
+        if round % 4 > 0 {
+            while begun(folder.path(), notes).1 == notes && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        std::thread::sleep(alone.mul_f64(share * 1.6 / f64::from(kills)));
         dead += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
