@@ -10,7 +10,7 @@ use super::wording::bytes;
 use crate::card;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, ModelRef};
-use crate::http::{Client, Limits, Request};
+use crate::http::{Client, Limits, Request, shown_address};
 use crate::kernels::Isa;
 use crate::store::Store;
 use crate::system;
@@ -18,11 +18,22 @@ use crate::system;
 /// Disk that a store and its temporary tables want to have left.
 const STORE_BYTES: u64 = 256 << 20;
 
-/// Addresses that digests and downloads ask, what for, and the variable that names another one.
-const HOSTS: [(&str, &str, &str); 3] = [
-    ("arXiv", "https://rss.arxiv.org", "feeds saved as files are read as well"),
-    ("PyPI", "https://pypi.org", "models can be put into the cache by hand: `wenzhai models show`"),
-    ("the hub", "https://huggingface.co", "HF_ENDPOINT names a mirror"),
+/// Addresses that digests and downloads ask, the variable that names another one, and what to do
+/// where it does not answer.
+const HOSTS: [(&str, &str, &str, &str); 3] = [
+    (
+        "arXiv",
+        "https://rss.arxiv.org",
+        "WENZHAI_ARXIV_URL",
+        "feeds saved as files are read as well; WENZHAI_ARXIV_URL names a mirror",
+    ),
+    (
+        "PyPI",
+        "https://pypi.org",
+        "PIP_INDEX_URL",
+        "models can be put into the cache by hand: `wenzhai models show`",
+    ),
+    ("the hub", "https://huggingface.co", "HF_ENDPOINT", "HF_ENDPOINT names a mirror"),
 ];
 
 /// One thing that was looked at.
@@ -80,7 +91,10 @@ pub(super) fn run(args: DoctorArgs) -> Result<Outcome> {
     findings.extend(store(args.store)?);
     if !args.offline {
         let client = Client::new(Limits::default());
-        findings.extend(HOSTS.map(|(name, address, hint)| host(&client, name, address, hint)));
+        findings.extend(HOSTS.map(|(name, address, variable, hint)| {
+            let named = std::env::var(variable).ok().filter(|named| !named.is_empty());
+            host(&client, name, named.as_deref().unwrap_or(address), hint)
+        }));
     }
     let text: String = findings.iter().map(Finding::line).collect();
     Output::Stdout.write(|out| {
@@ -186,12 +200,15 @@ fn store(path: Option<PathBuf>) -> Result<Vec<Finding>> {
 
 fn host(client: &Client, name: &'static str, address: &str, hint: &str) -> Finding {
     match client.send(&Request::head(address), &mut |_| {}) {
-        Ok(answer) if answer.status < 500 => Finding::good(name, format!("{address} answers")),
+        Ok(answer) if answer.status < 500 => {
+            Finding::good(name, format!("{} answers", shown_address(address)))
+        }
         Ok(answer) => {
-            let text = format!("{address} answers with status {}", answer.status);
+            let text = format!("{} answers with status {}", shown_address(address), answer.status);
             Finding::of(name, State::Doubtful, text, hint)
         }
         Err(failure) => {
+            let address = shown_address(address);
             let text = format!("{address} cannot be reached: {}", failure.message);
             Finding::of(name, State::Doubtful, text, hint)
         }

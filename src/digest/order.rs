@@ -78,9 +78,16 @@ fn category(record: &Record) -> Option<&str> {
 pub struct InOrder(Vec<Record>);
 
 impl InOrder {
-    /// Sorts `records` into digest order: by link, descending.
-    pub fn new(records: Vec<Record>) -> Self {
-        InOrder::arranged(records, Some(Order::Link), None)
+    /// Sorts `records` into digest order: by the place that likeness to a library gave them, and
+    /// those without one behind them by link, descending.
+    pub fn new(mut records: Vec<Record>) -> Self {
+        let place = |record: &Record| {
+            record.relevance.as_ref().and_then(|relevance| relevance.place).unwrap_or(u64::MAX)
+        };
+        records.sort_by(|one, other| {
+            place(one).cmp(&place(other)).then_with(|| other.link.cmp(&one.link))
+        });
+        InOrder(records)
     }
 
     /// Sorts `records`, those of one group together; without an order, those of a group stay as

@@ -31,6 +31,35 @@ fn what_is_bad_is_told_with_a_hint_and_a_status() {
 }
 
 #[test]
+fn places_that_papers_and_models_come_from_are_asked() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 1024];
+            std::io::Read::read(&mut stream, &mut head).unwrap();
+            let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+            std::io::Write::write_all(&mut stream, answer).unwrap();
+        }
+    });
+    let closed = "http://me:secret@127.0.0.1:9";
+    let place = Place::new();
+    let run = place
+        .command(&["doctor", "--store", "s.sqlite"])
+        .envs([("WENZHAI_ARXIV_URL", address.as_str()), ("HF_ENDPOINT", &address)])
+        .env("PIP_INDEX_URL", closed)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(run.stdout).unwrap();
+    for name in ["arXiv", "the hub"] {
+        assert!(told.contains(&format!("ok    {name}: {address} answers")), "{told}");
+    }
+    assert!(told.contains("look  PyPI: http://") && told.contains("cannot be reached"), "{told}");
+    assert!(!told.contains("secret"), "{told}");
+}
+
+#[test]
 fn shells_can_complete_every_command() {
     let place = Place::new();
     for (shell, sign) in
