@@ -171,6 +171,9 @@ impl Desk<'_, '_> {
                 return Ok(());
             }
         };
+        // Withdrawals come as new versions; to tell of them takes no writing.
+        let notice = notice(&paper.plain_abstract, &paper.comment);
+        let is_listed = is_listed && notice.is_none();
         let offered = match (self.intake.treatment, written) {
             (Treatment::List, None) if is_listed => {
                 self.run.skip(Skip::Filtered);
@@ -181,12 +184,10 @@ impl Desk<'_, '_> {
                 self.run.list_replacement(&paper)?
             }
             (Treatment::Write, Some(written)) => self.run.import(&paper, written)?,
-            (Treatment::Write | Treatment::Rewrite, _) => {
-                match notice(&paper.plain_abstract, &paper.comment) {
-                    Some(notice) => self.run.note(&paper, notice)?,
-                    None => self.run.offer(&paper)?,
-                }
-            }
+            (Treatment::Write | Treatment::Rewrite, _) => match notice {
+                Some(notice) => self.run.note(&paper, notice)?,
+                None => self.run.offer(&paper)?,
+            },
         };
         self.taken += u64::from(offered == Offered::New);
         if !terms.is_empty() && offered != Offered::Duplicate {

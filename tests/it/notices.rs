@@ -45,3 +45,13 @@ fn a_digest_says_that_there_is_nothing_to_summarise_without_asking_a_model() {
     let notices = records.lines().map(|line| serde_json::from_str::<Record>(line).unwrap().notice);
     assert!(notices.into_iter().all(|notice| notice.is_some()));
 }
+
+#[test]
+fn a_withdrawal_is_told_although_it_comes_as_a_replacement() {
+    let place = Place::new();
+    let paper = r#"{"id":"2699.00015","version":2,"link":"https://arxiv.org/abs/2699.00015","title":"Sheep","abstract":"This paper has been withdrawn by the author.","announce":"replace"}"#;
+    place.write("feed.jsonl", paper);
+    let run = place.run(&["digest", "feed.jsonl", "--no-store"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("本文已被作者撤回。"), "{}", run.stdout);
+}
