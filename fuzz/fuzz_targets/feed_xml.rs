@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
             match event {
                 Event::Item(item) => {
                     assert!(!item.paper.plain_title.is_empty());
-                    assert!(!item.paper.plain_abstract.is_empty());
+                    // An abstract may be empty: then there is nothing to summarise.
                     items += 1;
                 }
                 Event::Malformed(_) => malformed += 1,
