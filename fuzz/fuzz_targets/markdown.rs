@@ -35,7 +35,11 @@ fuzz_target!(|texts: [&str; 5]| {
             Event::Start(Tag::FootnoteDefinition(_)) => footnotes += 1,
             Event::Start(Tag::Link { dest_url, .. }) => assert_eq!(&*dest_url, LINK, "{digest}"),
             Event::Start(
-                Tag::Image { .. } | Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::List(_)
+                Tag::Image { .. }
+                | Tag::Emphasis
+                | Tag::Strong
+                | Tag::Strikethrough
+                | Tag::List(_)
                 | Tag::BlockQuote(_),
             )
             | Event::Html(_)
