@@ -8,7 +8,7 @@ use super::output::Output;
 use super::settings::StoreChoice;
 use super::wording::bytes;
 use crate::card;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::fetch::{self, Cache, ModelRef};
 use crate::http::{Client, Limits, Request, shown_address};
 use crate::kernels::Isa;
@@ -97,10 +97,7 @@ pub(super) fn run(args: DoctorArgs) -> Result<Outcome> {
         }));
     }
     let text: String = findings.iter().map(Finding::line).collect();
-    Output::Stdout.write(|out| {
-        let written = out.write_all(text.as_bytes());
-        written.map_err(|cause| Error::new(ErrorKind::Io, "cannot write").because(cause))
-    })?;
+    Output::Stdout.write_text(&text)?;
     let is_well = findings.iter().all(|finding| finding.state != State::Bad);
     Ok(if is_well { Outcome::Complete } else { Outcome::Incomplete })
 }

@@ -37,6 +37,15 @@ impl Output {
         check_writable(path)
     }
 
+    /// Writes `text`.
+    pub(super) fn write_text(&self, text: &str) -> Result<()> {
+        self.write(|out| {
+            out.write_all(text.as_bytes()).map_err(|cause| {
+                Error::new(ErrorKind::Io, format!("cannot write {self}")).because(cause)
+            })
+        })
+    }
+
     /// Writes what `write` writes.
     pub(super) fn write(&self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         match self {

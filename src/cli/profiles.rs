@@ -49,13 +49,13 @@ fn tell(profile: Option<&str>, is_quiet: bool) {
 /// `wenzhai config`.
 pub(super) fn show(command: &ConfigCommand) -> Result<Outcome> {
     match command {
-        ConfigCommand::Example => print(EXAMPLE),
+        ConfigCommand::Example => Output::Stdout.write_text(EXAMPLE),
         ConfigCommand::Show { config } => {
             let config = found(config.as_deref())?;
             if let Some(path) = config.path() {
                 console::note(&format!("settings of {}", path.display()));
             }
-            print(&config.shown())
+            Output::Stdout.write_text(&config.shown())
         }
         ConfigCommand::Check { config } => {
             let config = found(config.as_deref())?;
@@ -77,13 +77,6 @@ pub(super) fn show(command: &ConfigCommand) -> Result<Outcome> {
         }
     }?;
     Ok(Outcome::Complete)
-}
-
-fn print(text: &str) -> Result<()> {
-    Output::Stdout.write(|out| {
-        let written = out.write_all(text.as_bytes());
-        written.map_err(|cause| Error::new(ErrorKind::Io, "cannot write").because(cause))
-    })
 }
 
 /// The file of settings, which has to be there.

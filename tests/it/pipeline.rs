@@ -1,14 +1,8 @@
 //! The pipeline from papers to records, with a scribe in place of the model.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use wenzhai::digest::{self, Records};
+use wenzhai::digest::Records;
 use wenzhai::feed::{Malformed, Source};
 use wenzhai::generate::{Generator, Limits, Sampling};
 use wenzhai::paper::Paper;
@@ -411,75 +405,4 @@ fn summaries_that_papers_bring_along_are_taken_over_rewritten_or_listed() {
     check(Treatment::Write, 1, 1, "数羊");
     check(Treatment::Rewrite, 2, 0, "");
     check(Treatment::List, 0, 2, "");
-}
-
-/// Where the victim of the kill test finds its store; its jobs are noted beside it.
-const VICTIM_STORE: &str = "WENZHAI_TEST_VICTIM_STORE";
-const PAPERS: u32 = 24;
-
-/// Runs in a process of its own, and is killed there.
-#[test]
-#[ignore = "is run by killed_runs_lose_nothing_and_repeat_nothing"]
-fn victim() {
-    let Some(path) = std::env::var_os(VICTIM_STORE).map(PathBuf::from) else { return };
-    let mut log = File::create(path.with_extension("log")).unwrap();
-    let mut scribe = Scribe::new(good);
-    scribe.step_time = Duration::from_millis(1);
-    scribe.on_begin = Box::new(move |title| writeln!(log, "{title}").unwrap());
-    run_in(&mut Store::open(&path).unwrap(), &many(PAPERS), false, &mut scribe);
-}
-
-fn start_victim(store: &Path) -> std::process::Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "pipeline::victim"])
-        .env(VICTIM_STORE, store)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-fn finished(store: &Path) -> BTreeSet<String> {
-    let mut store = Store::open(store).unwrap();
-    let mut run = store.begin(&Identity::default(), false).unwrap();
-    offer(&mut run, &many(PAPERS));
-    records(&run).into_iter().map(|record| record.title).collect()
-}
-
-#[test]
-fn killed_runs_lose_nothing_and_repeat_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.sqlite");
-    let mut known = BTreeSet::new();
-    for kill in 0..10 {
-        let delay_ms = 10 + RandomState::new().hash_one(kill) % 250;
-        // A victim that is killed before it makes its log must not be read that of the last one.
-        std::fs::remove_file(path.with_extension("log")).ok();
-        let mut victim = start_victim(&path);
-        std::thread::sleep(Duration::from_millis(delay_ms));
-        victim.kill().unwrap();
-        victim.wait().unwrap();
-        let begun = std::fs::read_to_string(path.with_extension("log")).unwrap_or_default();
-        for title in begun.lines() {
-            assert!(!known.contains(title), "{title} was done again (kill {kill}, {delay_ms} ms)");
-        }
-        let now = finished(&path);
-        assert!(now.is_superset(&known), "kill {kill} after {delay_ms} ms lost papers");
-        known = now;
-        // Six batches of a hundred steps of a millisecond each outlive every first kill.
-        assert!(kill > 0 || known.len() < PAPERS as usize, "the first run was not killed in time");
-    }
-    assert!(start_victim(&path).wait().unwrap().success());
-
-    let digest = |store: &mut Store| {
-        let mut run = store.begin(&Identity::default(), false).unwrap();
-        offer(&mut run, &many(PAPERS));
-        summarise(&mut run, &mut Scribe::new(good), 4).unwrap();
-        let mut bytes = Vec::new();
-        digest::markdown(&run, &mut bytes).unwrap();
-        (bytes, run.account().unwrap())
-    };
-    let (resumed, account) = digest(&mut Store::open(&path).unwrap());
-    let (uninterrupted, _) = digest(&mut Store::in_memory().unwrap());
-    assert_eq!(account.reused, u64::from(PAPERS));
-    assert_eq!(String::from_utf8_lossy(&resumed), String::from_utf8_lossy(&uninterrupted));
 }

@@ -63,11 +63,11 @@ impl Report {
         let mut json = serde_json::to_string_pretty(self)
             .map_err(|cause| Error::new(ErrorKind::Io, "cannot make JSON").because(cause))?;
         json.push('\n');
-        write(output, &json)
+        output.write_text(&json)
     }
 
     pub(super) fn write_table(&self) -> Result<()> {
-        write(&Output::Stdout, &self.table())
+        Output::Stdout.write_text(&self.table())
     }
 
     fn table(&self) -> String {
@@ -216,12 +216,4 @@ fn printable(text: &str) -> String {
         _ => character,
     };
     text.chars().map(shown).collect()
-}
-
-fn write(output: &Output, text: &str) -> Result<()> {
-    output.write(|out| {
-        out.write_all(text.as_bytes()).map_err(|cause| {
-            Error::new(ErrorKind::Io, format!("cannot write {output}")).because(cause)
-        })
-    })
 }
