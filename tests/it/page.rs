@@ -241,7 +241,9 @@ fn a_browser_takes_hostile_papers_for_text() {
     assert_eq!(browser.evaluate(foreign), 0);
     let links = "[...document.links].filter((link) => link.protocol !== 'https:').length";
     assert_eq!(browser.evaluate(links), 0);
-    let shown = browser.evaluate("document.querySelector('h3').textContent");
+    let titles =
+        "[...document.querySelectorAll('h3')].map((title) => title.textContent).join('\\n')";
+    let shown = browser.evaluate(titles);
     assert!(
         shown.as_str().unwrap().contains("题 <script>document.title='owned'</script>"),
         "{shown}"
