@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::{Announce, Date, Paper};
-use crate::summary::{Flaw, Notice, Summary};
+use crate::summary::{Fields, Flaw, Notice, Summary};
 
 /// Longest line that [`read_jsonl`] accepts. The longest abstracts of arXiv have some 6,000
 /// characters and author lists some 100,000, so that this is no limit to a real paper.
@@ -66,6 +66,9 @@ pub struct Record {
     /// Chinese paragraph.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zh_abstract: String,
+    /// Which of the three were asked for, where not all were.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Fields::are_all")]
+    pub fields: Fields,
     /// Which model, adapter and prompt wrote it.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub model: String,
@@ -93,6 +96,12 @@ pub struct Record {
 impl Record {
     /// The record of `paper` before anything was written about it.
     pub fn of(paper: &Paper) -> Self {
+        Record::default().about(paper)
+    }
+
+    /// The same record, whose paper is `paper`.
+    #[must_use]
+    pub(crate) fn about(self, paper: &Paper) -> Self {
         Record {
             id: paper.id.as_ref().map(ToString::to_string).unwrap_or_default(),
             version: paper.version,
@@ -104,24 +113,25 @@ impl Record {
             announce: paper.announce,
             published: paper.published,
             updated: paper.updated,
-            ..Record::default()
+            ..self
         }
     }
 
     /// The record of `paper` with what was written about it.
     pub fn with(paper: &Paper, written: WrittenSummary) -> Self {
-        let WrittenSummary { summary, model, marks, retries, cut } = written;
+        let WrittenSummary { summary, fields, model, marks, retries, cut } = written;
         let Summary { zh_title, zh_tldr, zh_abstract } = summary;
         let paper = Record::of(paper);
-        Record { zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, ..paper }
+        Record { zh_title, zh_tldr, zh_abstract, fields, model, marks, retries, cut, ..paper }
     }
 
     /// What was written about the paper, if anything was.
     pub fn into_written(self) -> Option<WrittenSummary> {
         self.has_summary().then(|| {
-            let Record { zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, .. } = self;
+            let Record { zh_title, zh_tldr, zh_abstract, fields, .. } = self;
+            let Record { model, marks, retries, cut, .. } = self;
             let summary = Summary { zh_title, zh_tldr, zh_abstract };
-            WrittenSummary { summary, model, marks, retries, cut }
+            WrittenSummary { summary, fields, model, marks, retries, cut }
         })
     }
 
@@ -150,6 +160,8 @@ pub struct Relevance {
 pub struct WrittenSummary {
     /// The three texts.
     pub summary: Summary,
+    /// Which of them were asked for.
+    pub fields: Fields,
     /// Which model, adapter and prompt wrote it; empty where that is not known.
     pub model: String,
     /// What the checks found; empty means clean.
@@ -158,6 +170,13 @@ pub struct WrittenSummary {
     pub retries: u32,
     /// Whether the abstract was cut before the model read it.
     pub cut: bool,
+}
+
+impl WrittenSummary {
+    /// Whether none of the texts that were asked for is empty.
+    pub fn is_whole(&self) -> bool {
+        self.summary.has(self.fields)
+    }
 }
 
 /// What a line of a JSONL source can be.

@@ -110,6 +110,7 @@ impl DigestSettings {
                 model: model_choice(&args.model.model, args.model.adapter)?,
                 prompt: args.prompt.as_deref().map(Template::find).transpose()?,
                 glossary,
+                fields: args.fields.parse()?,
                 guards: args.guards.parse()?,
                 engine: engine_choice(&args.engine)?,
                 batch: args.batch.map(|batch| batch as usize),

@@ -4,6 +4,7 @@ use super::line::is_blank;
 use super::wording;
 use crate::paper::Date;
 use crate::record::Record;
+use crate::summary::Field;
 
 /// How a paper fared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,16 +77,28 @@ pub(super) fn plain_abstract(text: &str) -> &str {
     }
 }
 
+/// The text of `field`.
+pub(super) fn text(record: &Record, field: Field) -> &str {
+    match field {
+        Field::Title => &record.zh_title,
+        Field::Tldr => &record.zh_tldr,
+        Field::Paragraph => &record.zh_abstract,
+    }
+}
+
+/// What stands in one line for a paper that has a summary: the one-liner, or the Chinese title
+/// where no one-liner was asked for.
+pub(super) fn one_liner(record: &Record) -> &str {
+    if record.fields.has(Field::Tldr) { &record.zh_tldr } else { heading(record) }
+}
+
 /// What the reader must know about a summary; empty for a clean one.
 pub(super) fn notes(record: &Record) -> Vec<String> {
     let mut notes = Vec::new();
     let marks: Vec<_> = record.marks.iter().map(wording::chinese).collect();
     if !marks.is_empty() {
         notes.push(format!("未通过检查：{}", marks.join("；")));
-    } else if [&record.zh_title, &record.zh_tldr, &record.zh_abstract]
-        .iter()
-        .any(|field| is_blank(field))
-    {
+    } else if record.fields.iter().any(|field| is_blank(text(record, field))) {
         notes.push("总结不完整".to_owned());
     }
     if let Some(older) = record.summarised_version {

@@ -7,11 +7,12 @@
 
 use std::io::Write;
 
-use super::entry::{failure, heading, notes, short_title};
+use super::entry::{self, failure, heading, notes, short_title};
 use super::order::Group;
 use super::{Records, escape, wording};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Record;
+use crate::summary::Field;
 
 /// Writes the digest of `records`, reading them twice: for the table and for the details.
 pub fn markdown(records: &dyn Records, out: &mut dyn Write) -> Result<()> {
@@ -80,7 +81,7 @@ fn one_liner(record: &Record) -> String {
         return format!("❌ {}", escape::cell(&failure(record)));
     }
     let mark = if notes(record).is_empty() { "" } else { "⚠ " };
-    format!("{mark}{}", escape::cell(&record.zh_tldr))
+    format!("{mark}{}", escape::cell(entry::one_liner(record)))
 }
 
 fn detail(number: u64, record: &Record) -> String {
@@ -102,9 +103,14 @@ fn detail(number: u64, record: &Record) -> String {
         for note in notes(record) {
             paragraph(&format!("⚠ {}", escape::paragraph(&note)));
         }
-        paragraph(&escape::paragraph(&record.zh_tldr));
-        paragraph("");
-        paragraph(&escape::paragraph(&record.zh_abstract));
+        // What was not asked for leaves no gap.
+        if record.fields.has(Field::Tldr) {
+            paragraph(&escape::paragraph(&record.zh_tldr));
+            paragraph("");
+        }
+        if record.fields.has(Field::Paragraph) {
+            paragraph(&escape::paragraph(&record.zh_abstract));
+        }
     } else {
         paragraph(&format!("❌ {}", escape::paragraph(&failure(record))));
         paragraph("");

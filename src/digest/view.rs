@@ -10,6 +10,7 @@ use super::overview::categories;
 use super::wording;
 use crate::paper::PaperId;
 use crate::record::Record;
+use crate::summary::Field;
 
 /// How many authors are named before the others are folded.
 const AUTHORS_SHOWN: usize = 6;
@@ -23,7 +24,10 @@ pub(super) fn view(number: u64, record: &Record) -> Value {
     let shown = if authors.len() > AUTHORS_SHOWN + 1 { AUTHORS_SHOWN } else { authors.len() };
     let (first, rest) = authors.split_at(shown);
     let has_summary = matches!(state, State::Clean | State::Marked);
-    let text = |text: &str| if has_summary { text_value(text) } else { Value::from(()) };
+    let text = |field| {
+        let is_there = has_summary && record.fields.has(field);
+        if is_there { text_value(entry::text(record, field)) } else { Value::from(()) }
+    };
     let is_english = !has_summary || is_blank(&record.zh_title);
     context! {
         anchor => anchor(number, record),
@@ -42,9 +46,9 @@ pub(super) fn view(number: u64, record: &Record) -> Value {
         announced => record.announce.map(announced),
         day => entry::day(record).map(|day| day.to_string()),
         why => record.relevance.as_ref().and_then(wording::relevance).map(|why| one_line(&why)),
-        tldr => text(&record.zh_tldr),
+        tldr => text(Field::Tldr),
         plain_tldr => plain_tldr(record, state),
-        paragraph => text(&record.zh_abstract),
+        paragraph => text(Field::Paragraph),
         notice => record.notice.map(wording::notice),
         notes => if has_summary { entry::notes(record) } else { Vec::new() },
         failure => (state == State::Failed).then(|| one_line(&entry::failure(record))),
@@ -71,8 +75,8 @@ fn plain_tldr(record: &Record, state: State) -> String {
     match (record.notice, state) {
         (Some(notice), _) => wording::notice(notice).to_owned(),
         (None, State::Failed) => format!("❌ {}", one_line(&entry::failure(record))),
-        (None, State::Marked) => format!("⚠ {}", one_line(&record.zh_tldr)),
-        _ => one_line(&record.zh_tldr),
+        (None, State::Marked) => format!("⚠ {}", one_line(entry::one_liner(record))),
+        _ => one_line(entry::one_liner(record)),
     }
 }
 

@@ -194,8 +194,9 @@ impl<E: Engine> Desk<'_, '_, E> {
         let Draft { pending, prompt, attempts } = draft;
         let retries = attempts.retries();
         let Some((written, flaws)) = attempts.into_best() else { return Ok(()) };
-        let (model, cut) = (self.writer.to_owned(), prompt.cut);
-        let written = WrittenSummary { summary: written, model, marks: flaws, retries, cut };
+        let (model, fields, cut) = (self.writer.to_owned(), self.codec.asked(), prompt.cut);
+        let written =
+            WrittenSummary { summary: written, fields, model, marks: flaws, retries, cut };
         let record = Record::with(&pending.paper, written);
         if !record.has_summary() {
             let flaws: Vec<String> = record.marks.iter().map(wording::english).collect();

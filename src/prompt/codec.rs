@@ -14,7 +14,7 @@ use crate::generate::{
 use crate::glossary::Glossary;
 use crate::guard::{FieldGuard, PaperGuard, Pieces, Rules};
 use crate::paper::Paper;
-use crate::summary::{self, Field, Flaw, Source, Summary};
+use crate::summary::{self, Field, Fields, Flaw, Source, Summary};
 use crate::text::cut_at_sentence;
 use crate::tokens::{Stretch, Tokenizer};
 
@@ -173,6 +173,11 @@ impl<'a> Codec<'a> {
         Ok(Prompt { tokens, abstract_text, title: title.clone(), told, cut })
     }
 
+    /// Which fields of a summary are asked for.
+    pub fn asked(&self) -> Fields {
+        self.template.asked()
+    }
+
     /// The job to answer `prompt`.
     pub fn request(&self, id: RequestId, prompt: &Prompt, sampling: Sampling) -> Request {
         let mut fields = self.fields.clone();
@@ -220,6 +225,7 @@ impl<'a> Codec<'a> {
             abstract_text: &prompt.abstract_text,
             translations,
             prompt: self.template.own_text(),
+            fields: self.asked(),
         }
     }
 

@@ -28,7 +28,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Term;
 use crate::hash;
-use crate::summary::Field;
+use crate::summary::{Field, Fields};
 use crate::text_file;
 
 pub use chat::{ChatTemplate, Role};
@@ -192,12 +192,28 @@ impl Template {
         Ok(template)
     }
 
+    /// Which fields it has written.
+    pub fn asked(&self) -> Fields {
+        Fields::of(|field| self.fields.iter().any(|form| form.field == field))
+    }
+
+    /// The same template, which has only `fields` written.
+    #[must_use]
+    pub fn only(mut self, fields: Fields) -> Template {
+        let all = self.fields.len();
+        self.fields.retain(|form| fields.has(form.field));
+        if self.fields.len() < all {
+            self.identity = hash::sha256(&format!("{} {fields}", self.identity));
+        }
+        self
+    }
+
     /// What messages call it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// SHA-256 of the file, in hexadecimal.
+    /// SHA-256, in hexadecimal, of the file and of what is left out of its fields.
     pub fn identity(&self) -> &str {
         &self.identity
     }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::key::hash_parts;
 use crate::record::Record;
+use crate::summary::Fields;
 
 /// A row of `summary`, but for when it was made.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) struct SummaryRow {
     pub(super) zh_title: String,
     pub(super) zh_tldr: String,
     pub(super) zh_abstract: String,
+    /// Which texts were asked for.
+    pub(super) fields: String,
     pub(super) model: String,
     /// What the checks found, JSON.
     pub(super) marks: String,
@@ -27,7 +30,7 @@ pub(super) struct SummaryRow {
 
 /// The columns of a [`SummaryRow`], in its order.
 const COLUMNS: &str =
-    "key, paper, version, zh_title, zh_tldr, zh_abstract, model, flags, retries, cut";
+    "key, paper, version, zh_title, zh_tldr, zh_abstract, fields, model, flags, retries, cut";
 
 /// How a row is found to be.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ pub(super) fn find(connection: &Connection, key: &str) -> rusqlite::Result<Found
     });
     let Some(found) = found.optional()? else { return Ok(Found::Absent) };
     let whole = found.filter(|(row, checksum)| row.checksum() == *checksum);
-    let record = whole.and_then(|(row, _)| row.into_record().ok());
+    let record = whole.and_then(|(row, _)| row.into_record());
     Ok(record.map_or(Found::Damaged, |record| Found::Whole(Box::new(record))))
 }
 
@@ -80,14 +83,15 @@ pub(super) fn keep(
 ) -> rusqlite::Result<()> {
     let sql = format!(
         "INSERT OR REPLACE INTO main.summary ({COLUMNS}, created, checksum)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
     );
-    let SummaryRow { key, paper, version, zh_title, zh_tldr, zh_abstract, model, marks, .. } = row;
-    let (retries, cut, checksum) = (row.retries, row.cut, row.checksum());
+    let SummaryRow { key, paper, version, zh_title, zh_tldr, zh_abstract, .. } = row;
+    let SummaryRow { fields, model, marks, retries, cut, .. } = row;
+    let checksum = row.checksum();
     #[rustfmt::skip]
     let values = params![
-        key, paper, version, zh_title, zh_tldr, zh_abstract, model, marks, retries, cut, created,
-        checksum
+        key, paper, version, zh_title, zh_tldr, zh_abstract, fields, model, marks, retries, cut,
+        created, checksum
     ];
     connection.prepare_cached(&sql)?.execute(values).map(drop)
 }
@@ -116,6 +120,7 @@ impl SummaryRow {
             zh_title: row.get("zh_title")?,
             zh_tldr: row.get("zh_tldr")?,
             zh_abstract: row.get("zh_abstract")?,
+            fields: row.get("fields")?,
             model: row.get("model")?,
             marks: row.get("flags")?,
             retries: row.get("retries")?,
@@ -126,7 +131,9 @@ impl SummaryRow {
     /// SHA-256 of all columns.
     fn checksum(&self) -> String {
         let (version, retries) = (self.version.map(|v| v.to_string()), self.retries.to_string());
-        hash_parts([
+        // All fields are passed over, as they are in rows of older schemas.
+        let fields = Some(&self.fields).filter(|fields| **fields != Fields::ALL.to_string());
+        let parts = [
             Some(self.key.as_str()),
             Some(&self.paper),
             version.as_deref(),
@@ -137,13 +144,15 @@ impl SummaryRow {
             Some(&self.marks),
             Some(&retries),
             Some(if self.cut { "cut" } else { "whole" }),
-        ])
+        ];
+        hash_parts(parts.into_iter().chain(fields.map(|fields| Some(fields.as_str()))))
     }
 
-    /// What was written, without the paper; an error where the marks are no JSON.
-    fn into_record(self) -> serde_json::Result<Record> {
-        Ok(Record {
-            marks: serde_json::from_str(&self.marks)?,
+    /// What was written, without the paper; `None` where marks or fields cannot be read.
+    fn into_record(self) -> Option<Record> {
+        Some(Record {
+            marks: serde_json::from_str(&self.marks).ok()?,
+            fields: self.fields.parse().ok()?,
             zh_title: self.zh_title,
             zh_tldr: self.zh_tldr,
             zh_abstract: self.zh_abstract,

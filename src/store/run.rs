@@ -391,6 +391,7 @@ impl Run<'_> {
             zh_title: record.zh_title.clone(),
             zh_tldr: record.zh_tldr.clone(),
             zh_abstract: record.zh_abstract.clone(),
+            fields: record.fields.to_string(),
             model: record.model.clone(),
             marks: marks.to_owned(),
             retries: record.retries,
@@ -436,35 +437,8 @@ impl Run<'_> {
             Some(outcome) => self.parse_json(&outcome)?,
             None => self.kept(&key)?,
         };
-        let Record {
-            zh_title,
-            zh_tldr,
-            zh_abstract,
-            model,
-            marks,
-            retries,
-            cut,
-            summarised_version,
-            notice,
-            error,
-            ..
-        } = written;
         let relevance = relevance.map(|text| self.parse_json(&text)).transpose()?;
-        let paper = Record::of(&paper);
-        Ok(Record {
-            zh_title,
-            zh_tldr,
-            zh_abstract,
-            model,
-            marks,
-            retries,
-            cut,
-            summarised_version,
-            notice,
-            error,
-            relevance,
-            ..paper
-        })
+        Ok(Record { relevance, ..written.about(&paper) })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Marks an SQLite file as ours: `wnzh` in ASCII.
 const APPLICATION_ID: i64 = 0x776e_7a68;
 /// The schema that this program writes, in SQLite's `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// Summaries of all runs. The English text is not kept: it comes with the feed.
 const DURABLE: &str = "
@@ -20,6 +20,7 @@ const DURABLE: &str = "
         zh_title    TEXT NOT NULL,
         zh_tldr     TEXT NOT NULL,
         zh_abstract TEXT NOT NULL,
+        fields      TEXT NOT NULL DEFAULT 'title,one-liner,paragraph', -- what was asked for
         model       TEXT NOT NULL,
         flags       TEXT NOT NULL,             -- array of JSON: what the checks found
         retries     INTEGER NOT NULL,
@@ -33,6 +34,10 @@ const DURABLE: &str = "
 const CHECKSUMS: &str = "
     ALTER TABLE main.summary ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
     CREATE INDEX IF NOT EXISTS main.papers ON summary (paper, version);";
+
+/// Before schema 4 all fields were always asked for.
+const FIELDS: &str = "
+    ALTER TABLE main.summary ADD COLUMN fields TEXT NOT NULL DEFAULT 'title,one-liner,paragraph';";
 
 /// Since schema 3: which announcements were read, and which papers they had.
 const ANNOUNCED: &str = "
@@ -111,13 +116,14 @@ pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
     }
     // One transaction: a store that a kill leaves behind has all of its schema or nothing.
     let transaction = connection.unchecked_transaction().map_err(failed)?;
-    let change = match version {
-        0 => DURABLE,
-        1 => CHECKSUMS,
-        _ => "",
+    let changes: &[&str] = match version {
+        0 => &[DURABLE, ANNOUNCED],
+        1 => &[CHECKSUMS, FIELDS, ANNOUNCED],
+        _ => &[FIELDS, ANNOUNCED],
     };
-    transaction.execute_batch(change).map_err(failed)?;
-    transaction.execute_batch(ANNOUNCED).map_err(failed)?;
+    for change in changes {
+        transaction.execute_batch(change).map_err(failed)?;
+    }
     if version == 1 {
         row::add_checksums(&transaction).map_err(failed)?;
     }

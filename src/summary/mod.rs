@@ -11,12 +11,14 @@
 
 mod boilerplate;
 mod copied;
+mod fields;
 mod flaw;
 mod notice;
 mod numbers;
 
 use crate::text::{ends_sentence, english, loops, tidy};
 
+pub use fields::Fields;
 pub use flaw::{Field, Flaw, FlawKind, Severity};
 pub use notice::{Notice, notice};
 
@@ -39,7 +41,7 @@ pub struct Summary {
     pub zh_abstract: String,
 }
 
-/// What the model read.
+/// What the model read and was asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Source<'a> {
     /// English title, without suffix.
@@ -50,12 +52,19 @@ pub struct Source<'a> {
     pub translations: &'a str,
     /// What the prompt says by itself, such as a worked example, which may not be written.
     pub prompt: &'a str,
+    /// The fields that were asked for.
+    pub fields: Fields,
 }
 
 impl Summary {
     /// Whether none of its texts is empty.
     pub fn is_whole(&self) -> bool {
-        Field::ALL.iter().all(|field| !self.field(*field).trim().is_empty())
+        self.has(Fields::ALL)
+    }
+
+    /// Whether none of `fields` is empty.
+    pub fn has(&self, fields: Fields) -> bool {
+        fields.iter().all(|field| !self.field(field).trim().is_empty())
     }
 
     /// The text of one field.
@@ -85,7 +94,7 @@ impl Summary {
 /// model learned from end in the middle where their source did).
 pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
-    for field in Field::ALL {
+    for field in source.fields.iter() {
         let text = summary.field(field);
         if text.trim().is_empty() {
             flaws.push(Flaw::plain(FlawKind::Missing, field));

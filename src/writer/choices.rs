@@ -10,6 +10,7 @@ use crate::fetch::{self, ModelRef};
 use crate::glossary::Glossary;
 use crate::guard::Rules;
 use crate::prompt::Template;
+use crate::summary::Fields;
 
 /// A model and what is merged into it.
 #[derive(Debug, Clone)]
@@ -85,6 +86,8 @@ pub struct Choices {
     pub prompt: Option<Template>,
     /// The terms that prompts tell.
     pub glossary: GlossaryChoice,
+    /// What is written about a paper.
+    pub fields: Fields,
     /// What holds the text while it is written.
     pub guards: Rules,
     /// What computes.
@@ -104,6 +107,7 @@ impl Choices {
             model: ModelChoice { model: fetch::resolve(spec)?, adapter: AdapterChoice::Own },
             prompt: None,
             glossary: GlossaryChoice::Own,
+            fields: Fields::ALL,
             guards: Rules::ALL,
             engine: EngineChoice::default(),
             batch: None,

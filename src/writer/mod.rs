@@ -85,6 +85,7 @@ impl Writer {
                 (prompt, name.into_owned(), sha256)
             }
         };
+        let prompt = prompt.only(choices.fields);
         let (name, adapter) = match (&choice.adapter, choice.own_adapter()) {
             (AdapterChoice::File(path), _) => {
                 let file = path.file_name().unwrap_or_default().to_string_lossy();

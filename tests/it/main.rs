@@ -18,6 +18,7 @@ mod engine_transformers;
 mod eval;
 mod feed;
 mod fetch;
+mod fields;
 mod gguf_parts;
 mod glossary;
 mod guard;

@@ -304,7 +304,7 @@ fn refuses_what_is_no_store_of_its_own() {
     drop(Store::open(&path).unwrap());
     sql("PRAGMA user_version = 7");
     let newer = "the store STORE was written by a newer wenzhai: its schema is 7, \
-        this program knows 3 / update wenzhai, or give another store";
+        this program knows 4 / update wenzhai, or give another store";
     assert_eq!(refusal(&path), newer);
 }
 
@@ -412,7 +412,11 @@ fn a_store_of_the_first_version_has_its_marks_as_sentences() {
     let sentences = r#"["paragraph lacks numbers of the abstract: 12, 7", "smells"]"#;
     let raw = rusqlite::Connection::open(&path).unwrap();
     assert_eq!(raw.execute("UPDATE summary SET flags = ?1", [sentences]).unwrap(), 1);
-    raw.execute_batch("ALTER TABLE summary DROP COLUMN checksum; PRAGMA user_version = 1").unwrap();
+    raw.execute_batch(
+        "ALTER TABLE summary DROP COLUMN checksum; ALTER TABLE summary DROP COLUMN fields;
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(raw);
 
     let mut store = Store::open(&path).unwrap();
@@ -425,6 +429,34 @@ fn a_store_of_the_first_version_has_its_marks_as_sentences() {
 }
 
 #[test]
+fn which_fields_were_asked_for_is_kept_and_older_stores_had_all() {
+    let fields_of = |path: &Path| {
+        let mut store = Store::open(path).unwrap();
+        let mut run = store.begin(&identity(), false).unwrap();
+        run.offer(&paper(1, 1)).unwrap();
+        run.offer(&paper(2, 1)).unwrap();
+        records(&run).into_iter().map(|record| record.fields.to_string()).collect::<Vec<_>>()
+    };
+    let (_folder, path) = scratch();
+    let mut store = Store::open(&path).unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    for (number, fields) in [(1, "title,one-liner"), (2, "title,one-liner,paragraph")] {
+        run.offer(&paper(number, 1)).unwrap();
+        let pending = run.next(1).unwrap().remove(0);
+        let record = Record { fields: fields.parse().unwrap(), ..written("一") };
+        run.finish(&pending.ticket, &record).unwrap();
+    }
+    drop(store);
+    assert_eq!(fields_of(&path), ["title,one-liner,paragraph", "title,one-liner"]);
+
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch("ALTER TABLE summary DROP COLUMN fields; PRAGMA user_version = 3").unwrap();
+    drop(raw);
+    // The brief one could not have been written by then: its checksum says so.
+    assert_eq!(fields_of(&path), ["title,one-liner,paragraph"]);
+}
+
+#[test]
 fn a_damaged_summary_is_written_anew_whatever_is_damaged() {
     let damages = [
         "UPDATE summary SET zh_abstract = replace(zh_abstract, '落', '著')",
@@ -433,6 +465,8 @@ fn a_damaged_summary_is_written_anew_whatever_is_damaged() {
         "UPDATE summary SET retries = -1",
         "UPDATE summary SET version = 7",
         "UPDATE summary SET checksum = ''",
+        "UPDATE summary SET fields = 'title,paragraph'",
+        "UPDATE summary SET fields = 'title'",
     ];
     for damage in damages {
         let (_folder, path) = scratch();

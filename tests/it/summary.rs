@@ -86,6 +86,7 @@ fn an_answer_that_is_the_prompts_example_is_a_flaw_unless_the_paper_says_it() {
         abstract_text: ABSTRACT,
         prompt: example,
         translations: "single microphone\t单个麦克风",
+        ..Source::default()
     };
     let tldr = |text: &str| Summary { zh_tldr: text.into(), ..good() };
     assert_eq!(check(&source, &good(), &[]), []);

@@ -82,6 +82,16 @@ pub(super) struct DigestArgs {
     #[arg(long, conflicts_with = "output", help_heading = "Output")]
     pub(super) dry_run: bool,
 
+    /// What is written about a paper: title,one-liner takes a third of the time; one-liner or
+    /// paragraph must be among them
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "title,one-liner,paragraph",
+        help_heading = "Output"
+    )]
+    pub(super) fields: String,
+
     /// Say nothing but errors, and how much could not be read
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub(super) quiet: bool,

@@ -32,7 +32,7 @@ pub(super) fn raw(mut record: Fields) -> Mapped {
     };
     // A part may be missing where a mark says so.
     let written = record.into_written();
-    Ok((raw, written.filter(|w| w.summary.is_whole() || !w.marks.is_empty())))
+    Ok((raw, written.filter(|w| w.is_whole() || !w.marks.is_empty())))
 }
 
 fn date_text(date: Option<Date>) -> String {
