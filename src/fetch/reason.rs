@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::error::plain;
 use crate::http::escaped;
 
 /// Why a source did not deliver: a clause of the error that names all sources, and what to do
@@ -35,5 +36,5 @@ impl fmt::Display for Reason {
 /// "cannot write FILE: cause".
 pub(super) fn cannot(action: &str, path: &Path, cause: &io::Error) -> Reason {
     let path = escaped(&path.display().to_string());
-    format!("cannot {action} {path}: {cause}").into()
+    format!("cannot {action} {path}: {}", plain(cause)).into()
 }

@@ -9,6 +9,7 @@ use ureq::http::{HeaderMap, StatusCode};
 
 use super::limits::{Limits, seconds};
 use super::shown::shown_text;
+use crate::error::plain;
 
 /// An exchange that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,11 +82,10 @@ impl Failure {
                     unreachable("the connection was refused".into())
                 }
                 // Those of certificates are of this kind, and say what is wrong.
-                io::ErrorKind::InvalidData => Failure::refused(format!(
-                    "no secure connection: {}",
-                    shown_text(&cause.to_string())
-                )),
-                _ => unreachable(format!("no connection: {}", shown_text(&cause.to_string()))),
+                io::ErrorKind::InvalidData => {
+                    Failure::refused(format!("no secure connection: {}", shown_text(&plain(cause))))
+                }
+                _ => unreachable(format!("no connection: {}", shown_text(&plain(cause)))),
             },
             Error::HostNotFound => unreachable("the host was not found".into()),
             Error::ConnectionFailed => unreachable("there was no connection".into()),

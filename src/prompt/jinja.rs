@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use minijinja::{Environment, ErrorKind};
 
+use crate::error::plain;
 use crate::system;
 
 /// What a template may take: a step costs 1, and so do 64 bytes that it makes or writes. Chats of
@@ -64,7 +65,14 @@ pub(super) fn reason(error: &minijinja::Error) -> String {
             "it takes more than {FUEL} steps, or writes more than {} KiB, which is the limit",
             FUEL * 64 / 1024
         ),
-        _ => error.to_string(),
+        // It ends with the number of the message and the line in there.
+        _ => match error.to_string().rsplit_once(" (in ") {
+            Some((what, _)) => match error.line() {
+                Some(line) => format!("{what}, in line {line} of the template"),
+                None => what.to_owned(),
+            },
+            None => error.to_string(),
+        },
     }
 }
 
@@ -88,7 +96,7 @@ fn watched_for<T: Send + 'static>(
     let started = Instant::now();
     // Nobody hears it where it took too long.
     let thread = std::thread::Builder::new().spawn(move || drop(sender.send(work())));
-    thread.map_err(|cause| format!("there is no thread for it ({cause})"))?;
+    thread.map_err(|cause| format!("there is no thread for it ({})", plain(&cause)))?;
     let mut before = None;
     loop {
         match receiver.recv_timeout(LOOK_EVERY.min(patience)) {

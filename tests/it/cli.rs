@@ -84,7 +84,7 @@ fn errors_name_the_thing_and_what_can_be_done() {
     );
     check_error(
         &["digest", "nothing.xml"],
-        "error: cannot read nothing.xml\n  because: No such file or directory (os error 2)\n",
+        "error: cannot read nothing.xml\n  because: No such file or directory\n",
     );
     check_error(
         &["digest", "papers.jsonl", "--adapter", "a.safetensors"],
@@ -93,8 +93,8 @@ fn errors_name_the_thing_and_what_can_be_done() {
     );
     check_error(
         &["digest", "papers.jsonl", "--glossary", "terms.tsv"],
-        "error: cannot read the glossary terms.tsv\n  because: No such file or directory (os error \
-         2)\n  hint: a glossary has a term, a tab and its translation a line; `none` is none\n",
+        "error: cannot read the glossary terms.tsv\n  because: No such file or directory\n  \
+         hint: a glossary has a term, a tab and its translation a line; `none` is none\n",
     );
     check_error(&["digest", "-", "-"], "error: standard input (-) is named more than once\n");
     check_error(

@@ -153,7 +153,7 @@ fn what_cannot_be_measured_is_told() {
     check(
         &format!("{REFERENCE}\n{{\"id\": 1}}\n"),
         REFERENCE,
-        "error: records.jsonl, line 3: not a record: invalid type: integer `1`",
+        "error: records.jsonl, line 3: not a record: a whole number stands where a",
         record_hint,
     );
     check(

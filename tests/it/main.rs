@@ -27,6 +27,7 @@ mod kernels_attention;
 mod kernels_gemm;
 mod losses;
 mod marks;
+mod messages;
 mod notices;
 mod outputs;
 mod overwriting;

@@ -20,6 +20,7 @@ use super::page::Page;
 use super::reader::TextReader;
 use super::text::fold;
 use super::{Format, Item, MAX_HTML_BYTES, MAX_ITEM_BYTES, Position};
+use crate::error::plain;
 use crate::paper::{Announce, Date};
 use crate::{Error, Result};
 use entry::Entry;
@@ -73,7 +74,7 @@ fn whole<R: Read>(
         let chunk = match text.fill_buf() {
             Ok([]) => break None,
             Ok(chunk) => chunk,
-            Err(cause) => break Some(format!("the page breaks off: {cause}")),
+            Err(cause) => break Some(format!("the page breaks off: {}", plain(&cause))),
         };
         if page.len() + chunk.len() > MAX_HTML_BYTES {
             let mib = MAX_HTML_BYTES >> 20;

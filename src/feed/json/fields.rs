@@ -7,6 +7,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::error::plain;
+
 /// The fields of one record; each is taken out once.
 #[derive(Debug)]
 pub(super) struct Fields(Map<String, Value>);
@@ -63,7 +65,7 @@ impl Fields {
 
     /// All that is left, as a `T`; the error says which field does not fit.
     pub(super) fn parse<T: DeserializeOwned>(self) -> Result<T, String> {
-        serde_json::from_value(Value::Object(self.0)).map_err(|cause| cause.to_string())
+        serde_json::from_value(Value::Object(self.0)).map_err(|cause| plain(&cause))
     }
 }
 

@@ -17,6 +17,7 @@ use super::delivery::Delivery;
 use super::reader::{Line, TextReader};
 use super::{Format, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position};
 use crate::Result;
+use crate::error::plain;
 use crate::record::without_nan;
 use crate::text::printable;
 use fields::Fields;
@@ -55,12 +56,12 @@ pub(super) fn read_lines<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) 
                     .or_else(|_| serde_json::from_slice(&without_nan(&line)))
                 {
                     Ok(record) => deliver(record, position, out)?,
-                    Err(cause) => out.malformed(position, format!("no JSON: {cause}"))?,
+                    Err(cause) => out.malformed(position, format!("no JSON: {}", plain(&cause)))?,
                 }
                 text.note_papers(out.items());
             }
             Err(cause) => {
-                out.break_off(number, format!("the input breaks off: {cause}"));
+                out.break_off(number, format!("the input breaks off: {}", plain(&cause)));
                 return Ok(());
             }
         }
@@ -86,7 +87,7 @@ pub(super) fn read_document<R: Read>(text: &mut TextReader<R>, out: &mut Deliver
                 return Err(error.hint("write one record a line; that is read without a limit"));
             }
             Err(cause) => {
-                out.break_off(text.line(), format!("the input breaks off: {cause}"));
+                out.break_off(text.line(), format!("the input breaks off: {}", plain(&cause)));
                 break;
             }
         }
@@ -98,7 +99,7 @@ pub(super) fn read_document<R: Read>(text: &mut TextReader<R>, out: &mut Deliver
             Ok(Value::Array(records)) => records,
             Ok(record) => vec![record],
             Err(cause) => {
-                out.break_off(cause.line() as u64, format!("no JSON: {cause}"));
+                out.break_off(cause.line() as u64, format!("no JSON: {}", plain(&cause)));
                 return Ok(());
             }
         };

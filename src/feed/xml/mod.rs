@@ -22,6 +22,7 @@ use super::raw::day;
 use super::reader::TextReader;
 use super::text::{fold, unescape};
 use super::{Format, Item, MAX_ITEM_BYTES, MAX_XML_LEVELS, Position};
+use crate::error::plain;
 use crate::text::printable;
 use crate::{Error, Result};
 use fields::{Field, Fields};
@@ -102,7 +103,7 @@ pub(super) fn read<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Res
                 None => return Ok(()),
             },
             Err(cause) => {
-                out.break_off(line, format!("the feed breaks off: {cause}"));
+                out.break_off(line, format!("the feed breaks off: {}", plain(&cause)));
                 return walk.check_head(out);
             }
         }

@@ -4,8 +4,12 @@
 //! thing and the value. The hint is kept apart so that the command line can set it on a line of
 //! its own. Causes are chained through [`std::error::Error::source`].
 
+mod plain;
+
 use std::fmt;
 use std::path::Path;
+
+pub use plain::plain;
 
 /// Result with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
