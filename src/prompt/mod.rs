@@ -203,7 +203,7 @@ impl Template {
         let all = self.fields.len();
         self.fields.retain(|form| fields.has(form.field));
         if self.fields.len() < all {
-            self.identity = hash::sha256(&format!("{} {fields}", self.identity));
+            self.identity = hash::sha256(format!("{} {fields}", self.identity));
         }
         self
     }

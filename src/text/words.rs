@@ -47,10 +47,12 @@ pub(crate) fn singular(word: &str) -> &str {
     if is_plural { &word[..word.len() - 1] } else { word }
 }
 
-/// How many of the first `most` words follow each other with a space or a hyphen between.
+/// How many of the first `most` words follow each other with a space, a hyphen or an apostrophe
+/// between.
 pub(crate) fn joined(text: &str, words: &[Word<'_>], most: usize) -> usize {
     let pairs = words.iter().zip(words.iter().skip(1)).take(most.saturating_sub(1));
-    let joints = pairs.take_while(|(a, b)| matches!(&text[a.end..b.start], " " | "-")).count();
+    let is_joint = |joint: &str| matches!(joint, " " | "-" | "'" | "’");
+    let joints = pairs.take_while(|(a, b)| is_joint(&text[a.end..b.start])).count();
     words.len().min(joints + 1)
 }
 
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_joined_by_one_space_or_hyphen() {
+    fn words_are_joined_by_one_space_hyphen_or_apostrophe() {
         let text = "graph-based  models, Schrödinger bridge";
         let words = words(text);
         let texts: Vec<&str> = words.iter().map(|word| word.text).collect();
@@ -80,5 +82,8 @@ mod tests {
         assert_eq!(joined(text, &words[3..], 4), 2);
         assert_eq!(joined(text, &words[3..], 1), 1);
         assert_eq!(joined(text, &[], 4), 0);
+        for text in ["Parkinson's disease", "Parkinson’s-disease"] {
+            assert_eq!(joined(text, &super::words(text), 4), 3, "{text}");
+        }
     }
 }

@@ -47,11 +47,35 @@ fn a_prompt_tells_the_terms_that_its_paper_has_and_no_line_where_there_are_none(
 fn the_default_models_glossary_knows_terms_of_the_field() {
     let glossary = built_in();
     assert!(glossary.len() > 8_000, "{}", glossary.len());
-    let text = "We study federated learning, point clouds, knowledge distillation in practice.";
+    let text = "We study federated learning, point clouds, knowledge distillation in practice, \
+        reinforcement learning of diffusion models, and dark matter.";
     let told = prompt("gemma3-270m-zh", Some(&glossary), "T", text);
-    for pair in ["federated learning=联邦学习", "point cloud=点云"] {
+    for pair in [
+        "federated learning=联邦学习",
+        "point cloud=点云",
+        "knowledge distillation=知识蒸馏",
+        "reinforcement learning=强化学习",
+        "diffusion model=扩散模型",
+        "dark matter=暗物质",
+    ] {
         assert!(told.to_lowercase().contains(pair), "{told}");
     }
+}
+
+/// Who adds a term by hand forgets a column, repeats a term, or sets a remark behind it.
+#[test]
+fn each_line_of_the_default_models_glossary_is_a_term_of_its_own_in_chinese_or_as_it_is() {
+    let text = card::find(card::DEFAULT).unwrap().glossary_text().unwrap();
+    for line in text.lines() {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [term, translation, papers] = columns[..] else { panic!("{line}") };
+        assert!(papers.parse::<u32>().is_ok_and(|papers| papers > 0), "{line}");
+        let is_chinese = translation.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+        assert!(is_chinese || translation.eq_ignore_ascii_case(term), "{line}");
+        let is_remark = |c: char| "（）()；;，,/、".contains(c);
+        assert!(!translation.contains(is_remark), "{line}");
+    }
+    assert_eq!(built_in().len(), text.lines().count(), "no term is there twice");
 }
 
 /// Neither a term of the file nor a paper can open another line of the prompt.
