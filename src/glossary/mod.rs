@@ -223,8 +223,9 @@ fn entry(line: &str) -> std::result::Result<(Vec<String>, Entry), String> {
     let words = words::words(term);
     let joined = words::joined(term, &words, MAX_WORDS + 1);
     if words.is_empty() || joined != words.len() || joined > MAX_WORDS {
-        let what =
-            format!("`{term}` is not one to {MAX_WORDS} words with a space, hyphen or apostrophe between");
+        let what = format!(
+            "`{term}` is not one to {MAX_WORDS} words with a space, hyphen or apostrophe between"
+        );
         return Err(what);
     }
     let key = words.into_iter().map(|word| word.stem).collect();
@@ -310,8 +311,14 @@ mod tests {
         check("a\tb\tc", "`c` is not a number of papers");
         check("a\tb\t1\td", "has more than three columns");
         check("\t点云", "`` is not one to 4 words with a space, hyphen or apostrophe between");
-        check("a b c d e\t五", "`a b c d e` is not one to 4 words with a space, hyphen or apostrophe between");
-        check("a, b\t五", "`a, b` is not one to 4 words with a space, hyphen or apostrophe between");
+        check(
+            "a b c d e\t五",
+            "`a b c d e` is not one to 4 words with a space, hyphen or apostrophe between",
+        );
+        check(
+            "a, b\t五",
+            "`a, b` is not one to 4 words with a space, hyphen or apostrophe between",
+        );
         check(
             &format!("{}\t五", "a".repeat(81)),
             &format!("`{}` is longer than 80 characters", "a".repeat(81)),

@@ -430,7 +430,10 @@ fn bad_lines_are_named_and_the_rest_goes_on() {
         .collect();
     let errors: Vec<_> = read.iter().filter_map(|record| record.as_ref().err()).collect();
     assert_eq!(read.len() - errors.len(), 3, "{read:?}");
-    assert!(errors[0].starts_with("day.jsonl, line 3: not a record: a whole number stands where"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("day.jsonl, line 3: not a record: a whole number stands where"),
+        "{errors:?}"
+    );
     assert_eq!(errors[1], "day.jsonl, line 4: longer than 4194304 bytes");
     assert_eq!(errors.len(), 2);
 }

@@ -35,6 +35,7 @@ mod page;
 mod pipeline;
 mod readme;
 mod real_model;
+mod real_profile;
 mod selection;
 mod shortlist;
 mod soak;
