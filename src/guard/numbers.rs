@@ -10,7 +10,7 @@
 
 use crate::summary::Source;
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, is_times, narrow_digit, power_of_ten, scan,
+    Decimal, Found, SCALES, TENS, WORDS, is_times, narrow_digit, percents, power_of_ten, scan,
     without_tex_separators,
 };
 use crate::text::quantity::grouped;
@@ -59,8 +59,13 @@ impl Numbers {
         for text in [source.title, source.abstract_text, source.translations] {
             let text = without_tex_separators(text);
             let mut before: Option<Found> = None;
-            for found in scan(&text) {
+            let found = scan(&text);
+            let percents = percents(&text, &found);
+            for (found, is_percent) in found.into_iter().zip(percents) {
                 numbers.add_number(&text, &found);
+                if is_percent {
+                    numbers.add_percent(&text[found.start..found.end]);
+                }
                 if let Some(power) = power_of_ten(&text, &found) {
                     numbers.add_scaled(&Decimal::parse("1").times_ten(power));
                     if let Some(factor) = &before
@@ -119,10 +124,11 @@ impl Numbers {
         let after: String = after.iter().skip_while(|c| **c == ' ').take(8).collect();
         let after = after.replace('％', "%").to_lowercase();
         let scaled = ["万", "亿", "千万", "百万", "千亿", "百亿"];
-        let is_scaled = scaled.iter().any(|scale| after.starts_with(scale));
+        let needs_suffix =
+            after.starts_with('%') || scaled.iter().any(|scale| after.starts_with(scale));
         let fits = |form: &Form| {
             form.is_before(&after)
-                && !(is_scaled && form.suffix.is_empty())
+                && !(needs_suffix && form.suffix.is_empty())
                 && !(spaced && form.is_glued())
         };
         let goes_on = open && self.begins_form(&run)
@@ -179,6 +185,12 @@ impl Numbers {
         }
     }
 
+    /// A number that is per cent in the source, without its separators as well.
+    fn add_percent(&mut self, digits: &str) {
+        self.add(digits, "%");
+        self.add(&digits.replace(',', ""), "%");
+    }
+
     /// Large numbers before the characters that stand for powers of ten.
     fn add_scaled(&mut self, value: &Decimal) {
         for (scale, zeros, most) in SCALED {
@@ -217,8 +229,8 @@ impl Numbers {
             if let Some((digits, suffix)) = named {
                 // The five of `twenty-five` is none.
                 match tens.filter(|_| digits.len() == 1 && suffix.is_empty()) {
-                    Some(tens) => self.add(&format!("{tens}{digits}"), ""),
-                    None => self.add(digits, suffix),
+                    Some(tens) => self.add_word(&format!("{tens}{digits}"), ""),
+                    None => self.add_word(digits, suffix),
                 }
             }
             if let (Some(factor), Some((_, zeros))) =
@@ -229,8 +241,16 @@ impl Numbers {
             before = named.map(|(digits, _)| digits);
             tens = TENS.iter().position(|name| *name == word).map(|index| index + 2);
             if let Some(tens) = tens {
-                self.add(&format!("{tens}0"), "");
+                self.add_word(&format!("{tens}0"), "");
             }
+        }
+    }
+
+    /// A number in words, which may be per cent where nothing else has to follow.
+    fn add_word(&mut self, digits: &str, suffix: &str) {
+        self.add(digits, suffix);
+        if suffix.is_empty() {
+            self.add(digits, "%");
         }
     }
 }

@@ -9,13 +9,17 @@
 //! A number that stands in the abstract in digits is *lost* if the paragraph has it neither so nor
 //! with a unit of magnitude or as a share.
 //!
+//! What is per cent in the summary is per cent in the source, or a share (`0.05`, `half`): one child
+//! in 31 is not 31 % of them.
+//!
 //! Values are compared exactly, as decimal digits and an exponent: a slip of one zero is found.
 //! Left out: whether a number stands at the right thing, and numbers in Chinese characters.
 
 use std::collections::HashSet;
 
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, is_times, power_of_ten, scan, without_tex_separators,
+    Decimal, Found, SCALES, TENS, WORDS, is_times, percents, power_of_ten, scan,
+    without_tex_separators,
 };
 
 /// All numbers that a summary may state.
@@ -25,6 +29,8 @@ pub(super) struct SourceNumbers {
     forms: HashSet<Decimal>,
     /// The last two digits of every year, for decades.
     decades: HashSet<Decimal>,
+    /// What may be written before a sign of per cent.
+    percents: HashSet<Decimal>,
 }
 
 /// Longest first, so that 百万 is not read as 百.
@@ -41,7 +47,11 @@ const CHINESE_SCALES: [(&str, i32); 9] = [
 ];
 impl SourceNumbers {
     pub(super) fn of(texts: &[&str]) -> Self {
-        let mut known = SourceNumbers { forms: HashSet::new(), decades: HashSet::new() };
+        let mut known = SourceNumbers {
+            forms: HashSet::new(),
+            decades: HashSet::new(),
+            percents: HashSet::new(),
+        };
         for text in texts {
             let text = without_tex_separators(text);
             known.add_digits(&text);
@@ -71,13 +81,28 @@ impl SourceNumbers {
     }
 
     fn has(&self, text: &str, found: &Found) -> bool {
+        if text[found.end..].trim_start().starts_with(['%', '％']) {
+            return self.percents.contains(&found.value);
+        }
         readings(text, found).iter().any(|value| self.forms.contains(value))
     }
 
     fn add_digits(&mut self, text: &str) {
         let mut before: Option<Found> = None;
-        for found in scan(text) {
+        let numbers = scan(text);
+        let percents = percents(text, &numbers);
+        for (found, is_percent) in numbers.into_iter().zip(percents) {
             self.add_number(text, &found);
+            // 0.05 is 5 %, and .803 is 80.3 %.
+            let digits = &text[found.start..found.end];
+            let is_fraction = digits.starts_with("0.") || text[..found.start].ends_with('.');
+            if is_percent {
+                self.percents.insert(found.value.clone());
+            }
+            if is_fraction {
+                let digits = digits.trim_start_matches("0.");
+                self.percents.insert(Decimal::parse(&format!("0.{digits}")).times_ten(2));
+            }
             self.forms.extend(powers(text, before.as_ref(), &found));
             before = Some(found);
         }
@@ -108,16 +133,23 @@ impl SourceNumbers {
             }
             for value in WORDS.iter().filter(|row| row.words.contains(&word)).map(|row| row.digits)
             {
-                self.forms.insert(Decimal::parse(value));
+                self.add_word(value);
                 if let Some(tens) = tens {
-                    self.forms.insert(Decimal::parse(&format!("{tens}{value}")));
+                    self.add_word(&format!("{tens}{value}"));
                 }
             }
             tens = TENS.iter().position(|name| *name == word).map(|index| index + 2);
             if let Some(tens) = tens {
-                self.forms.insert(Decimal::parse(&format!("{tens}0")));
+                self.add_word(&format!("{tens}0"));
             }
         }
+    }
+
+    /// A number in words, which may be per cent or a share.
+    fn add_word(&mut self, digits: &str) {
+        let value = Decimal::parse(digits);
+        self.percents.insert(value.clone());
+        self.forms.insert(value);
     }
 
     /// "two million": any small number in words may have stood before the scale.
@@ -202,6 +234,9 @@ mod tests {
         check("It gains 3.5 points.", "提升35个点，再提升35个点", &["35"]);
         check("We have 2 million users.", "我们有20万用户，2000万", &["20", "2000"]);
         check("", "共3个", &["3"]);
+        check("It affects 1 in 31 children.", "影响31%的儿童，每31名中有1名", &["31"]);
+        check("a perplexity of 61.46 vs 52.98 (16 %)", "61.46% vs 52.98，16%", &["61.46"]);
+        check("3 of 17 models gain 5x", "5%", &["5"]);
     }
 
     #[test]
@@ -212,6 +247,13 @@ mod tests {
         check("$2\\times10^5$ and $10^{6}$", "20万和100万", &[]);
         check("accuracy of .803, 0.50 and 97\\%", "0.803、0.5与97%", &[]);
         check("a rate of 0.05", "5%的比率", &[]);
+        check("an F1 of 0.8, 4.1 points more", "F1为80%，高出4.1%", &[]);
+        check(
+            "10, 20 and 30 \\%, $5$--$10\\%$, from 41.3 to 48.9 percent",
+            "10%、20%、5%、41.3%",
+            &[],
+        );
+        check("a third, one in five, twenty percent", "3%，20 %", &[]);
         check("twenty-five agents, the third of seven, half", "25个，第3个，7个，50%", &[]);
         check("in the 1940s; in March 2024", "40年代；2024年3月", &[]);
         check("two million papers", "200万篇", &[]);

@@ -159,6 +159,37 @@ pub(crate) fn scan(text: &str) -> Vec<Found> {
     found
 }
 
+/// Which of the numbers `found` of an English text are per cent: those before a sign or word for it,
+/// points among them, and those that a list or range joins to one (`10, 20 and 30 %`, `5-10%`).
+pub(crate) fn percents(text: &str, found: &[Found]) -> Vec<bool> {
+    let mut percents = vec![false; found.len()];
+    for (at, one) in found.iter().enumerate().rev() {
+        let after = text[one.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}', '\u{a0}']);
+        let joined = found
+            .get(at + 1)
+            .is_some_and(|next| percents[at + 1] && joins(&text[one.end..next.start]));
+        percents[at] = joined || is_percent(after);
+    }
+    percents
+}
+
+/// Whether `after` begins with a sign or word for per cent.
+fn is_percent(after: &str) -> bool {
+    let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
+    let words = ["percent", "percentage", "pp", "pt", "pts", "point", "points"];
+    after.starts_with(['%', '％'])
+        || words.iter().any(|known| word.eq_ignore_ascii_case(known))
+        || after.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("per cent"))
+}
+
+/// Whether nothing stands in `between` but what joins two numbers of a list or a range.
+fn joins(between: &str) -> bool {
+    let mut words = between.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    words
+        .all(|word| ["to", "and", "or", "vs", "versus", "from", "pm", "by", "over"].contains(&word))
+        && !between.contains(['.', ';', ':', '!', '?', '(', ')'])
+}
+
 /// The exponent, if `found` is the 10 of `10^6` or `10^{6}`.
 pub(crate) fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
     let power = text[found.end..].strip_prefix('^')?.trim_start_matches(['{', ' ']);

@@ -83,6 +83,9 @@ fn numbers_stand_as_in_the_source_or_in_a_form_that_chinese_has() {
         "3D",
         "25步",
         "5%",
+        "4.1%",
+        "63.4％",
+        "25%",
         "0.05",
         "70B",
         "700亿",
@@ -99,6 +102,11 @@ fn numbers_stand_as_in_the_source_or_in_a_form_that_chinese_has() {
     }
     for text in [
         "63%",
+        "1024%",
+        "1,024%",
+        "0.05%",
+        "3.1 %",
+        "2026％",
         "63.",
         "6.34",
         "63.40",
