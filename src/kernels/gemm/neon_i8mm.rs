@@ -66,14 +66,18 @@ impl Multiply for I8mm {
 
     #[inline(always)]
     fn row(sums: &Sums, row: usize) -> [int32x4_t; 2] {
-        let of_pair = [sums[row / 2 * 2], sums[row / 2 * 2 + 1]];
-        of_pair.map(|[left, right]| unsafe {
-            let (left, right) = (vreinterpretq_s64_s32(left), vreinterpretq_s64_s32(right));
-            vreinterpretq_s32_s64(match row % 2 {
-                0 => vzip1q_s64(left, right),
-                _ => vzip2q_s64(left, right),
-            })
-        })
+        let mut of_row = sums[row];
+        for i in 0..2 {
+            let [left, right] = sums[row / 2 * 2 + i];
+            unsafe {
+                let (left, right) = (vreinterpretq_s64_s32(left), vreinterpretq_s64_s32(right));
+                of_row[i] = vreinterpretq_s32_s64(match row % 2 {
+                    0 => vzip1q_s64(left, right),
+                    _ => vzip2q_s64(left, right),
+                });
+            }
+        }
+        of_row
     }
 }
 
