@@ -20,6 +20,21 @@ pub(super) struct Avx512(());
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx512Bf16(pub Avx512);
 
+/// NEON, which every 64-bit processor of Arm's has.
+#[cfg(target_arch = "aarch64")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Neon;
+
+/// NEON with `sdot` (FEAT_DotProd).
+#[cfg(target_arch = "aarch64")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dotprod(());
+
+/// NEON with `smmla` (FEAT_I8MM).
+#[cfg(target_arch = "aarch64")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct I8mm(());
+
 #[cfg(target_arch = "x86_64")]
 impl Avx2 {
     pub fn new() -> Option<Avx2> {
@@ -45,5 +60,19 @@ impl Avx512 {
 impl Avx512Bf16 {
     pub fn new() -> Option<Avx512Bf16> {
         Avx512::new().filter(|_| is_x86_feature_detected!("avx512bf16")).map(Avx512Bf16)
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+impl Dotprod {
+    pub fn new() -> Option<Dotprod> {
+        std::arch::is_aarch64_feature_detected!("dotprod").then_some(Dotprod(()))
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+impl I8mm {
+    pub fn new() -> Option<I8mm> {
+        std::arch::is_aarch64_feature_detected!("i8mm").then_some(I8mm(()))
     }
 }

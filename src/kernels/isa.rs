@@ -5,13 +5,15 @@ use std::fmt;
 use super::instructions::Scalar;
 #[cfg(target_arch = "x86_64")]
 use super::instructions::{Avx2, Avx512, Avx512Bf16};
+#[cfg(target_arch = "aarch64")]
+use super::instructions::{Dotprod, I8mm, Neon};
 use super::{attention::unit as attention, gemm::kernel as gemm, rows::kernel as rows};
 use crate::{Error, Result, error::ErrorKind};
 
 /// An instruction set that this processor has: values exist only for those.
 ///
 /// It is a name and a kernel for each kind of work, so that what helps one kind of work alone (tiles
-/// of AMX, say, or the products of Arm's i8mm) is a kernel of that kind and a row in [`Isa::all`].
+/// of AMX, say; Arm's i8mm is one) is a kernel of that kind and a row in [`Isa::all`].
 #[derive(Clone, Copy)]
 pub struct Isa {
     name: &'static str,
@@ -47,7 +49,10 @@ impl Isa {
 
     /// All that this processor has; the last one is used where none is asked for.
     pub fn all() -> Vec<Isa> {
-        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "no others there"))]
+        #[cfg_attr(
+            not(any(target_arch = "x86_64", target_arch = "aarch64")),
+            allow(unused_mut, reason = "no others there")
+        )]
         let mut all = vec![Isa::SCALAR];
         #[cfg(target_arch = "x86_64")]
         if let Some(kernel) = Avx2::new().map(forever) {
@@ -59,6 +64,17 @@ impl Isa {
             all.push(avx512);
             if let Some(attention) = Avx512Bf16::new().map(forever) {
                 all.push(Isa { name: "avx512-bf16", attention, ..avx512 });
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            let neon = Isa { name: "neon", gemm: &Neon, rows: &Neon, attention: &Neon };
+            all.push(neon);
+            if let Some(gemm) = Dotprod::new().map(forever) {
+                all.push(Isa { name: "neon-dotprod", gemm, ..neon });
+            }
+            if let Some(gemm) = I8mm::new().map(forever) {
+                all.push(Isa { name: "neon-i8mm", gemm, ..neon });
             }
         }
         all
@@ -83,7 +99,7 @@ impl fmt::Debug for Isa {
 }
 
 /// A kernel is a proof and takes no memory, so keeping it for ever costs none.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn forever<K>(kernel: K) -> &'static K {
     const { assert!(size_of::<K>() == 0) };
     Box::leak(Box::new(kernel))

@@ -2,14 +2,18 @@
 //!
 //! Compilers turn loops over arrays into vector code, but not what ends in one number: the largest
 //! of a block, the sum of a row. So the steps of a row are written once, over [`Lanes`], which
-//! plain arrays are and registers of AVX-512 are. Every operation is exactly rounded and sums of
+//! plain arrays are and registers of AVX-512 and of NEON are. Every operation is exactly rounded and sums of
 //! lanes have one order, so both give the same bits.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::instructions::Avx512;
+#[cfg(target_arch = "aarch64")]
+use super::instructions::Neon;
 
 /// Values of a vector.
 pub(super) const LANES: usize = 16;
@@ -208,6 +212,94 @@ macro_rules! both {
 }
 pub(super) use both;
 
+/// `[$value; 4]` with `$i` from 0 to 3, for the reason that [`both`] has.
+#[cfg(target_arch = "aarch64")]
+macro_rules! four {
+    ($i:ident => $value:expr) => {{
+        let ([a, b], [c, d]) = (both!($i => $value), both!(j => { let $i = j + 2; $value }));
+        [a, b, c, d]
+    }};
+}
+
+// SAFETY, of all blocks here: every processor of this architecture has NEON, and what is loaded and
+// stored are arrays of as many bytes as is said.
+#[cfg(target_arch = "aarch64")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "all for the reason above")]
+impl Lanes for Neon {
+    type F = [float32x4_t; 4];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F {
+        unsafe { [vdupq_n_f32(value); 4] }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F {
+        let from = from.as_chunks::<4>().0;
+        unsafe { four!(i => vld1q_f32(from[i].as_ptr())) }
+    }
+
+    #[inline(always)]
+    fn store(self, value: Self::F, to: &mut [f32; LANES]) {
+        let to = to.as_chunks_mut::<4>().0;
+        unsafe { four!(i => vst1q_f32(to[i].as_mut_ptr(), value[i])) };
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { four!(i => vaddq_f32(a[i], b[i])) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { four!(i => vsubq_f32(a[i], b[i])) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { four!(i => vmulq_f32(a[i], b[i])) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        unsafe { four!(i => vfmaq_f32(c[i], a[i], b[i])) }
+    }
+
+    #[inline(always)]
+    fn sum(self, value: Self::F) -> f32 {
+        unsafe {
+            let [low, high] = both!(i => vaddq_f32(value[i], value[i + 2]));
+            let four = vaddq_f32(low, high);
+            let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+            vget_lane_f32::<0>(two) + vget_lane_f32::<1>(two)
+        }
+    }
+
+    #[inline(always)]
+    fn largest_magnitude(self, a: Self::F, b: Self::F) -> f32 {
+        unsafe {
+            // Magnitudes are not negative, so their bits are ordered as they are.
+            let largest = four!(i => {
+                let (a, b) = (vabsq_f32(a[i]), vabsq_f32(b[i]));
+                vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b))
+            });
+            let [low, high] = both!(i => vmaxq_u32(largest[i], largest[i + 2]));
+            f32::from_bits(vmaxvq_u32(vmaxq_u32(low, high)))
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, integers: Self::F, to: &mut [i8; LANES]) {
+        unsafe {
+            let words = four!(i => {
+                vmovn_u32(vreinterpretq_u32_f32(vaddq_f32(integers[i], vdupq_n_f32(ROUND))))
+            });
+            let bytes = both!(i => vmovn_u16(vcombine_u16(words[2 * i], words[2 * i + 1])));
+            vst1q_u8(to.as_mut_ptr().cast(), vcombine_u8(bytes[0], bytes[1]));
+        }
+    }
+}
+
 /// A block of 32 values, as two vectors.
 #[inline(always)]
 pub(super) fn load_block<L: Lanes>(lanes: L, from: &[f32]) -> [L::F; 2] {
@@ -260,5 +352,7 @@ mod tests {
         if let Some(registers) = Avx512::new() {
             assert_eq!(results(registers), plain);
         }
+        #[cfg(target_arch = "aarch64")]
+        assert_eq!(results(Neon), plain);
     }
 }

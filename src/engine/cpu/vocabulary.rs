@@ -33,7 +33,7 @@ enum Place {
 impl Rowwise {
     /// Reads rows of `matrix`, from the file of `model` if it is there as it is.
     pub fn new(model: &Model, matrix: &Matrix) -> Result<Rowwise> {
-        let place = match model.place_in_file(matrix).filter(|_| cfg!(unix)) {
+        let place = match model.place_in_file(matrix).filter(|_| cfg!(any(unix, windows))) {
             Some((path, first)) => {
                 let file = File::open(path).map_err(|cause| Error::io("open", path, cause))?;
                 Place::File { file, path: path.to_owned(), first }
@@ -114,7 +114,21 @@ fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
+fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, offset)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                bytes = &mut bytes[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(any(unix, windows)))]
 fn read_at(_: &File, _: &mut [u8], _: u64) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }

@@ -49,6 +49,7 @@ pub(super) struct Keys<'a, const HEADS: usize> {
     /// A block of keys: (pairs of dimensions, 64) words, each as two elements, and the scales.
     pub block: &'a [u16],
     /// The block that comes next, for kernels that fetch in advance.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the others do not"))]
     pub next: &'a [u16],
 }
 
@@ -71,6 +72,7 @@ pub(super) struct Product<'a> {
     /// A block of values, (pairs of rows, width) in panels, each word as two elements.
     pub b: &'a [u16],
     /// The block that comes next, for kernels that fetch in advance.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the others do not"))]
     pub next: &'a [u16],
     /// Of b.
     pub rows: Range<usize>,

@@ -23,6 +23,8 @@ mod bf16;
 mod int16;
 mod kernel;
 mod layout;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pages;
 mod scalar;
 mod share;

@@ -16,6 +16,12 @@ mod avx2;
 mod avx512;
 mod epilogue;
 pub(super) mod kernel;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dot;
+#[cfg(target_arch = "aarch64")]
+mod neon_i8mm;
 mod scalar;
 
 use std::sync::Arc;

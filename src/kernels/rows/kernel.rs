@@ -2,6 +2,8 @@
 
 use super::heads::TakeHeads;
 use super::norm::{AddAndNorm, Quantize};
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::instructions::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::instructions::{Avx2, Avx512};
 use crate::kernels::{instructions::Scalar, lanes::Plain};
@@ -70,6 +72,22 @@ impl Kernel for Avx512 {
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn take_heads(&self, work: TakeHeads<'_>) {
+        unsafe { work.run(*self) }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "as above")]
+impl Kernel for Neon {
+    unsafe fn add_and_norm(&self, work: AddAndNorm<'_>) {
+        unsafe { work.run(*self) }
+    }
+
+    unsafe fn quantize(&self, work: Quantize<'_>) {
+        unsafe { work.run(*self) }
+    }
+
     unsafe fn take_heads(&self, work: TakeHeads<'_>) {
         unsafe { work.run(*self) }
     }
