@@ -16,7 +16,7 @@
 //! tells the whole story on one page; [`cli`] is the only module that prints;
 //! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, [`kernels`] compute
 //! with them, [`shortlist`] says which tokens need to be scored, [`guard`] which may be written; [`glossary`] says how terms are to be translated;
-//! [`eval`] measures how good summaries are; [`text`] and [`hash`] are what others build on; [`system`] tells what memory and disk are left;
+//! [`eval`] measures how good summaries are, [`plan`] says how long many papers take; [`text`] and [`hash`] are what others build on; [`system`] tells what memory and disk are left;
 //! [`http`] is how servers are asked;
 //! [`text_file`] reads text that a person wrote, and [`atomic`] writes files whole or not at all.
 
@@ -38,6 +38,7 @@ pub mod kernels;
 pub mod model;
 pub mod paper;
 pub mod pipeline;
+pub mod plan;
 pub mod prompt;
 pub mod record;
 pub mod select;

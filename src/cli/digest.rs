@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::args::DigestArgs;
 use super::catch_up;
 use super::console::{self, Console};
+use super::extended;
 use super::outcome::Outcome;
 use super::output::Output;
 use super::settings::{DigestSettings, StoreChoice};
@@ -31,9 +32,12 @@ pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
         terms.unwrap_or_default()
     ));
     let mut store = open_store(&settings, &console)?;
-    store.read_for(profile.unwrap_or_default());
+    store.read_for(&reader(profile, &settings));
     let given_up = catch_up::add_missed_days(&mut settings, &store, &console)?;
     let mut run = store.begin(writer.identity(), settings.redo)?;
+    if let Some(path) = settings.outputs.extended() {
+        extended::read(path, &mut |record| run.add_existing(record))?;
+    }
     let Some(inputs) = read(&settings, &mut run, &mut console)? else {
         return Ok(Outcome::Complete);
     };
@@ -44,7 +48,7 @@ pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
         tell_interruption(&settings, &run)?;
         return Ok(Outcome::Interrupted(status));
     }
-    settings.outputs.write(&run)?;
+    settings.outputs.write(&run, &|record| run.replaces(record))?;
     run.remember(&inputs.announced)?;
     run.remember(&given_up)?;
     let account = run.account()?;
@@ -56,6 +60,16 @@ pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
         console.detail(&format!("skipped: {}", wording::skipped(&account)));
     }
     Ok(outcome(&inputs, &account))
+}
+
+/// For whose digests days are remembered: those of a profile, and of its shards one by one, since a
+/// day that one shard has read is not in the others' digests.
+fn reader(profile: Option<&str>, settings: &DigestSettings) -> String {
+    let profile = profile.unwrap_or_default();
+    match settings.choice.shard {
+        Some(shard) => format!("{profile} {shard}"),
+        None => profile.to_owned(),
+    }
 }
 
 /// Lists what would be read.
@@ -94,7 +108,8 @@ fn read(
     if let Some(warning) = settings.choice.warning() {
         console::warn(&warning);
     }
-    let intake = Intake { selection: Some(selection), limit: settings.limit, treatment };
+    let shard = settings.choice.shard;
+    let intake = Intake { selection: Some(selection), shard, limit: settings.limit, treatment };
     let mut inputs = pipeline::read(&settings.sources, intake, run, console)?;
     console.finish_reading();
     if let Some(damaged) = wording::damaged(run.damaged()) {
@@ -108,18 +123,20 @@ fn read(
         console::warn(message);
     }
     let account = run.account()?;
-    let papers = account.read - account.filtered - account.skipped();
+    let others = account.filtered + account.other_shards;
+    let papers = account.read - others - account.skipped();
     let last = if papers == 0 { inputs.failed.pop() } else { None };
     inputs.failed.iter().for_each(console::print_error);
     if let Some(error) = last {
         return Err(error);
     }
-    if papers > 0 {
+    // A shard may be empty, and whoever puts shards together looks for a file of each.
+    if papers > 0 || (account.other_shards > 0 && account.existing == 0) {
         return Ok(Some(inputs));
     }
     if account.read > 0 {
         let message = format!("no paper is left of {}", wording::count(account.read));
-        if account.filtered > 0 && account.malformed == 0 {
+        if others + account.existing > 0 && account.malformed == 0 {
             run.remember(&inputs.announced)?;
             console.say(&format!("{message}: {}; nothing was written", wording::skipped(&account)));
             return Ok(None);

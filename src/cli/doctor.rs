@@ -1,6 +1,11 @@
 //! `wenzhai doctor`: whether everything that a digest needs is here, and what to do where it is not.
 
+mod cuda;
+mod finding;
+
 use std::path::{Path, PathBuf};
+
+use finding::{Finding, State};
 
 use super::args::DoctorArgs;
 use super::outcome::Outcome;
@@ -8,7 +13,8 @@ use super::output::Output;
 use super::settings::StoreChoice;
 use super::wording::bytes;
 use crate::card;
-use crate::error::{Error, Result};
+use crate::engine::candle::DeviceChoice;
+use crate::error::Result;
 use crate::fetch::{self, Cache, ModelRef};
 use crate::http::{Client, Limits, Request, shown_address};
 use crate::kernels::Isa;
@@ -36,54 +42,12 @@ const HOSTS: [(&str, &str, &str, &str); 3] = [
     ("the hub", "https://huggingface.co", "HF_ENDPOINT", "HF_ENDPOINT names a mirror"),
 ];
 
-/// One thing that was looked at.
-struct Finding {
-    what: &'static str,
-    state: State,
-    text: String,
-    hint: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Good,
-    /// It works, but not as well as it could.
-    Doubtful,
-    Bad,
-}
-
-impl Finding {
-    fn good(what: &'static str, text: impl Into<String>) -> Self {
-        Finding { what, state: State::Good, text: text.into(), hint: None }
-    }
-
-    fn of(
-        what: &'static str,
-        state: State,
-        text: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Finding { what, state, text: text.into(), hint: Some(hint.into()) }
-    }
-
-    fn failed(what: &'static str, error: &Error) -> Self {
-        let hint = error.hint_text().map(str::to_owned);
-        Finding { what, state: State::Bad, text: error.to_string(), hint }
-    }
-
-    fn line(&self) -> String {
-        let state = match self.state {
-            State::Good => "ok  ",
-            State::Doubtful => "look",
-            State::Bad => "bad ",
-        };
-        let hint = self.hint.as_ref().map(|hint| format!("\n        hint: {hint}"));
-        format!("{state}  {}: {}{}\n", self.what, self.text, hint.unwrap_or_default())
-    }
-}
-
 pub(super) fn run(args: DoctorArgs) -> Result<Outcome> {
+    let device: DeviceChoice = args.device.parse()?;
     let mut findings = vec![processor()];
+    if let DeviceChoice::Cuda(number) = device {
+        findings.extend(cuda::findings(Path::new("/"), number, cfg!(feature = "cuda")));
+    }
     match fetch::resolve(&args.model) {
         Ok(named) => findings.extend([memory(&named), model(&args.model, &named)?]),
         Err(error) => findings.push(Finding::failed("model", &error)),

@@ -12,6 +12,7 @@ mod console;
 mod digest;
 mod doctor;
 mod eval;
+mod extended;
 mod input;
 mod interruption;
 mod manual;
@@ -19,6 +20,7 @@ mod models;
 mod outcome;
 mod output;
 mod outputs;
+mod plan;
 mod profiles;
 mod render;
 mod selection;
@@ -42,7 +44,10 @@ pub fn main() -> ExitCode {
         Err(message) => {
             // `--help` and `--version` come this way, too. That nobody reads it is no error.
             let _ = message.print();
-            return if message.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+            return match message.use_stderr() {
+                true => ExitCode::from(outcome::WRONG),
+                false => ExitCode::SUCCESS,
+            };
         }
     };
     let outcome = match cli.command {
@@ -54,17 +59,18 @@ pub fn main() -> ExitCode {
         Command::Render(args) => render::run(args),
         Command::Site(args) => site::run(&args),
         Command::Bench(args) => bench::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Models { command } => models::run(command),
     };
     match outcome {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,
-        Ok(Outcome::Incomplete) => ExitCode::from(2),
+        Ok(Outcome::Incomplete) => ExitCode::from(outcome::INCOMPLETE),
         Ok(Outcome::Interrupted(status)) => ExitCode::from(status),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             console::print_error(&error);
-            ExitCode::from(1)
+            ExitCode::from(if error.may_pass() { outcome::TRY_LATER } else { outcome::WRONG })
         }
     }
 }

@@ -1,4 +1,12 @@
-//! How a command ended.
+//! How a command ended, and the exit statuses by which scripts know whether to run it again.
+
+/// Wrong usage, or an input, model or file that another run would find as wrong: do not run it again.
+pub(super) const WRONG: u8 = 1;
+/// The output was written and lacks something: run it again, which tries what failed anew.
+pub(super) const INCOMPLETE: u8 = 2;
+/// Nothing was written, for a reason that may pass (`EX_TEMPFAIL` of BSD's sysexits.h): run it again
+/// later.
+pub(super) const TRY_LATER: u8 = 75;
 
 /// What a command that came to its end has to say about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::args::{ArrangementArgs, Format, GroupArg, OutputArgs, SortArg};
+use super::extended::{Extended, Replaces};
 use super::output::{Output, is_same_file};
 use crate::atomic::write_atomically;
 use crate::digest::{self, Feed, Group, InOrder, Order, Overview, Page, Records};
@@ -24,6 +25,8 @@ const MAX_OUTPUTS: usize = 32;
 pub(super) struct Outputs {
     places: Vec<Place>,
     arrangement: Arrangement,
+    /// Records that are extended instead of written anew.
+    extended: Option<PathBuf>,
     /// What must not be written over, each with what it is.
     kept: Vec<(&'static str, PathBuf)>,
 }
@@ -71,21 +74,48 @@ impl Outputs {
             format: end.unwrap_or(default),
         };
         let places = outputs.into_iter().zip(ends).map(place).collect();
-        let outputs = Outputs { places, arrangement: Arrangement::of(&args.arrangement), kept };
+        let arrangement = Arrangement::of(&args.arrangement);
+        let outputs = Outputs { places, arrangement, extended: None, kept };
         outputs.check(today())?;
         Ok(outputs)
     }
 
-    /// Writes what `records` become.
-    pub(super) fn write(&self, records: &dyn Records) -> Result<()> {
-        let Arrangement { order, group } = self.arrangement;
-        if self.arrangement == Arrangement::default() {
-            return self.write_arranged(records);
-        }
-        self.write_arranged(&InOrder::read(records, order, group)?)
+    /// Lets records, of which there must be one file, keep what it has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] where there is none, more than one, or one whose name is not known yet.
+    pub(super) fn extending(mut self) -> Result<Self> {
+        let is_records = |place: &&Place| place.format == Format::Jsonl;
+        let files = self.places.iter().filter(is_records).filter_map(|place| match &place.output {
+            Output::File(path) if !path.to_string_lossy().contains(DATE) => Some(path.clone()),
+            _ => None,
+        });
+        let files: Vec<PathBuf> = files.collect();
+        let [file] = files.as_slice() else {
+            let message = "--skip-existing looks into one file of records, and there is not one";
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("name one, without {date}: -o archive.jsonl"));
+        };
+        self.extended = Some(file.clone());
+        Ok(self)
     }
 
-    fn write_arranged(&self, records: &dyn Records) -> Result<()> {
+    /// The file of records that is extended; it need not be there yet.
+    pub(super) fn extended(&self) -> Option<&Path> {
+        self.extended.as_deref()
+    }
+
+    /// Writes what `records` become; `replaces` says which records of a file that is extended give
+    /// way to them.
+    pub(super) fn write(&self, records: &dyn Records, replaces: Replaces<'_>) -> Result<()> {
+        let Arrangement { order, group } = self.arrangement;
+        if self.arrangement == Arrangement::default() {
+            return self.write_arranged(records, replaces);
+        }
+        self.write_arranged(&InOrder::read(records, order, group)?, replaces)
+    }
+
+    fn write_arranged(&self, records: &dyn Records, replaces: Replaces<'_>) -> Result<()> {
         let has_date = self.places.iter().any(|place| place.output.to_string().contains(DATE));
         let day = match has_date {
             true => Overview::of(records)?.day.unwrap_or_else(today),
@@ -94,27 +124,43 @@ impl Outputs {
         self.check(day)?;
         let (files, streams): (Vec<&Place>, Vec<&Place>) =
             self.places.iter().partition(|place| matches!(place.output, Output::File(_)));
-        self.write_files(&files, day, records)?;
-        streams
-            .iter()
-            .try_for_each(|place| place.output.write(|out| self.document(place, records, out)))
-    }
-
-    /// Writes the first of `files` and then the others, before the first takes its name.
-    fn write_files(&self, files: &[&Place], day: Date, records: &dyn Records) -> Result<()> {
-        let Some((first, rest)) = files.split_first() else { return Ok(()) };
-        let Output::File(path) = dated(&first.output, day)? else { return Ok(()) };
-        write_atomically(&path, |out| {
-            self.document(first, records, out)?;
-            self.write_files(rest, day, records)
+        self.write_files(&files, day, records, replaces)?;
+        streams.iter().try_for_each(|place| {
+            place.output.write(|out| self.document(place, records, replaces, out))
         })
     }
 
-    fn document(&self, place: &Place, records: &dyn Records, out: &mut dyn Write) -> Result<()> {
+    /// Writes the first of `files` and then the others, before the first takes its name.
+    fn write_files(
+        &self,
+        files: &[&Place],
+        day: Date,
+        records: &dyn Records,
+        replaces: Replaces<'_>,
+    ) -> Result<()> {
+        let Some((first, rest)) = files.split_first() else { return Ok(()) };
+        let Output::File(path) = dated(&first.output, day)? else { return Ok(()) };
+        write_atomically(&path, |out| {
+            self.document(first, records, replaces, out)?;
+            self.write_files(rest, day, records, replaces)
+        })
+    }
+
+    fn document(
+        &self,
+        place: &Place,
+        records: &dyn Records,
+        replaces: Replaces<'_>,
+        out: &mut dyn Write,
+    ) -> Result<()> {
         let group = self.arrangement.group;
+        let is_extended = |path: &Path| matches!(&place.output, Output::File(at) if at == path);
         match place.format {
             Format::Md => digest::markdown_in_groups(records, group, out),
-            Format::Jsonl => digest::jsonl(records, out),
+            Format::Jsonl => match self.extended().filter(|path| is_extended(path)) {
+                Some(path) => digest::jsonl(&Extended { path, records, replaces }, out),
+                None => digest::jsonl(records, out),
+            },
             Format::Html => digest::html(records, &Page { group, index: None }, out),
             Format::Atom => {
                 let name = feed_name(&place.output);

@@ -37,6 +37,6 @@ pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
         console::note("there are no records; nothing was written");
         return Ok(Outcome::Complete);
     }
-    outputs.write(&InOrder::new(records))?;
+    outputs.write(&InOrder::new(records), &|_| Ok(false))?;
     Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
 }

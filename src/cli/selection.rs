@@ -7,12 +7,14 @@ use crate::card::{self, Card};
 use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Glossary;
 use crate::paper::Date;
-use crate::select::{Library, Selection, Term};
+use crate::select::{Library, Selection, Shard, Term};
 
 /// Which papers a digest is to have, and in which order.
 #[derive(Debug)]
 pub(super) struct Choice {
     pub(super) selection: Selection,
+    /// Which of several machines' papers.
+    pub(super) shard: Option<Shard>,
     /// Papers to be like.
     pub(super) library: Option<Library>,
     /// How many of the most alike are kept.
@@ -47,7 +49,18 @@ impl Choice {
         {
             selection = selection.translated(&Glossary::parse(card::DEFAULT, text)?);
         }
-        Ok(Choice { selection, library: library(&args.like)?, top: args.top })
+        let shard: Option<Shard> = args.shard.as_deref().map(str::parse).transpose()?;
+        if let Some(shard) = shard
+            && !args.like.is_empty()
+        {
+            let message =
+                format!("--like ranks all papers, and --shard {shard} has a part of them");
+            return Err(Error::new(ErrorKind::Usage, message).hint(
+                "rank when the shards are put together: \
+                 `wenzhai digest 1.jsonl 2.jsonl --like FILE --no-store`",
+            ));
+        }
+        Ok(Choice { selection, shard, library: library(&args.like)?, top: args.top })
     }
 
     /// What is to be said of terms that will find little.

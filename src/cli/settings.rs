@@ -95,7 +95,10 @@ impl DigestSettings {
             GlossaryChoice::File(glossary) => Some(glossary),
             GlossaryChoice::Own | GlossaryChoice::None => None,
         };
-        let outputs = Outputs::of(args.outputs, kept)?;
+        let mut outputs = Outputs::of(args.outputs, kept)?;
+        if args.skip_existing {
+            outputs = outputs.extending()?;
+        }
         Ok(DigestSettings {
             choice: Choice::of(&args.selection, own)?,
             sources,

@@ -49,8 +49,12 @@ pub(super) fn account(account: &Account) -> String {
         0 => String::new(),
         number => format!(" + filtered {}", count(number)),
     };
+    let others = match account.other_shards {
+        0 => String::new(),
+        number => format!(" + left to other shards {}", count(number)),
+    };
     format!(
-        "read {} = summarised {} + reused {}{filtered} + skipped {} + failed {}{noticed}",
+        "read {} = summarised {} + reused {}{filtered}{others} + skipped {} + failed {}{noticed}",
         count(account.read),
         count(account.summarised),
         count(account.reused + account.imported),
@@ -91,6 +95,8 @@ pub(super) fn skipped(account: &Account) -> String {
     let reasons = [
         (account.duplicates, "met more than once"),
         (account.filtered, "filtered out"),
+        (account.other_shards, "left to other shards"),
+        (account.existing, "already in the output"),
         (account.over_limit, "over the limit"),
         (account.malformed, "could not be read"),
         (account.deleted, "deleted"),
@@ -146,6 +152,11 @@ mod tests {
             "read 1,230 = summarised 1,221 + reused 5 + skipped 2 + failed 2"
         );
         let with_notice = Account { noticed: 1, read: 1_231, ..sum };
+        let of_shard = Account { filtered: 4, other_shards: 7_000, read: 8_234, ..sum };
+        assert!(of_shard.adds_up());
+        assert!(account(&of_shard).ends_with(
+            " + reused 5 + filtered 4 + left to other shards 7,000 + skipped 2 + failed 2"
+        ));
         assert!(account(&with_notice).ends_with(" + failed 2 + nothing to summarise 1"));
         assert_eq!(skipped(&sum), "1 met more than once, 1 could not be read");
     }

@@ -42,13 +42,15 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+    passing: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind`; `message` names the thing and the value that is wrong.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+        let (hint, source) = (None, None);
+        Error(Box::new(Inner { kind, message: message.into(), hint, passing: false, source }))
     }
 
     /// A file operation that failed: "cannot read FILE".
@@ -60,6 +62,14 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Says that the same request may do later what it did not do now: a server is silent, a disk
+    /// full, a store held by another run.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.0.passing = true;
         self
     }
 
@@ -76,6 +86,22 @@ impl Error {
     /// The area that the error belongs to.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Whether another try, later, may do better: what passes, or has a cause that does.
+    pub fn may_pass(&self) -> bool {
+        use std::io::ErrorKind::{Interrupted, QuotaExceeded, StorageFull, TimedOut, WouldBlock};
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let own = error.downcast_ref::<Error>().is_some_and(|error| error.0.passing);
+            let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            let of_system = [Interrupted, QuotaExceeded, StorageFull, TimedOut, WouldBlock];
+            if own || io.is_some_and(|kind| of_system.contains(&kind)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// What the user can do about it, where there is something.

@@ -130,6 +130,14 @@ pub fn status(card: &Card, cache: &Cache) -> Option<Present> {
         .filter(|present| expected.fits(present.bytes, &present.sha256))
 }
 
+/// The same for a file on the hub.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] where its path does not end in a plain file name.
+pub fn status_of_hub_file(file: &HubFile, cache: &Cache) -> Result<Option<Present>> {
+    Ok(cache.slot_of_hub_file(file)?.verified())
+}
+
 impl LocalModel {
     fn plain(path: PathBuf, sha256: Option<String>) -> Self {
         LocalModel { path, sha256, card: None, adapter: None }
@@ -235,7 +243,7 @@ fn first_that_delivers(
     }
     let file = intake.slot.file_name();
     let message = format!("cannot fetch {file}: {}", reasons.join("; "));
-    let error = Error::new(ErrorKind::Network, message);
+    let error = Error::new(ErrorKind::Network, message).passing();
     Err(match hint {
         Some(hint) => error.hint(hint),
         None => error,

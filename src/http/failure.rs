@@ -45,6 +45,11 @@ impl Failure {
         Failure { message: message.into(), kind: FailureKind::Refused }
     }
 
+    /// Whether another try, later, may do better.
+    pub fn may_pass(&self) -> bool {
+        self.kind != FailureKind::Refused
+    }
+
     /// What the status of an answer says that is no success.
     pub(super) fn of_status(status: u16, headers: &HeaderMap) -> Self {
         let kind = match status {

@@ -103,6 +103,13 @@ impl<'a> Factors<'a> {
         Ok(factors)
     }
 
+    /// Whether it says how large channels are, in all of `layers` layers, so that merging equalises
+    /// them.
+    pub fn equalises(&self, layers: usize) -> bool {
+        let has = |layer, name: &&str| self.tensors.contains_key(&format!("blk.{layer}.{name}"));
+        (0..layers).all(|layer| NAMES.iter().all(|name| has(layer, name)))
+    }
+
     /// Merges them into `weights`, whose heads have `head_dim` dimensions. Says whether channels
     /// were equalised, in all layers.
     ///

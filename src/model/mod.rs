@@ -6,6 +6,7 @@ mod cause;
 mod config;
 mod equalise;
 mod gguf;
+mod shape;
 mod unfollowed;
 mod weights;
 
@@ -19,6 +20,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 pub use adapter::{Adapter, MAX_ADAPTER_BYTES};
 pub use cause::cause;
 pub use config::{Activation, Config, LayerKind, OTHER_ARCHITECTURES, RopePairing, Rotary};
+pub use shape::Shape;
 pub use weights::{LayerWeights, Matrix, Weights};
 
 use crate::atomic::write_atomically;

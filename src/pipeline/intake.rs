@@ -6,7 +6,7 @@ use crate::feed::{self, Event, Item, Source};
 use crate::paper::Paper;
 use crate::pipeline::Observer;
 use crate::record::{Relevance, WrittenSummary};
-use crate::select::{self, Library, Selection, Verdict};
+use crate::select::{self, Library, Selection, Shard, Verdict};
 use crate::store::{Announcement, Offered, Run, Skip};
 use crate::summary::notice;
 
@@ -18,6 +18,9 @@ pub const MAX_COUNTED: u64 = 10_000;
 pub struct Intake<'a> {
     /// What papers must be like; `None` takes all.
     pub selection: Option<&'a Selection>,
+    /// The shard whose papers are taken in; those of others are counted and nothing else. `None`
+    /// takes all.
+    pub shard: Option<Shard>,
     /// Most papers. Of files the rest is counted and left out, up to [`MAX_COUNTED`] items; pipes
     /// and addresses, which may never end, are not read any further.
     pub limit: Option<u64>,
@@ -158,6 +161,16 @@ impl Desk<'_, '_> {
             }
         };
         self.register.add(&paper);
+        if self.intake.shard.is_some_and(|shard| !shard.has(&paper)) {
+            self.counted += u64::from(is_full);
+            self.run.skip(Skip::OtherShard);
+            return Ok(());
+        }
+        if self.run.has_existing(&paper)? {
+            self.counted += u64::from(is_full);
+            self.run.skip(Skip::Existing);
+            return Ok(());
+        }
         if is_full {
             self.counted += 1;
             self.run.skip(Skip::OverLimit);

@@ -3,10 +3,12 @@
 //!
 //! [`Selection`] looks at one paper at a time: why it was announced, its day, and the terms that it
 //! must or must not have ([`Term`]). [`Library`] holds papers that the reader likes, and ranks
-//! others by their likeness to these. Neither needs a model.
+//! others by their likeness to these. [`Shard`] is a share of all papers, for one of several machines.
+//! None of them needs a model.
 
 mod library;
 mod likeness;
+mod shard;
 mod term;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +17,7 @@ use crate::paper::{Announce, Date, Paper};
 
 pub use library::{Library, MAX_LIBRARY_BYTES, MAX_LIKED};
 pub use likeness::{MAX_QUERY_TERMS, Rank, rank};
+pub use shard::{MAX_SHARDS, Shard};
 pub use term::Term;
 
 /// Which announcements are taken.

@@ -17,6 +17,10 @@ pub struct Account {
     pub duplicates: u64,
     /// Left out by the user's filters.
     pub filtered: u64,
+    /// Of other shards than the one that was asked for.
+    pub other_shards: u64,
+    /// In the output already, from an earlier run.
+    pub existing: u64,
     /// Left out by the user's limit.
     pub over_limit: u64,
     /// Could not be read.
@@ -32,12 +36,12 @@ pub struct Account {
 impl Account {
     /// Papers that the run need not or could not look at.
     pub fn skipped(&self) -> u64 {
-        self.duplicates + self.over_limit + self.malformed + self.deleted
+        self.duplicates + self.existing + self.over_limit + self.malformed + self.deleted
     }
 
     /// Whether everything that was read is accounted for.
     pub fn adds_up(&self) -> bool {
         let settled = self.summarised + self.reused + self.imported + self.noticed + self.failed;
-        self.read == settled + self.filtered + self.skipped() + self.pending
+        self.read == settled + self.filtered + self.other_shards + self.skipped() + self.pending
     }
 }

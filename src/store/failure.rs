@@ -23,7 +23,12 @@ pub(super) fn failed(name: &str, cause: rusqlite::Error) -> Error {
         ),
         _ => ("failed", None),
     };
+    let passes = matches!(
+        cause.sqlite_error_code(),
+        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    );
     let error = Error::new(ErrorKind::Store, format!("the store {name} {what}")).because(cause);
+    let error = if passes { error.passing() } else { error };
     match hint {
         Some(hint) => error.hint(hint),
         None => error,

@@ -63,7 +63,9 @@ fn held(path: &Path, file: &mut File) -> Error {
         _ => String::new(),
     };
     let message = format!("the store {} is in use by another run{holder}", path.display());
-    Error::new(ErrorKind::Store, message).hint("wait until it has ended, or give another store")
+    Error::new(ErrorKind::Store, message)
+        .hint("wait until it has ended, or give another store")
+        .passing()
 }
 
 /// The file beside a store.

@@ -29,6 +29,7 @@
 
 mod account;
 mod announced;
+mod existing;
 mod failure;
 mod key;
 mod lock;

@@ -41,6 +41,10 @@ pub enum Skip {
     OverLimit,
     /// It says that its paper is not there any more.
     Deleted,
+    /// It is of another shard than the one that was asked for.
+    OtherShard,
+    /// The output has it already.
+    Existing,
 }
 
 /// A paper that waits for its summary.
@@ -79,30 +83,16 @@ pub struct Run<'a> {
     pub(super) store: &'a mut Store,
     identity: Identity,
     redo: bool,
-    read: u64,
-    duplicates: u64,
-    filtered: u64,
-    over_limit: u64,
-    malformed: u64,
+    /// What is counted; the fates of papers are in their rows.
+    counted: Account,
     damaged: Vec<String>,
-    deleted: u64,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn begin(store: &'a mut Store, identity: Identity, redo: bool) -> Result<Self> {
         schema::prepare_run(&store.connection).map_err(|cause| failed(&store.name, cause))?;
-        Ok(Run {
-            store,
-            identity,
-            redo,
-            read: 0,
-            duplicates: 0,
-            filtered: 0,
-            over_limit: 0,
-            malformed: 0,
-            deleted: 0,
-            damaged: Vec::new(),
-        })
+        let counted = Account::default();
+        Ok(Run { store, identity, redo, counted, damaged: Vec::new() })
     }
 
     /// Takes in a paper of the input: it is pending now, unless a summary of it is in the store.
@@ -194,19 +184,22 @@ impl<'a> Run<'a> {
     /// Leaves an offered paper out after all.
     pub fn leave_out(&mut self, ticket: i64) -> Result<()> {
         self.execute("DELETE FROM temp.offered WHERE ticket = ?1", [ticket])?;
-        self.filtered += 1;
+        self.counted.filtered += 1;
         Ok(())
     }
 
     /// Counts an item of the input that is not offered.
     pub fn skip(&mut self, why: Skip) {
-        self.read += 1;
-        match why {
-            Skip::Malformed => self.malformed += 1,
-            Skip::Filtered => self.filtered += 1,
-            Skip::OverLimit => self.over_limit += 1,
-            Skip::Deleted => self.deleted += 1,
-        }
+        let counted = &mut self.counted;
+        counted.read += 1;
+        *match why {
+            Skip::Malformed => &mut counted.malformed,
+            Skip::Filtered => &mut counted.filtered,
+            Skip::OverLimit => &mut counted.over_limit,
+            Skip::Deleted => &mut counted.deleted,
+            Skip::OtherShard => &mut counted.other_shards,
+            Skip::Existing => &mut counted.existing,
+        } += 1;
     }
 
     /// Up to `limit` papers that nobody has taken yet, longest abstract first, so that papers of
@@ -254,15 +247,7 @@ impl<'a> Run<'a> {
     /// What became of everything read so far. That it does not add up would be a bug of this
     /// program, and is an error.
     pub fn account(&self) -> Result<Account> {
-        let mut account = Account {
-            read: self.read,
-            duplicates: self.duplicates,
-            filtered: self.filtered,
-            over_limit: self.over_limit,
-            malformed: self.malformed,
-            deleted: self.deleted,
-            ..Account::default()
-        };
+        let mut account = self.counted;
         for (fate, count) in self.count_fates().map_err(|cause| self.failed(cause))? {
             match Fate::from_column(fate) {
                 Some(Fate::Summarised) => account.summarised += count,
@@ -311,12 +296,12 @@ impl<'a> Run<'a> {
                 params![id, version, paper.link, chars, fate, key, content, outcome],
             )?;
         }
-        self.read += 1;
-        self.duplicates += u64::from(offered != Offered::New);
+        self.counted.read += 1;
+        self.counted.duplicates += u64::from(offered != Offered::New);
         Ok(offered)
     }
 
-    fn failed(&self, cause: rusqlite::Error) -> Error {
+    pub(super) fn failed(&self, cause: rusqlite::Error) -> Error {
         failed(&self.store.name, cause)
     }
 
@@ -336,7 +321,7 @@ impl<'a> Run<'a> {
 
 /// The statements.
 impl Run<'_> {
-    fn execute(&self, sql: &str, values: impl rusqlite::Params) -> Result<()> {
+    pub(super) fn execute(&self, sql: &str, values: impl rusqlite::Params) -> Result<()> {
         let run = || self.store.connection.prepare_cached(sql)?.execute(values);
         run().map(drop).map_err(|cause| self.failed(cause))
     }
@@ -351,7 +336,7 @@ impl Run<'_> {
     }
 
     /// The version in which a paper was met, if it was; a version may be unknown itself.
-    fn known_version(&self, paper: &str) -> rusqlite::Result<Option<Option<u32>>> {
+    pub(super) fn known_version(&self, paper: &str) -> rusqlite::Result<Option<Option<u32>>> {
         let sql = "SELECT version FROM temp.offered WHERE paper = ?1";
         let mut statement = self.store.connection.prepare_cached(sql)?;
         statement.query_row([paper], |row| row.get(0)).optional()

@@ -77,6 +77,11 @@ const OF_ONE_RUN: &str = "
         score   REAL NOT NULL DEFAULT 0, -- likeness to the reader's library
         relevance TEXT         -- why the reader gets it, JSON
     ) STRICT;
+    DROP TABLE IF EXISTS temp.existing;
+    CREATE TABLE temp.existing ( -- papers that an output has from earlier runs
+        paper   TEXT PRIMARY KEY NOT NULL,
+        version INTEGER
+    ) STRICT, WITHOUT ROWID;
     CREATE INDEX temp.pending ON offered (chars DESC, ticket) WHERE fate = 0;
     CREATE INDEX temp.fates ON offered (fate);
     CREATE INDEX temp.digest_order ON offered (score DESC, link DESC, ticket);";

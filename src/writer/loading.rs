@@ -11,7 +11,7 @@ use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
 use crate::generate::{Engine, Limits};
-use crate::model::{Adapter, MAX_ADAPTER_BYTES, Model};
+use crate::model::{Adapter, Config, MAX_ADAPTER_BYTES, Model, Shape};
 use crate::shortlist::Shortlist;
 use crate::system;
 use crate::text::quantity;
@@ -25,13 +25,13 @@ pub(super) const MAX_CONTEXT: usize = 4096;
 /// ones, fewer of them run at a time.
 pub(super) const POSITIONS_PER_SEQUENCE: usize = 1024;
 /// Most papers at a time where the user says nothing; more gain little, and take memory.
-const MAX_BATCH: usize = 64;
+pub const MAX_BATCH: usize = 64;
 /// The share of the memory that is free once a model is loaded which keys and values may take.
 /// Packing takes as much again as the model's weights, and what these took is free when it is done.
 const SHARE_FOR_KEYS_AND_VALUES: f64 = 0.7;
 /// Most rows of a step. Prefill is bound by arithmetic at a few hundred rows; more would only
 /// keep the sequences that write waiting.
-pub(super) const ROWS_PER_STEP: usize = 512;
+pub const ROWS_PER_STEP: usize = 512;
 
 /// An engine, and what is worth telling of it.
 pub struct Made {
@@ -81,23 +81,36 @@ pub struct Batch {
 impl Batch {
     /// As many papers as the memory that is free has room for.
     pub(super) fn that_fits(model: &Model) -> Batch {
-        let each = (POSITIONS_PER_SEQUENCE * model.config().position_bytes()) as u64;
+        let each = paper_bytes(model.config());
         match system::available_memory() {
-            Some(free) => Batch { papers: batch_for(free, each), memory: Some((free, each)) },
+            Some(free) => {
+                Batch { papers: papers_for(free, each, MAX_BATCH), memory: Some((free, each)) }
+            }
             None => Batch { papers: MAX_BATCH, memory: None },
         }
     }
 }
 
-/// How many papers that take `each` bytes go into the share of `free` bytes that is theirs.
-fn batch_for(free: u64, each: u64) -> usize {
+/// Bytes of keys and values that are reserved for a paper.
+pub fn paper_bytes(config: &Config) -> u64 {
+    (POSITIONS_PER_SEQUENCE * config.position_bytes()) as u64
+}
+
+/// How many papers that take `each` bytes go into the share of `free` bytes that is theirs once a
+/// model is loaded: at least one, and at most `most`.
+pub fn papers_for(free: u64, each: u64, most: usize) -> usize {
     let room = (free as f64 * SHARE_FOR_KEYS_AND_VALUES) as u64 / each;
-    usize::try_from(room).unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH)
+    usize::try_from(room).unwrap_or(most).clamp(1, most)
 }
 
 /// The bounds of steps for `sequences` at a time that reserve `positions` each.
 pub fn limits(model: &Model, sequences: usize, positions: usize) -> Limits {
-    let max_context = MAX_CONTEXT.min(model.config().context_length);
+    limits_of(model.config(), sequences, positions)
+}
+
+/// The same for the decoder that `config` describes.
+pub fn limits_of(config: &Config, sequences: usize, positions: usize) -> Limits {
+    let max_context = MAX_CONTEXT.min(config.context_length);
     Limits {
         max_sequences: sequences,
         rows_per_step: ROWS_PER_STEP,
@@ -120,6 +133,30 @@ pub(super) fn load_shortlist(
         return Err(Error::new(ErrorKind::Model, message).hint("use --vocab full"));
     }
     Ok(Some(list))
+}
+
+/// How many tokens are scored for every paper; `None`: all of the vocabulary.
+pub fn scored_tokens(choice: &ModelChoice) -> Result<Option<usize>> {
+    let file = choice.card().and_then(|card| card.shortlist.as_ref());
+    file.map(|file| Ok(Shortlist::decode(file.data())?.ids().len())).transpose()
+}
+
+/// The shape of a model whose file is at `path`, as it is once its adapter is merged.
+///
+/// # Errors
+/// Those of [`Shape::read`], and where an adapter cannot be read.
+pub fn read_shape(choice: &ModelChoice, path: &Path) -> Result<Shape> {
+    match (&choice.adapter, choice.own_adapter()) {
+        (AdapterChoice::File(file), _) => {
+            let bytes = read_adapter(file).map_err(|cause| Error::io("read", file, cause))?;
+            let name = file.display().to_string();
+            Shape::read(path, Some(Adapter { name: &name, bytes: &bytes }))
+        }
+        (AdapterChoice::Own, Some(own)) => {
+            Shape::read(path, Some(Adapter { name: &own.name, bytes: own.data() }))
+        }
+        (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Shape::read(path, None),
+    }
 }
 
 /// Loads a model with its adapter, after fetching it where needed.
@@ -206,7 +243,7 @@ mod tests {
     fn as_many_papers_at_a_time_as_there_is_memory_for() {
         const EACH: u64 = 28 << 20;
         for (free, batch) in [(0, 1), (EACH, 1), (10 * EACH, 7), (1 << 40, MAX_BATCH)] {
-            assert_eq!(batch_for(free, EACH), batch, "{free} bytes");
+            assert_eq!(papers_for(free, EACH, MAX_BATCH), batch, "{free} bytes");
         }
     }
 

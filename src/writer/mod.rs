@@ -39,7 +39,10 @@ use crate::store::{Identity, Run};
 use crate::tokens::Tokenizer;
 
 pub use choices::{AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice};
-pub use loading::{Batch, Made, limits, load_model};
+pub use loading::{
+    Batch, MAX_BATCH, Made, ROWS_PER_STEP, limits, limits_of, load_model, paper_bytes, papers_for,
+    read_shape, scored_tokens,
+};
 
 /// Who writes the summaries of a run.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("hash", &[]),
     ("text", &[]),
     ("system", &[]),
-    ("http", &["text"]),
+    ("http", &["error", "text"]),
     ("paper", &[]),
     ("summary", &["error", "text"]),
     ("record", &["error", "paper", "summary"]),
@@ -29,7 +29,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("feed", &["error", "atomic", "hash", "text", "system", "http", "paper", "summary", "record"]),
     ("text_file", &["error"]),
     ("glossary", &["error", "hash", "text", "text_file"]),
-    ("select", &["error", "text", "paper", "text_file", "glossary"]),
+    ("select", &["error", "hash", "text", "paper", "text_file", "glossary"]),
     ("card", &["error"]),
     ("fetch", &["error", "hash", "http", "card", "system"]),
     ("generate", &["error"]),
@@ -84,6 +84,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "pipeline",
         ],
     ),
+    ("plan", &["error", "kernels", "model", "engine", "writer"]),
     (
         "cli",
         &[
@@ -115,6 +116,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "prompt",
             "pipeline",
             "writer",
+            "plan",
         ],
     ),
 ];

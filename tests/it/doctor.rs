@@ -91,3 +91,30 @@ fn every_command_has_a_manual_page() {
     }
     assert!(place.read("pages/wenzhai-digest.1").contains("Exit status"), "notes are there, too");
 }
+
+/// What a machine without a card is told; one with a card has other tests to pass.
+#[test]
+fn without_a_driver_the_card_is_missing_and_the_status_says_so() {
+    let place = Place::new();
+    let doctor = ["doctor", "--offline", "--store", "s.sqlite", "--device"];
+    let unknown = place.run(&[&doctor[..], &["tpu"]].concat());
+    assert_eq!(unknown.status, 1);
+    assert!(unknown.stderr.contains("unknown device \"tpu\""), "{}", unknown.stderr);
+    if ["/dev/nvidiactl", "/dev/dxg"].iter().any(|node| std::path::Path::new(node).exists()) {
+        println!("skipped: there is a card here");
+        return;
+    }
+    let run = place.run(&[&doctor[..], &["cuda:1"]].concat());
+    assert_eq!((run.status, run.stderr.as_str()), (2, ""));
+    assert!(
+        run.stdout.contains(
+            "bad   card: there is no /dev/nvidia1\n        hint: install NVIDIA's driver"
+        ),
+        "{}",
+        run.stdout
+    );
+    let whole = run.stdout.lines().find(|line| line.starts_with("bad   cuda: ")).unwrap();
+    assert!(whole.contains("--device cuda cannot work here: ") && whole.ends_with(" missing"));
+    // Of the processor nothing of it is asked.
+    assert!(!place.run(&[&doctor[..], &["cpu"]].concat()).stdout.contains("nvidia"));
+}

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each area.
 
 mod architecture;
+mod archive;
 mod arxiv;
 mod atom;
 mod bench;
@@ -33,6 +34,7 @@ mod outputs;
 mod overwriting;
 mod page;
 mod pipeline;
+mod plan;
 mod readme;
 mod real_model;
 mod real_profile;

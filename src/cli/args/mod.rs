@@ -1,12 +1,17 @@
 //! What can be typed. What it means is [`super::settings`]' matter.
 
+mod doctor;
 mod notes;
+mod plan;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::shortlist::MAX_MIN_COUNT;
+pub(super) use doctor::DoctorArgs;
+pub(super) use plan::PlanArgs;
+
 use notes::{
     BENCH_NOTES, CONFIG_NOTES, DIGEST_EXAMPLES, DOCTOR_NOTES, EVAL_NOTES, EXIT_STATUS,
     MODELS_EXAMPLES, RENDER_EXAMPLES, SHORTLIST_NOTES, SITE_NOTES,
@@ -30,6 +35,8 @@ pub(super) enum Command {
     Site(SiteArgs),
     /// Measure how fast a model writes on this machine
     Bench(BenchArgs),
+    /// Compute how long so many papers take, on what device, and with how much energy
+    Plan(PlanArgs),
     /// Measure how good summaries are, against references
     Eval(EvalArgs),
     /// Look whether everything is here that a digest needs, and say what to do where it is not
@@ -103,6 +110,10 @@ pub(super) struct DigestArgs {
     /// Read at most N papers; of pipes and addresses, nothing behind them
     #[arg(long, value_name = "N", help_heading = "Papers")]
     pub(super) limit: Option<u64>,
+
+    /// Leave out papers that the .jsonl output has already, and put the others behind them
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Papers")]
+    pub(super) skip_existing: bool,
 
     /// Leave out the days of a category that were missed since its feed was last read
     #[arg(long, help_heading = "Papers")]
@@ -185,6 +196,11 @@ pub(super) struct SelectionArgs {
     /// Leave out papers of later days
     #[arg(long, value_name = "DATE", help_heading = "Selection")]
     pub(super) until: Option<String>,
+
+    /// Take only the papers of shard I of N, counted from 1 (2/8), by a hash of their arXiv ids: for
+    /// one of several machines, or one of several runs, each with a --store of its own
+    #[arg(long, value_name = "I/N", help_heading = "Selection")]
+    pub(super) shard: Option<String>,
 
     /// Order papers by their likeness to those of a library: BibTeX, CSL JSON as Zotero exports it,
     /// records, or a list of arXiv ids; may be given more than once
@@ -361,23 +377,6 @@ pub(super) struct EvalArgs {
     /// File to write everything to that was measured; - puts it in place of the table
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
-}
-
-/// Look whether everything is here that a digest needs.
-#[derive(Debug, Args)]
-pub(super) struct DoctorArgs {
-    /// Model that is to write
-    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT, env = "WENZHAI_MODEL",
-          hide_env_values = true)]
-    pub(super) model: String,
-
-    /// Store that is to keep [default: store.sqlite in the user's data folder]
-    #[arg(long, value_name = "FILE", env = "WENZHAI_STORE", hide_env_values = true)]
-    pub(super) store: Option<PathBuf>,
-
-    /// Do not try to reach arXiv and the places that models come from
-    #[arg(long)]
-    pub(super) offline: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,9 +3,14 @@
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  everything that was read is in the output
-  1  nothing was written: wrong usage, or an error that ended the run
+  1  nothing was written: wrong usage, or something that another run would find as wrong
   2  the output was written, but papers failed, or something of an input could not be read
-  130, 143  Ctrl-C or SIGTERM ended it; what is finished is kept";
+  75  nothing was written, for a reason that may pass: a server is silent, a disk full, the store in
+     use by another run
+  130, 143  Ctrl-C or SIGTERM ended it; what is finished is kept
+
+For scripts: run the same command again, later, after 75, 130, 143, and when it was killed; once or
+twice after 2; never after 1.";
 
 pub(super) const DIGEST_EXAMPLES: &str = "\
 Inputs are sources of arXiv's by name: today's announcement in a category, that of other days up to
@@ -33,12 +38,22 @@ Examples:
 The digest's day, {date}, is the latest on which one of its papers was announced, published or
 changed, or today (UTC) where none tells. With --sort or --group, the papers are held in memory.
 
-A run that was killed goes on where it stopped: every finished paper is in the store at once.
+A run that was killed goes on where it stopped: every finished paper is in the store at once. Papers
+that the store has a summary of are not written about again, but listed; with --skip-existing those
+that are in the .jsonl output are not listed again, either, and new ones are put behind them.
+
+Several machines share the papers of the same inputs by --shard, each with a store of its own; the
+digest of all is that of one machine:
+  wenzhai digest snapshot.jsonl --shard 1/2 --store 1.sqlite -o 1.jsonl   # and 2/2 elsewhere
+  wenzhai render 1.jsonl 2.jsonl -o all.md
 
 Exit status:
   0  everything that was read is in the digest
-  1  nothing was written: wrong usage, or an error that ended the run
-  2  the digest was written, but papers failed, or something of an input could not be read
+  1  nothing was written: wrong usage, or something that another run would find as wrong
+  2  the digest was written, but papers failed, or something of an input could not be read: another
+     run tries what failed anew, and does not help where lines of a file cannot be read
+  75  nothing was written, for a reason that may pass: a server is silent, a disk full, the store in
+     use by another run; run again later
   130, 143  Ctrl-C or SIGTERM: the step under way was finished, what is finished is kept, nothing
      was written; run again to go on. A second signal ends the program at once";
 
@@ -46,6 +61,7 @@ pub(super) const RENDER_EXAMPLES: &str = "\
 Examples:
   wenzhai render records.jsonl -o digest.md
   wenzhai render records.jsonl -o digest.html -o feed.xml
+  wenzhai render shards/*.jsonl -o digest.md
   cat monday.jsonl tuesday.jsonl | wenzhai render - > both.md";
 
 pub(super) const DOCTOR_NOTES: &str = "\
@@ -85,6 +101,16 @@ Examples:
   wenzhai bench
   wenzhai bench --papers prompts.jsonl --batch 1,8,16,32,64 --json record.json
   wenzhai bench --peer venv/bin/python --repeat 5";
+
+pub(super) const PLAN_NOTES: &str = "\
+The shape of the model is read from its file, which has to be here. cpu is measured for some seconds:
+the engine's own kernels at the model's shapes, with made-up weights. Cards are computed from what
+their maker publishes: a share of the roofline. Neither knows of guards, second tries and loading.
+
+Examples:
+  wenzhai plan
+  wenzhai plan --model small --device cpu,l4 --papers 3000000 --watts 65
+  wenzhai plan --device h100 --written-tokens 400 --share 20 --json plan.json";
 
 pub(super) const EVAL_NOTES: &str = "\
 Ids are compared without their versions. A paper without a record, or with one that failed, counts

@@ -23,6 +23,7 @@ use crate::model::Model;
 use crate::writer::{Made, Writer, limits};
 use measure::{Run, measure, peak_bytes};
 use peer::Peer;
+pub(super) use report::machine;
 use report::{Report, Setting};
 use workload::Workload;
 

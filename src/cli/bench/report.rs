@@ -258,7 +258,7 @@ impl PeerReport {
 }
 
 /// The processor, as far as the system tells (Linux), and its cores.
-fn machine() -> String {
+pub(in crate::cli) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

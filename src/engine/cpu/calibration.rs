@@ -34,7 +34,7 @@ pub const TOKENS: usize = 256;
 /// for other shares. Of other models little is known, so all of theirs have: SmolLM2-135M would have
 /// the same first choice in 98.9 % with half of them, in 99.3 % with four fifths, and has it in
 /// 99.96 %.
-const EQUALISED_SHARE: f64 = 0.5;
+pub const EQUALISED_SHARE: f64 = 0.5;
 
 /// A place where activations are rounded: the input of a layer's product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -127,9 +127,7 @@ impl Decoder {
 
     /// What the rows of a step cost.
     pub fn costs(&self) -> Costs {
-        let Config { heads, head_dim, layers, .. } = &self.config;
-        let row = self.layers.iter().map(Layer::multiply_adds).sum();
-        Costs { row, position: 2 * heads * head_dim * layers.len() }
+        Costs::of_decoder(&self.config)
     }
 
     /// The window of the layers that have one.
@@ -194,13 +192,6 @@ impl Layer {
             post_ffn_norm: weights.post_ffn_norm.clone(),
             precision: LayerPrecision::int8(config.hidden, attended, config.ffn_hidden),
         })
-    }
-
-    /// Of a row, without attention.
-    fn multiply_adds(&self) -> usize {
-        let GateUp { gate, up, .. } = &self.gate_up;
-        let matrices = [&self.qkv, &self.output, gate, up, &self.down];
-        matrices.map(|matrix| matrix.inputs() * matrix.outputs()).iter().sum()
     }
 
     /// What the inputs of each site are multiplied with.
@@ -334,7 +325,10 @@ impl RopeTable {
 }
 
 /// The kernels take widths that are multiples of a block, and heads that are not too wide.
-fn check_shape(config: &Config) -> Result<()> {
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Model`] where the decoder that `config` describes has others.
+pub fn check_shape(config: &Config) -> Result<()> {
     if config.head_dim > MAX_HEAD_DIM {
         return Err(unfit(format!("heads of {} dimensions", config.head_dim)));
     }

@@ -39,6 +39,10 @@ use crate::kernels::attention::{PagePool, PageShape};
 use crate::model::Model;
 use crate::shortlist::Shortlist;
 
+pub use calibration::EQUALISED_SHARE;
+pub use decoder::check_shape;
+pub use plan::{Costs, LEAST_ROWS};
+
 use calibration::Calibration;
 use decoder::Decoder;
 use head::Head;

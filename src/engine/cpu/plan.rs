@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use crate::generate::Span;
 use crate::kernels::attention::PAGE;
+use crate::model::Config;
 
 /// Fewest rows of a part: with fewer, loading weights costs more than waiting.
-const LEAST_ROWS: usize = 16;
+pub const LEAST_ROWS: usize = 16;
 /// How much more than the mean the dearest part may cost.
 const TOLERANCE: f64 = 1.1;
 /// How much more than a position of a stretch that is read in one go a position costs that one
@@ -30,9 +31,9 @@ const PATIENCE: usize = 32;
 /// Multiply-adds.
 #[derive(Debug, Clone, Copy)]
 pub struct Costs {
-    /// A row in all products.
+    /// A row in all products of all layers.
     pub row: usize,
-    /// Attending to a position.
+    /// Attending to a position, in all layers.
     pub position: usize,
 }
 
@@ -152,6 +153,14 @@ impl Split {
 }
 
 impl Costs {
+    /// Of the decoder that `config` describes.
+    pub fn of_decoder(config: &Config) -> Costs {
+        let Config { hidden, ffn_hidden, heads, kv_heads, head_dim, layers, .. } = config;
+        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let matrices = hidden * (q + 2 * kv) + q * hidden + 3 * hidden * ffn_hidden;
+        Costs { row: matrices * layers.len(), position: 2 * q * layers.len() }
+    }
+
     /// Where to end a segment of a span that begins at row `from` and may cost `left`: behind the
     /// span, or in front of a page; or at `from`, so that there is none.
     fn cut(self, span: &Span<'_>, from: usize, left: usize, nearest: bool) -> usize {

@@ -64,6 +64,7 @@ pub(in crate::feed::source) fn charset(content_type: &str) -> Option<&str> {
 fn refused(failure: &Failure, status: Option<u16>, name: &str) -> Error {
     let message = format!("cannot fetch {name}: {}", failure.message);
     let error = Error::new(ErrorKind::Network, message);
+    let error = if failure.may_pass() { error.passing() } else { error };
     match (status, failure.kind) {
         (Some(404 | 410), _) => {
             error.hint("check the address; feeds are at https://rss.arxiv.org/rss/")

@@ -141,6 +141,7 @@ impl Service {
 fn refused(name: &str, failure: &Failure) -> Error {
     let message = format!("cannot fetch {name}: {}", failure.message);
     let error = Error::new(ErrorKind::Network, message);
+    let error = if failure.may_pass() { error.passing() } else { error };
     match failure.kind {
         FailureKind::Busy(_) => error
             .hint("the server asks for a pause: try again in some minutes; what was read is kept"),

@@ -1,0 +1,184 @@
+//! What a card of NVIDIA's needs before it can compute: a program that was built for it, the driver
+//! in the kernel, and the driver's library. All of it is told by files, so that nothing has to be
+//! loaded that may be missing.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::finding::{Finding, State};
+
+/// The library of the driver; it comes with the driver, and not with CUDA.
+const LIBRARY: &str = "libcuda.so.1";
+
+/// Folders where systems and containers have it, below the root: Debian's and Red Hat's, those of
+/// Arm, WSL's, and CUDA's own for newer libraries than the driver.
+const FOLDERS: [&str; 7] = [
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib64",
+    "usr/lib",
+    "usr/lib/wsl/lib",
+    "usr/local/nvidia/lib64",
+    "usr/local/cuda/compat",
+];
+
+/// Where systems list the libraries that they know.
+const CACHE: &str = "etc/ld.so.cache";
+
+/// What is found below `root` of card `number`, for a program that was `built` for CUDA or not. The
+/// last line says what is missing, if anything is, and how to go on.
+pub(super) fn findings(root: &Path, number: usize, built: bool) -> Vec<Finding> {
+    let of_user = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let parts = [program(built), node(root, number), library(root, &of_user)];
+    let bad = parts.iter().filter(|part| part.state == State::Bad);
+    let missing: Vec<&str> = bad.map(|part| part.what).collect();
+    let whole = match missing.as_slice() {
+        [] => Finding::good(
+            "cuda",
+            "all that files can tell is here; `wenzhai bench --device cuda` tries it",
+        ),
+        missing => Finding::of(
+            "cuda",
+            State::Bad,
+            format!("--device cuda cannot work here: {} missing", listed(missing)),
+            "digests are written without it, by --device cpu",
+        ),
+    };
+    parts.into_iter().chain([whole]).collect()
+}
+
+fn program(built: bool) -> Finding {
+    let what = "program for cuda";
+    match built {
+        true => Finding::good(what, "built with the feature cuda"),
+        false => Finding::of(
+            what,
+            State::Bad,
+            "this one was built without the feature cuda",
+            "with CUDA's compiler (nvcc) at hand: `cargo install --path . --features cuda`",
+        ),
+    }
+}
+
+/// The file by which the kernel's driver lends the card.
+fn node(root: &Path, number: usize) -> Finding {
+    let what = "card";
+    // WSL lends all cards by one file.
+    let nodes = [format!("dev/nvidia{number}"), "dev/dxg".to_owned()];
+    match nodes.iter().find(|node| root.join(node).exists()) {
+        Some(node) => Finding::good(what, format!("/{node}")),
+        None if root.join("dev/nvidiactl").exists() => Finding::of(
+            what,
+            State::Bad,
+            format!("the driver is loaded, and there is no /{}", nodes[0]),
+            "`nvidia-smi -L` lists the cards; in a container, lend it this one",
+        ),
+        None => Finding::of(
+            what,
+            State::Bad,
+            format!("there is no /{}", nodes[0]),
+            "install NVIDIA's driver; in a container, start it with `--gpus all`",
+        ),
+    }
+}
+
+fn library(root: &Path, of_user: &OsStr) -> Finding {
+    let what = "driver";
+    match find_library(root, of_user) {
+        Some(path) => Finding::good(what, path.display().to_string()),
+        None => Finding::of(
+            what,
+            State::Bad,
+            format!("its library {LIBRARY} is nowhere"),
+            "it comes with NVIDIA's driver; where it lies elsewhere, name its folder in \
+             LD_LIBRARY_PATH",
+        ),
+    }
+}
+
+/// The library, in the folders that a user names (LD_LIBRARY_PATH), that are known, or that the
+/// system lists.
+fn find_library(root: &Path, of_user: &OsStr) -> Option<PathBuf> {
+    let named = std::env::split_paths(of_user).filter(|folder| !folder.as_os_str().is_empty());
+    let folders = named.chain(FOLDERS.iter().map(|folder| root.join(folder)));
+    let in_folder = folders.map(|folder| folder.join(LIBRARY)).find(|path| path.exists());
+    in_folder.or_else(|| {
+        // The list has names and paths as texts that end with a zero byte.
+        let cache = fs::read(root.join(CACHE)).ok()?;
+        let end = format!("/{LIBRARY}");
+        let texts =
+            cache.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
+        let paths = texts.filter(|text| text.starts_with('/') && text.ends_with(&end));
+        paths.map(|path| root.join(&path[1..])).find(|path| path.exists())
+    })
+}
+
+/// `the card is`, `the card and the driver are`.
+fn listed(names: &[&str]) -> String {
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    let names: Vec<String> = names.iter().map(|name| format!("the {name}")).collect();
+    let text = match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    };
+    format!("{text} {verb}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root with these files.
+    fn root(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        root
+    }
+
+    #[track_caller]
+    fn check(files: &[&str], built: bool, expected: &str) {
+        let root = root(files);
+        let found = findings(root.path(), 0, built);
+        let last = found.last().unwrap();
+        assert_eq!(last.text, expected);
+        let is_bad = found.iter().any(|finding| finding.state == State::Bad);
+        assert_eq!(is_bad, expected.contains("missing"));
+        let without_hint = |f: &&Finding| f.state == State::Bad && f.hint.is_none();
+        assert_eq!(found.iter().filter(without_hint).count(), 0, "each says how to go on");
+    }
+
+    #[test]
+    fn one_line_says_all_that_is_missing() {
+        let start = "--device cuda cannot work here: ";
+        let node = "dev/nvidia0";
+        let library = "usr/lib64/libcuda.so.1";
+        let good = "all that files can tell is here; `wenzhai bench --device cuda` tries it";
+        check(&[node, library], true, good);
+        check(&["dev/dxg", "usr/lib/wsl/lib/libcuda.so.1"], true, good);
+        let all = "the program for cuda, the card and the driver are missing";
+        check(&[], false, &format!("{start}{all}"));
+        check(&[node], true, &format!("{start}the driver is missing"));
+        check(&[library], true, &format!("{start}the card is missing"));
+        check(&["dev/nvidia1", library], true, &format!("{start}the card is missing"));
+        check(&[node, library], false, &format!("{start}the program for cuda is missing"));
+    }
+
+    #[test]
+    fn a_library_is_found_by_the_list_of_the_system_and_by_its_user() {
+        let root = root(&["opt/driver/libcuda.so.1"]);
+        assert_eq!(find_library(root.path(), OsStr::new("")), None);
+        let folder = root.path().join("opt/driver");
+        assert_eq!(find_library(root.path(), folder.as_os_str()), Some(folder.join(LIBRARY)));
+        fs::create_dir_all(root.path().join("etc")).unwrap();
+        let list = b"glibc-ld.so.cache1.1\0\xff\0libcuda.so.1\0/opt/driver/libcuda.so.1\0";
+        fs::write(root.path().join(CACHE), list).unwrap();
+        let found = find_library(root.path(), OsStr::new(""));
+        assert_eq!(found, Some(folder.join(LIBRARY)));
+    }
+}

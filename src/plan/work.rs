@@ -1,0 +1,142 @@
+//! What a model costs, and what that comes to on a device.
+
+use super::card::Card;
+use super::job::Job;
+use super::processor::Speed;
+use crate::engine::cpu::Costs;
+use crate::model::Shape;
+use crate::writer::{MAX_BATCH, paper_bytes, papers_for};
+
+/// Bytes that the engines take for a weight: an int8, and an f32 scale for 32 of them.
+const WEIGHT_BYTES: f64 = 1.0 + 4.0 / 32.0;
+
+/// Most papers at a time on a card: the most that `--batch` takes.
+const MAX_CARD_BATCH: usize = 1024;
+
+/// What a model costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    /// Multiply-adds of a row in all layers, without attention.
+    pub row: u64,
+    /// Multiply-adds of attending to a position in all layers that see it.
+    pub position: u64,
+    /// Multiply-adds of scoring the tokens that may follow a row.
+    pub head: u64,
+    /// Bytes of the weights that a step reads: all layers, and the head as far as it is scored.
+    pub weight_bytes: u64,
+    /// Bytes of the token embedding, of which a step reads a few rows.
+    pub embedding_bytes: u64,
+    /// Bytes of keys and values that a token takes.
+    pub token_bytes: u64,
+    /// Bytes of keys and values that are reserved for a paper.
+    pub paper_bytes: u64,
+    /// Of each layer how far back it sees, where that has an end.
+    windows: Vec<Option<usize>>,
+}
+
+/// How fast a device is at a job.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Papers at a time.
+    pub batch: usize,
+    /// Rows of a step, of prompts and of text, on average.
+    pub rows_per_step: f64,
+    /// Multiply-adds of a step.
+    pub multiply_adds_per_step: f64,
+    /// Bytes that a step reads: weights, keys and values.
+    pub bytes_per_step: f64,
+    /// Papers in an hour.
+    pub papers_per_hour: f64,
+}
+
+impl Work {
+    /// Of a model of which `scored` tokens are scored for every paper.
+    pub fn of(shape: &Shape, scored: usize) -> Work {
+        let config = &shape.config;
+        let Costs { row, position } = Costs::of_decoder(config);
+        let bytes = |weights: usize| (weights as f64 * WEIGHT_BYTES) as u64;
+        let head = scored * config.hidden;
+        Work {
+            row: row as u64,
+            position: position as u64,
+            head: head as u64,
+            weight_bytes: bytes(row + head),
+            embedding_bytes: bytes(shape.vocabulary * config.hidden),
+            token_bytes: config.position_bytes() as u64,
+            paper_bytes: paper_bytes(config),
+            windows: config.layers.iter().map(|layer| layer.window).collect(),
+        }
+    }
+
+    /// Positions that the rows of a paper from the `from`th on attend to, on average over layers.
+    fn positions(&self, job: &Job, from: usize) -> f64 {
+        let seen = |window: &Option<usize>| -> f64 {
+            let context = (from..job.rows()).map(|row| job.prefix_tokens + row + 1);
+            let most = window.unwrap_or(usize::MAX);
+            context.map(|positions| positions.min(most) as f64).sum()
+        };
+        self.windows.iter().map(seen).sum::<f64>() / self.windows.len() as f64
+    }
+
+    /// Multiply-adds of a paper in products and in attention.
+    pub fn multiply_adds(&self, job: &Job) -> [f64; 2] {
+        let products = job.rows() as f64 * self.row as f64;
+        let head = job.written_tokens as f64 * self.head as f64;
+        [products + head, self.positions(job, 0) * self.position as f64]
+    }
+
+    /// Bytes that are read for a paper: its share of the weights, keys and values of the rows that
+    /// are computed one by one, and those of the prompt once.
+    pub fn bytes(&self, job: &Job, batch: usize) -> f64 {
+        let weights = job.steps(batch) * self.weight_bytes as f64;
+        let prompt = (job.prefix_tokens + job.prompt_tokens) as f64;
+        weights + (self.positions(job, job.prompt_tokens) + prompt) * self.token_bytes as f64
+    }
+
+    /// Papers at a time on a processor with `free` bytes of memory before the model is loaded, by
+    /// the rule of the writer.
+    pub fn batch_on_processor(&self, free: Option<u64>) -> usize {
+        let left = free.map(|free| free.saturating_sub(self.weight_bytes));
+        left.map_or(MAX_BATCH, |left| papers_for(left, self.paper_bytes, MAX_BATCH))
+    }
+
+    /// The same on a card, which holds the embedding, too; `None` where the model does not fit.
+    pub fn batch_on(&self, card: &Card) -> Option<usize> {
+        let left = card.memory_bytes.checked_sub(self.weight_bytes + self.embedding_bytes)?;
+        (left >= self.paper_bytes).then(|| papers_for(left, self.paper_bytes, MAX_CARD_BATCH))
+    }
+
+    /// What `card` would do at `share` of its roofline (from 0 to 1).
+    pub fn on_card(&self, job: &Job, card: &Card, batch: usize, share: f64) -> Estimate {
+        let [products, attention] = self.multiply_adds(job);
+        // A multiply-add is two operations.
+        let arithmetic = 2.0 * (products / card.int8_ops + attention / card.bf16_ops);
+        let memory = self.bytes(job, batch) / card.bandwidth;
+        self.estimate(job, batch, arithmetic.max(memory) / share)
+    }
+
+    /// What was measured on a processor, over a paper.
+    pub fn on_processor(&self, job: &Job, speed: &Speed) -> Estimate {
+        let prompt = job.prompt_tokens as f64 * speed.prompt_row_s;
+        let written = job.written_tokens as f64 * speed.step_s / speed.batch as f64;
+        self.estimate(job, speed.batch, prompt + written)
+    }
+
+    fn estimate(&self, job: &Job, batch: usize, paper_s: f64) -> Estimate {
+        let steps = job.steps(batch);
+        Estimate {
+            batch,
+            rows_per_step: job.rows() as f64 / steps,
+            multiply_adds_per_step: self.multiply_adds(job).iter().sum::<f64>() / steps,
+            bytes_per_step: self.bytes(job, batch) / steps,
+            papers_per_hour: 3600.0 / paper_s,
+        }
+    }
+}
+
+impl Estimate {
+    /// Seconds for so many papers.
+    pub fn seconds(&self, papers: u64) -> f64 {
+        papers as f64 * 3600.0 / self.papers_per_hour
+    }
+}
