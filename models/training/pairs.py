@@ -42,7 +42,7 @@ def parse_arguments():
     parser.add_argument("out")
     parser.add_argument("draws", nargs="+")
     parser.add_argument("--terms", help="table of glossary.py")
-    parser.add_argument("--most-terms", type=int, default=12, help="of a paper")
+    parser.add_argument("--most-terms", type=int, default=16, help="of a paper")
     parser.add_argument("--min-gap", type=float, default=7.0, help="between the two of a pair")
     parser.add_argument("--most-pairs", type=int, default=1 << 30, help="those furthest apart")
     parser.add_argument("--max-tokens", type=int, default=1000)

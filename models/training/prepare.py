@@ -51,7 +51,7 @@ def parse_arguments():
     parser.add_argument("--papers", type=int, default=16000, help="length of the order")
     parser.add_argument("--max-tokens", type=int, default=640)
     parser.add_argument("--terms", help="table of glossary.py")
-    parser.add_argument("--most-terms", type=int, default=12, help="of a paper")
+    parser.add_argument("--most-terms", type=int, default=16, help="of a paper")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

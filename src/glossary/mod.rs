@@ -31,7 +31,7 @@ use crate::text_file;
 pub const MAX_WORDS: usize = 4;
 
 /// Most terms of a model's glossary that a prompt tells.
-pub const MAX_TOLD: usize = 12;
+pub const MAX_TOLD: usize = 16;
 
 /// Most terms of a user's glossary that a prompt tells.
 pub const MAX_OWN_TOLD: usize = 24;
