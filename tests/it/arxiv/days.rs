@@ -370,5 +370,5 @@ fn a_store_of_the_version_before_is_opened_and_keeps_its_summaries() {
     let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(number("SELECT count(*) FROM summary WHERE zh_title = '题'"), 1);
     assert_eq!(number("SELECT papers FROM announcement WHERE day = '2026-11-18'"), 2);
-    assert_eq!(number("PRAGMA user_version"), 3);
+    assert_eq!(number("PRAGMA user_version"), 4);
 }
