@@ -89,8 +89,8 @@ pub(super) struct DigestArgs {
     #[arg(long, conflicts_with = "output", help_heading = "Output")]
     pub(super) dry_run: bool,
 
-    /// What is written about a paper: title,one-liner takes a third of the time; one-liner or
-    /// paragraph must be among them
+    /// What is written about a paper; one-liner or paragraph must be among them. A one-liner without
+    /// its paragraph comes out longer
     #[arg(
         long,
         value_name = "LIST",
