@@ -146,16 +146,25 @@ pub fn scored_tokens(choice: &ModelChoice) -> Result<Option<usize>> {
 /// # Errors
 /// Those of [`Shape::read`], and where an adapter cannot be read.
 pub fn read_shape(choice: &ModelChoice, path: &Path) -> Result<Shape> {
-    match (&choice.adapter, choice.own_adapter()) {
+    with_adapter(choice, choice.own_adapter(), |adapter| Shape::read(path, adapter))
+}
+
+/// What `read` makes of the adapter that was chosen; `own` is the model's own.
+fn with_adapter<T>(
+    choice: &ModelChoice,
+    own: Option<&card::Adapter>,
+    read: impl FnOnce(Option<Adapter<'_>>) -> Result<T>,
+) -> Result<T> {
+    match (&choice.adapter, own) {
         (AdapterChoice::File(file), _) => {
             let bytes = read_adapter(file).map_err(|cause| Error::io("read", file, cause))?;
             let name = file.display().to_string();
-            Shape::read(path, Some(Adapter { name: &name, bytes: &bytes }))
+            read(Some(Adapter { name: &name, bytes: &bytes }))
         }
         (AdapterChoice::Own, Some(own)) => {
-            Shape::read(path, Some(Adapter { name: &own.name, bytes: own.data() }))
+            read(Some(Adapter { name: &own.name, bytes: own.data() }))
         }
-        (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Shape::read(path, None),
+        (AdapterChoice::None, _) | (AdapterChoice::Own, None) => read(None),
     }
 }
 
@@ -180,17 +189,7 @@ pub(super) fn read_model(
     progress: &mut dyn Progress,
 ) -> Result<Model> {
     let LocalModel { path, adapter, .. } = local;
-    let model = match (&choice.adapter, adapter) {
-        (AdapterChoice::File(file), _) => {
-            let bytes = read_adapter(file).map_err(|cause| Error::io("read", file, cause))?;
-            let name = file.display().to_string();
-            Model::load(path, Some(Adapter { name: &name, bytes: &bytes }))
-        }
-        (AdapterChoice::Own, Some(own)) => {
-            Model::load(path, Some(Adapter { name: &own.name, bytes: own.data() }))
-        }
-        (AdapterChoice::None, _) | (AdapterChoice::Own, None) => Model::load(path, None),
-    }?;
+    let model = with_adapter(choice, *adapter, |adapter| Model::load(path, adapter))?;
     model.warnings().iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
     Ok(model)
 }

@@ -103,9 +103,10 @@ Examples:
   wenzhai bench --peer venv/bin/python --repeat 5";
 
 pub(super) const PLAN_NOTES: &str = "\
-The shape of the model is read from its file, which has to be here. cpu is measured for some seconds:
-the engine's own kernels at the model's shapes, with made-up weights. Cards are computed from what
-their maker publishes: a share of the roofline. Neither knows of guards, second tries and loading.
+The shape of the model is read from its file, which has to be here. cpu is measured for some
+seconds: the engine's own kernels at the model's shapes, with made-up weights. Cards are computed from
+what their maker publishes: a share of the roofline. Neither knows of guards, second tries and
+loading.
 
 Examples:
   wenzhai plan
