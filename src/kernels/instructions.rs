@@ -20,6 +20,11 @@ pub(super) struct Avx512(());
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx512Bf16(pub Avx512);
 
+/// AMX with products of int8, beside AVX-512. Only where the system is known to grant it.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Amx(pub Avx512);
+
 /// NEON, which every 64-bit processor of Arm's has.
 #[cfg(target_arch = "aarch64")]
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +66,62 @@ impl Avx512Bf16 {
     pub fn new() -> Option<Avx512Bf16> {
         Avx512::new().filter(|_| is_x86_feature_detected!("avx512bf16")).map(Avx512Bf16)
     }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+impl Amx {
+    pub fn new() -> Option<Amx> {
+        Avx512::new().filter(|_| has_amx_int8() && may_use_tiles()).map(Amx)
+    }
+}
+
+/// Whether processor and system have tile registers and products of int8: Intel's Software
+/// Developer's Manual, volume 2, CPUID leaf 7, and volume 1, 13.3.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn has_amx_int8() -> bool {
+    use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+
+    const OSXSAVE: u32 = 1 << 27;
+    const AMX_TILE: u32 = 1 << 24;
+    const AMX_INT8: u32 = 1 << 25;
+    /// State components of the tiles' configuration and of their data.
+    const TILES: u64 = 1 << 17 | 1 << 18;
+
+    #[target_feature(enable = "xsave")]
+    fn enabled_state() -> u64 {
+        // SAFETY: called where the system has enabled it.
+        unsafe { _xgetbv(0) }
+    }
+
+    if __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE == 0 {
+        return false;
+    }
+    let amx = AMX_TILE | AMX_INT8;
+    // SAFETY: the system has enabled XSAVE, as asked above.
+    __cpuid_count(7, 0).edx & amx == amx && unsafe { enabled_state() } & TILES == TILES
+}
+
+/// Asks Linux for the tiles' data, which a process has to: `arch_prctl(ARCH_REQ_XCOMP_PERM, 18)`, see
+/// Documentation/arch/x86/xstate.rst of the kernel.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn may_use_tiles() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+    const TILE_DATA: usize = 18;
+    let result: usize;
+    // SAFETY: a system call that takes two numbers and touches no memory of this process.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") ARCH_PRCTL => result,
+            in("rdi") ARCH_REQ_XCOMP_PERM,
+            in("rsi") TILE_DATA,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
 }
 
 #[cfg(target_arch = "aarch64")]

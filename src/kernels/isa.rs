@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::instructions::Amx;
 use super::instructions::Scalar;
 #[cfg(target_arch = "x86_64")]
 use super::instructions::{Avx2, Avx512, Avx512Bf16};
@@ -13,7 +15,7 @@ use crate::{Error, Result, error::ErrorKind};
 /// An instruction set that this processor has: values exist only for those.
 ///
 /// It is a name and a kernel for each kind of work, so that what helps one kind of work alone (tiles
-/// of AMX, say; Arm's i8mm is one) is a kernel of that kind and a row in [`Isa::all`].
+/// of AMX, Arm's i8mm) is a kernel of that kind and a row in [`Isa::all`].
 #[derive(Clone, Copy)]
 pub struct Isa {
     name: &'static str,
@@ -61,10 +63,16 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         if let Some(kernel) = Avx512::new().map(forever) {
             let avx512 = Isa { name: "avx512", gemm: kernel, rows: kernel, attention: kernel };
-            all.push(avx512);
-            if let Some(attention) = Avx512Bf16::new().map(forever) {
-                all.push(Isa { name: "avx512-bf16", attention, ..avx512 });
+            let bf16 = Avx512Bf16::new().map(forever);
+            let bf16 = bf16.map(|attention| Isa { name: "avx512-bf16", attention, ..avx512 });
+            // Not last, so that it has to be asked for: its products are checked, but no machine has
+            // timed them yet.
+            #[cfg(target_os = "linux")]
+            if let Some(gemm) = Amx::new().map(forever) {
+                all.push(Isa { name: "amx", gemm, ..bf16.unwrap_or(avx512) });
             }
+            all.push(avx512);
+            all.extend(bf16);
         }
         #[cfg(target_arch = "aarch64")]
         {
@@ -103,4 +111,28 @@ impl fmt::Debug for Isa {
 fn forever<K>(kernel: K) -> &'static K {
     const { assert!(size_of::<K>() == 0) };
     Box::leak(Box::new(kernel))
+}
+
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_of_the_processor_is_found() {
+        let information = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+        let flags = information.lines().find(|line| line.starts_with("flags")).unwrap();
+        let has =
+            |needed: &str| needed.split(' ').all(|flag| flags.split(' ').any(|it| it == flag));
+        let (avx2, avx512) = ("avx2 fma", "avx512f avx512bw avx512dq avx512vl avx512_vnni");
+        let expected = [
+            ("scalar", true),
+            ("avx2", has(avx2)),
+            ("amx", has(avx2) && has(avx512) && has("amx_tile amx_int8")),
+            ("avx512", has(avx2) && has(avx512)),
+            ("avx512-bf16", has(avx2) && has(avx512) && has("avx512_bf16")),
+        ];
+        let expected = expected.iter().filter(|(_, is_here)| *is_here).map(|(name, _)| *name);
+        let found: Vec<_> = Isa::all().iter().map(|isa| isa.name()).collect();
+        assert_eq!(found, expected.collect::<Vec<_>>());
+    }
 }

@@ -21,7 +21,7 @@ use crate::kernels::{BLOCK, Quantized};
 const ROWS: usize = 6;
 
 /// Bytes of a line of the cache.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 impl Kernel for Avx512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
@@ -32,20 +32,7 @@ impl Kernel for Avx512 {
         blocks: Range<usize>,
         out: &mut [f32],
     ) {
-        // Groups of nearly equal size: few rows take as long as five, since each sum waits for the
-        // last.
-        let (rows, groups) = (x.rows(), x.rows().div_ceil(ROWS));
-        let lines = size_of::<TileQuants>() / LINE;
-        for group in 0..groups {
-            let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
-            let ahead = group * lines / groups..(group + 1) * lines / groups;
-            let blocks = blocks.clone();
-            let out = &mut out[first * BLOCK..end * BLOCK];
-            match tile.minimums.is_some() {
-                false => add_some::<false>(end - first, x, first, tile, blocks, ahead, out),
-                true => add_some::<true>(end - first, x, first, tile, blocks, ahead, out),
-            }
-        }
+        add_product::<false>(x, tile, blocks, out);
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
@@ -59,10 +46,34 @@ impl Kernel for Avx512 {
     }
 }
 
-/// [`Kernel::add_product`] for up to [`ROWS`] rows from `first` on; `ahead` are the lines of each
+/// [`Kernel::add_product`] for weights that are stored as quant + 128 or, `SIGNED`, as the quant.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) fn add_product<const SIGNED: bool>(
+    x: &Quantized,
+    tile: Tile<'_>,
+    blocks: Range<usize>,
+    out: &mut [f32],
+) {
+    // Groups of nearly equal size: few rows take as long as five, since each sum waits for the
+    // last.
+    let (rows, groups) = (x.rows(), x.rows().div_ceil(ROWS));
+    let lines = size_of::<TileQuants>() / LINE;
+    for group in 0..groups {
+        let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
+        let ahead = group * lines / groups..(group + 1) * lines / groups;
+        let blocks = blocks.clone();
+        let out = &mut out[first * BLOCK..end * BLOCK];
+        match tile.minimums.is_some() {
+            false => add_some::<SIGNED, false>(end - first, x, first, tile, blocks, ahead, out),
+            true => add_some::<SIGNED, true>(end - first, x, first, tile, blocks, ahead, out),
+        }
+    }
+}
+
+/// [`add_product`] for up to [`ROWS`] rows from `first` on; `ahead` are the lines of each
 /// next block that it asks for.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn add_some<const MINIMUMS: bool>(
+fn add_some<const SIGNED: bool, const MINIMUMS: bool>(
     rows: usize,
     x: &Quantized,
     first: usize,
@@ -72,19 +83,19 @@ fn add_some<const MINIMUMS: bool>(
     out: &mut [f32],
 ) {
     match rows {
-        1 => add_rows::<1, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        2 => add_rows::<2, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        3 => add_rows::<3, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        4 => add_rows::<4, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        5 => add_rows::<5, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        _ => add_rows::<ROWS, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        1 => add_rows::<1, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        2 => add_rows::<2, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        3 => add_rows::<3, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        4 => add_rows::<4, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        5 => add_rows::<5, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        _ => add_rows::<ROWS, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
     }
 }
 
 /// The same for `R` rows from `first` on. Never inlined: each variant has the registers to itself.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn add_rows<const R: usize, const MINIMUMS: bool>(
+fn add_rows<const R: usize, const SIGNED: bool, const MINIMUMS: bool>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
@@ -125,7 +136,7 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
             for r in 0..R {
                 products[r] = [_mm512_set1_epi32(*corrections.add(r)); 2];
             }
-            multiply::<R>(activations, &quants[i].0, &mut products);
+            multiply::<R, SIGNED>(activations, &quants[i].0, &mut products);
             let low = x.low_place(first, blocks.start + i);
             if let Some(place) = low {
                 for r in 0..R {
@@ -136,7 +147,7 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
                 let low = low_quants.as_ptr().add(place).cast();
                 // As another address to the compiler: weights that it kept for this would take
                 // the registers of sums.
-                multiply::<R>(low, black_box(&quants[i].0), &mut products);
+                multiply::<R, SIGNED>(low, black_box(&quants[i].0), &mut products);
             }
             let weight_scales = halves(&weight_scales.get_unchecked(i).0);
             for r in 0..R {
@@ -175,7 +186,7 @@ fn add_rows<const R: usize, const MINIMUMS: bool>(
 /// `activations` point to `R` rows of 32 bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-unsafe fn multiply<const R: usize>(
+unsafe fn multiply<const R: usize, const SIGNED: bool>(
     activations: *const i32,
     weights: &[u8; BLOCK * BLOCK],
     products: &mut [[__m512i; 2]; R],
@@ -184,7 +195,13 @@ unsafe fn multiply<const R: usize>(
     unsafe {
         for group in 0..BLOCK / 4 {
             let weights: *const __m512i = weights.as_ptr().add(group * 4 * BLOCK).cast();
-            let (low, high) = (_mm512_loadu_si512(weights), _mm512_loadu_si512(weights.add(1)));
+            let (mut low, mut high) =
+                (_mm512_loadu_si512(weights), _mm512_loadu_si512(weights.add(1)));
+            if SIGNED {
+                let zero_point = _mm512_set1_epi8(-128);
+                low = _mm512_xor_si512(low, zero_point);
+                high = _mm512_xor_si512(high, zero_point);
+            }
             for r in 0..R {
                 let four = activations.add(r * BLOCK / 4 + group).read_unaligned();
                 let four = _mm512_set1_epi32(four);
@@ -197,21 +214,21 @@ unsafe fn multiply<const R: usize>(
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn halves(values: &[f32; BLOCK]) -> [__m512; 2] {
+pub(super) fn halves(values: &[f32; BLOCK]) -> [__m512; 2] {
     let halves = values.as_chunks().0;
     [load(&halves[0]), load(&halves[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(values: &[f32; 16]) -> __m512 {
+pub(super) fn load(values: &[f32; 16]) -> __m512 {
     // SAFETY: 16 values are one register.
     unsafe { _mm512_loadu_ps(values.as_ptr()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(values: __m512, out: &mut [f32; 16]) {
+pub(super) fn store(values: __m512, out: &mut [f32; 16]) {
     // SAFETY: 16 values are one register.
     unsafe { _mm512_storeu_ps(out.as_mut_ptr(), values) }
 }

@@ -10,6 +10,8 @@
 //! Three ways to use a product: store it, feed gate and up products into the next product's
 //! activations, or keep only the position of its maximum.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

@@ -1,0 +1,310 @@
+//! The products with AMX: 16 rows x 32 columns of a block of inputs are two instructions.
+//!
+//! A tile register has 16 rows of 64 bytes. Three kinds are used: activations (16 rows of 32 inputs),
+//! weights (8 groups of four inputs of 16 columns, which is half a block as it lies in memory) and
+//! integer sums (16 rows of 16 columns). Sums reach vector registers through memory alone, and every
+//! block has scales of its own, so after each block its sums are stored, converted, scaled and added
+//! to the results. To have that done while the next block is multiplied, the sums of a step of two
+//! blocks are read while those of the step behind it are computed.
+//!
+//! By the instructions' throughput a block of 16 rows x 32 columns takes 32 cycles of multiplication
+//! and, beside it, 48 of vector arithmetic, where VNNI takes some 160.
+//!
+//! Weights are stored as signed bytes, so sums need no correction for a zero point. Fewer than 16 rows
+//! go through the vector products, which move the zero point as they load.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::avx512::{self, LINE, halves, load, store};
+use super::epilogue::{Gate, GatedBlock};
+use super::kernel::{Kernel, Tile, TileQuants, place};
+use crate::kernels::instructions::Amx;
+use crate::kernels::{BLOCK, Quantized};
+
+/// Rows of a tile register.
+const ROWS: usize = 16;
+
+/// Blocks whose sums are added to results at once, so that results are loaded and stored once.
+const STEP: usize = 2;
+
+/// Planes that a block of activations may have.
+const PLANES: usize = 2;
+
+/// Sums of a plane of a block: halves of the columns, each 16 rows of 16 columns.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Sums([[[i32; 16]; ROWS]; 2]);
+
+/// The shapes of the tile registers, as `ldtilecfg` reads them: Intel's Software Developer's Manual,
+/// volume 1, 18.2.1.
+#[repr(C, align(64))]
+struct Configuration {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    bytes_of_row: [u16; 16],
+    rows: [u8; 16],
+}
+
+/// Registers 0 to 3 are for sums, 4 and 5 for activations, 6 and 7 for weights.
+const CONFIGURATION: Configuration = {
+    let (sums, activations, weights) = (16, ROWS as u8, (BLOCK / 4) as u8);
+    let mut configuration = Configuration {
+        palette: 1,
+        start_row: 0,
+        reserved: [0; 14],
+        bytes_of_row: [0; 16],
+        rows: [0; 16],
+    };
+    let mut register = 0;
+    while register < 8 {
+        let (rows, bytes) = match register {
+            0..4 => (sums, 64),
+            4..6 => (activations, BLOCK as u16),
+            _ => (weights, 64),
+        };
+        configuration.rows[register] = rows;
+        configuration.bytes_of_row[register] = bytes;
+        register += 1;
+    }
+    configuration
+};
+
+/// A plane of activations and the weights that it is multiplied with, and where the sums go.
+#[derive(Clone, Copy)]
+struct Product {
+    activations: *const i8,
+    weights: *const u8,
+    sums: *mut Sums,
+}
+
+impl Kernel for Amx {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+    unsafe fn add_product(
+        &self,
+        x: &Quantized,
+        tile: Tile<'_>,
+        blocks: Range<usize>,
+        out: &mut [f32],
+    ) {
+        if x.rows() < ROWS {
+            avx512::add_product::<true>(x, tile, blocks, out);
+            return;
+        }
+        // Configured for each call and released behind it: a thread of somebody else's may use tiles
+        // of its own in between, and 8 KiB of them would be saved with every switch of threads.
+        // SAFETY: the processor has AMX and this process the permission to use it; the configuration
+        // is one of palette 1.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIGURATION, options(nostack, readonly)) };
+        match tile.minimums.is_some() {
+            false => add_tiles::<false>(x, tile, blocks, out),
+            true => add_tiles::<true>(x, tile, blocks, out),
+        }
+        // SAFETY: as above.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+        // SAFETY: who has AMX has AVX-512.
+        unsafe { self.0.gate(gate, gates, ups, out) };
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+    unsafe fn best(&self, tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
+        // SAFETY: who has AMX has AVX-512.
+        unsafe { self.0.best(tile, first, columns, best) };
+    }
+
+    /// In the usual order, as signed bytes.
+    fn pack(&self, column: usize, quants: &[i8; BLOCK], block: &mut TileQuants) {
+        for (group, quants) in quants.as_chunks::<4>().0.iter().enumerate() {
+            let bytes = quants.map(|quant| quant as u8);
+            block.0[place(4 * group, column)..][..4].copy_from_slice(&bytes);
+        }
+    }
+
+    fn quant(&self, block: &TileQuants, column: usize, input: usize) -> i8 {
+        block.0[place(input, column)] as i8
+    }
+}
+
+/// [`Kernel::add_product`] for 16 rows and more, with tiles configured.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn add_tiles<const MINIMUMS: bool>(
+    x: &Quantized,
+    tile: Tile<'_>,
+    blocks: Range<usize>,
+    out: &mut [f32],
+) {
+    let rows = x.rows();
+    assert!(rows >= ROWS && out.len() == rows * BLOCK && blocks.end <= x.blocks());
+    assert!(x.low().len() == x.precision().int14_blocks() * rows * BLOCK);
+    let out = out.as_chunks_mut::<16>().0;
+    let (groups, lines) = (rows.div_ceil(ROWS), size_of::<TileQuants>() / LINE);
+    let mut sums = [[[Sums([[[0; 16]; ROWS]; 2]); PLANES]; STEP]; 2];
+    for group in 0..groups {
+        // The last rows are multiplied together with some before them, whose results are there.
+        let done = group * ROWS;
+        let first = done.min(rows - ROWS);
+        let ahead = group * lines / groups..(group + 1) * lines / groups;
+        let steps = || blocks.clone().step_by(STEP).map(|at| at..blocks.end.min(at + STEP));
+        let mut next = steps().skip(1);
+        if let Some(step) = steps().next() {
+            multiply_step(x, tile, step, first, &mut sums[0]);
+        }
+        for (i, step) in steps().enumerate() {
+            if let Some(next) = next.next() {
+                for block in next.clone() {
+                    prefetch(tile, block + blocks.len(), ahead.clone());
+                }
+                multiply_step(x, tile, next, first, &mut sums[(i + 1) % 2]);
+            }
+            let sums = &sums[i % 2];
+            for row in done..rows.min(first + ROWS) {
+                let results = &mut out[2 * row..2 * row + 2];
+                add_row::<MINIMUMS>(x, tile, step.clone(), row, row - first, sums, results);
+            }
+        }
+    }
+}
+
+/// Asks for some lines of a block of weights, which may be that of a tile behind this one or not be
+/// there, in which case it does nothing.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn prefetch(tile: Tile<'_>, block: usize, lines: Range<usize>) {
+    let block = tile.quants.as_ptr().wrapping_add(block).cast::<i8>();
+    for line in lines {
+        _mm_prefetch::<_MM_HINT_T0>(block.wrapping_add(line * LINE));
+    }
+}
+
+/// The sums of 16 rows from `first` on for up to [`STEP`] blocks.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn multiply_step(
+    x: &Quantized,
+    tile: Tile<'_>,
+    step: Range<usize>,
+    first: usize,
+    sums: &mut [[Sums; PLANES]; STEP],
+) {
+    assert!(first + ROWS <= x.rows() && step.end <= x.blocks());
+    let mut waiting: Option<Product> = None;
+    for (block, sums) in step.zip(sums) {
+        let weights = tile.quants[block].0.as_ptr();
+        let [high_sums, low_sums] = sums;
+        let high = (block * x.rows() + first) * BLOCK;
+        let high = Some((&x.quants[high..][..ROWS * BLOCK], high_sums));
+        let low = x.low_place(first, block);
+        let low = low.map(|place| (&x.low()[place..][..ROWS * BLOCK], low_sums));
+        for (activations, sums) in [high, low].into_iter().flatten() {
+            let product = Product { activations: activations.as_ptr(), weights, sums };
+            match waiting.take() {
+                None => waiting = Some(product),
+                // SAFETY: 16 rows of activations, a block of weights and room for sums are there.
+                Some(before) => unsafe { multiply(before, product) },
+            }
+        }
+    }
+    if let Some(last) = waiting {
+        // SAFETY: as above. Computed twice: blocks that have no other beside them are few.
+        unsafe { multiply(last, last) };
+    }
+}
+
+/// Two products of 16 rows with 32 columns.
+///
+/// # Safety
+/// The tiles are configured as [`CONFIGURATION`] says, and each product points to 16 rows of 32
+/// activations, a block of weights and sums that nobody else uses.
+#[inline]
+unsafe fn multiply(a: Product, b: Product) {
+    // SAFETY: the caller promises what is read and written.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "tileloadd tmm4, [{a_rows} + {row}*1]",
+            "tileloadd tmm6, [{a_weights} + {group}*1]",
+            "tileloadd tmm7, [{a_weights} + {group}*1 + 64]",
+            "tdpbssd tmm0, tmm4, tmm6",
+            "tdpbssd tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{b_rows} + {row}*1]",
+            "tileloadd tmm6, [{b_weights} + {group}*1]",
+            "tileloadd tmm7, [{b_weights} + {group}*1 + 64]",
+            "tdpbssd tmm2, tmm5, tmm6",
+            "tdpbssd tmm3, tmm5, tmm7",
+            "tilestored [{a_sums} + {sum}*1], tmm0",
+            "tilestored [{a_sums} + {sum}*1 + 1024], tmm1",
+            "tilestored [{b_sums} + {sum}*1], tmm2",
+            "tilestored [{b_sums} + {sum}*1 + 1024], tmm3",
+            a_rows = in(reg) a.activations,
+            a_weights = in(reg) a.weights,
+            a_sums = in(reg) a.sums,
+            b_rows = in(reg) b.activations,
+            b_weights = in(reg) b.weights,
+            b_sums = in(reg) b.sums,
+            row = in(reg) BLOCK,
+            group = in(reg) 4 * BLOCK,
+            sum = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Adds the sums of a step to the results of a row, which is row `at` of the sums.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn add_row<const MINIMUMS: bool>(
+    x: &Quantized,
+    tile: Tile<'_>,
+    step: Range<usize>,
+    row: usize,
+    at: usize,
+    sums: &[[Sums; PLANES]; STEP],
+    out: &mut [[f32; 16]],
+) {
+    let mut results = [_mm512_setzero_ps(); 2];
+    if step.start > 0 {
+        results = [load(&out[0]), load(&out[1])];
+    }
+    for (block, [high, low]) in step.zip(sums) {
+        let place = block * x.rows() + row;
+        let is_fine = x.precision().low(block).is_some();
+        let (weight_scales, scale) = (halves(&tile.scales[block].0), x.scales[place]);
+        let activation_scale = _mm512_set1_ps(scale);
+        for half in 0..2 {
+            let mut sum = load_integers(&high.0[half][at]);
+            if is_fine {
+                let low = load_integers(&low.0[half][at]);
+                sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(sum), low);
+            }
+            let scale = _mm512_mul_ps(weight_scales[half], activation_scale);
+            results[half] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, results[half]);
+        }
+        if MINIMUMS {
+            let minimums = halves(&tile.minimums.expect("minimums")[block].0);
+            let activation = _mm512_set1_ps(x.quant_sum(row, block) as f32 * scale);
+            for half in 0..2 {
+                results[half] = _mm512_fmadd_ps(activation, minimums[half], results[half]);
+            }
+        }
+    }
+    store(results[0], &mut out[0]);
+    store(results[1], &mut out[1]);
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_integers(values: &[i32; 16]) -> __m512i {
+    // SAFETY: 16 values are one register.
+    unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+}
