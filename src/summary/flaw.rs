@@ -42,6 +42,8 @@ pub enum FlawKind {
     English,
     /// Numbers, the details, that the source does not have.
     InventedNumbers,
+    /// Words, the details, for which the source has nothing.
+    Unsourced,
     /// The paragraph lacks two numbers of the abstract or more, and a quarter of them or more: the
     /// details.
     LostNumbers,

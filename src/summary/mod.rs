@@ -3,8 +3,8 @@
 //! Small models fail in a few known ways: they fall into loops, answer in English or leave words of it,
 //! repeat the prompt's labels or its example, run into their bound, or make up numbers. [`check`] finds these from the
 //! text alone, without a second model: it is cheap, it is the same on every machine, and each
-//! finding can be told to the reader. What it cannot see is whether a sentence is *true*; the
-//! numbers are the one part of the content that can be compared word for word.
+//! finding can be told to the reader. What it cannot see is whether a sentence is *true*; numbers,
+//! magnitudes and words that always have their English in the source are what can be compared.
 //!
 //! The thresholds were set on 300 papers with reference summaries (a public digest's): each
 //! check flags less than 2 % of those references. A test holds this where the data is at hand.
@@ -13,10 +13,11 @@ mod boilerplate;
 mod copied;
 mod fields;
 mod flaw;
+mod magnitudes;
 mod notice;
 mod numbers;
 
-use crate::text::{ends_sentence, english, loops, tidy};
+use crate::text::{ends_sentence, english, loops, tidy, unsourced};
 
 pub use fields::Fields;
 pub use flaw::{Field, Flaw, FlawKind, Severity};
@@ -109,6 +110,10 @@ pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw>
         if !words.is_empty() && boilerplate::is_chinese(text, field) {
             flaws.push(Flaw::new(FlawKind::English, field, words));
         }
+        let words = unsourced(text, &sources);
+        if !words.is_empty() {
+            flaws.push(Flaw::new(FlawKind::Unsourced, field, words));
+        }
         if bounded.contains(&field) && (field == Field::Title || !ends_sentence(text)) {
             flaws.push(Flaw::plain(FlawKind::Unfinished, field));
         }
@@ -153,7 +158,9 @@ fn check_numbers(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
     let texts = [source.title, source.abstract_text, source.translations];
     let known = numbers::SourceNumbers::of(&texts);
     for field in Field::ALL {
-        let invented = known.invented_in(summary.field(field));
+        let text = summary.field(field);
+        let mut invented = known.invented_in(text);
+        invented.extend(magnitudes::invented(text, &texts, |power| known.has_magnitude(power)));
         if !invented.is_empty() {
             flaws.push(Flaw::new(FlawKind::InventedNumbers, field, invented));
         }

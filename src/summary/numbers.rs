@@ -60,6 +60,11 @@ impl SourceNumbers {
         known
     }
 
+    /// Whether there is a number of the size of ten to the `power`.
+    pub(super) fn has_magnitude(&self, power: u32) -> bool {
+        self.forms.iter().any(|form| u32::try_from(form.magnitude()) == Ok(power))
+    }
+
     /// The numbers of `text` that the source does not have, as they stand there.
     pub(super) fn invented_in(&self, text: &str) -> Vec<String> {
         let mut invented = Vec::new();

@@ -10,9 +10,11 @@ pub(crate) mod numbers;
 pub(crate) mod patterns;
 pub(crate) mod quantity;
 mod sentence;
+mod unsourced;
 pub(crate) mod words;
 
 pub use chars::tidy;
 pub(crate) use chars::{is_han, is_invisible, printable};
 pub use sentence::cut_at_sentence;
 pub(crate) use sentence::ends_sentence;
+pub(crate) use unsourced::unsourced;

@@ -7,6 +7,13 @@ pub(crate) struct Decimal {
     exponent: i32,
 }
 
+impl Decimal {
+    /// The power of ten of its first digit: 2 for 345.
+    pub(crate) fn magnitude(&self) -> i32 {
+        self.exponent + self.digits.len() as i32 - 1
+    }
+}
+
 /// A number and the place where it stands, in bytes.
 pub(crate) struct Found {
     pub(crate) value: Decimal,

@@ -73,6 +73,14 @@ fn finds_each_flaw_and_only_it() {
         &|s| s.zh_abstract = s.zh_abstract.replace("摄像头", "cameras"),
         Flaw::new(FlawKind::English, Field::Paragraph, ["cameras"]),
     );
+    check(
+        &|s| s.zh_abstract.push_str("其余数十亿只留待以后。"),
+        Flaw::new(FlawKind::InventedNumbers, Field::Paragraph, ["数十亿"]),
+    );
+    check(
+        &|s| s.zh_tldr = "本文首次用马尔可夫链在夜间数羊。".into(),
+        Flaw::new(FlawKind::Unsourced, Field::Tldr, ["马尔可夫", "首次"]),
+    );
     let without_numbers = "我们用许多摄像头在几个农场夜间数羊，用神经网络找到了几乎所有的羊。";
     let lost = Flaw::new(FlawKind::LostNumbers, Field::Paragraph, ["12", "3", "2", "97.5"]);
     check(&|s| s.zh_abstract = without_numbers.into(), lost);

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Finds Chinese words that never stand in a summary without their English in the abstract.
+
+    python sources.py TRAIN.jsonl.gz ../zh.terms.tsv > ../zh.sources.tsv
+
+A term of the glossary is kept where references have it often enough and, in nearly all of them, the
+title or the abstract has the English of it; WRITTEN are words of other kinds, judged in the same way
+where references have them. A line has the Chinese word and its English, separated by commas: beginnings
+of words, all of one of which have to be in the source. What is kept and how often it misses goes to standard
+error.
+"""
+
+import gzip
+import json
+import re
+import sys
+
+# Fewest references that have a word, and the share of them that may lack its English: references'
+# abstracts are cut, so some of it was there.
+FEWEST, MOST_WITHOUT = 15, 0.01
+
+# Claims and names that a model likes to make up. Those of the second list are too rare in references to
+# be counted, and have one English word each.
+WRITTEN = {
+    "首次": "first, novel, pioneer, initial, unprecedented, previously un, never, new",
+    "首个": "first, novel, pioneer, initial, unprecedented, previously un, never, new",
+    "等价": "equivalen, equal, amount, same as, tantamount, iff, if and only, correspond, reduc",
+    "马尔可夫": "markov, mdp, mcmc, hmm, pomdp, smdp, cmdp, momdp, dec pomdp",
+    "贝叶斯": "bayes, variational bayes, posterior, bald, bnn",
+    "高斯": "gauss, normal, gp, gmm, 3dgs, rbf",
+    "量子": "quantum, qubit, vqe, nisq, qaoa, vqc, qnn, qml",
+    "开源": "open, public, release, github, code",
+    "零样本": "zero shot, zeroshot, training free, unseen",
+    "因果": "caus, counterfactual, treatment effect, intervention",
+    "货币": "currenc, monet, money, financ, dollar, crypto, econom, bitcoin",
+    "稀疏": "spars, moe, lasso, l1",
+}
+RARE = {
+    "表面散射": "surface scatter, !subsurface",
+    "超时": "time out, timeout, overtime, time limit, deadline",
+    "货币化": "monet",
+    "提出解决方案": "solution, solv, address, propos, remed, mitigat",
+    "给出解决方案": "solution, solv, address, propos, remed, mitigat",
+}
+
+# Words that are taken for their opposites or neighbours: wrong where the source has what stands behind
+# the mark, and nothing else.
+OPPOSITES = {
+    "等价": "equivalen, equal, same as, tantamount, iff, if and only, amount, !equivarian",
+    "染色体": "chromosom, !chromophor",
+    "低频": "low frequen, infrequent, rare, lower frequen, low freq, !high frequen",
+    "高频": "high frequen, frequen, !low frequen",
+    "室内": "indoor, room, house, home, in door, building, !outdoor",
+    "室外": "outdoor, outside, wild, street, !indoor",
+    "上界": "upper, bounded, at most, !lower bound",
+    "下界": "lower, at least, !upper bound",
+    "最大化": "maxim, largest, most, !minimiz",
+    "最小化": "minim, reduc, low, small, least, !maximiz",
+    "假阳性": "false positiv, false alarm, !false negativ",
+    "假阴性": "false negativ, miss, !false positiv",
+    "白盒": "white, gray, grey, transparen, !black box",
+    "黑盒": "black, blackbox, closed, api, propriet, opaque, !white box",
+    "异步": "asynchron, async, !synchron",
+    "同步": "synchron, sync, simultan, concurren, parallel, joint, !asynchron",
+    "异构": "heterogen, hetero, non iid, divers, varied, !homogen",
+    "同质": "homogen, same, uniform, similar, !heterogen",
+    "稠密": "dense, densit, densely, !spars",
+    "在线": "online, on line, stream, web, live, internet, real time, !offline",
+    "离线": "offline, off line, batch, static, pre, !online",
+    "后验": "posterior, posteriori, post, bayes, !prior",
+    "编码器": "encod, autoencod, bert, vae, backbone, transformer, !decoder",
+}
+
+
+def chinese_only(text):
+    return len(text) > 1 and all("\u4e00" <= character <= "\u9fff" for character in text)
+
+
+def beginning(word):
+    """A word without what endings may change."""
+    if len(word) > 4:
+        word = re.sub(
+            r"(?<=...)(ational|ations?|ically|ingly|ities|ances?|ences?|ments?|ness|ical|ions?|ives?|ings?"
+            r"|ant|ent|ity|ies|ied|ers?|ors?|al|ed|es|ic|ly|s|y|e)$", "", word)
+    return word
+
+
+def words(text):
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def has(source, english):
+    """Whether `source`, a set of words, has all beginnings of one of `english`; one with a mark says that
+    it has others' English instead, where it has that."""
+    stands = lambda parts: all(any(word.startswith(part) for word in source) for part in parts)
+    marked = [[part.lstrip("!") for part in parts] for parts in english if parts[0][0] == "!"]
+    return any(stands(parts) for parts in english if parts[0][0] != "!") or (
+        bool(marked) and not any(stands(parts) for parts in marked)
+    )
+
+
+def main(train, terms):
+    candidates = {}
+    for line in open(terms, encoding="utf-8"):
+        english, chinese = line.rstrip("\n").split("\t")[:2]
+        if chinese_only(chinese):
+            parts = [beginning(word) for word in words(english)]
+            forms = [parts] + ([["".join(words(english))]] if len(parts) > 1 else [])
+            forms += [["".join(part[0] for part in parts)]] if len(parts) > 2 else []
+            candidates.setdefault(chinese, []).extend(forms)
+    for chinese, english in (WRITTEN | OPPOSITES).items():
+        candidates[chinese] = [form.split(" ") for form in english.split(", ")]
+    by_start = {}
+    for chinese in candidates:
+        by_start.setdefault(chinese[:2], []).append(chinese)
+
+    counts = dict.fromkeys(candidates, 0)
+    without = dict.fromkeys(candidates, 0)
+    papers = 0
+    for line in gzip.open(train, "rt", encoding="utf-8"):
+        paper = json.loads(line)
+        papers += 1
+        text = paper["zh_abstract"]
+        source = set(words(paper["title"] + " " + paper["abstract"]))
+        starts = {text[at : at + 2] for at in range(len(text) - 1)}
+        for chinese in {c for start in starts for c in by_start.get(start, ()) if c in text}:
+            counts[chinese] += 1
+            without[chinese] += not has(source, candidates[chinese])
+
+    kept = [
+        c for c in candidates
+        if (counts[c] >= FEWEST or c in OPPOSITES) and without[c] <= MOST_WITHOUT * counts[c]
+    ]
+    for chinese in sorted(kept):
+        forms = list(dict.fromkeys(" ".join(form) for form in candidates[chinese]))
+        print(chinese, ", ".join(forms), sep="\t")
+    for chinese, english in sorted(RARE.items()):
+        print(chinese, english, sep="\t")
+    for chinese in WRITTEN | OPPOSITES:
+        print(chinese, counts[chinese], without[chinese], chinese in kept, file=sys.stderr)
+    found = sum(without[c] for c in kept)
+    print(f"{len(kept)} words; {found} misses in {papers} references", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

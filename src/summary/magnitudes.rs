@@ -1,0 +1,141 @@
+//! Magnitudes without a number, such as `数十亿`: billions, and not tens of billions, which are `数百亿`.
+//!
+//! One of the summary is *invented* if the source has neither it nor a number of as many digits.
+
+use std::collections::BTreeSet;
+
+use crate::text::is_han;
+
+/// Characters after which `数` ends a word: 参数, 指数, 多数.
+const BEFORE: &str =
+    "参函指常整系次分负奇偶实小多少个位总基对倍秩复级层步维人样代无计算点变导虚因质正自有理";
+
+const SMALL: [(char, u32); 3] = [('十', 1), ('百', 2), ('千', 3)];
+const LARGE: [(&str, u32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
+
+const UNITS: [(&str, u32); 5] =
+    [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
+/// What is counted in a unit, or alone.
+const COUNTS: [(&str, u32); 5] =
+    [("tens", 1), ("dozens", 1), ("scores", 1), ("hundreds", 2), ("thousands", 3)];
+/// Times and shares that have a magnitude of their own.
+const OTHERS: [(&str, u32); 9] = [
+    ("dozen", 1),
+    ("decade", 1),
+    ("decades", 1),
+    ("score", 1),
+    ("century", 2),
+    ("centuries", 2),
+    ("percent", 2),
+    ("millennia", 3),
+    ("millennium", 3),
+];
+
+/// The magnitudes that `text` states, with their powers of ten.
+fn stated(text: &str) -> Vec<(String, u32)> {
+    let mut stated = Vec::new();
+    for (at, sign) in text.match_indices('数') {
+        let ends_word = |before: char| is_han(before) && BEFORE.contains(before);
+        if text[..at].chars().next_back().is_some_and(ends_word) {
+            continue;
+        }
+        let after = &text[at + sign.len()..];
+        let small = SMALL.iter().find(|(unit, _)| after.starts_with(*unit));
+        let rest = small.map_or(after, |(unit, _)| &after[unit.len_utf8()..]);
+        let large = LARGE.iter().find(|(unit, _)| rest.starts_with(unit));
+        let power = small.map_or(0, |(_, power)| *power) + large.map_or(0, |(_, power)| *power);
+        if power > 0 {
+            let end = after.len() - rest.len() + large.map_or(0, |(unit, _)| unit.len());
+            stated.push((format!("数{}", &after[..end]), power));
+        }
+    }
+    stated
+}
+
+/// The powers of ten that words of an English text stand for.
+fn powers(text: &str) -> BTreeSet<u32> {
+    let lower = text.to_lowercase();
+    let words = lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.filter(|word| *word != "of").collect();
+    let unit =
+        |word: &str| UNITS.iter().find(|(unit, _)| word.strip_suffix('s').unwrap_or(word) == *unit);
+    let of = |table: &[(&str, u32)], word: &str| {
+        table.iter().find(|(known, _)| *known == word).map(|(_, power)| *power)
+    };
+    let mut powers = BTreeSet::new();
+    let mut skipped = false;
+    for (at, word) in words.iter().enumerate() {
+        let next = words.get(at + 1).and_then(|next| unit(next)).map(|(_, power)| *power);
+        let own = of(&COUNTS, word).or_else(|| unit(word).map(|(_, power)| *power));
+        match (own, next) {
+            // "Tens of billions" and "hundred thousand" are one magnitude, and no billions.
+            (Some(own), Some(next)) => drop(powers.insert(own + next)),
+            (Some(own), None) if !skipped => drop(powers.insert(own)),
+            _ => powers.extend(of(&OTHERS, word)),
+        }
+        skipped = own.is_some() && next.is_some();
+    }
+    powers
+}
+
+/// The magnitudes of `text` that `sources` have neither in words nor, as `numbers` says for a power
+/// of ten, in digits.
+pub(super) fn invented(text: &str, sources: &[&str], numbers: impl Fn(u32) -> bool) -> Vec<String> {
+    let mut stated = stated(text);
+    if !stated.is_empty() {
+        let known: BTreeSet<u32> = sources.iter().flat_map(|source| powers(source)).collect();
+        stated.retain(|(_, power)| !known.contains(power) && !numbers(*power));
+    }
+    let mut invented: Vec<String> = Vec::new();
+    for (words, _) in stated {
+        if !invented.contains(&words) {
+            invented.push(words);
+        }
+    }
+    invented
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chinese_magnitudes_are_powers_of_ten() {
+        let check = |text: &str, expected: &[(&str, u32)]| {
+            let expected: Vec<_> = expected.iter().map(|(w, p)| ((*w).to_owned(), *p)).collect();
+            assert_eq!(stated(text), expected, "{text}");
+        };
+        check(
+            "数十倍、数百个、数千篇、数万",
+            &[("数十", 1), ("数百", 2), ("数千", 3), ("数万", 4)],
+        );
+        check("数十万与数百万", &[("数十万", 5), ("数百万", 6)]);
+        check(
+            "数亿、数百亿、数千亿、数万亿",
+            &[("数亿", 8), ("数百亿", 10), ("数千亿", 11), ("数万亿", 12)],
+        );
+        check("参数十分多，指数百倍，数个数量级", &[]);
+    }
+
+    #[test]
+    fn english_magnitudes_are_taken_with_what_counts_them() {
+        let check = |text: &str, expected: &[u32]| {
+            assert_eq!(powers(text).into_iter().collect::<Vec<_>>(), expected, "{text}");
+        };
+        check("tens of billions of parameters", &[10]);
+        check("Hundreds of thousands, and several hundred more", &[2, 5]);
+        check("a few hundred thousand", &[5]);
+        check("billions; tens of times; two decades", &[1, 9]);
+        check("nothing", &[]);
+    }
+
+    #[test]
+    fn a_magnitude_is_invented_where_the_source_has_another() {
+        let source = ["tens of billions of items in thousands of shops"];
+        let check = |text: &str, expected: &[&str]| {
+            assert_eq!(invented(text, &source, |power| power == 7), expected, "{text}");
+        };
+        check("数百亿件商品，数千家店铺，数千万次点击", &[]);
+        check("数十亿件商品、数十亿件商品", &["数十亿"]);
+    }
+}
