@@ -28,6 +28,7 @@ mod kernels_attention;
 mod kernels_gemm;
 mod losses;
 mod marks;
+mod memory;
 mod messages;
 mod notices;
 mod outputs;
