@@ -13,6 +13,7 @@ mod daily;
 mod digest;
 mod doctor;
 mod engine;
+mod engine_candle;
 mod engine_cpu;
 mod engine_oracle;
 mod engine_transformers;
