@@ -9,6 +9,7 @@ mod chat;
 mod circles;
 mod cli;
 mod config;
+mod cuda;
 mod daily;
 mod digest;
 mod doctor;
