@@ -56,7 +56,7 @@ fn rule(id: RequestId) -> (Sampling, Option<Arc<dyn TokenFilter>>) {
         4 => Sampling::Sampled { temperature: 0.8, top_k: 10, seed: id },
         _ => Sampling::Greedy,
     };
-    (sampling, (id % 3 == 0).then(|| Arc::new(Picky) as Arc<dyn TokenFilter>))
+    (sampling, id.is_multiple_of(3).then(|| Arc::new(Picky) as Arc<dyn TokenFilter>))
 }
 
 /// What stands before each field.

@@ -24,9 +24,11 @@ fn script(held: &[TokenId]) -> TokenId {
     held.iter().fold(7, |sum, token| (sum * 31 + token) % 1000)
 }
 
+type Texts = BTreeMap<RequestId, Vec<TokenId>>;
+
 /// What is written about thirty prompts with room for so many at a time, and what the batch was
 /// reduced to, one time after another.
-fn write(room: usize) -> Result<(BTreeMap<RequestId, Vec<TokenId>>, Vec<usize>)> {
+fn write(room: usize) -> Result<(Texts, Vec<usize>)> {
     let engine = ScriptedEngine::new(script).with_room(room);
     let mut generator = Generator::new(engine, LIMITS, vec![1, 2, 3])?;
     for id in 0..30 {
