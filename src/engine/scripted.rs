@@ -3,8 +3,8 @@
 //! It keeps the same books as a real engine (what stands in which slot, at which position) and
 //! panics where a batch contradicts them, so it also checks the scheduler.
 
-use crate::Result;
 use crate::generate::{Batch, Engine, TokenId};
+use crate::{Error, Result, error::ErrorKind};
 
 /// Where the search for a token that a guard allows ends.
 const MAX_TOKEN: TokenId = 1 << 16;
@@ -15,12 +15,45 @@ pub struct ScriptedEngine<F> {
     script: F,
     prefix: Vec<TokenId>,
     slots: Vec<Vec<TokenId>>,
+    /// Which slots hold a sequence that has not ended.
+    open: Vec<bool>,
+    /// Most sequences that there is memory for.
+    room: usize,
 }
 
 impl<F: FnMut(&[TokenId]) -> TokenId> ScriptedEngine<F> {
     /// An engine that follows `script`.
     pub fn new(script: F) -> Self {
-        ScriptedEngine { script, prefix: Vec::new(), slots: Vec::new() }
+        let (prefix, slots, open) = (Vec::new(), Vec::new(), Vec::new());
+        ScriptedEngine { script, prefix, slots, open, room: usize::MAX }
+    }
+
+    /// The same, with memory for no more than `sequences` at a time.
+    #[must_use]
+    pub fn with_room(self, sequences: usize) -> Self {
+        ScriptedEngine { room: sequences, ..self }
+    }
+
+    /// Closes and opens slots.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] where there are more sequences than there is room for.
+    fn open_slots(&mut self, batch: &Batch<'_>) -> Result<()> {
+        for &slot in &batch.closed {
+            // A slot of a step that failed may never have been opened.
+            self.open.get_mut(slot).into_iter().for_each(|open| *open = false);
+        }
+        for span in &batch.spans {
+            if self.slots.len() <= span.slot {
+                self.slots.resize(span.slot + 1, Vec::new());
+                self.open.resize(span.slot + 1, false);
+            }
+            self.open[span.slot] = true;
+            if self.open.iter().filter(|open| **open).count() > self.room {
+                return Err(Error::new(ErrorKind::Memory, "the script has no memory left"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -31,11 +64,9 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
     }
 
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+        self.open_slots(batch)?;
         let mut picked = Vec::new();
         for span in &batch.spans {
-            if self.slots.len() <= span.slot {
-                self.slots.resize(span.slot + 1, Vec::new());
-            }
             let held = &mut self.slots[span.slot];
             if span.start == span.prefix_len {
                 *held = self.prefix[..span.prefix_len].to_vec();

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Io,
     /// The engine failed in the middle of a step.
     Engine,
+    /// There is no memory for a step; with fewer sequences at a time there may be.
+    Memory,
 }
 
 /// An error: what failed and with which thing, an optional hint, and its cause.

@@ -1,7 +1,7 @@
 //! The loop: requests go in, an engine takes one step after another, and what is finished comes out.
 
 use super::{Engine, Finished, Limits, Request, Scheduler, TokenId};
-use crate::Result;
+use crate::{Result, error::ErrorKind};
 
 /// An engine, the requests that it works on, and the tokens that all their prompts begin with.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Turn {
     pub sampled: usize,
     /// Requests that are done.
     pub finished: Vec<Finished>,
+    /// How many sequences are in flight at most from now on, where there was no memory for more.
+    pub reduced_to: Option<usize>,
 }
 
 impl<E: Engine> Generator<E> {
@@ -46,12 +48,29 @@ impl<E: Engine> Generator<E> {
     }
 
     /// Takes a step: schedule, forward, head, sample, commit. `None` when nothing is left to do.
+    ///
+    /// # Errors
+    /// Those of the engine; but where it has no memory for a step ([`ErrorKind::Memory`]), half of
+    /// the sequences wait, and it is asked again, as long as more than one is left.
     pub fn step(&mut self) -> Result<Option<Turn>> {
-        let Some(batch) = self.scheduler.schedule() else { return Ok(None) };
-        let rows = batch.tokens.len();
-        let picked = self.engine.step(&batch)?;
-        let sampled = picked.len();
-        Ok(Some(Turn { rows, sampled, finished: self.scheduler.commit(&picked) }))
+        let mut reduced_to = None;
+        loop {
+            let Some(batch) = self.scheduler.schedule() else { return Ok(None) };
+            let rows = batch.tokens.len();
+            let outcome = self.engine.step(&batch);
+            let closed = batch.closed;
+            match outcome {
+                Ok(picked) => {
+                    let finished = self.scheduler.commit(&picked);
+                    return Ok(Some(Turn { rows, sampled: picked.len(), finished, reduced_to }));
+                }
+                Err(error) if error.kind() == ErrorKind::Memory => {
+                    let left = self.scheduler.retreat(closed);
+                    reduced_to = Some(left.ok_or(error)?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The bounds of its steps.

@@ -179,9 +179,33 @@ impl Scheduler {
         finished
     }
 
+    /// Sends the half of the sequences in flight that was admitted last back to the front of the
+    /// queue, since there was no memory for the step that was planned, and admits no more at a time
+    /// from now on. They begin anew, and write what they would have written. `closed` are the slots
+    /// that the step was to close.
+    ///
+    /// How many sequences are left; `None`, and nothing changes, where only one is in flight.
+    pub fn retreat(&mut self, closed: Vec<usize>) -> Option<usize> {
+        let left = self.admitted.len() / 2;
+        if left == 0 {
+            return None;
+        }
+        self.planned.clear();
+        self.closed.extend(closed);
+        for &slot in self.admitted[left..].to_vec().iter().rev() {
+            let request = self.take(slot).request;
+            self.waiting.push_front(request);
+        }
+        self.limits.max_sequences = left;
+        Some(left)
+    }
+
     /// Fills free slots from the queue, in order, as far as the reserved positions allow.
     fn admit(&mut self) {
         for slot in 0..self.slots.len() {
+            if self.admitted.len() >= self.limits.max_sequences {
+                return;
+            }
             if self.slots[slot].is_some() {
                 continue;
             }
@@ -231,11 +255,17 @@ impl Scheduler {
         }
     }
 
-    fn release(&mut self, slot: usize) -> Finished {
-        let sequence = self.slots[slot].take().expect("only a living sequence is released");
+    /// Takes the sequence of `slot` out.
+    fn take(&mut self, slot: usize) -> Sequence {
+        let sequence = self.slots[slot].take().expect("only a living sequence is taken out");
         self.admitted.retain(|&other| other != slot);
         self.closed.push(slot);
         self.reserved_positions -= sequence.capacity;
+        sequence
+    }
+
+    fn release(&mut self, slot: usize) -> Finished {
+        let sequence = self.take(slot);
         Finished {
             id: sequence.request.id,
             prompt_tokens: sequence.request.prompt.len(),

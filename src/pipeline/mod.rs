@@ -103,6 +103,11 @@ pub fn summarise(
     loop {
         desk.refill(ahead)?;
         let Some(turn) = desk.generator.step()? else { break };
+        if let Some(left) = turn.reduced_to {
+            observer.warning(&format!(
+                "there is no memory for as many papers at a time; going on with {left}"
+            ));
+        }
         desk.progress.prefill_tokens += (turn.rows - turn.sampled) as u64;
         desk.progress.decode_tokens += turn.sampled as u64;
         for finished in &turn.finished {

@@ -21,10 +21,12 @@ pub struct Card {
 
 /// All that are known, the fastest first.
 ///
-/// Sources, all NVIDIA: data sheets "H200 Tensor Core GPU", "H100 Tensor Core GPU" (SXM and PCIe),
-/// "A100 80GB" (SXM), "L40S", "L4", "A10", "T4"; for GeForce cards the whitepapers "NVIDIA Ada GPU
-/// Architecture" (RTX 4090) and "NVIDIA Ampere GA102 GPU Architecture" (RTX 3090), bf16 with f32
-/// sums. Where a data sheet tells operations "with sparsity", half of them stand here.
+/// Sources, all NVIDIA's: the data sheets "H200 Tensor Core GPU", "H100 Tensor Core GPU" (its columns
+/// SXM and PCIe; memory and power of the latter also in the product brief PB-11133-001), "A100 80GB"
+/// (nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf, SXM), "L40S", "L4", "A10" and "T4"; for
+/// GeForce cards the whitepapers "NVIDIA Ada GPU Architecture" (RTX 4090, appendix A) and "NVIDIA
+/// Ampere GA102 GPU Architecture" (RTX 3090, appendix A), bf16 with f32 sums. Where a sheet gives
+/// operations "with sparsity", half of them stand here.
 pub const CARDS: [Card; 10] = [
     card("h200", "H200 SXM", 141, 4.8e12, 1979e12, 989e12, 700.0),
     card("h100", "H100 SXM", 80, 3.35e12, 1979e12, 989e12, 700.0),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
 use crate::card::{self, Card};
-use crate::engine::candle::{CandleEngine, DeviceChoice};
+use crate::engine::candle::{CandleEngine, CandleSettings, DeviceChoice};
 use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
@@ -26,6 +26,8 @@ pub(super) const MAX_CONTEXT: usize = 4096;
 pub(super) const POSITIONS_PER_SEQUENCE: usize = 1024;
 /// Most papers at a time where the user says nothing; more gain little, and take memory.
 pub const MAX_BATCH: usize = 64;
+/// The same on a card, where a step reads the weights once for all of them.
+const MAX_CARD_BATCH: usize = 256;
 /// The share of the memory that is free once a model is loaded which keys and values may take.
 /// Packing takes as much again as the model's weights, and what these took is free when it is done.
 const SHARE_FOR_KEYS_AND_VALUES: f64 = 0.7;
@@ -41,10 +43,11 @@ pub struct Made {
     pub name: &'static str,
     /// Tokens that are scored for every paper; `None`: all.
     pub shortlisted: Option<usize>,
+    /// How many papers at a time there is room for, where the engine has memory of its own.
+    pub(super) room: Option<Batch>,
 }
 
-/// Makes the engine that `choice` asks for. An engine that scores the whole vocabulary anyway
-/// has no use for `shortlist`.
+/// Makes the engine that `choice` asks for.
 pub(super) fn make_engine(
     model: &Model,
     shortlist: Option<Shortlist>,
@@ -53,8 +56,18 @@ pub(super) fn make_engine(
 ) -> Result<Made> {
     let on_cpu = choice.device == DeviceChoice::Cpu;
     if choice.kind == EngineKind::Candle || !on_cpu {
-        let engine = CandleEngine::new(model, choice.device, limits.max_context)?;
-        return Ok(Made { engine: Box::new(engine), name: "candle", shortlisted: None });
+        let shortlist = shortlist.filter(|_| !choice.full_vocabulary);
+        let settings = CandleSettings {
+            device: choice.device,
+            max_context: limits.max_context,
+            shortlist: shortlist.as_ref(),
+            handling: None,
+        };
+        let engine = CandleEngine::with_settings(model, &settings)?;
+        let each = (POSITIONS_PER_SEQUENCE * engine.position_bytes()) as u64;
+        let room = engine.free_memory().map(|free| Batch::on_card(free, each, engine.lanes()));
+        let shortlisted = shortlist.map(|list| list.ids().len());
+        return Ok(Made { engine: Box::new(engine), name: "candle", shortlisted, room });
     }
     let full_vocabulary = choice.full_vocabulary;
     let settings = CpuSettings {
@@ -65,7 +78,7 @@ pub(super) fn make_engine(
     };
     let engine = CpuEngine::new(model, &settings)?;
     let shortlisted = shortlist.filter(|_| !full_vocabulary).map(|list| list.ids().len());
-    Ok(Made { engine: Box::new(engine), name: "cpu", shortlisted })
+    Ok(Made { engine: Box::new(engine), name: "cpu", shortlisted, room: None })
 }
 
 /// How many papers are written at a time, and why.
@@ -88,6 +101,14 @@ impl Batch {
             }
             None => Batch { papers: MAX_BATCH, memory: None },
         }
+    }
+
+    /// The same for a card with `free` bytes left, which takes memory for `lanes` papers of `each`
+    /// bytes at a time: whole blocks, where there is room for more than one.
+    fn on_card(free: u64, each: u64, lanes: usize) -> Batch {
+        let papers = papers_for(free, each, MAX_CARD_BATCH);
+        let papers = if papers > lanes { papers - papers % lanes } else { papers };
+        Batch { papers, memory: Some((free, each)) }
     }
 }
 
@@ -243,6 +264,9 @@ mod tests {
         const EACH: u64 = 28 << 20;
         for (free, batch) in [(0, 1), (EACH, 1), (10 * EACH, 7), (1 << 40, MAX_BATCH)] {
             assert_eq!(papers_for(free, EACH, MAX_BATCH), batch, "{free} bytes");
+        }
+        for (free, batch) in [(0, 1), (41 * EACH, 28), (50 * EACH, 32), (1 << 40, MAX_CARD_BATCH)] {
+            assert_eq!(Batch::on_card(free, EACH, 32).papers, batch, "{free} bytes of a card");
         }
     }
 

@@ -145,6 +145,7 @@ impl Writer {
 
     /// The model with its adapter, fetched where it is not here. Threads are set once a process.
     pub fn load_model(&self, progress: &mut dyn Progress) -> Result<Model> {
+        self.choices.engine.device.check()?;
         loading::use_threads(self.choices.engine.threads)?;
         load_model(&self.choices.model, progress)
     }
@@ -157,6 +158,7 @@ impl Writer {
 
     /// Fetches the weights where they are not here, and loads them.
     pub fn load(&self, progress: &mut dyn Progress) -> Result<Loaded<'_>> {
+        self.choices.engine.device.check()?;
         loading::use_threads(self.choices.engine.threads)?;
         let local = loading::fetch_model(&self.choices.model, progress)?;
         if let Some(architecture) = other::architecture(&self.choices.model, &local)? {
@@ -171,8 +173,11 @@ impl Writer {
             Some(papers) => Batch { papers, memory: None },
             None => Batch::that_fits(&model),
         };
-        let limits = limits(&model, batch.papers, loading::POSITIONS_PER_SEQUENCE);
-        let Made { engine, .. } = self.engine(&model, limits)?;
+        let limits_for = |papers| limits(&model, papers, loading::POSITIONS_PER_SEQUENCE);
+        let Made { engine, room, .. } = self.engine(&model, limits_for(batch.papers))?;
+        // A card tells how much room it has once the weights are there.
+        let batch = room.filter(|_| self.choices.batch.is_none()).unwrap_or(batch);
+        let limits = limits_for(batch.papers);
         Ok(Loaded { writer: self, tokenizer: model.into_tokenizer(), engine, limits, batch })
     }
 }

@@ -106,7 +106,7 @@ impl Bench<'_> {
         let started = Instant::now();
         // Room for the whole batch, whatever the lengths.
         let limits = limits(model, batch, workload.longest() + settings.tokens);
-        let Made { engine, name, shortlisted } = writer.engine(model, limits)?;
+        let Made { engine, name, shortlisted, .. } = writer.engine(model, limits)?;
         let engine_load = started.elapsed();
         let run = measure(engine, limits, workload, settings.tokens)?;
         Ok((Run { engine_load, ..run }, Setting { engine: name, shortlisted }))

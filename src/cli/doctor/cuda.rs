@@ -1,6 +1,6 @@
 //! What a card of NVIDIA's needs before it can compute: a program that was built for it, the driver
-//! in the kernel, and the driver's library. All of it is told by files, so that nothing has to be
-//! loaded that may be missing.
+//! in the kernel, the driver's library, and those of CUDA's toolkit. All of it is told by files, so
+//! that nothing has to be loaded that may be missing.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,9 +11,20 @@ use super::finding::{Finding, State};
 /// The library of the driver; it comes with the driver, and not with CUDA.
 const LIBRARY: &str = "libcuda.so.1";
 
+/// Libraries of CUDA's toolkit that a program with the feature `cuda` loads, and the names that each
+/// may have: those of CUDA 13, with which it is built.
+const TOOLKIT: [[&str; 2]; 3] = [
+    ["libcublas.so.13", "libcublas.so"],
+    ["libcublasLt.so.13", "libcublasLt.so"],
+    ["libcurand.so.10", "libcurand.so"],
+];
+
+/// Where `scripts/build-cuda --libraries` puts them, from the folder of the program on.
+const BESIDE_PROGRAM: &str = "../toolkit/lib";
+
 /// Folders where systems and containers have it, below the root: Debian's and Red Hat's, those of
-/// Arm, WSL's, and CUDA's own for newer libraries than the driver.
-const FOLDERS: [&str; 7] = [
+/// Arm, WSL's, CUDA's own for newer libraries than the driver, and for the toolkit's.
+const FOLDERS: [&str; 8] = [
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/aarch64-linux-gnu",
     "usr/lib64",
@@ -21,6 +32,7 @@ const FOLDERS: [&str; 7] = [
     "usr/lib/wsl/lib",
     "usr/local/nvidia/lib64",
     "usr/local/cuda/compat",
+    "usr/local/cuda/lib64",
 ];
 
 /// Where systems list the libraries that they know.
@@ -30,7 +42,9 @@ const CACHE: &str = "etc/ld.so.cache";
 /// last line says what is missing, if anything is, and how to go on.
 pub(super) fn findings(root: &Path, number: usize, built: bool) -> Vec<Finding> {
     let of_user = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let parts = [program(built), node(root, number), library(root, &of_user)];
+    let mut parts = vec![program(built), node(root, number), library(root, &of_user)];
+    // A program that was not built for cuda loads nothing of it.
+    parts.extend(built.then(|| toolkit(root, &of_user)));
     let bad = parts.iter().filter(|part| part.state == State::Bad);
     let missing: Vec<&str> = bad.map(|part| part.what).collect();
     let whole = match missing.as_slice() {
@@ -56,7 +70,7 @@ fn program(built: bool) -> Finding {
             what,
             State::Bad,
             "this one was built without the feature cuda",
-            "with CUDA's compiler (nvcc) at hand: `cargo install --path . --features cuda`",
+            "`scripts/build-cuda` builds one that has it",
         ),
     }
 }
@@ -85,7 +99,7 @@ fn node(root: &Path, number: usize) -> Finding {
 
 fn library(root: &Path, of_user: &OsStr) -> Finding {
     let what = "driver";
-    match find_library(root, of_user) {
+    match find_library(root, of_user, LIBRARY) {
         Some(path) => Finding::good(what, path.display().to_string()),
         None => Finding::of(
             what,
@@ -97,16 +111,48 @@ fn library(root: &Path, of_user: &OsStr) -> Finding {
     }
 }
 
-/// The library, in the folders that a user names (LD_LIBRARY_PATH), that are known, or that the
+fn toolkit(root: &Path, of_user: &OsStr) -> Finding {
+    let what = "toolkit";
+    let program = std::env::current_exe().ok();
+    let beside =
+        program.as_deref().and_then(Path::parent).map(|folder| folder.join(BESIDE_PROGRAM));
+    let find = |name: &&str| {
+        let beside = beside.as_ref().map(|folder| folder.join(name)).filter(|path| path.exists());
+        beside.or_else(|| find_library(root, of_user, name))
+    };
+    let found: Vec<Option<PathBuf>> =
+        TOOLKIT.iter().map(|names| names.iter().find_map(find)).collect();
+    let absent: Vec<&str> = TOOLKIT
+        .iter()
+        .zip(&found)
+        .filter(|(_, path)| path.is_none())
+        .map(|(names, _)| names[0])
+        .collect();
+    match (absent.as_slice(), found.into_iter().flatten().next()) {
+        ([], Some(path)) => {
+            let folder = path.parent().unwrap_or(&path).display().to_string();
+            Finding::good(what, format!("libraries of CUDA 13 in {folder}"))
+        }
+        _ => Finding::of(
+            what,
+            State::Bad,
+            format!("its libraries are nowhere: {}", absent.join(", ")),
+            "`scripts/build-cuda --libraries` puts them beside the program; those of an installed \
+             CUDA 13 will do: name their folder in LD_LIBRARY_PATH",
+        ),
+    }
+}
+
+/// A library, in the folders that a user names (LD_LIBRARY_PATH), that are known, or that the
 /// system lists.
-fn find_library(root: &Path, of_user: &OsStr) -> Option<PathBuf> {
+fn find_library(root: &Path, of_user: &OsStr, name: &str) -> Option<PathBuf> {
     let named = std::env::split_paths(of_user).filter(|folder| !folder.as_os_str().is_empty());
     let folders = named.chain(FOLDERS.iter().map(|folder| root.join(folder)));
-    let in_folder = folders.map(|folder| folder.join(LIBRARY)).find(|path| path.exists());
+    let in_folder = folders.map(|folder| folder.join(name)).find(|path| path.exists());
     in_folder.or_else(|| {
         // The list has names and paths as texts that end with a zero byte.
         let cache = fs::read(root.join(CACHE)).ok()?;
-        let end = format!("/{LIBRARY}");
+        let end = format!("/{name}");
         let texts =
             cache.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
         let paths = texts.filter(|text| text.starts_with('/') && text.ends_with(&end));
@@ -156,29 +202,36 @@ mod tests {
     #[test]
     fn one_line_says_all_that_is_missing() {
         let start = "--device cuda cannot work here: ";
-        let node = "dev/nvidia0";
-        let library = "usr/lib64/libcuda.so.1";
+        let (node, library) = ("dev/nvidia0", "usr/lib64/libcuda.so.1");
+        let toolkit = ["cublas.so.13", "cublasLt.so.13", "curand.so.10"];
+        let toolkit = toolkit.map(|name| format!("usr/local/cuda/lib64/lib{name}"));
+        let [blas, blas_lt, rand] = toolkit.each_ref().map(String::as_str);
         let good = "all that files can tell is here; `wenzhai bench --device cuda` tries it";
-        check(&[node, library], true, good);
-        check(&["dev/dxg", "usr/lib/wsl/lib/libcuda.so.1"], true, good);
+        check(&[node, library, blas, blas_lt, rand], true, good);
+        let of_wsl = "usr/lib/wsl/lib/libcuda.so.1";
+        check(&["dev/dxg", of_wsl, blas, blas_lt, rand], true, good);
         let all = "the program for cuda, the card and the driver are missing";
         check(&[], false, &format!("{start}{all}"));
-        check(&[node], true, &format!("{start}the driver is missing"));
-        check(&[library], true, &format!("{start}the card is missing"));
-        check(&["dev/nvidia1", library], true, &format!("{start}the card is missing"));
+        let parts = "the card, the driver and the toolkit are missing";
+        check(&[], true, &format!("{start}{parts}"));
+        check(&[node, blas, blas_lt, rand], true, &format!("{start}the driver is missing"));
+        check(&[library, blas, blas_lt, rand], true, &format!("{start}the card is missing"));
+        check(&[node, library, blas, rand], true, &format!("{start}the toolkit is missing"));
+        let other = ["dev/nvidia1", library, blas, blas_lt, rand];
+        check(&other, true, &format!("{start}the card is missing"));
         check(&[node, library], false, &format!("{start}the program for cuda is missing"));
     }
 
     #[test]
     fn a_library_is_found_by_the_list_of_the_system_and_by_its_user() {
         let root = root(&["opt/driver/libcuda.so.1"]);
-        assert_eq!(find_library(root.path(), OsStr::new("")), None);
+        let find = |of_user: &OsStr| find_library(root.path(), of_user, LIBRARY);
+        assert_eq!(find(OsStr::new("")), None);
         let folder = root.path().join("opt/driver");
-        assert_eq!(find_library(root.path(), folder.as_os_str()), Some(folder.join(LIBRARY)));
+        assert_eq!(find(folder.as_os_str()), Some(folder.join(LIBRARY)));
         fs::create_dir_all(root.path().join("etc")).unwrap();
         let list = b"glibc-ld.so.cache1.1\0\xff\0libcuda.so.1\0/opt/driver/libcuda.so.1\0";
         fs::write(root.path().join(CACHE), list).unwrap();
-        let found = find_library(root.path(), OsStr::new(""));
-        assert_eq!(found, Some(folder.join(LIBRARY)));
+        assert_eq!(find(OsStr::new("")), Some(folder.join(LIBRARY)));
     }
 }

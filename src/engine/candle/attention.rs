@@ -1,132 +1,244 @@
-//! Attention span by span, rotary positions row by row, and the keys and values of a slot.
+//! Attention: which spans of a step attend together, and how.
+//!
+//! A span of several rows attends by itself, to the keys of its own sequence. The spans of one row
+//! whose sequences share a block attend in one operation over all lanes of the block, and what they
+//! may not see has minus infinity added: lanes are as long as the longest of them there, and lanes
+//! that have no row in this step compute something that nobody takes.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
-use candle_nn::rotary_emb::{rope_i, rope_thd};
 use rayon::prelude::*;
 
-use crate::generate::{Batch, Span};
-use crate::model::{Config, RopePairing, Rotary};
+use super::cache::{Block, KvCache};
+use crate::generate::Span;
+use crate::model::Config;
 
-/// Keys and values of one sequence, a pair of tensors (kv_heads, capacity, head_dim) a layer.
-pub struct KvCache {
-    layers: Vec<(Tensor, Tensor)>,
+/// Of all layers of a step how its rows attend.
+pub struct Plan<'a> {
+    alone: Vec<Alone<'a>>,
+    together: Vec<Together<'a>>,
+    /// Where each row of the step is in what these give one after another; `None`: in order.
+    order: Option<Tensor>,
 }
 
-impl KvCache {
-    /// Room for `capacity` positions.
-    pub fn new(config: &Config, capacity: usize, device: &Device) -> Result<KvCache> {
-        let zeros =
-            || Tensor::zeros((config.kv_heads, capacity, config.head_dim), DType::F32, device);
-        let layers = config.layers.iter().map(|_| Ok((zeros()?, zeros()?)));
-        Ok(KvCache { layers: layers.collect::<Result<_>>()? })
-    }
-
-    /// Takes over all positions of `prefix`, from position 0 on.
-    pub fn copy_from(&self, prefix: &KvCache) -> Result<()> {
-        for ((k, v), (prefix_k, prefix_v)) in self.layers.iter().zip(&prefix.layers) {
-            k.slice_set(prefix_k, 1, 0)?;
-            v.slice_set(prefix_v, 1, 0)?;
-        }
-        Ok(())
-    }
+/// A span that attends by itself.
+struct Alone<'a> {
+    block: &'a Block,
+    lane: usize,
+    /// Position of the first row.
+    start: usize,
+    /// The first row in the step, and how many there are.
+    first_row: usize,
+    rows: usize,
 }
 
-/// Cosines and sines of every position, for each rotary embedding that the model uses.
-pub struct RopeTable {
-    tables: Vec<(Rotary, Tensor, Tensor)>,
-    device: Device,
+/// Spans of one row whose sequences share a block.
+struct Together<'a> {
+    block: &'a Block,
+    /// For each lane a row of the step, (lanes): its own, or any.
+    row_of_lane: Tensor,
+    /// The rows (members), and their lanes (members).
+    rows: Tensor,
+    lanes: Tensor,
+    /// Where their keys and values go in the block as a matrix of head_dim columns: its row for
+    /// every value, (members · kv_heads, head_dim).
+    destinations: Tensor,
+    /// For each window of the model which keys are read, and what is added to their scores.
+    views: Vec<View>,
 }
 
-/// The rows of the table that a batch needs, (rows, head_dim / 2) for each of them.
-pub struct Rotations(Vec<(Rotary, Tensor, Tensor)>);
-
-impl RopeTable {
-    /// Tables for positions below `max_context`; `factors` divide the frequencies (Llama 3).
-    pub fn new(
-        config: &Config,
-        factors: Option<&[f32]>,
-        max_context: usize,
-        device: &Device,
-    ) -> Result<RopeTable> {
-        let half = config.head_dim / 2;
-        let tables = config.rotaries().into_iter().map(|rotary| {
-            let angle = |position: usize, i: usize| {
-                let exponent = 2.0 * i as f64 / config.head_dim as f64;
-                let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
-                let divisor = factor * f64::from(rotary.stretch);
-                position as f64 / f64::from(rotary.base).powf(exponent) / divisor
-            };
-            let table = |f: fn(f64) -> f64| {
-                let values: Vec<f32> = (0..max_context * half)
-                    .map(|at| f(angle(at / half, at % half)) as f32)
-                    .collect();
-                Tensor::from_vec(values, (max_context, half), device)
-            };
-            Ok((rotary, table(f64::cos)?, table(f64::sin)?))
-        });
-        Ok(RopeTable { tables: tables.collect::<Result<_>>()?, device: device.clone() })
-    }
-
-    /// What the rows of `batch` need.
-    pub fn rows(&self, batch: &Batch<'_>) -> Result<Rotations> {
-        let positions: Vec<u32> = batch
-            .spans
-            .iter()
-            .flat_map(|span| (0..span.rows.len()).map(|row| (span.start + row) as u32))
-            .collect();
-        let positions = Tensor::new(positions, &self.device)?;
-        let rows = self.tables.iter().map(|(rotary, cos, sin)| {
-            Ok((*rotary, cos.index_select(&positions, 0)?, sin.index_select(&positions, 0)?))
-        });
-        Ok(Rotations(rows.collect::<Result<_>>()?))
-    }
-}
-
-impl Rotations {
-    /// Cosines and sines for a layer with this rotary embedding.
-    pub fn of(&self, rotary: Rotary) -> (&Tensor, &Tensor) {
-        let (_, cos, sin) =
-            self.0.iter().find(|(r, ..)| *r == rotary).expect("a table for every layer");
-        (cos, sin)
-    }
-}
-
-/// Turns x (rows, heads, head_dim) by the angles of its rows.
-pub fn rotate(x: &Tensor, (cos, sin): (&Tensor, &Tensor), pairing: RopePairing) -> Result<Tensor> {
-    let x = x.contiguous()?.unsqueeze(0)?;
-    let turned = match pairing {
-        RopePairing::Halves => rope_thd(&x, cos, sin)?,
-        RopePairing::Adjacent => {
-            rope_i(&x.transpose(1, 2)?.contiguous()?, cos, sin)?.transpose(1, 2)?.contiguous()?
-        }
-    };
-    turned.squeeze(0)
-}
-
-/// Stores the new keys and values and attends: q (rows, heads, head_dim), scaled; k and v
-/// (rows, kv_heads, head_dim). Returns (rows, heads, head_dim).
-pub fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    layer: usize,
+/// The keys that the rows of a block see with one window.
+struct View {
     window: Option<usize>,
-    spans: &[Span<'_>],
-    caches: &[&KvCache],
-) -> Result<Tensor> {
-    let one = |(span, cache): (&Span<'_>, &KvCache)| {
-        let (first, rows) = (span.rows.start, span.rows.len());
-        let of_span = |x: &Tensor| x.narrow(0, first, rows)?.transpose(0, 1)?.contiguous();
-        let (keys, values) = &cache.layers[layer];
-        keys.slice_set(&of_span(k)?, 1, span.start)?;
-        values.slice_set(&of_span(v)?, 1, span.start)?;
-        attend_span(&of_span(q)?, keys, values, span.start, window)
-    };
-    // The spans are independent: one task each.
-    let attended: Vec<Tensor> =
-        spans.par_iter().zip(caches.par_iter().copied()).map(one).collect::<Result<Vec<_>>>()?;
-    Tensor::cat(&attended, 0)
+    first_key: usize,
+    keys: usize,
+    /// (lanes, 1, 1, keys): 0 or minus infinity.
+    mask: Tensor,
+}
+
+impl<'a> Plan<'a> {
+    /// How `spans`, whose slots are open in `cache`, attend.
+    pub fn new(
+        spans: &[Span<'_>],
+        cache: &'a KvCache,
+        config: &Config,
+        device: &Device,
+    ) -> Result<Plan<'a>> {
+        let mut members: Vec<Vec<&Span<'_>>> = Vec::new();
+        for span in spans.iter().filter(|span| span.rows.len() == 1) {
+            let block = cache.place(span.slot).block;
+            if members.len() <= block {
+                members.resize_with(block + 1, Vec::new);
+            }
+            members[block].push(span);
+        }
+        members.iter_mut().filter(|members| members.len() < 2).for_each(Vec::clear);
+        let in_group = |span: &Span<'_>| {
+            let of_block = members.get(cache.place(span.slot).block);
+            span.rows.len() == 1 && of_block.is_some_and(|members| !members.is_empty())
+        };
+        let alone: Vec<Alone<'_>> = spans
+            .iter()
+            .filter(|span| !in_group(span))
+            .map(|span| {
+                let place = cache.place(span.slot);
+                let (first_row, rows) = (span.rows.start, span.rows.len());
+                let block = cache.block(place.block);
+                Alone { block, lane: place.lane, start: span.start, first_row, rows }
+            })
+            .collect();
+        let groups = members.iter().enumerate().filter(|(_, members)| !members.is_empty());
+        let together: Vec<Together<'_>> = groups
+            .clone()
+            .map(|(block, members)| {
+                let lanes: Vec<usize> =
+                    members.iter().map(|span| cache.place(span.slot).lane).collect();
+                Together::new(cache.block(block), members, &lanes, config, device)
+            })
+            .collect::<Result<_>>()?;
+        let order = match together.is_empty() {
+            true => None,
+            false => {
+                let of_alone = alone.iter().flat_map(|a| a.first_row..a.first_row + a.rows);
+                let of_groups =
+                    groups.flat_map(|(_, members)| members.iter().map(|m| m.rows.start));
+                let rows: Vec<usize> = of_alone.chain(of_groups).collect();
+                let mut order = vec![0; rows.len()];
+                rows.iter().enumerate().for_each(|(at, row)| order[*row] = at as u32);
+                Some(Tensor::new(order, device)?)
+            }
+        };
+        Ok(Plan { alone, together, order })
+    }
+
+    /// A sequence by itself, from its first position on, in the only lane of `block`.
+    pub fn of_one(block: &'a Block, rows: usize) -> Plan<'a> {
+        let alone = Alone { block, lane: 0, start: 0, first_row: 0, rows };
+        Plan { alone: vec![alone], together: Vec::new(), order: None }
+    }
+
+    /// Stores the new keys and values of a layer and attends: q (rows, heads, head_dim), scaled; k
+    /// and v (rows, kv_heads, head_dim). Returns (rows, heads, head_dim).
+    pub fn attend(
+        &self,
+        layer: usize,
+        window: Option<usize>,
+        [q, k, v]: [&Tensor; 3],
+    ) -> Result<Tensor> {
+        // The spans are independent: one task each.
+        let alone = self.alone.par_iter().map(|span| span.attend(layer, window, [q, k, v]));
+        let mut attended = alone.collect::<Result<Vec<_>>>()?;
+        for group in &self.together {
+            attended.push(group.attend(layer, window, [q, k, v])?);
+        }
+        let attended = Tensor::cat(&attended, 0)?;
+        match &self.order {
+            Some(order) => attended.index_select(order, 0),
+            None => Ok(attended),
+        }
+    }
+}
+
+impl Alone<'_> {
+    fn attend(
+        &self,
+        layer: usize,
+        window: Option<usize>,
+        [q, k, v]: [&Tensor; 3],
+    ) -> Result<Tensor> {
+        let of_span =
+            |x: &Tensor| x.narrow(0, self.first_row, self.rows)?.transpose(0, 1)?.contiguous();
+        let (keys, values) = &self.block.layers[layer];
+        let (keys, values) = (keys.narrow(0, self.lane, 1)?, values.narrow(0, self.lane, 1)?);
+        keys.slice_set(&of_span(k)?.unsqueeze(0)?, 2, self.start)?;
+        values.slice_set(&of_span(v)?.unsqueeze(0)?, 2, self.start)?;
+        attend_span(&of_span(q)?, &keys.squeeze(0)?, &values.squeeze(0)?, self.start, window)
+    }
+}
+
+impl<'a> Together<'a> {
+    fn new(
+        block: &'a Block,
+        members: &[&Span<'_>],
+        lanes: &[usize],
+        config: &Config,
+        device: &Device,
+    ) -> Result<Together<'a>> {
+        let Config { kv_heads, head_dim, .. } = *config;
+        let mut row_of_lane = vec![members[0].rows.start as u32; block.lanes()];
+        let mut position_of_lane = vec![None; block.lanes()];
+        let mut destinations = Vec::with_capacity(members.len() * kv_heads * head_dim);
+        for (span, &lane) in members.iter().zip(lanes) {
+            row_of_lane[lane] = span.rows.start as u32;
+            position_of_lane[lane] = Some(span.start);
+            for head in 0..kv_heads {
+                let row = (lane * kv_heads + head) * block.capacity + span.start;
+                destinations.extend(std::iter::repeat_n(row as u32, head_dim));
+            }
+        }
+        let mut windows: Vec<Option<usize>> = config.layers.iter().map(|l| l.window).collect();
+        windows.sort_unstable();
+        windows.dedup();
+        let view = |window| View::new(window, &position_of_lane, device);
+        let to_device = |numbers: Vec<u32>| Tensor::new(numbers, device);
+        Ok(Together {
+            block,
+            row_of_lane: to_device(row_of_lane)?,
+            rows: to_device(members.iter().map(|span| span.rows.start as u32).collect())?,
+            lanes: to_device(lanes.iter().map(|lane| *lane as u32).collect())?,
+            destinations: Tensor::from_vec(
+                destinations,
+                (members.len() * kv_heads, head_dim),
+                device,
+            )?,
+            views: windows.into_iter().map(view).collect::<Result<_>>()?,
+        })
+    }
+
+    fn attend(
+        &self,
+        layer: usize,
+        window: Option<usize>,
+        [q, k, v]: [&Tensor; 3],
+    ) -> Result<Tensor> {
+        let (keys, values) = &self.block.layers[layer];
+        let (lanes, kv_heads, _, head_dim) = keys.dims4()?;
+        let heads = q.dim(1)?;
+        for (cache, new) in [(keys, k), (values, v)] {
+            let new = new.index_select(&self.rows, 0)?.reshape(((), head_dim))?;
+            cache.reshape(((), head_dim))?.scatter_set(&self.destinations, &new, 0)?;
+        }
+        let view = self.views.iter().find(|view| view.window == window);
+        let View { first_key, keys: seen, mask, .. } = view.expect("a view for every window");
+        let keys = keys.narrow(2, *first_key, *seen)?;
+        let values = values.narrow(2, *first_key, *seen)?;
+        let q = q.index_select(&self.row_of_lane, 0)?;
+        let q = q.reshape((lanes, kv_heads, heads / kv_heads, head_dim))?;
+        let scores = q.matmul(&keys.transpose(2, 3)?)?.broadcast_add(mask)?;
+        let attended = softmax_last_dim(&scores)?.matmul(&values)?;
+        attended.reshape((lanes, heads, head_dim))?.index_select(&self.lanes, 0)
+    }
+}
+
+impl View {
+    /// What rows at `positions` see, of each lane that has one.
+    fn new(window: Option<usize>, positions: &[Option<usize>], device: &Device) -> Result<View> {
+        let first_of = |position: usize| window.map_or(0, |w| (position + 1).saturating_sub(w));
+        let here = || positions.iter().copied().flatten();
+        let first_key = here().map(first_of).min().unwrap_or(0);
+        let keys = here().max().map_or(1, |last| last + 1 - first_key);
+        let sees = |position: Option<usize>, key: usize| match position {
+            Some(position) => (first_of(position)..=position).contains(&key),
+            // Something has to be seen: without any key a softmax is not a number.
+            None => true,
+        };
+        let added = positions.iter().flat_map(|position| {
+            let keys = first_key..first_key + keys;
+            keys.map(move |key| if sees(*position, key) { 0.0 } else { f32::NEG_INFINITY })
+        });
+        let mask = Tensor::from_vec(added.collect(), (positions.len(), 1, 1, keys), device)?;
+        Ok(View { window, first_key, keys, mask })
+    }
 }
 
 /// One sequence: q (heads, rows, head_dim) at positions from `start` on, against all keys up to

@@ -1,11 +1,12 @@
 //! One block of the decoder: norms, projections and the gated feed-forward network.
 
-use candle_core::quantized::QMatMul;
+use candle_core::quantized::{QMatMul, QStorage, QTensor};
 use candle_core::{Device, Module, Result, Tensor};
 use candle_nn::ops::silu;
 
-use super::attention::{KvCache, Rotations, attend, rotate};
-use crate::generate::Span;
+use super::attention::Plan;
+use super::device::Handling;
+use super::rotary::{Rotations, rotate};
 use crate::model::{Activation, Config, LayerKind, LayerWeights, Matrix};
 
 /// A block's tensors on their device.
@@ -44,8 +45,9 @@ impl Layer {
         index: usize,
         weights: &LayerWeights,
         device: &Device,
+        handling: Handling,
     ) -> Result<Self> {
-        let linear = |matrix: &Matrix| Linear::new(matrix, device);
+        let linear = |matrix: &Matrix| Linear::new(matrix, device, handling);
         let biased = |matrix: &Matrix, which: usize| {
             let bias = weights.qkv_bias.as_ref().map(|biases| vector(&biases[which], device));
             Ok::<_, candle_core::Error>(Linear { bias: bias.transpose()?, ..linear(matrix)? })
@@ -83,11 +85,10 @@ impl Layer {
         hidden: &Tensor,
         index: usize,
         rotations: &Rotations,
-        spans: &[Span<'_>],
-        caches: &[&KvCache],
+        plan: &Plan<'_>,
     ) -> Result<Tensor> {
         let normed = self.norm(hidden, &self.attn_norm)?;
-        let attended = self.attention(&normed, index, rotations, spans, caches)?;
+        let attended = self.attention(&normed, index, rotations, plan)?;
         let hidden = (hidden + self.post_norm(attended, &self.post_attention_norm)?)?;
         let normed = self.norm(&hidden, &self.ffn_norm)?;
         let fed = self.feed_forward(&normed)?;
@@ -99,8 +100,7 @@ impl Layer {
         normed: &Tensor,
         index: usize,
         rotations: &Rotations,
-        spans: &[Span<'_>],
-        caches: &[&KvCache],
+        plan: &Plan<'_>,
     ) -> Result<Tensor> {
         let Config { heads, kv_heads, head_dim, rope_pairing, .. } = self.config;
         let rows = normed.dim(0)?;
@@ -116,7 +116,7 @@ impl Layer {
         q = rotate(&q, rotation, rope_pairing)?;
         k = rotate(&k, rotation, rope_pairing)?;
         let q = (q * f64::from(self.config.attention_scale()))?;
-        let attended = attend(&q, &k, &v, index, self.kind.window, spans, caches)?;
+        let attended = plan.attend(index, self.kind.window, [&q, &k, &v])?;
         self.o.forward(&attended.reshape((rows, heads * head_dim))?)
     }
 
@@ -143,17 +143,14 @@ impl Layer {
 }
 
 impl Linear {
-    /// Takes a quantized matrix over: expanded on the CPU, as it is elsewhere.
-    pub fn new(matrix: &Matrix, device: &Device) -> Result<Linear> {
-        let weight = match device {
-            Device::Cpu => Weight::Dense(matrix.dequantize(device)?),
-            _ => {
-                let data = matrix.data()?;
-                let storage =
-                    candle_core::quantized::QStorage::from_data(data, device, matrix.dtype())?;
-                let moved = candle_core::quantized::QTensor::new(storage, matrix.shape())?;
-                Weight::Quantized(QMatMul::from_qtensor(moved)?)
-            }
+    /// Takes a matrix of blocks over: as it is, or expanded to f32.
+    pub fn new(matrix: &Matrix, device: &Device, handling: Handling) -> Result<Linear> {
+        let weight = if handling.quantized {
+            let storage = QStorage::from_data(matrix.data()?, device, matrix.dtype())?;
+            let moved = QTensor::new(storage, matrix.shape())?;
+            Weight::Quantized(QMatMul::from_qtensor(moved)?)
+        } else {
+            Weight::Dense(matrix.dequantize(device)?)
         };
         Ok(Linear { weight, bias: None })
     }

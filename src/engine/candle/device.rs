@@ -1,0 +1,207 @@
+//! Devices: their names, how one is opened, and all that differs from one to another.
+
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::Device;
+
+use crate::model;
+use crate::{Error, Result, error::ErrorKind};
+
+/// Where an engine computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA card, by its number; needs the feature `cuda`.
+    Cuda(usize),
+    /// Apple's GPU; needs the feature `metal`.
+    Metal,
+}
+
+/// How a device is treated. The model itself asks for no device: what differs is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handling {
+    /// Whether matrices stay quantized, and go through candle's quantized products. If not, they
+    /// are expanded to f32 once.
+    pub quantized: bool,
+    /// How many sequences share a block of keys and values. Those of a block that have one row in
+    /// a step attend together; a block of one is attended to by itself.
+    pub lanes: usize,
+}
+
+impl Handling {
+    /// How `device` is treated unless something else is asked for.
+    ///
+    /// On a CPU candle's quantized products round what goes into them to 8 bits, and an operation
+    /// costs nothing to begin; on a card weights are what a step waits for, and each operation
+    /// costs some microseconds however small it is.
+    pub fn of(device: &Device) -> Handling {
+        match device {
+            Device::Cpu => Handling { quantized: false, lanes: 1 },
+            _ => Handling { quantized: true, lanes: 32 },
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// Whether the device can be used: found out before anything is fetched or loaded for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] where it is not built in, or not there.
+    pub fn check(self) -> Result<()> {
+        match self {
+            DeviceChoice::Cpu => Ok(()),
+            _ => self.open().map(drop),
+        }
+    }
+
+    pub(in crate::engine) fn open(self) -> Result<Device> {
+        let (is_built, feature) = match self {
+            DeviceChoice::Cpu => return Ok(Device::Cpu),
+            DeviceChoice::Cuda(_) => (cfg!(feature = "cuda"), "cuda"),
+            DeviceChoice::Metal => (cfg!(feature = "metal"), "metal"),
+        };
+        let failed = |why: &str| {
+            Error::new(ErrorKind::Usage, format!("device {self} cannot be used: {why}"))
+        };
+        if !is_built {
+            let hint = match self {
+                DeviceChoice::Cuda(_) => "`scripts/build-cuda` builds one that can",
+                _ => "`cargo build --release --features metal` builds one that can",
+            };
+            return Err(failed(&format!("this program was built without {feature}"))
+                .hint(format!("{hint}; --device cpu needs nothing")));
+        }
+        let opened = caught(|| match self {
+            DeviceChoice::Cuda(number) => Device::new_cuda(number),
+            _ => Device::new_metal(0),
+        });
+        let hint = match self {
+            DeviceChoice::Cuda(_) => {
+                format!("`wenzhai doctor --device {self}` tells what is missing; ")
+            }
+            _ => String::new(),
+        };
+        let hint = format!("{hint}--device cpu needs nothing");
+        match opened {
+            Ok(Ok(device)) => Ok(device),
+            Ok(Err(cause)) => {
+                Err(failed("it does not answer").because(model::cause(cause)).hint(hint))
+            }
+            Err(panic) => Err(failed(&what_is_missing(&panic)).hint(hint)),
+        }
+    }
+}
+
+/// What `open` gives, or with what it panicked: the bindings to CUDA panic where a library of it
+/// cannot be loaded, which is no news for a terminal.
+fn caught<T>(open: impl FnOnce() -> T) -> Result<T, String> {
+    // The hook belongs to the whole process.
+    static HOOK: Mutex<()> = Mutex::new(());
+    let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
+    let outcome = catch_unwind(AssertUnwindSafe(open));
+    panic::set_hook(hook);
+    outcome.map_err(|payload| match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => payload.downcast::<&str>().map_or_else(|_| String::new(), |t| (*t).into()),
+    })
+}
+
+/// The library that a panic names between quotes, in words.
+fn what_is_missing(panic: &str) -> String {
+    match panic.split('"').nth(1) {
+        Some("cuda") => "NVIDIA's driver is not here (its library libcuda cannot be loaded)".into(),
+        Some(name) => format!("CUDA's library lib{name} cannot be loaded"),
+        None => "a library of CUDA's cannot be used".into(),
+    }
+}
+
+/// Bytes that are free on `device`; `None` where it does not tell.
+pub(super) fn free_memory(device: &Device) -> Option<u64> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(card) => {
+            let (free, _) = card.cuda_stream().context().mem_get_info().ok()?;
+            Some(free as u64)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the device has no memory left: CUDA's name for it, and Metal's words.
+pub(super) fn is_out_of_memory(cause: &candle_core::Error) -> bool {
+    let text = cause.to_string();
+    ["OUT_OF_MEMORY", "out of memory", "nsufficient Memory"].iter().any(|sign| text.contains(sign))
+}
+
+/// An error of a step; [`ErrorKind::Memory`] where the device has no memory for it.
+pub(super) fn step_failed(cause: candle_core::Error) -> Error {
+    if is_out_of_memory(&cause) {
+        return Error::new(ErrorKind::Memory, "the device has no memory left for a step")
+            .because(model::cause(cause))
+            .hint("take a smaller --batch, or a smaller model");
+    }
+    Error::new(ErrorKind::Engine, "the engine failed in a step").because(model::cause(cause))
+}
+
+impl std::fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DeviceChoice::Cpu => f.write_str("cpu"),
+            DeviceChoice::Cuda(number) => write!(f, "cuda:{number}"),
+            DeviceChoice::Metal => f.write_str("metal"),
+        }
+    }
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let cuda = |number: &str| number.parse().ok().map(DeviceChoice::Cuda);
+        let choice = match text.split_once(':') {
+            None if text == "cpu" => Some(DeviceChoice::Cpu),
+            None if text == "cuda" => Some(DeviceChoice::Cuda(0)),
+            None if text == "metal" => Some(DeviceChoice::Metal),
+            Some(("cuda", number)) => cuda(number),
+            _ => None,
+        };
+        choice.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("unknown device {text:?}"))
+                .hint("devices are cpu, cuda, cuda:N and metal")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_cannot_be_loaded_is_an_error_and_named() {
+        let check = |text: &str, expected: &str| {
+            let panic = caught::<()>(|| panic!("{text}")).unwrap_err();
+            assert_eq!(what_is_missing(&panic), expected);
+        };
+        check(
+            "Unable to load the \"cuda\" shared library",
+            "NVIDIA's driver is not here (its library libcuda cannot be loaded)",
+        );
+        check("cannot load \"cublasLt\"", "CUDA's library libcublasLt cannot be loaded");
+        check("something else", "a library of CUDA's cannot be used");
+        assert_eq!(caught::<u8>(|| panic!("fixed")), Err("fixed".to_owned()));
+        assert_eq!(caught(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn no_memory_is_told_from_other_failures() {
+        let kind = |text: &str| step_failed(candle_core::Error::Msg(text.to_owned())).kind();
+        let of_cuda = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        assert_eq!(kind(of_cuda), ErrorKind::Memory);
+        assert_eq!(kind("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)"), ErrorKind::Engine);
+    }
+}

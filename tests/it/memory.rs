@@ -1,0 +1,115 @@
+//! An engine that has no memory for as many sequences as it is asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wenzhai::engine::scripted::ScriptedEngine;
+use wenzhai::error::ErrorKind;
+use wenzhai::feed::{Malformed, Source};
+use wenzhai::generate::{
+    Batch, Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenId,
+};
+use wenzhai::pipeline::{self, Observer, Progress};
+use wenzhai::prompt::{Codec, Template};
+use wenzhai::store::{Identity, Store};
+use wenzhai::{Error, Result};
+
+use crate::support::scribe::{Characters, Scribe, good, paper};
+
+const LIMITS: Limits =
+    Limits { max_sequences: 16, rows_per_step: 40, max_context: 100, kv_positions: 1600 };
+
+/// What it writes depends on all that was read and written before.
+fn script(held: &[TokenId]) -> TokenId {
+    held.iter().fold(7, |sum, token| (sum * 31 + token) % 1000)
+}
+
+type Texts = BTreeMap<RequestId, Vec<TokenId>>;
+
+/// What is written about thirty prompts with room for so many at a time, and what the batch was
+/// reduced to, one time after another.
+fn write(room: usize) -> Result<(Texts, Vec<usize>)> {
+    let engine = ScriptedEngine::new(script).with_room(room);
+    let mut generator = Generator::new(engine, LIMITS, vec![1, 2, 3])?;
+    for id in 0..30 {
+        let field =
+            |max_tokens| Field { label: vec![5], stop: Arc::default(), max_tokens, filter: None };
+        let fields = vec![field(4 + id as usize % 7), field(9)];
+        let prompt = [vec![1, 2, 3], vec![id as TokenId; 3 + id as usize % 11]].concat();
+        generator.push(Request { id, prompt, fields, sampling: Sampling::Greedy })?;
+    }
+    let (mut texts, mut reductions) = (BTreeMap::new(), Vec::new());
+    while let Some(turn) = generator.step()? {
+        reductions.extend(turn.reduced_to);
+        for finished in turn.finished {
+            let text = finished.fields.into_iter().flat_map(|field| field.tokens).collect();
+            assert_eq!(texts.insert(finished.id, text), None, "each is finished once");
+        }
+    }
+    Ok((texts, reductions))
+}
+
+#[test]
+fn with_less_memory_fewer_are_written_at_a_time_and_the_texts_are_the_same() {
+    let (truth, never) = write(usize::MAX).unwrap();
+    assert_eq!((truth.len(), never), (30, Vec::new()));
+    for (room, reductions) in
+        [(16, vec![]), (15, vec![8]), (5, vec![4]), (3, vec![2]), (1, vec![1])]
+    {
+        let (texts, reduced) = write(room).unwrap();
+        assert_eq!(texts, truth, "room for {room}");
+        assert_eq!(reduced, reductions, "room for {room}");
+    }
+    let error = write(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Memory, "one alone has no room");
+}
+
+/// An engine without memory for more than some spans a step.
+struct Cramped(Scribe, usize);
+
+impl Engine for Cramped {
+    fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
+        self.0.set_prefix(tokens)
+    }
+
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+        if batch.spans.len() > self.1 {
+            return Err(Error::new(ErrorKind::Memory, "no memory"));
+        }
+        self.0.step(batch)
+    }
+}
+
+/// Remembers warnings.
+#[derive(Default)]
+struct Ears(Vec<String>);
+
+impl Observer for Ears {
+    fn reading(&mut self, _: &Source) {}
+    fn malformed(&mut self, _: &Malformed, _: bool) {}
+    fn progress(&mut self, _: &Progress) {}
+    fn warning(&mut self, text: &str) {
+        self.0.push(text.to_owned());
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_fewer_papers_at_a_time_and_says_so() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&Identity::default(), false).unwrap();
+    for number in 0..20 {
+        run.offer(&paper(number)).unwrap();
+    }
+    let template = Template::built_in("gemma3-270m-zh").unwrap();
+    let codec = Codec::new(&template, &Characters, 2000).unwrap();
+    let limits =
+        Limits { max_sequences: 8, rows_per_step: 2000, max_context: 2000, kv_positions: 16_000 };
+    let engine = Cramped(Scribe::new(good), 5);
+    let mut generator = Generator::new(engine, limits, codec.prefix().to_vec()).unwrap();
+    let mut ears = Ears::default();
+    let progress =
+        pipeline::summarise(&mut run, &codec, &mut generator, "scribe", &mut ears).unwrap();
+    assert_eq!((progress.settled, progress.failed), (20, 0));
+    let said = "there is no memory for as many papers at a time; going on with 4";
+    assert_eq!(ears.0, [said]);
+}
