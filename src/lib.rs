@@ -14,7 +14,7 @@
 //!
 //! [`writer`] is the front door: it puts a model, its prompt, terms and guards together; [`pipeline`]
 //! tells the whole story on one page; [`cli`] is the only module that prints;
-//! [`card`] and [`fetch`] bring a model's weights here, [`model`] loads them, [`kernels`] compute
+//! [`card`] and [`fetch`] bring a model's weights here, [`gguf`] and [`model`] load them, [`kernels`] compute
 //! with them, [`shortlist`] says which tokens need to be scored, [`guard`] which may be written; [`glossary`] says how terms are to be translated;
 //! [`eval`] measures how good summaries are, [`plan`] says how long many papers take; [`text`] and [`hash`] are what others build on; [`system`] tells what memory and disk are left;
 //! [`http`] is how servers are asked;
@@ -30,6 +30,7 @@ pub mod eval;
 pub mod feed;
 pub mod fetch;
 pub mod generate;
+pub mod gguf;
 pub mod glossary;
 pub mod guard;
 pub mod hash;

@@ -2,33 +2,19 @@
 //!
 //! Nobody may know the SHA-256 of a file on a hub, and then a page that asks to sign in, or half a
 //! file, would be installed like a model and fail in every later run. So the header is walked from
-//! end to end, and the file must reach as far as its tensors do. Nothing of it is kept, and whether
-//! this program can run the model is for [`crate::model`] to say. The format is ggml's
-//! (`docs/gguf.md` there), versions 2 and 3, little-endian.
+//! end to end ([`crate::gguf`]), and the file must reach as far as its tensors do. Nothing of it is
+//! kept, and whether this program can run the model is for [`crate::model`] to say.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::reason::{Reason, cannot};
+pub(super) use crate::gguf::MAGIC;
+use crate::gguf::{self, Bytes, Fault, Opening, TensorEntry};
 use crate::http::shown_text;
-
-/// What every GGUF file begins with.
-pub(super) const MAGIC: [u8; 4] = *b"GGUF";
-
-/// Most keys, and most tensors; large models have a thousand.
-const ENTRIES_MAX: u64 = 1 << 16;
 
 /// Longest header, which is mostly a vocabulary; one of 262,144 tokens takes some 16 MiB.
 const HEADER_BYTES_MAX: u64 = 256 << 20;
-
-/// Most dimensions of a tensor (`GGML_MAX_DIMS`).
-const DIMENSIONS_MAX: u32 = 4;
-
-/// Deepest arrays in arrays that are walked.
-const DEPTH_MAX: u32 = 4;
-
-/// The key that says what offsets are multiples of, and its value where it is missing.
-const ALIGNMENT: (&[u8], u64) = (b"general.alignment", 32);
 
 /// How much of what came instead is looked at, in bytes, and repeated, in characters.
 const BEGINNING_BYTES: usize = 200;
@@ -61,6 +47,38 @@ impl Wrong {
 impl From<io::Error> for Wrong {
     fn from(cause: io::Error) -> Self {
         Wrong::Unreadable(cause)
+    }
+}
+
+impl From<Fault> for Wrong {
+    fn from(fault: Fault) -> Self {
+        let within = |end| Wrong::Short(format!("it ends within its header, after {end} bytes"));
+        Wrong::Bad(match fault {
+            Fault::Unreadable(cause) => return Wrong::Unreadable(cause),
+            // Whatever may still come, there is no such header.
+            Fault::Short { at, count, .. } if at.saturating_add(count) > HEADER_BYTES_MAX => {
+                return Fault::Long(HEADER_BYTES_MAX).into();
+            }
+            Fault::Short { end, .. } => return within(end),
+            Fault::OtherBeginning(begin) if MAGIC.starts_with(&begin) => {
+                return within(begin.len() as u64);
+            }
+            Fault::OtherBeginning(_) => "it does not begin as one".to_owned(),
+            Fault::Long(most) => format!("its header has more than {} MiB", most >> 20),
+            Fault::BigEndian => "it is big-endian".to_owned(),
+            Fault::Version(version) => {
+                format!("it has version {version}, and 2 and 3 are known")
+            }
+            Fault::Entries(count, what) => {
+                format!("it announces {count} {what}, and {} are the most", gguf::MAX_ENTRIES)
+            }
+            Fault::Dimensions(count) => {
+                let most = gguf::MAX_DIMENSIONS;
+                format!("a tensor has {count} dimensions, and {most} are the most")
+            }
+            Fault::Depth => "it has arrays in arrays in arrays".to_owned(),
+            Fault::UnknownType(kind) => format!("it has a value of the unknown type {kind}"),
+        })
     }
 }
 
@@ -105,211 +123,63 @@ pub(super) fn check_beginning(
 /// Walks the header of the file and looks whether its tensors are there. The place in the file is
 /// at its end afterwards.
 pub(super) fn look(file: &mut (impl Read + Seek)) -> Result<(), Wrong> {
-    let end = file.seek(SeekFrom::End(0))?;
-    file.rewind()?;
-    let looked = Walk { bytes: BufReader::with_capacity(1 << 16, &mut *file), at: 0, end }.whole();
+    let mut reader = BufReader::with_capacity(1 << 16, &mut *file);
+    let looked = whole(&mut reader);
     file.seek(SeekFrom::End(0))?;
     looked
 }
 
-/// Reads a file from its beginning and knows where it ends.
-struct Walk<R> {
-    bytes: BufReader<R>,
-    at: u64,
-    end: u64,
+fn whole<R: Read + Seek>(reader: &mut BufReader<R>) -> Result<(), Wrong> {
+    let mut bytes = Bytes::new(reader, HEADER_BYTES_MAX)?;
+    let Opening { tensors, keys, .. } = gguf::opening(&mut bytes)?;
+    let mut alignment = gguf::DEFAULT_ALIGNMENT;
+    for _ in 0..keys {
+        if let Some(other) = entry(&mut bytes)? {
+            alignment = other;
+        }
+    }
+    let mut reach = 0;
+    for _ in 0..tensors {
+        bytes.skip_text()?;
+        reach = reach.max(end_of(&gguf::tensor(&mut bytes)?));
+    }
+    let needed = match tensors {
+        0 => bytes.at(),
+        _ => bytes.at().next_multiple_of(alignment).saturating_add(reach),
+    };
+    let end = bytes.end();
+    if end < needed {
+        return Err(Wrong::Short(format!("it has {end} bytes, and its tensors need {needed}")));
+    }
+    Ok(())
 }
 
-impl<R: Read + Seek> Walk<R> {
-    fn whole(mut self) -> Result<(), Wrong> {
-        let magic: [u8; 4] = self.read()?;
-        if magic != MAGIC {
-            return Err(Wrong::Bad("it does not begin as one".into()));
-        }
-        let version = self.u32()?;
-        if matches!(version.swap_bytes(), 2 | 3) {
-            return Err(Wrong::Bad("it is big-endian".into()));
-        }
-        if !matches!(version, 2 | 3) {
-            return Err(Wrong::Bad(format!("it has version {version}, and 2 and 3 are known")));
-        }
-        let (tensors, keys) = (self.u64()?, self.u64()?);
-        for (count, what) in [(tensors, "tensors"), (keys, "keys")] {
-            if count > ENTRIES_MAX {
-                let most = format!("and {ENTRIES_MAX} are the most");
-                return Err(Wrong::Bad(format!("it announces {count} {what}, {most}")));
-            }
-        }
-        let mut alignment = ALIGNMENT.1;
-        for _ in 0..keys {
-            if let Some(other) = self.entry()? {
-                alignment = other;
-            }
-        }
-        let mut reach = 0;
-        for _ in 0..tensors {
-            reach = reach.max(self.tensor()?);
-        }
-        let needed = match tensors {
-            0 => self.at,
-            _ => self.at.next_multiple_of(alignment).saturating_add(reach),
-        };
-        if self.end < needed {
-            let end = self.end;
-            return Err(Wrong::Short(format!("it has {end} bytes, and its tensors need {needed}")));
-        }
-        Ok(())
+/// Passes a key and its value; answers with the alignment if it is that.
+fn entry<R: Read + Seek>(bytes: &mut Bytes<'_, R>) -> Result<Option<u64>, Wrong> {
+    const KEY: &[u8] = gguf::ALIGNMENT.as_bytes();
+    let length = bytes.u64()?;
+    let mut is_alignment = length == KEY.len() as u64;
+    match is_alignment {
+        true => is_alignment = bytes.take_all(length)? == KEY,
+        false => bytes.skip(length)?,
     }
-
-    /// Passes a key and its value; answers with the alignment if it is that.
-    fn entry(&mut self) -> Result<Option<u64>, Wrong> {
-        const U32: u32 = 4;
-        let length = self.u64()?;
-        let is_alignment = length == ALIGNMENT.0.len() as u64 && {
-            let key: [u8; ALIGNMENT.0.len()] = self.read()?;
-            key == ALIGNMENT.0
-        };
-        if length != ALIGNMENT.0.len() as u64 {
-            self.skip(length)?;
-        }
-        let kind = self.u32()?;
-        if !is_alignment || kind != U32 {
-            return self.value(kind, 0).map(|()| None);
-        }
-        let alignment = u64::from(self.u32()?);
-        match alignment.is_power_of_two() {
-            true => Ok(Some(alignment)),
-            false => Err(Wrong::Bad(format!("its alignment is {alignment}, no power of two"))),
-        }
+    let kind = bytes.u32()?;
+    if !is_alignment || kind != gguf::U32 {
+        gguf::skip_value(bytes, kind)?;
+        return Ok(None);
     }
-
-    fn value(&mut self, kind: u32, depth: u32) -> Result<(), Wrong> {
-        const TEXT: u32 = 8;
-        const ARRAY: u32 = 9;
-        match (value_bytes(kind), kind) {
-            (Some(bytes), _) => self.skip(bytes),
-            (None, TEXT) => {
-                let length = self.u64()?;
-                self.skip(length)
-            }
-            (None, ARRAY) if depth < DEPTH_MAX => {
-                let (kind, count) = (self.u32()?, self.u64()?);
-                if let Some(bytes) = value_bytes(kind) {
-                    return self.skip(count.saturating_mul(bytes));
-                }
-                for _ in 0..count {
-                    self.value(kind, depth + 1)?;
-                }
-                Ok(())
-            }
-            (None, ARRAY) => Err(Wrong::Bad("it has arrays in arrays in arrays".into())),
-            (None, kind) => Err(Wrong::Bad(format!("it has a value of the unknown type {kind}"))),
-        }
-    }
-
-    /// Passes what the header says of a tensor; answers with where it ends, behind the beginning of
-    /// all tensors.
-    fn tensor(&mut self) -> Result<u64, Wrong> {
-        let length = self.u64()?;
-        self.skip(length)?;
-        let dimensions = self.u32()?;
-        if dimensions > DIMENSIONS_MAX {
-            let most = format!("and {DIMENSIONS_MAX} are the most");
-            return Err(Wrong::Bad(format!("a tensor has {dimensions} dimensions, {most}")));
-        }
-        let mut values = 1_u64;
-        for _ in 0..dimensions {
-            values = values.saturating_mul(self.u64()?);
-        }
-        let (kind, offset) = (self.u32()?, self.u64()?);
-        // Of a type that came later only the beginning is known.
-        let bytes =
-            block(kind).map_or(0, |(block, bytes)| values.div_ceil(block).saturating_mul(bytes));
-        Ok(offset.saturating_add(bytes))
-    }
-
-    fn u32(&mut self) -> Result<u32, Wrong> {
-        self.read().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, Wrong> {
-        self.read().map(u64::from_le_bytes)
-    }
-
-    fn read<const N: usize>(&mut self) -> Result<[u8; N], Wrong> {
-        self.pass(N as u64)?;
-        let mut bytes = [0; N];
-        self.bytes.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn skip(&mut self, count: u64) -> Result<(), Wrong> {
-        self.pass(count)?;
-        // Bounded by the longest header.
-        Ok(self.bytes.seek_relative(count as i64)?)
-    }
-
-    /// Whether the next `count` bytes are there and belong to a header of reasonable size.
-    fn pass(&mut self, count: u64) -> Result<(), Wrong> {
-        let to = self.at.saturating_add(count);
-        if to > HEADER_BYTES_MAX {
-            let most = HEADER_BYTES_MAX >> 20;
-            return Err(Wrong::Bad(format!("its header has more than {most} MiB")));
-        }
-        if to > self.end {
-            let end = self.end;
-            return Err(Wrong::Short(format!("it ends within its header, after {end} bytes")));
-        }
-        self.at = to;
-        Ok(())
+    let alignment = u64::from(bytes.u32()?);
+    match alignment.is_power_of_two() {
+        true => Ok(Some(alignment)),
+        false => Err(Wrong::Bad(format!("its alignment is {alignment}, no power of two"))),
     }
 }
 
-/// Bytes of a value of the types that have a fixed size (`gguf_metadata_value_type`).
-fn value_bytes(kind: u32) -> Option<u64> {
-    match kind {
-        0 | 1 | 7 => Some(1),
-        2 | 3 => Some(2),
-        4..=6 => Some(4),
-        10..=12 => Some(8),
-        _ => None,
-    }
-}
-
-/// Values in a block of a tensor type, and its bytes (`ggml_type` and the structures of
-/// `ggml-common.h`).
-fn block(kind: u32) -> Option<(u64, u64)> {
-    Some(match kind {
-        // F32, F16, BF16, F64, and integers of 8 to 64 bits.
-        0 | 26 => (1, 4),
-        1 | 25 | 30 => (1, 2),
-        27 | 28 => (1, 8),
-        24 => (1, 1),
-        // Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1, IQ4_NL, MXFP4.
-        2 | 20 => (32, 18),
-        3 => (32, 20),
-        6 => (32, 22),
-        7 => (32, 24),
-        8 => (32, 34),
-        9 => (32, 36),
-        39 => (32, 17),
-        // Q2_K to Q6_K, Q8_K.
-        10 => (256, 84),
-        11 => (256, 110),
-        12 => (256, 144),
-        13 => (256, 176),
-        14 => (256, 210),
-        15 => (256, 292),
-        // IQ2_XXS, IQ2_XS, IQ3_XXS, IQ1_S, IQ3_S, IQ2_S, IQ4_XS, IQ1_M, TQ1_0, TQ2_0.
-        16 => (256, 66),
-        17 => (256, 74),
-        18 => (256, 98),
-        19 => (256, 50),
-        21 => (256, 110),
-        22 => (256, 82),
-        23 => (256, 136),
-        29 => (256, 56),
-        34 => (256, 54),
-        35 => (256, 66),
-        _ => return None,
-    })
+/// Where a tensor ends, behind the beginning of all tensors. Of a type that came later only the
+/// beginning is known.
+fn end_of(tensor: &TensorEntry) -> u64 {
+    let values = tensor.dimensions.iter().fold(1, |product: u64, n| product.saturating_mul(*n));
+    let bytes = gguf::block(tensor.kind)
+        .map_or(0, |(block, bytes)| values.div_ceil(block).saturating_mul(bytes));
+    tensor.offset.saturating_add(bytes)
 }

@@ -1,6 +1,8 @@
 //! Models, adapters and chat templates that are damaged, cut, of another kind, or made to do harm:
 //! each is refused in words that name what is wrong, and nothing panics.
 
+mod bounds;
+
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::path::Path;
@@ -146,6 +148,15 @@ fn claims_that_no_file_can_keep_are_refused() {
         raw.entries.push(("tokenizer.ggml.tokens".into(), RawValue::Bytes(9, tokens)));
     });
     check(&tokens, "tokenizer.ggml.tokens has 2097152 values, more than 1048576");
+    let million = [list(0, 1 << 20), vec![0; 1 << 20]].concat();
+    let lists = changed(|raw| {
+        for name in ["scores", "token_type", "merges"] {
+            let key = format!("tokenizer.ggml.{name}");
+            raw.remove(&key);
+            raw.entries.push((key, RawValue::Bytes(9, million.clone())));
+        }
+    });
+    check(&lists, "the tokenizer's lists have more than 2097152 values up to tokenizer.ggml.");
     for alignment in [0, 1 << 21, 33] {
         let odd = changed(|raw| raw.set("general.alignment", Value::U32(alignment)));
         check(&odd, "general.alignment is no power of two up to 1048576");
@@ -178,6 +189,17 @@ fn claims_that_no_file_can_keep_are_refused() {
     check(&changed(|raw| raw.tensors[0].offset = u64::MAX - 5), first);
     let twice = changed(|raw| raw.tensor(name).name = "blk.4.attn_q.weight".into());
     check(&twice, "it has the tensor blk.4.attn_q.weight twice");
+    let shared = changed(|raw| {
+        // With `x` the file has bytes enough for all; `y` says that it begins in the first tensor.
+        raw.add_vector("x", &[0.0; 512]);
+        raw.add_vector("y", &[0.0; 512]);
+        let offset: usize = raw.tensors[..raw.tensors.len() - 1]
+            .iter()
+            .map(|tensor| tensor.data.len().next_multiple_of(32))
+            .sum();
+        raw.tensor("y").offset = (offset as u64).wrapping_neg() + 32;
+    });
+    check(&shared, "tensor y lies on tensor blk.0.attn_k.weight");
     let heap = changed(|raw| {
         for at in 0..600 {
             raw.add_vector(&format!("heap.{at}"), &[]);

@@ -1,15 +1,15 @@
 //! The header of a GGUF file, checked: what the file says of itself, and where its tensors are.
 //!
-//! The format is ggml's (`docs/gguf.md` there), versions 2 and 3, little-endian. candle has a
-//! reader of its own; this one is for files that come from anywhere. It holds every count and length
-//! against the size of the file before it believes it, says what is wrong in the words of the
-//! format, keeps no list that nobody reads, and leaves nothing to find out for what computes with
-//! the tensors: their types can be read, their shapes are whole blocks, their bytes are there.
+//! [`crate::gguf`] reads the format. candle has a reader of its own; this one is for files that come
+//! from anywhere. It holds every count and length against the size of the file before it believes it,
+//! says what is wrong in the words of the format, keeps no list that nobody reads, and leaves nothing
+//! to find out for what computes with the tensors: their types can be read, their shapes are whole
+//! blocks, their bytes are there.
 //!
 //! Left out: parts of a model that was split, and big-endian files. Both are told apart and refused
 //! with what to do.
 
-mod bytes;
+mod fault;
 mod types;
 mod values;
 mod write;
@@ -25,16 +25,13 @@ pub use types::is_finite;
 pub use values::as_u64;
 pub use write::{Entries, Outline, write};
 
+use crate::gguf::{self, ALIGNMENT, Bytes, DEFAULT_ALIGNMENT, Fault, Opening};
 use crate::{Error, Result, error::ErrorKind};
-use bytes::{Bytes, FETCH_AGAIN, bad};
+use fault::{FETCH_AGAIN, bad};
 use values::{read_metadata, read_name};
 
-/// Most keys, and most tensors: a hundred times what large models have.
-const MAX_ENTRIES: u64 = 1 << 16;
-/// Most dimensions of a tensor (`GGML_MAX_DIMS`).
-const MAX_DIMENSIONS: u32 = 4;
-/// What tensors begin at multiples of, in bytes, unless the file says otherwise.
-const DEFAULT_ALIGNMENT: u64 = 32;
+/// Largest header. A vocabulary of 262,144 tokens with its merges takes some 16 MiB.
+const MAX_HEADER_BYTES: u64 = 128 << 20;
 /// Largest alignment: beyond it a file is damaged.
 const MAX_ALIGNMENT: u64 = 1 << 20;
 
@@ -71,16 +68,8 @@ impl Header {
     /// [`ErrorKind::Model`] where the file is no GGUF file that can be read, [`ErrorKind::Io`]
     /// where it cannot be read at all. Messages do not name the file.
     pub fn read<R: Read + Seek>(reader: &mut BufReader<R>) -> Result<Header> {
-        let mut bytes = Bytes::new(reader)?;
-        let version = read_version(&mut bytes)?;
-        let (tensors, keys) = (bytes.u64()?, bytes.u64()?);
-        for (count, what) in [(tensors, "tensors"), (keys, "keys")] {
-            if count > MAX_ENTRIES {
-                let message =
-                    format!("its header announces {count} {what}, more than {MAX_ENTRIES}");
-                return Err(bad(message).hint(FETCH_AGAIN));
-            }
-        }
+        let mut bytes = Bytes::new(reader, MAX_HEADER_BYTES)?;
+        let Opening { version, tensors, keys } = gguf::opening(&mut bytes)?;
         let first = bytes.at();
         let metadata = read_metadata(&mut bytes, keys)?;
         let entries = (keys, first..bytes.at());
@@ -116,53 +105,6 @@ impl Header {
     }
 }
 
-/// The version, of a file that begins as GGUF files do.
-fn read_version<R: Read + Seek>(bytes: &mut Bytes<'_, R>) -> Result<u32> {
-    const BEGIN_BYTES: u64 = 32;
-    let begin = bytes.take_all(bytes.end().min(BEGIN_BYTES))?;
-    if !begin.starts_with(b"GGUF") && !begin.starts_with(b"FUGG") {
-        return Err(no_gguf(&begin));
-    }
-    bytes.back_to(4)?;
-    let version = bytes.u32()?;
-    // Another byte order shows in a version whose lower half is 0.
-    if begin.starts_with(b"FUGG") || (version != 0 && version.trailing_zeros() >= 16) {
-        return Err(bad("it is a big-endian GGUF file, which this program does not read").hint(
-            "fetch the ordinary file, which is little-endian, or convert this one with \
-             gguf_convert_endian.py of llama.cpp",
-        ));
-    }
-    if !(2..=3).contains(&version) {
-        return Err(bad(format!("it is a GGUF file of version {version}"))
-            .hint("versions 2 and 3 are read; fetch a newer file of the model"));
-    }
-    Ok(version)
-}
-
-/// What a file is that is no GGUF file, as far as its beginning shows.
-fn no_gguf(begin: &[u8]) -> Error {
-    let text = String::from_utf8_lossy(begin);
-    let start = text.trim_start().to_lowercase();
-    let what = match begin {
-        [] => "it is empty".to_owned(),
-        _ if start.starts_with("<!doctype") || start.starts_with("<html") => {
-            "it is a web page".to_owned()
-        }
-        _ if begin.starts_with(b"version https://git-lfs") => {
-            "it is a pointer of Git LFS, not the file itself".to_owned()
-        }
-        _ if begin.starts_with(b"PK\x03\x04") => {
-            "it is a ZIP archive, as PyTorch writes".to_owned()
-        }
-        _ if [b"ggml", b"lmgg", b"tjgg", b"fmgg"].iter().any(|magic| begin.starts_with(*magic)) => {
-            "it has a format that llama.cpp had before GGUF".to_owned()
-        }
-        _ if begin.get(8) == Some(&b'{') => "it looks like a safetensors file".to_owned(),
-        _ => format!("it begins with {:?}", text.chars().take(16).collect::<String>()),
-    };
-    bad(format!("it is not a GGUF file: {what}")).hint("models are GGUF files of version 2 or 3")
-}
-
 /// A model that was split is refused: one part alone is none.
 fn refuse_parts(metadata: &HashMap<String, Value>) -> Result<()> {
     let number = |key: &str| metadata.get(key).and_then(as_u64);
@@ -180,35 +122,32 @@ fn refuse_parts(metadata: &HashMap<String, Value>) -> Result<()> {
 }
 
 fn alignment(metadata: &HashMap<String, Value>) -> Result<u64> {
-    let Some(value) = metadata.get("general.alignment") else { return Ok(DEFAULT_ALIGNMENT) };
+    let Some(value) = metadata.get(ALIGNMENT) else { return Ok(DEFAULT_ALIGNMENT) };
     let alignment = as_u64(value).filter(|n| n.is_power_of_two() && *n <= MAX_ALIGNMENT);
     alignment.ok_or_else(|| {
-        bad(format!("general.alignment is no power of two up to {MAX_ALIGNMENT}")).hint(FETCH_AGAIN)
+        bad(format!("{ALIGNMENT} is no power of two up to {MAX_ALIGNMENT}")).hint(FETCH_AGAIN)
     })
 }
 
 /// What a header says of a tensor, before it is believed.
 struct Found {
     name: String,
-    kind: u32,
-    /// As in the file: the dimension that lies together in memory first.
-    dimensions: Vec<u64>,
-    /// Behind the beginning of all tensors.
-    offset: u64,
+    tensor: gguf::TensorEntry,
 }
 
 fn read_tensor_infos<R: Read + Seek>(bytes: &mut Bytes<'_, R>, count: u64) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for _ in 0..count {
         let name = read_name(bytes)?;
-        let dimensions = bytes.u32()?;
-        if dimensions > MAX_DIMENSIONS {
-            let message = format!("tensor {name} has {dimensions} dimensions, more than 4");
-            return Err(bad(message).hint(FETCH_AGAIN));
-        }
-        let dimensions = (0..dimensions).map(|_| bytes.u64()).collect::<Result<_>>()?;
-        let (kind, offset) = (bytes.u32()?, bytes.u64()?);
-        found.push(Found { name, kind, dimensions, offset });
+        let tensor = gguf::tensor(bytes).map_err(|fault| match fault {
+            Fault::Dimensions(count) => {
+                let most = gguf::MAX_DIMENSIONS;
+                let message = format!("tensor {name} has {count} dimensions, more than {most}");
+                bad(message).hint(FETCH_AGAIN)
+            }
+            fault => fault.into(),
+        })?;
+        found.push(Found { name, tensor });
     }
     Ok(found)
 }
@@ -218,9 +157,8 @@ fn place(found: Vec<Found>, data: u64, end: u64) -> Result<HashMap<String, Tenso
     refuse_types(&found)?;
     let mut tensors = HashMap::with_capacity(found.len());
     let mut sum: u64 = 0;
-    for tensor in found {
-        let name = tensor.name.clone();
-        let info = place_one(tensor, data)?;
+    for Found { name, tensor } in found {
+        let info = place_one(&name, &tensor, data)?;
         if info.bytes.end > end {
             let message = format!(
                 "the file ends at byte {end}, and tensor {name} at byte {}",
@@ -238,18 +176,33 @@ fn place(found: Vec<Found>, data: u64, end: u64) -> Result<HashMap<String, Tenso
         }
         tensors.insert(name, info);
     }
+    refuse_overlap(&tensors)?;
     Ok(tensors)
 }
 
+/// No program writes two tensors into the same bytes; a header that says so is damaged.
+fn refuse_overlap(tensors: &HashMap<String, TensorInfo>) -> Result<()> {
+    let mut places: Vec<(&Range<u64>, &String)> =
+        tensors.iter().map(|(name, info)| (&info.bytes, name)).collect();
+    places.sort_unstable_by_key(|(bytes, name)| (bytes.start, *name));
+    match places.windows(2).find(|pair| pair[1].0.start < pair[0].0.end) {
+        Some(pair) => {
+            let message = format!("tensor {} lies on tensor {}", pair[1].1, pair[0].1);
+            Err(bad(message).hint(FETCH_AGAIN))
+        }
+        None => Ok(()),
+    }
+}
+
 fn refuse_types(found: &[Found]) -> Result<()> {
-    let is_other = |tensor: &&Found| types::of_number(tensor.kind).is_none();
+    let is_other = |found: &&Found| types::of_number(found.tensor.kind).is_none();
     let Some(first) = found.iter().find(is_other) else { return Ok(()) };
-    let count = found.iter().filter(|tensor| tensor.kind == first.kind).count();
+    let count = found.iter().filter(|other| other.tensor.kind == first.tensor.kind).count();
     let more = match count - 1 {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let kind = types::name(first.kind);
+    let kind = types::name(first.tensor.kind);
     let message = format!("tensors of type {kind} are not supported: {}{more}", first.name);
     Err(bad(message).hint(format!(
         "supported are {}; take a file of the model in one of them, such as Q4_K_M or Q8_0",
@@ -257,12 +210,12 @@ fn refuse_types(found: &[Found]) -> Result<()> {
     )))
 }
 
-fn place_one(tensor: Found, data: u64) -> Result<TensorInfo> {
-    let Found { name, kind, dimensions, offset } = tensor;
+fn place_one(name: &str, tensor: &gguf::TensorEntry, data: u64) -> Result<TensorInfo> {
+    let gguf::TensorEntry { dimensions, kind, offset } = tensor;
     let wrong = |what: &str| {
         bad(format!("tensor {name} has dimensions {dimensions:?}, {what}")).hint(FETCH_AGAIN)
     };
-    let kind = types::of_number(kind).ok_or_else(|| missing(&name))?;
+    let kind = types::of_number(*kind).ok_or_else(|| missing(name))?;
     let (block, block_bytes) = (kind.block_size() as u64, kind.type_size() as u64);
     let Some(row) = dimensions.first().copied() else { return Err(wrong("that is, none")) };
     if dimensions.contains(&0) {
@@ -276,7 +229,7 @@ fn place_one(tensor: Found, data: u64) -> Result<TensorInfo> {
     let size = values.and_then(|values| (values / block).checked_mul(block_bytes));
     // No more than a slice may have on any machine.
     let size = size.filter(|size| *size <= isize::MAX as u64);
-    let start = data.checked_add(offset);
+    let start = data.checked_add(*offset);
     let bytes = start.zip(size).and_then(|(start, size)| Some(start..start.checked_add(size)?));
     let bytes = bytes.ok_or_else(|| wrong("more than a file can hold"))?;
     let shape = dimensions.iter().rev().map(|n| *n as usize).collect();

@@ -1,80 +1,50 @@
-//! The types of tensors that GGUF numbers, and whether a tensor's scales are numbers.
+//! Which types of tensors can be read, and whether a tensor's scales are numbers.
 //!
-//! Numbers and names are those of ggml's `ggml.h` (`enum ggml_type`), layouts of blocks those of
-//! its `ggml-common.h`.
+//! Numbers and names are GGUF's ([`crate::gguf`]), layouts of blocks those of ggml's
+//! `ggml-common.h`.
 
 use candle_core::quantized::GgmlDType;
 
-/// The types that can be read, with their numbers and names.
-const SUPPORTED: [(u32, &str, GgmlDType); 13] = [
-    (0, "F32", GgmlDType::F32),
-    (1, "F16", GgmlDType::F16),
-    (30, "BF16", GgmlDType::BF16),
-    (2, "Q4_0", GgmlDType::Q4_0),
-    (3, "Q4_1", GgmlDType::Q4_1),
-    (6, "Q5_0", GgmlDType::Q5_0),
-    (7, "Q5_1", GgmlDType::Q5_1),
-    (8, "Q8_0", GgmlDType::Q8_0),
-    (10, "Q2_K", GgmlDType::Q2K),
-    (11, "Q3_K", GgmlDType::Q3K),
-    (12, "Q4_K", GgmlDType::Q4K),
-    (13, "Q5_K", GgmlDType::Q5K),
-    (14, "Q6_K", GgmlDType::Q6K),
-];
+use crate::gguf::type_name;
 
-/// Names of the others.
-const OTHERS: [(u32, &str); 27] = [
-    (4, "Q4_2"),
-    (5, "Q4_3"),
-    (9, "Q8_1"),
-    (15, "Q8_K"),
-    (16, "IQ2_XXS"),
-    (17, "IQ2_XS"),
-    (18, "IQ3_XXS"),
-    (19, "IQ1_S"),
-    (20, "IQ4_NL"),
-    (21, "IQ3_S"),
-    (22, "IQ2_S"),
-    (23, "IQ4_XS"),
-    (24, "I8"),
-    (25, "I16"),
-    (26, "I32"),
-    (27, "I64"),
-    (28, "F64"),
-    (29, "IQ1_M"),
-    (31, "Q4_0_4_4"),
-    (32, "Q4_0_4_8"),
-    (33, "Q4_0_8_8"),
-    (34, "TQ1_0"),
-    (35, "TQ2_0"),
-    (36, "IQ4_NL_4_4"),
-    (37, "IQ4_NL_4_8"),
-    (38, "IQ4_NL_8_8"),
-    (39, "MXFP4"),
+/// The types that can be read, with their numbers.
+const SUPPORTED: [(u32, GgmlDType); 13] = [
+    (0, GgmlDType::F32),
+    (1, GgmlDType::F16),
+    (30, GgmlDType::BF16),
+    (2, GgmlDType::Q4_0),
+    (3, GgmlDType::Q4_1),
+    (6, GgmlDType::Q5_0),
+    (7, GgmlDType::Q5_1),
+    (8, GgmlDType::Q8_0),
+    (10, GgmlDType::Q2K),
+    (11, GgmlDType::Q3K),
+    (12, GgmlDType::Q4K),
+    (13, GgmlDType::Q5K),
+    (14, GgmlDType::Q6K),
 ];
 
 /// The type of this number, if it can be read.
 pub fn of_number(number: u32) -> Option<GgmlDType> {
-    SUPPORTED.iter().find(|(known, ..)| *known == number).map(|(.., kind)| *kind)
+    SUPPORTED.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind)
 }
 
 /// The number that files have for `kind`, which can be read.
 pub fn number_of(kind: GgmlDType) -> Option<u32> {
-    SUPPORTED.iter().find(|(.., known)| *known == kind).map(|(number, ..)| *number)
+    SUPPORTED.iter().find(|(_, known)| *known == kind).map(|(number, _)| *number)
 }
 
 /// What the type of this number is called: `IQ4_NL (20)`.
 pub fn name(number: u32) -> String {
-    let supported = SUPPORTED.iter().map(|(known, name, _)| (*known, *name));
-    match supported.chain(OTHERS).find(|(known, _)| *known == number) {
-        Some((_, name)) => format!("{name} ({number})"),
+    match type_name(number) {
+        Some(name) => format!("{name} ({number})"),
         None => format!("number {number}, which ggml did not have when this program was made"),
     }
 }
 
 /// The names of all types that can be read.
 pub fn supported() -> String {
-    SUPPORTED.map(|(_, name, _)| name).join(", ")
+    SUPPORTED.map(|(number, _)| type_name(number).unwrap_or_default()).join(", ")
 }
 
 /// Whether every value of `bytes`, which are whole blocks of `kind`, is finite. Levels are integers,
@@ -130,7 +100,8 @@ mod tests {
     /// that make dequantized values other than finite.
     #[test]
     fn a_block_is_finite_where_its_values_are() {
-        for (_, name, kind) in SUPPORTED {
+        for (number, kind) in SUPPORTED {
+            let name = name(number);
             let columns = 256;
             let values: Vec<f32> = (0..columns).map(|i| (i as f32 * 0.37).sin()).collect();
             let tensor = Tensor::from_vec(values, columns, &Device::Cpu).unwrap();
@@ -164,5 +135,15 @@ mod tests {
         assert_eq!(of_number(30), Some(GgmlDType::BF16));
         assert_eq!(of_number(20), None);
         assert_eq!(number_of(GgmlDType::Q6K), Some(14));
+        assert!(supported().starts_with("F32, F16, BF16, Q4_0, "));
+    }
+
+    #[test]
+    fn blocks_have_the_size_that_candle_reads() {
+        for (number, kind) in SUPPORTED {
+            let (values, bytes) = crate::gguf::block(number).unwrap();
+            let of_candle = (kind.block_size() as u64, kind.type_size() as u64);
+            assert_eq!((values, bytes), of_candle, "{}", name(number));
+        }
     }
 }

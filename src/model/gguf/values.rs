@@ -1,26 +1,29 @@
 //! The metadata of a header: keys and values.
 //!
 //! Values become candle's, which take 32 bytes each whatever they are. So lists are read that this
-//! program uses, and others left empty; all together stay below some 140 MiB for any file.
+//! program uses, and others left empty; all together take less than 70 MiB beside their texts, which
+//! are as long as the file has them.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use candle_core::quantized::gguf_file::Value;
 
-use super::bytes::{Bytes, FETCH_AGAIN, bad};
+use super::fault::{FETCH_AGAIN, bad};
+use crate::gguf::{self, Bytes, Fault, LIST, MAX_DEPTH, TEXT, value_bytes};
 use crate::{Error, Result};
 
 /// Longest text that is read, in bytes: four times the longest chat template that is accepted.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// Most values of a list of the tokenizer: four times the largest vocabulary in use.
 const MAX_TOKENIZER_VALUES: u64 = 1 << 20;
+/// Most values of all lists of the tokenizer together: twice what 262,144 tokens have with a score, a
+/// type and a merge each.
+const MAX_TOKENIZER_VALUES_OF_ALL: u64 = 1 << 21;
 /// Most values of another list that is read; some models have one value a layer.
 const MAX_VALUES: u64 = 4096;
 /// Most values of all such lists together.
 const MAX_VALUES_OF_ALL: u64 = 1 << 16;
-/// Deepest list of lists that is skipped.
-const MAX_DEPTH: usize = 4;
 /// Longest name of a key or tensor, in bytes; the format allows no longer keys.
 const MAX_NAME_BYTES: u64 = 65_535;
 
@@ -30,7 +33,7 @@ pub fn read_metadata<R: Read + Seek>(
     keys: u64,
 ) -> Result<HashMap<String, Value>> {
     let mut metadata = HashMap::new();
-    let mut room = MAX_VALUES_OF_ALL;
+    let mut room = Room { of_tokenizer: MAX_TOKENIZER_VALUES_OF_ALL, of_others: MAX_VALUES_OF_ALL };
     for _ in 0..keys {
         let key = read_name(bytes)?;
         let kind = bytes.u32()?;
@@ -64,21 +67,6 @@ fn read_text<R: Read + Seek>(bytes: &mut Bytes<'_, R>, length: u64) -> Result<St
     Ok(String::from_utf8_lossy(&text).trim_end_matches('\0').to_owned())
 }
 
-/// GGUF's numbers of types of values.
-const TEXT: u32 = 8;
-const LIST: u32 = 9;
-
-/// Bytes of a value of a type that has a fixed size.
-fn fixed_bytes(kind: u32) -> Option<u64> {
-    Some(match kind {
-        0 | 1 | 7 => 1,
-        2 | 3 => 2,
-        4..=6 => 4,
-        10..=12 => 8,
-        _ => return None,
-    })
-}
-
 fn read_value<R: Read + Seek>(bytes: &mut Bytes<'_, R>, kind: u32, key: &str) -> Result<Value> {
     match kind {
         TEXT => {
@@ -106,22 +94,35 @@ const TOKENIZER_LISTS: [&str; 4] = [
     "tokenizer.ggml.merges",
 ];
 
-/// A list, which is empty if nobody reads it; `room` is how many values may still be kept of lists
-/// that are not the tokenizer's.
-fn read_list<R: Read + Seek>(bytes: &mut Bytes<'_, R>, key: &str, room: &mut u64) -> Result<Value> {
+/// How many values of lists may still be kept.
+struct Room {
+    of_tokenizer: u64,
+    of_others: u64,
+}
+
+/// A list, which is empty if nobody reads it or there is no room for it.
+fn read_list<R: Read + Seek>(
+    bytes: &mut Bytes<'_, R>,
+    key: &str,
+    room: &mut Room,
+) -> Result<Value> {
     let (kind, count) = (bytes.u32()?, bytes.u64()?);
-    let least = fixed_bytes(kind).unwrap_or(8);
+    let least = value_bytes(kind).unwrap_or(8);
     bytes.need(count.saturating_mul(least))?;
     if TOKENIZER_LISTS.contains(&key) {
         if count > MAX_TOKENIZER_VALUES {
             let message = format!("{key} has {count} values, more than {MAX_TOKENIZER_VALUES}");
             return Err(bad(message));
         }
-    } else if kind == LIST || count > MAX_VALUES.min(*room) {
-        skip_list(bytes, kind, count, key, 0)?;
+        room.of_tokenizer = room.of_tokenizer.checked_sub(count).ok_or_else(|| {
+            let most = MAX_TOKENIZER_VALUES_OF_ALL;
+            bad(format!("the tokenizer's lists have more than {most} values up to {key}"))
+        })?;
+    } else if kind == LIST || count > MAX_VALUES.min(room.of_others) {
+        gguf::skip_list(bytes, kind, count).map_err(|fault| of_key(fault, key))?;
         return Ok(Value::Array(Vec::new()));
     } else {
-        *room -= count;
+        room.of_others -= count;
     }
     let mut values = Vec::with_capacity(count as usize);
     for _ in 0..count {
@@ -130,35 +131,13 @@ fn read_list<R: Read + Seek>(bytes: &mut Bytes<'_, R>, key: &str, room: &mut u64
     Ok(Value::Array(values))
 }
 
-fn skip_list<R: Read + Seek>(
-    bytes: &mut Bytes<'_, R>,
-    kind: u32,
-    count: u64,
-    key: &str,
-    depth: usize,
-) -> Result<()> {
-    if let Some(size) = fixed_bytes(kind) {
-        return bytes.skip(count.saturating_mul(size));
+/// A fault of the value of `key`.
+fn of_key(fault: Fault, key: &str) -> Error {
+    match fault {
+        Fault::Depth => bad(format!("{key} has lists in lists in more than {MAX_DEPTH} levels")),
+        Fault::UnknownType(kind) => unknown_kind(key, kind),
+        fault => fault.into(),
     }
-    for _ in 0..count {
-        match kind {
-            TEXT => {
-                let length = bytes.u64()?;
-                bytes.skip(length)?;
-            }
-            LIST if depth < MAX_DEPTH => {
-                let (kind, count) = (bytes.u32()?, bytes.u64()?);
-                skip_list(bytes, kind, count, key, depth + 1)?;
-            }
-            LIST => {
-                return Err(bad(format!(
-                    "{key} has lists in lists in more than {MAX_DEPTH} levels"
-                )));
-            }
-            kind => return Err(unknown_kind(key, kind)),
-        }
-    }
-    Ok(())
 }
 
 fn read_number<R: Read + Seek>(bytes: &mut Bytes<'_, R>, kind: u32, key: &str) -> Result<Value> {
