@@ -79,7 +79,7 @@ fn finds_each_flaw_and_only_it() {
     );
     check(
         &|s| s.zh_tldr = "本文首次用马尔可夫链在夜间数羊。".into(),
-        Flaw::new(FlawKind::Unsourced, Field::Tldr, ["马尔可夫", "首次"]),
+        Flaw::new(FlawKind::Unsourced, Field::Tldr, ["首次", "马尔可夫链"]),
     );
     let without_numbers = "我们用许多摄像头在几个农场夜间数羊，用神经网络找到了几乎所有的羊。";
     let lost = Flaw::new(FlawKind::LostNumbers, Field::Paragraph, ["12", "3", "2", "97.5"]);
