@@ -11,7 +11,7 @@ pub fn bad(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Model, message)
 }
 
-/// Where the name of a key or tensor belongs into the message, [`super`] puts it there before.
+/// Where the name of a key or tensor belongs into the message, `super` puts it there before.
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
