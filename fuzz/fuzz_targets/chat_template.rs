@@ -2,6 +2,8 @@
 //! bounded time and memory, and what it says contains no paper's text in a place of its own.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use libfuzzer_sys::fuzz_target;
 use wenzhai::generate::{TokenId, TokenSet};
 use wenzhai::paper::Paper;
@@ -31,10 +33,13 @@ impl Encoding for Characters<'_> {
     }
 }
 
+/// Reading it takes a thread and some milliseconds.
+static TEMPLATE: LazyLock<Template> =
+    LazyLock::new(|| Template::built_in("chat").expect("it is built in"));
+
 fuzz_target!(|source: &str| {
     let encoding = Characters(source);
-    let template = Template::built_in("chat").expect("it is built in");
-    let Ok(codec) = Codec::new(&template, &encoding, 1 << 16) else { return };
+    let Ok(codec) = Codec::new(&TEMPLATE, &encoding, 1 << 16) else { return };
     let paper = Paper {
         plain_title: "On sheep".into(),
         plain_abstract: "We count {{ sheep }}.".into(),

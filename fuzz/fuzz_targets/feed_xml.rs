@@ -6,14 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use wenzhai::feed::{self, Event};
 
 fuzz_target!(|bytes: &[u8]| {
-    for root in [
-        "",
-        "<rss><channel>",
-        "<RDF>",
-        "<feed>",
-        "<OAI-PMH><ListRecords>",
-        "<html><h1>Catchup results for X on ",
-    ] {
+    for root in ["", "<rss><channel>", "<RDF>", "<feed>", "<OAI-PMH><ListRecords>"] {
         let input = [root.as_bytes(), bytes].concat();
         let (mut items, mut malformed) = (0, 0);
         let report = feed::read_from("fuzz", &input[..], &mut |event| {

@@ -36,6 +36,20 @@ pub(super) struct Config {
     profiles: Vec<(String, Table)>,
 }
 
+/// The names of the profiles in `text`, a file of settings in TOML, in the order of the file. Whoever
+/// writes such a file can check it so before a morning's digest does.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] where it is no TOML, or has a key that is no option of `digest`, a value of
+/// another kind than its option's, or a profile without sources.
+pub fn profiles_in(text: &str) -> Result<Vec<String>> {
+    let config = Config::parse(text, Path::new(HERE))?;
+    if !config.profiles.is_empty() {
+        config.digests(&["wenzhai", "digest"].map(OsString::from))?;
+    }
+    Ok(config.names().map(str::to_owned).collect())
+}
+
 impl Config {
     /// Reads the file `named`, or else `wenzhai.toml` in the current folder, or else `config.toml`
     /// in the user's folder for settings of wenzhai; `none` is no file.

@@ -37,6 +37,8 @@ use crate::error::Error;
 use args::{Cli, Command};
 use outcome::Outcome;
 
+pub use config::profiles_in;
+
 /// Parses the arguments, runs, and returns the exit status.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

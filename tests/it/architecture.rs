@@ -219,6 +219,35 @@ fn the_map_of_the_code_shows_every_module_and_no_other() {
 }
 
 #[test]
+fn tests_and_fuzz_targets_that_documents_name_are_there() {
+    let security = read("SECURITY.md");
+    let rows = security.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let tests = rows.filter_map(|row| row.trim_end_matches(" |").rsplit_once(" | "));
+    let names = tests.flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2));
+    let is_there = |name: &str| match name.rsplit_once("::") {
+        Some((module, function)) => {
+            let path = root().join(format!("tests/it/{}.rs", module.replace("::", "/")));
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.contains(&format!("fn {function}("))
+        }
+        None if name.contains('/') => root().join(name).exists(),
+        None => root().join(format!("fuzz/fuzz_targets/{name}.rs")).exists(),
+    };
+    let (there, gone): (Vec<&str>, Vec<&str>) = names.partition(|name| is_there(name));
+    assert!(gone.is_empty(), "SECURITY.md names {gone:?}, which are not there");
+    assert!(there.len() > 30, "only {there:?} were found");
+
+    let (fuzzing, manifest) = (read("fuzz/README.md"), read("fuzz/Cargo.toml"));
+    for entry in std::fs::read_dir(root().join("fuzz/fuzz_targets")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let target = name.trim_end_matches(".rs");
+        assert!(fuzzing.contains(&format!("| `{target}` |")), "fuzz/README.md lacks {target}");
+        assert!(manifest.contains(&format!("name = \"{target}\"")), "no binary is {target}");
+        assert!(root().join("fuzz/seeds").join(target).is_dir(), "{target} has no seeds");
+    }
+}
+
+#[test]
 fn every_dependency_is_argued_for() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
     let names = |table: &str| manifest[table].as_table().unwrap().keys().cloned();
