@@ -25,8 +25,18 @@ fn place() -> Place {
     place
 }
 
-const DIGEST: [&str; 8] =
-    ["digest", "in.jsonl", "--no-store", "-q", "--model", "./tiny.gguf", "--format", "jsonl"];
+const DIGEST: [&str; 10] = [
+    "digest",
+    "in.jsonl",
+    "--no-store",
+    "-q",
+    "--model",
+    "./tiny.gguf",
+    "--prompt",
+    "gemma3-270m-zh",
+    "--format",
+    "jsonl",
+];
 
 fn lines(output: &Output) -> Vec<String> {
     String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect()
@@ -41,8 +51,7 @@ fn a_program_without_the_feature_says_so_before_anything_is_read() {
     let place = place();
     // The model is not there: the device is asked for first.
     std::fs::write(place.path().join("tiny.gguf"), "damaged").unwrap();
-    let run =
-        place.run(&[&DIGEST[..], &["--prompt", "gemma3-270m-zh", "--device", "cuda"]].concat());
+    let run = place.run(&[&DIGEST[..], &["--device", "cuda"]].concat());
     let said = "error: device cuda:0 cannot be used: this program was built without cuda\n  \
                 hint: `scripts/build-cuda` builds one that can; --device cpu needs nothing\n";
     assert_eq!((run.stderr.as_str(), run.status), (said, 1));
