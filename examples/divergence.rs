@@ -1,7 +1,10 @@
-//! How far the CPU engine is from the plain forward over many texts: the mean Kullback-Leibler
+//! How far an engine is from the plain forward over many texts: the mean Kullback-Leibler
 //! divergence, and how often the first choice is the same.
 //!
-//! `cargo run --release --example divergence -- MODEL.gguf TEXTS.jsonl TRUTH`
+//! `cargo run --release --example divergence -- MODEL.gguf TEXTS.jsonl TRUTH [cpu|card]`
+//!
+//! The engine is that of the CPU, or, with `card`, the one on candle with what a card is given,
+//! matrices that stay quantized, computed by candle on the CPU.
 //!
 //! A line of TEXTS is `{"read": "…", "written": "…"}`; the positions that choose `written` are
 //! measured. The truth comes from candle's f32 engine, which is within 1e-6 nats of the plain
@@ -17,7 +20,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use logits::{first_choice, log_total};
-use wenzhai::engine::candle::{CandleEngine, DeviceChoice};
+use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handling};
 use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::generate::{Limits, TokenId};
 use wenzhai::model::Model;
@@ -40,8 +43,11 @@ type Likeliest = Vec<(TokenId, f32)>;
 
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, texts, truth] = &arguments[..] else {
-        return Err("usage: divergence MODEL.gguf TEXTS.jsonl TRUTH".into());
+    let (model, texts, truth, card) = match &arguments[..] {
+        [model, texts, truth] => (model, texts, truth, false),
+        [model, texts, truth, engine] if engine == "cpu" => (model, texts, truth, false),
+        [model, texts, truth, engine] if engine == "card" => (model, texts, truth, true),
+        _ => return Err("usage: divergence MODEL.gguf TEXTS.jsonl TRUTH [cpu|card]".into()),
     };
     let model = Model::load(Path::new(model), None)?;
     let texts = std::fs::read_to_string(texts)?;
@@ -52,17 +58,10 @@ fn main() -> Fallible<()> {
     }
     let mut truth = BufReader::new(std::fs::File::open(truth)?);
 
-    let limits = Limits {
-        max_sequences: 1,
-        rows_per_step: 512,
-        max_context: CONTEXT,
-        kv_positions: CONTEXT,
-    };
-    let settings = CpuSettings { threads: 2, limits, shortlist: None, full_vocabulary: false };
-    let mut engine = CpuEngine::new(&model, &settings)?;
+    let mut logits = if card { of_card(&model)? } else { of_cpu(&model)? };
     let (mut divergences, mut same) = (Vec::new(), 0);
     for (tokens, read) in &texts {
-        for row in &engine.logits(tokens)?[read - 1..tokens.len() - 1] {
+        for row in &logits(tokens)?[read - 1..tokens.len() - 1] {
             let likeliest = read_position(&mut truth)?;
             divergences.push(divergence(&likeliest, row));
             same += usize::from(likeliest[0].0 == first_choice(row));
@@ -80,6 +79,29 @@ fn main() -> Fallible<()> {
         100.0 * same as f64 / count as f64
     );
     Ok(())
+}
+
+/// The logits behind every token of a text.
+type Logits<'a> = Box<dyn FnMut(&[TokenId]) -> wenzhai::error::Result<Vec<Vec<f32>>> + 'a>;
+
+fn of_cpu(model: &Model) -> Fallible<Logits<'_>> {
+    let limits = Limits {
+        max_sequences: 1,
+        rows_per_step: 512,
+        max_context: CONTEXT,
+        kv_positions: CONTEXT,
+    };
+    let settings = CpuSettings { threads: 2, limits, shortlist: None, full_vocabulary: false };
+    let mut engine = CpuEngine::new(model, &settings)?;
+    Ok(Box::new(move |tokens| engine.logits(tokens)))
+}
+
+fn of_card(model: &Model) -> Fallible<Logits<'_>> {
+    let handling = Some(Handling { quantized: true, lanes: 1 });
+    let device = DeviceChoice::Cpu;
+    let settings = CandleSettings { device, max_context: CONTEXT, shortlist: None, handling };
+    let mut engine = CandleEngine::with_settings(model, &settings)?;
+    Ok(Box::new(move |tokens| engine.logits(tokens)))
 }
 
 /// The tokens of a text, and how many of them are read.

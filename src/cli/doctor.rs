@@ -13,7 +13,7 @@ use super::output::Output;
 use super::settings::StoreChoice;
 use super::wording::bytes;
 use crate::card;
-use crate::engine::candle::DeviceChoice;
+use crate::engine::candle::{DeviceChoice, Devices};
 use crate::error::Result;
 use crate::fetch::{self, Cache, ModelRef};
 use crate::http::{Client, Limits, Request, shown_address};
@@ -43,10 +43,15 @@ const HOSTS: [(&str, &str, &str, &str); 3] = [
 ];
 
 pub(super) fn run(args: DoctorArgs) -> Result<Outcome> {
-    let device: DeviceChoice = args.device.parse()?;
+    let devices: Devices = args.device.parse()?;
     let mut findings = vec![processor()];
-    if let DeviceChoice::Cuda(number) = device {
-        findings.extend(cuda::findings(Path::new("/"), number, cfg!(feature = "cuda")));
+    let number = |device: &DeviceChoice| match device {
+        DeviceChoice::Cuda(number) => Some(*number),
+        _ => None,
+    };
+    let cards: Vec<usize> = devices.all().iter().filter_map(number).collect();
+    if !cards.is_empty() {
+        findings.extend(cuda::findings(Path::new("/"), &cards, cfg!(feature = "cuda")));
     }
     match fetch::resolve(&args.model) {
         Ok(named) => findings.extend([memory(&named), model(&args.model, &named)?]),

@@ -9,7 +9,7 @@ use super::output::Output;
 use super::outputs::Outputs;
 use super::selection::Choice;
 use super::sources::sources;
-use crate::engine::candle::DeviceChoice;
+use crate::engine::candle::Devices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
 use crate::fetch;
@@ -165,9 +165,9 @@ impl EvalSettings {
 }
 
 fn engine_choice(args: &EngineArgs) -> Result<EngineChoice> {
-    let device: DeviceChoice = args.device.parse()?;
-    if args.engine == EngineArg::Cpu && device != DeviceChoice::Cpu {
-        let message = format!("the engine cpu does not run on {device}");
+    let devices: Devices = args.device.parse()?;
+    if args.engine == EngineArg::Cpu && !devices.is_cpu() {
+        let message = format!("the engine cpu does not run on {devices}");
         return Err(
             Error::new(ErrorKind::Usage, message).hint("leave --engine away, or use --device cpu")
         );
@@ -178,7 +178,7 @@ fn engine_choice(args: &EngineArgs) -> Result<EngineChoice> {
             EngineArg::Cpu => EngineKind::Cpu,
             EngineArg::Candle => EngineKind::Candle,
         },
-        device,
+        devices,
         full_vocabulary: args.vocab == VocabArg::Full,
         threads: args.threads.map(|threads| threads as usize),
     })

@@ -9,4 +9,7 @@ mod context;
 pub mod cpu;
 pub mod plain;
 pub mod scripted;
+mod split;
 pub mod transformers;
+
+pub use split::SplitEngine;

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use crate::card::{self, Card};
-use crate::engine::candle::DeviceChoice;
+use crate::engine::candle::Devices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, ModelRef};
 use crate::glossary::Glossary;
@@ -56,12 +56,12 @@ pub enum EngineKind {
 }
 
 /// What computes, and how.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct EngineChoice {
     /// The engine.
     pub kind: EngineKind,
     /// Where it computes.
-    pub device: DeviceChoice,
+    pub devices: Devices,
     /// Whether all of the vocabulary is scored where a shortlist would do.
     pub full_vocabulary: bool,
     /// Threads; `None`: as many as there are cores. No more than that are started: they would only

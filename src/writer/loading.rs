@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
 use crate::card::{self, Card};
-use crate::engine::candle::{CandleEngine, CandleSettings, DeviceChoice};
+use crate::engine::SplitEngine;
+use crate::engine::candle::{CandleEngine, CandleSettings};
 use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
@@ -54,20 +55,21 @@ pub(super) fn make_engine(
     choice: &EngineChoice,
     limits: Limits,
 ) -> Result<Made> {
-    let on_cpu = choice.device == DeviceChoice::Cpu;
-    if choice.kind == EngineKind::Candle || !on_cpu {
+    if choice.kind == EngineKind::Candle || !choice.devices.is_cpu() {
         let shortlist = shortlist.filter(|_| !choice.full_vocabulary);
-        let settings = CandleSettings {
-            device: choice.device,
-            max_context: limits.max_context,
-            shortlist: shortlist.as_ref(),
-            handling: None,
+        let shortlisted = shortlist.as_ref().map(|list| list.ids().len());
+        let make = |&device| {
+            let (max_context, shortlist) = (limits.max_context, shortlist.as_ref());
+            let settings = CandleSettings { device, max_context, shortlist, handling: None };
+            CandleEngine::with_settings(model, &settings)
         };
-        let engine = CandleEngine::with_settings(model, &settings)?;
-        let each = (POSITIONS_PER_SEQUENCE * engine.position_bytes()) as u64;
-        let room = engine.free_memory().map(|free| Batch::on_card(free, each, engine.lanes()));
-        let shortlisted = shortlist.map(|list| list.ids().len());
-        return Ok(Made { engine: Box::new(engine), name: "candle", shortlisted, room });
+        let mut engines = choice.devices.all().iter().map(make).collect::<Result<Vec<_>>>()?;
+        let room = Batch::on_cards(&engines);
+        let engine: Box<dyn Engine> = match engines.len() {
+            1 => Box::new(engines.remove(0)),
+            _ => Box::new(SplitEngine::new(engines)),
+        };
+        return Ok(Made { engine, name: "candle", shortlisted, room });
     }
     let full_vocabulary = choice.full_vocabulary;
     let settings = CpuSettings {
@@ -101,6 +103,15 @@ impl Batch {
             }
             None => Batch { papers: MAX_BATCH, memory: None },
         }
+    }
+
+    /// The same for cards that deal the papers out evenly; `None` where one does not tell.
+    fn on_cards(engines: &[CandleEngine]) -> Option<Batch> {
+        let free = engines.iter().map(CandleEngine::free_memory);
+        let free = free.collect::<Option<Vec<u64>>>()?.into_iter().min()?;
+        let each = (POSITIONS_PER_SEQUENCE * engines[0].position_bytes()) as u64;
+        let of_one = Batch::on_card(free, each, engines[0].lanes());
+        Some(Batch { papers: engines.len() * of_one.papers, ..of_one })
     }
 
     /// The same for a card with `free` bytes left, which takes memory for `lanes` papers of `each`

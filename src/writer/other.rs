@@ -47,7 +47,9 @@ pub(super) fn load(
         false => load_shortlist(&choices.model, &tokenizer)?,
         true => None,
     };
-    let device = choices.engine.device;
+    let &[device] = choices.engine.devices.all() else {
+        return refused("a single card runs a model", "name one of them: --device cuda:0");
+    };
     let engine = TransformersEngine::load(
         &local.path,
         architecture,

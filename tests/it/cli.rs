@@ -99,7 +99,7 @@ fn errors_name_the_thing_and_what_can_be_done() {
     check_error(&["digest", "-", "-"], "error: standard input (-) is named more than once\n");
     check_error(
         &["digest", "papers.jsonl", "--device", "tpu"],
-        "error: unknown device \"tpu\"\n  hint: devices are cpu, cuda, cuda:N and metal\n",
+        "error: unknown device \"tpu\"\n  hint: devices are cpu, cuda, cuda:N, cuda:0,1 and metal\n",
     );
     check_error(
         &["digest", "papers.jsonl", "--limit", "0"],

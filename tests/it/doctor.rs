@@ -115,6 +115,11 @@ fn without_a_driver_the_card_is_missing_and_the_status_says_so() {
     );
     let whole = run.stdout.lines().find(|line| line.starts_with("bad   cuda: ")).unwrap();
     assert!(whole.contains("--device cuda cannot work here: ") && whole.ends_with(" missing"));
+    let of_two = place.run(&[&doctor[..], &["cuda:0,1"]].concat()).stdout;
+    for card in ["/dev/nvidia0", "/dev/nvidia1"] {
+        assert!(of_two.contains(&format!("bad   card: there is no {card}\n")), "{of_two}");
+    }
+    assert_eq!(of_two.matches("the card").count(), 1, "{of_two}");
     // Of the processor nothing of it is asked.
     assert!(!place.run(&[&doctor[..], &["cpu"]].concat()).stdout.contains("nvidia"));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use wenzhai::engine::candle::{CandleEngine, DeviceChoice};
+use wenzhai::engine::candle::{CandleEngine, DeviceChoice, Devices};
 use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::generate::{Engine, Field, Generator, Limits, Request, Sampling, TokenId, TokenSet};
 use wenzhai::model::{Adapter, Model};
@@ -306,6 +306,19 @@ fn devices_have_names_and_missing_ones_say_how_to_get_them() {
     assert_eq!(parse("metal").unwrap().to_string(), "metal");
     assert_eq!(
         parse("tpu").unwrap_err().hint_text(),
-        Some("devices are cpu, cuda, cuda:N and metal")
+        Some("devices are cpu, cuda, cuda:N, cuda:0,1 and metal")
     );
+    let several = |text: &str| text.parse::<Devices>();
+    assert_eq!(several("cuda:2,0").unwrap().all(), [2, 0].map(DeviceChoice::Cuda));
+    for text in ["cpu", "cuda:0", "metal", "cuda:0,1,3"] {
+        assert_eq!(several(text).unwrap().to_string(), text);
+    }
+    for (text, message) in [
+        ("cuda:0,1,0", "device cuda:0,1,0 names a card twice"),
+        ("cuda:0,", "unknown device \"cuda:\""),
+        ("cuda:0,cpu", "unknown device \"cuda:cpu\""),
+        ("cpu,cuda:0", "unknown device \"cpu,cuda:0\""),
+    ] {
+        assert_eq!(several(text).unwrap_err().to_string(), message);
+    }
 }

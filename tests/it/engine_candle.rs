@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use wenzhai::engine::SplitEngine;
 use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handling};
 use wenzhai::engine::plain::PlainDecoder;
+use wenzhai::error::{Error, ErrorKind};
 use wenzhai::generate::{
-    Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId, next_token,
+    Batch, Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId,
+    next_token,
 };
 use wenzhai::model::Model;
 use wenzhai::shortlist::Shortlist;
@@ -66,7 +69,7 @@ const FIELD: usize = 4;
 
 /// What is written after each prompt by its rule, so many at a time.
 fn write(
-    engine: CandleEngine,
+    engine: impl Engine,
     prompts: &[Vec<TokenId>],
     prefix: &[TokenId],
     sequences: usize,
@@ -153,6 +156,41 @@ fn sequences_that_share_a_block_write_what_the_plain_forward_writes() {
         let mut logits = |whole: &[TokenId]| plain.logits(whole);
         let [same, all] = as_picked_by(&mut logits, &prompts, &texts.unwrap(), &|_, _| true);
         assert_eq!((same, all), (72, 72), "{family}");
+    }
+}
+
+/// A failure in one of several engines: it has no memory for more than so many sequences a step.
+struct Small(CandleEngine, usize);
+
+impl Engine for Small {
+    fn set_prefix(&mut self, tokens: &[TokenId]) -> wenzhai::Result<()> {
+        self.0.set_prefix(tokens)
+    }
+
+    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<TokenId>> {
+        if batch.spans.len() > self.1 {
+            return Err(Error::new(ErrorKind::Memory, "no memory left"));
+        }
+        self.0.step(batch)
+    }
+}
+
+#[test]
+fn engines_that_share_the_papers_write_what_one_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = tokens(3, 17);
+    let prompts = prompts(&prefix, 60);
+    for family in ["gemma3", "qwen2"] {
+        let model = model(folder.path(), family, 13);
+        let make = || engine(&model, SHARED, None);
+        let alone = write(make(), &prompts, &prefix, 9);
+        for sequences in [1, 2, 9] {
+            let three = SplitEngine::new(vec![make(), make(), make()]);
+            assert_eq!(write(three, &prompts, &prefix, sequences), alone, "{family}, {sequences}");
+        }
+        // Of the nine that begin, one engine has four, and room for two.
+        let uneven = SplitEngine::new(vec![Small(make(), 9), Small(make(), 2)]);
+        assert_eq!(write(uneven, &prompts, &prefix, 9), alone, "{family}, with memory run out");
     }
 }
 

@@ -216,7 +216,7 @@ pub(super) struct SelectionArgs {
 /// What computes.
 #[derive(Debug, Args)]
 pub(super) struct EngineArgs {
-    /// cpu, cuda, cuda:N or metal
+    /// cpu, cuda, cuda:N, several cards as in cuda:0,1, or metal
     #[arg(long, default_value = "cpu", help_heading = "Model")]
     pub(super) device: String,
 

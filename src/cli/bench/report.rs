@@ -105,7 +105,7 @@ impl Report {
             machine: machine(),
             model: settings.model_name.clone(),
             engine: setting.engine,
-            device: settings.writer.engine.device.to_string(),
+            device: settings.writer.engine.devices.to_string(),
             threads: settings.writer.engine.thread_count(),
             shortlisted_tokens: setting.shortlisted,
             papers,

@@ -38,15 +38,19 @@ const FOLDERS: [&str; 8] = [
 /// Where systems list the libraries that they know.
 const CACHE: &str = "etc/ld.so.cache";
 
-/// What is found below `root` of card `number`, for a program that was `built` for CUDA or not. The
+/// What is found below `root` of the cards of these numbers, for a program that was `built` for CUDA or not. The
 /// last line says what is missing, if anything is, and how to go on.
-pub(super) fn findings(root: &Path, number: usize, built: bool) -> Vec<Finding> {
+pub(super) fn findings(root: &Path, numbers: &[usize], built: bool) -> Vec<Finding> {
     let of_user = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let mut parts = vec![program(built), node(root, number), library(root, &of_user)];
+    let mut parts = vec![program(built)];
+    parts.extend(numbers.iter().map(|&number| node(root, number)));
+    parts.push(library(root, &of_user));
     // A program that was not built for cuda loads nothing of it.
     parts.extend(built.then(|| toolkit(root, &of_user)));
     let bad = parts.iter().filter(|part| part.state == State::Bad);
-    let missing: Vec<&str> = bad.map(|part| part.what).collect();
+    let mut missing: Vec<&str> = bad.map(|part| part.what).collect();
+    // Two cards are one thing to go and look for.
+    missing.dedup();
     let whole = match missing.as_slice() {
         [] => Finding::good(
             "cuda",
@@ -190,7 +194,7 @@ mod tests {
     #[track_caller]
     fn check(files: &[&str], built: bool, expected: &str) {
         let root = root(files);
-        let found = findings(root.path(), 0, built);
+        let found = findings(root.path(), &[0], built);
         let last = found.last().unwrap();
         assert_eq!(last.text, expected);
         let is_bad = found.iter().any(|finding| finding.state == State::Bad);

@@ -148,6 +148,71 @@ pub(super) fn step_failed(cause: candle_core::Error) -> Error {
     Error::new(ErrorKind::Engine, "the engine failed in a step").because(model::cause(cause))
 }
 
+/// One device, or several cards that share the papers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Devices(Vec<DeviceChoice>);
+
+impl Devices {
+    /// All of them, at least one.
+    pub fn all(&self) -> &[DeviceChoice] {
+        &self.0
+    }
+
+    /// Whether there is nothing but the processor.
+    pub fn is_cpu(&self) -> bool {
+        self.0 == [DeviceChoice::Cpu]
+    }
+
+    /// Whether every one of them can be used: found out before anything is fetched or loaded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] where one is not built in, or not there.
+    pub fn check(&self) -> Result<()> {
+        self.0.iter().try_for_each(|device| device.check())
+    }
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        DeviceChoice::default().into()
+    }
+}
+
+impl From<DeviceChoice> for Devices {
+    fn from(device: DeviceChoice) -> Self {
+        Devices(vec![device])
+    }
+}
+
+impl std::fmt::Display for Devices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0[0].fmt(f)?;
+        self.0[1..].iter().try_for_each(|device| match device {
+            DeviceChoice::Cuda(number) => write!(f, ",{number}"),
+            other => write!(f, ",{other}"),
+        })
+    }
+}
+
+impl std::str::FromStr for Devices {
+    type Err = Error;
+
+    /// A device, or several cards: `cuda:0,1`.
+    fn from_str(text: &str) -> Result<Self> {
+        let Some(("cuda", numbers)) = text.split_once(':') else {
+            return Ok(text.parse::<DeviceChoice>()?.into());
+        };
+        let cards = numbers.split(',').map(|number| format!("cuda:{number}").parse());
+        let cards = cards.collect::<Result<Vec<DeviceChoice>>>()?;
+        let is_again = |(at, card): (usize, &DeviceChoice)| cards[..at].contains(card);
+        if cards.iter().enumerate().any(is_again) {
+            return Err(Error::new(ErrorKind::Usage, format!("device {text} names a card twice"))
+                .hint("cuda:0,1 are two cards"));
+        }
+        Ok(Devices(cards))
+    }
+}
+
 impl std::fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -172,7 +237,7 @@ impl std::str::FromStr for DeviceChoice {
         };
         choice.ok_or_else(|| {
             Error::new(ErrorKind::Usage, format!("unknown device {text:?}"))
-                .hint("devices are cpu, cuda, cuda:N and metal")
+                .hint("devices are cpu, cuda, cuda:N, cuda:0,1 and metal")
         })
     }
 }

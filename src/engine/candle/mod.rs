@@ -31,7 +31,7 @@ use crate::model::{self, Config, Model};
 use crate::shortlist::Shortlist;
 use crate::{Error, Result, error::ErrorKind};
 
-pub use device::{DeviceChoice, Handling};
+pub use device::{DeviceChoice, Devices, Handling};
 
 /// What an engine is made for.
 #[derive(Debug, Clone, Copy)]
