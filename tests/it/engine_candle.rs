@@ -159,7 +159,7 @@ fn sequences_that_share_a_block_write_what_the_plain_forward_writes() {
     }
 }
 
-/// A failure in one of several engines: it has no memory for more than so many sequences a step.
+/// An engine that has no memory for more than so many sequences a step.
 struct Small(CandleEngine, usize);
 
 impl Engine for Small {

@@ -38,8 +38,8 @@ const FOLDERS: [&str; 8] = [
 /// Where systems list the libraries that they know.
 const CACHE: &str = "etc/ld.so.cache";
 
-/// What is found below `root` of the cards of these numbers, for a program that was `built` for CUDA or not. The
-/// last line says what is missing, if anything is, and how to go on.
+/// What is found below `root` of the cards of these numbers, for a program that was `built` for CUDA
+/// or not. The last line says what is missing, if anything is, and how to go on.
 pub(super) fn findings(root: &Path, numbers: &[usize], built: bool) -> Vec<Finding> {
     let of_user = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let mut parts = vec![program(built)];
