@@ -80,7 +80,12 @@ fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> 
         return Ok(Outcome::Complete);
     };
     Output::Stdout.write(|out| digest::jsonl(&run, out))?;
-    Ok(outcome(&inputs, &run.account()?))
+    let account = run.account()?;
+    console.say(&wording::listing(&account));
+    if account.skipped() > 0 {
+        console.detail(&format!("skipped: {}", wording::skipped(&account)));
+    }
+    Ok(outcome(&inputs, &account))
 }
 
 fn open_store(settings: &DigestSettings, console: &Console) -> Result<Store> {

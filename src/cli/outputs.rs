@@ -164,7 +164,7 @@ impl Outputs {
             Format::Html => digest::html(records, &Page { group, index: None }, out),
             Format::Atom => {
                 let name = feed_name(&place.output);
-                digest::atom(records, &Feed { name: &name, today: today() }, out)
+                digest::atom(records, &Feed { name: &name, today: today(), site: None }, out)
             }
         }
     }

@@ -16,7 +16,7 @@ use super::outputs::{Arrangement, today};
 use super::settings::Verbosity;
 use super::{input, wording};
 use crate::atomic::{check_writable, write_atomically};
-use crate::digest::{self, DayOfSite, Feed, InOrder, Page, Records};
+use crate::digest::{self, DayOfSite, Feed, FeedSite, InOrder, Page, Records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
 use crate::paper::Date;
@@ -46,6 +46,7 @@ struct DayFile {
 
 pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
     let site = Site { folder: &args.folder, arrangement: Arrangement::of(&args.arrangement) };
+    let feed_site = args.url.as_deref().map(feed_site).transpose()?;
     let days = site.days()?;
     if days.is_empty() {
         let message = format!("there are no days in {}", args.folder.display());
@@ -78,7 +79,7 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
     write_atomically(&index, |out| digest::site_index(&of_index, FEED, out))?;
     let newest = Newest { site: &site, days: newest(&of_index, &days) };
     let name = site.name();
-    let feed_of = Feed { name: &name, today: today() };
+    let feed_of = Feed { name: &name, today: today(), site: feed_site.as_ref() };
     write_atomically(&feed, |out| digest::atom(&newest, &feed_of, out))?;
     let left_out = complaints.finish();
     console::note(&format!(
@@ -87,6 +88,14 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
         wording::count(papers)
     ));
     Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
+}
+
+/// What `--url` says.
+fn feed_site(address: &str) -> Result<FeedSite> {
+    FeedSite::new(address, FEED).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, format!("--url {address}: not the address of a folder"))
+            .hint("such as https://example.org/papers/")
+    })
 }
 
 struct Site<'a> {

@@ -45,22 +45,34 @@ pub(super) fn account(account: &Account) -> String {
         0 => String::new(),
         number => format!(" + nothing to summarise {}", count(number)),
     };
-    let filtered = match account.filtered {
-        0 => String::new(),
-        number => format!(" + filtered {}", count(number)),
-    };
-    let others = match account.other_shards {
-        0 => String::new(),
-        number => format!(" + left to other shards {}", count(number)),
-    };
     format!(
-        "read {} = summarised {} + reused {}{filtered}{others} + skipped {} + failed {}{noticed}",
+        "read {} = summarised {} + reused {}{} + skipped {} + failed {}{noticed}",
         count(account.read),
         count(account.summarised),
         count(account.reused + account.imported),
+        left_out(account),
         count(account.skipped()),
         count(account.failed),
     )
+}
+
+/// The sum of a run that lists papers only.
+pub(super) fn listing(account: &Account) -> String {
+    let others = account.filtered + account.other_shards + account.skipped();
+    format!(
+        "read {} = listed {}{} + skipped {}",
+        count(account.read),
+        count(account.read - others),
+        left_out(account),
+        count(account.skipped()),
+    )
+}
+
+/// The terms of a sum that are there where papers were to be left out.
+fn left_out(account: &Account) -> String {
+    let terms = [("filtered", account.filtered), ("left to other shards", account.other_shards)];
+    let some = terms.into_iter().filter(|(_, number)| *number > 0);
+    some.map(|(what, number)| format!(" + {what} {}", count(number))).collect()
 }
 
 /// What follows the account of a run in which a model wrote.

@@ -28,6 +28,27 @@ pub struct Feed<'a> {
     pub name: &'a str,
     /// The day of what tells none.
     pub today: Date,
+    /// Where the feed and its page will stand, where that is known.
+    pub site: Option<&'a FeedSite>,
+}
+
+/// Addresses of a feed, which RFC 4287 recommends to tell in it: readers find by them what moved.
+#[derive(Debug, Clone)]
+pub struct FeedSite {
+    /// The page that the feed belongs to.
+    page: String,
+    /// The feed.
+    feed: String,
+}
+
+impl FeedSite {
+    /// The folder at `address`, with or without a slash at its end, where the feed has the name
+    /// `file`; none if `address` is none of the web.
+    pub fn new(address: &str, file: &str) -> Option<Self> {
+        let address = web_address(address).filter(|address| !address.contains(['?', '#']))?;
+        let page = format!("{}/", address.trim_end_matches('/'));
+        Some(FeedSite { feed: format!("{page}{file}"), page })
+    }
 }
 
 /// Writes the feed of `records`, reading them twice: for the day of the feed and for its entries.
@@ -43,6 +64,8 @@ pub fn atom(records: &dyn Records, feed: &Feed, out: &mut dyn Write) -> Result<(
         id => urn("feed", &name, ""),
         title => title,
         updated => midnight(day),
+        address => feed.site.map(|site| &site.feed),
+        page => feed.site.map(|site| &site.page),
     };
     put(out, &templates.fill("feed-head.xml", head)?)?;
     let mut number = 0;

@@ -21,7 +21,7 @@ mod templates;
 mod view;
 pub mod wording;
 
-pub use atom::{Feed, atom};
+pub use atom::{Feed, FeedSite, atom};
 pub use html::{DayOfSite, Page, TitleOfSite, html, site_index};
 pub use jsonl::jsonl;
 pub use markdown::{markdown, markdown_in_groups};

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use quick_xml::events::Event;
 use serde_json::Value;
-use wenzhai::digest::{Feed, InOrder, atom};
+use wenzhai::digest::{Feed, FeedSite, InOrder, atom};
 use wenzhai::paper::Date;
 use wenzhai::record::{Record, read_jsonl};
 
@@ -22,7 +22,8 @@ fn day(text: &str) -> Date {
 
 fn feed(records: Vec<Record>, today: &str) -> String {
     let mut out = Vec::new();
-    let feed = Feed { name: "cs.CL", today: day(today) };
+    let site = FeedSite::new("https://example.org/papers", "cs.CL.xml");
+    let feed = Feed { name: "cs.CL", today: day(today), site: site.as_ref() };
     atom(&InOrder::new(records), &feed, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -99,7 +100,8 @@ fn an_entry_keeps_its_id_from_version_to_version() {
 fn no_text_of_a_paper_leaves_its_element() {
     let feed = feed(vec![hostile()], "2027-01-01");
     assert_eq!(texts(&feed, "entry").len(), 1, "{feed}");
-    assert!(texts(&feed, "script").is_empty() && !feed.contains("href"), "{feed}");
+    let (_, entry) = feed.split_once("<entry>").unwrap();
+    assert!(texts(&feed, "script").is_empty() && !entry.contains("href"), "{feed}");
     let shown = "]]></content></entry><script>alert(1)</script>&lt;b&gt;   \"'";
     assert_eq!(texts(&feed, "title")[1], shown);
     assert_eq!(texts(&feed, "name"), ["wenzhai", shown]);
@@ -115,6 +117,10 @@ fn readers_see_whole_entries() {
     let Some(seen) = read_by_others(&feed(fixture(), "2027-01-01")) else { return };
     assert_eq!(seen["version"], "atom10");
     assert_eq!(seen["feed"]["title"], "文摘 cs.CL");
+    assert_eq!(seen["feed"]["link"], "https://example.org/papers/");
+    let links = seen["feed"]["links"].as_array().unwrap();
+    let own = links.iter().find(|link| link["rel"] == "self").unwrap();
+    assert_eq!(own["href"], "https://example.org/papers/cs.CL.xml");
     let entries = seen["entries"].as_array().unwrap();
     assert_eq!(entries.len(), 8);
     let of = |id: &str| {

@@ -287,7 +287,7 @@ fn a_dry_run_lists_what_would_be_read() {
     let place = Place::new();
     let papers = summed_up(1) + &summed_up(2) + &summed_up(3);
     let finished = place.run_with(&["digest", "-", "--dry-run", "--limit", "2"], &papers);
-    assert_eq!((finished.status, finished.stderr.as_str()), (0, ""));
+    assert_eq!((finished.status, finished.stderr.as_str()), (0, "read 2 = listed 2 + skipped 0\n"));
     assert_snapshot!(finished.stdout, @r#"
     {"id":"2401.00002","link":"http://arxiv.org/abs/2401.00002","title":"Counting sheep 2","abstract":"We count sheep."}
     {"id":"2401.00001","link":"http://arxiv.org/abs/2401.00001","title":"Counting sheep 1","abstract":"We count sheep."}

@@ -73,7 +73,8 @@ fn an_answer_without_its_results_is_no_weekend() {
                  <summary>A</summary></entry>";
     place.write("page.xml", &answer(1200, entry));
     let finished = place.run(&["digest", "page.xml", "--dry-run"]);
-    let expected = "warning: page.xml: holds 1 of 1,200 results; further pages begin at start=1\n";
+    let expected = "warning: page.xml: holds 1 of 1,200 results; further pages begin at start=1\n\
+                    read 1 = listed 1 + skipped 0\n";
     assert_eq!((finished.status, finished.stderr.as_str()), (0, expected));
 }
 

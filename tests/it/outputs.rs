@@ -200,6 +200,32 @@ fn a_site_has_a_page_a_day_an_index_and_a_feed() {
 }
 
 #[test]
+fn a_feed_tells_where_it_stands_once_that_is_known() {
+    let place = Place::new();
+    place.write("2026-11-25.jsonl", FIXTURE);
+    assert_eq!(place.run(&["site", "."]).status, 0);
+    assert!(!place.read("feed.xml").contains("rel=\"self\""), "nobody said where");
+    for address in ["https://example.org/arxiv", "https://example.org/arxiv/"] {
+        assert_eq!(place.run(&["site", ".", "--url", address]).status, 0);
+        let feed = place.read("feed.xml");
+        let head = feed.split("<entry>").next().unwrap();
+        let own = "<link rel=\"self\" type=\"application/atom+xml\" \
+             href=\"https://example.org/arxiv/feed.xml\"/>";
+        assert!(head.contains(own), "{head}");
+        let page =
+            "<link rel=\"alternate\" type=\"text/html\" href=\"https://example.org/arxiv/\"/>";
+        assert!(head.contains(page), "{head}");
+    }
+    for address in ["example.org", "javascript:alert(1)", "https://example.org/?day=1"] {
+        let message = format!(
+            "error: --url {address}: not the address of a folder\n  \
+             hint: such as https://example.org/papers/\n"
+        );
+        refused(&place, &["site", ".", "--url", address], &message);
+    }
+}
+
+#[test]
 fn a_site_replaces_nothing_that_is_not_its_own() {
     let place = Place::new();
     refused(

@@ -51,10 +51,15 @@ const THREE_OF_FOUR: &str = "read 4 = summarised 0 + reused 3 + filtered 1 + ski
 fn replacements_do_not_drown_what_is_new() {
     check(&[], &["3", "2", "1"], THREE_OF_FOUR);
     check(&["--announce", "new"], &["2", "1"], TWO_OF_FOUR);
-    let listed = |announce: &str| digest(&Place::new(), &["--announce", announce, "--dry-run"]).0;
-    assert_eq!(listed("replace"), ["4"]);
-    assert_eq!(listed("all"), ["4", "3", "2", "1"]);
-    assert_eq!(listed("new,cross"), ["3", "2", "1"]);
+    for (announce, papers, account) in [
+        ("replace", &["4"][..], "read 4 = listed 1 + filtered 3 + skipped 0\n"),
+        ("all", &["4", "3", "2", "1"], "read 4 = listed 4 + skipped 0\n"),
+        ("new,cross", &["3", "2", "1"], "read 4 = listed 3 + filtered 1 + skipped 0\n"),
+    ] {
+        let (listed, finished) = digest(&Place::new(), &["--announce", announce, "--dry-run"]);
+        assert_eq!(listed, papers);
+        assert_eq!(finished.stderr, account);
+    }
 }
 
 #[test]

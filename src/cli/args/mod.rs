@@ -272,6 +272,10 @@ pub(super) struct SiteArgs {
     #[arg(long)]
     pub(super) redo: bool,
 
+    /// Address that the folder will have on the web, which the feed tells its readers
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) url: Option<String>,
+
     #[command(flatten)]
     pub(super) arrangement: ArrangementArgs,
 }
