@@ -96,13 +96,15 @@ fn watched_for<T: Send + 'static>(
     let started = Instant::now();
     // Nobody hears it where it took too long.
     let thread = std::thread::Builder::new().spawn(move || drop(sender.send(work())));
-    thread.map_err(|cause| format!("there is no thread for it ({})", plain(&cause)))?;
+    let thread =
+        thread.map_err(|cause| format!("there is no thread for it ({})", plain(&cause)))?;
     let mut before = None;
     loop {
-        match receiver.recv_timeout(LOOK_EVERY.min(patience)) {
-            Ok(outcome) => return Ok(outcome),
-            Err(RecvTimeoutError::Disconnected) => return Err("it makes the engine fail".into()),
-            Err(RecvTimeoutError::Timeout) => {}
+        let outcome = receiver.recv_timeout(LOOK_EVERY.min(patience));
+        if !matches!(outcome, Err(RecvTimeoutError::Timeout)) {
+            // It ends now; nothing of it is left when the next one begins.
+            let _ = thread.join();
+            return outcome.map_err(|_| "it makes the engine fail".into());
         }
         let now = system::resident_memory();
         let before = *before.get_or_insert(now);
