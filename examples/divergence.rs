@@ -1,10 +1,10 @@
 //! How far an engine is from the plain forward over many texts: the mean Kullback-Leibler
 //! divergence, and how often the first choice is the same.
 //!
-//! `cargo run --release --example divergence -- MODEL.gguf TEXTS.jsonl TRUTH [cpu|card]`
+//! `cargo run --release --example divergence -- MODEL.gguf TEXTS.jsonl TRUTH [cpu|f16|quantized]`
 //!
-//! The engine is that of the CPU, or, with `card`, the one on candle with what a card is given,
-//! matrices that stay quantized, computed by candle on the CPU.
+//! The engine is that of the CPU, or that on candle as a card has it, computed by candle on the CPU:
+//! with matrices of f16, or with matrices that stay quantized.
 //!
 //! A line of TEXTS is `{"read": "…", "written": "…"}`; the positions that choose `written` are
 //! measured. The truth comes from candle's f32 engine, which is within 1e-6 nats of the plain
@@ -20,7 +20,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use logits::{first_choice, log_total};
-use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handling};
+use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handling, Matrices};
 use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::generate::{Limits, TokenId};
 use wenzhai::model::Model;
@@ -35,6 +35,8 @@ struct Text {
     written: String,
 }
 
+const USAGE: &str = "usage: divergence MODEL.gguf TEXTS.jsonl TRUTH [cpu|f16|quantized]";
+
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// The likeliest tokens of a position, the first choice first, with their logarithms of
@@ -43,11 +45,10 @@ type Likeliest = Vec<(TokenId, f32)>;
 
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (model, texts, truth, card) = match &arguments[..] {
-        [model, texts, truth] => (model, texts, truth, false),
-        [model, texts, truth, engine] if engine == "cpu" => (model, texts, truth, false),
-        [model, texts, truth, engine] if engine == "card" => (model, texts, truth, true),
-        _ => return Err("usage: divergence MODEL.gguf TEXTS.jsonl TRUTH [cpu|card]".into()),
+    let (model, texts, truth, engine) = match &arguments[..] {
+        [model, texts, truth] => (model, texts, truth, "cpu"),
+        [model, texts, truth, engine] => (model, texts, truth, engine.as_str()),
+        _ => return Err(USAGE.into()),
     };
     let model = Model::load(Path::new(model), None)?;
     let texts = std::fs::read_to_string(texts)?;
@@ -58,7 +59,12 @@ fn main() -> Fallible<()> {
     }
     let mut truth = BufReader::new(std::fs::File::open(truth)?);
 
-    let mut logits = if card { of_card(&model)? } else { of_cpu(&model)? };
+    let mut logits = match engine {
+        "cpu" => of_cpu(&model)?,
+        "f16" => of_card(&model, Matrices::F16)?,
+        "quantized" => of_card(&model, Matrices::Quantized)?,
+        _ => return Err(USAGE.into()),
+    };
     let (mut divergences, mut same) = (Vec::new(), 0);
     for (tokens, read) in &texts {
         for row in &logits(tokens)?[read - 1..tokens.len() - 1] {
@@ -96,8 +102,8 @@ fn of_cpu(model: &Model) -> Fallible<Logits<'_>> {
     Ok(Box::new(move |tokens| engine.logits(tokens)))
 }
 
-fn of_card(model: &Model) -> Fallible<Logits<'_>> {
-    let handling = Some(Handling { quantized: true, lanes: 1 });
+fn of_card(model: &Model, matrices: Matrices) -> Fallible<Logits<'_>> {
+    let handling = Some(Handling { matrices, lanes: 1 });
     let device = DeviceChoice::Cpu;
     let settings = CandleSettings { device, max_context: CONTEXT, shortlist: None, handling };
     let mut engine = CandleEngine::with_settings(model, &settings)?;

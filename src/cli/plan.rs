@@ -306,8 +306,9 @@ impl Report {
             let _ = writeln!(
                 text,
                 "Cards are computed, not measured: {} % of the roofline (--share) of what their maker\n\
-                 publishes, for int8 products; energy is their board power at most, times the time. What it\n\
-                 takes to start kernels is left out, and is much of a step of a small model.",
+                 publishes, for products of f16, or of int8 where f16 takes more than half of their memory;\n\
+                 energy is their board power at most, times the time. What it takes to start kernels is\n\
+                 left out, and is much of a step of a small model.",
                 (100.0 * self.share).round()
             );
         }

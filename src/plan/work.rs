@@ -3,12 +3,19 @@
 use super::card::Card;
 use super::job::Job;
 use super::processor::Speed;
+use crate::engine::candle::Matrices;
 use crate::engine::cpu::Costs;
 use crate::model::Shape;
 use crate::writer::{MAX_BATCH, paper_bytes, papers_for};
 
 /// Bytes that the engines take for a weight: an int8, and an f32 scale for 32 of them.
 const WEIGHT_BYTES: f64 = 1.0 + 4.0 / 32.0;
+
+/// Bytes of an element of the embedding and of the head on a card.
+const F32_BYTES: u64 = 4;
+
+/// Keys and values take so many times their bytes on a card: they are f32 there.
+const CARD_VALUES: u64 = 2;
 
 /// Most papers at a time on a card: the most that `--batch` takes.
 const MAX_CARD_BATCH: usize = 1024;
@@ -24,8 +31,8 @@ pub struct Work {
     pub head: u64,
     /// Bytes of the weights that a step reads: all layers, and the head as far as it is scored.
     pub weight_bytes: u64,
-    /// Bytes of the token embedding, of which a step reads a few rows.
-    pub embedding_bytes: u64,
+    /// Elements of the token embedding, of which a step reads a few rows.
+    pub embedding: u64,
     /// Bytes of keys and values that a token takes.
     pub token_bytes: u64,
     /// Bytes of keys and values that are reserved for a paper.
@@ -61,7 +68,7 @@ impl Work {
             position: position as u64,
             head: head as u64,
             weight_bytes: bytes(row + head),
-            embedding_bytes: bytes(shape.vocabulary * config.hidden),
+            embedding: (shape.vocabulary * config.hidden) as u64,
             token_bytes: config.position_bytes() as u64,
             paper_bytes: paper_bytes(config),
             windows: config.layers.iter().map(|layer| layer.window).collect(),
@@ -88,9 +95,13 @@ impl Work {
     /// Bytes that are read for a paper: its share of the weights, keys and values of the rows that
     /// are computed one by one, and those of the prompt once.
     pub fn bytes(&self, job: &Job, batch: usize) -> f64 {
-        let weights = job.steps(batch) * self.weight_bytes as f64;
+        self.bytes_of(job, batch, self.weight_bytes, self.token_bytes)
+    }
+
+    fn bytes_of(&self, job: &Job, batch: usize, weights: u64, token: u64) -> f64 {
         let prompt = (job.prefix_tokens + job.prompt_tokens) as f64;
-        weights + (self.positions(job, job.prompt_tokens) + prompt) * self.token_bytes as f64
+        let tokens = self.positions(job, job.prompt_tokens) + prompt;
+        job.steps(batch) * weights as f64 + tokens * token as f64
     }
 
     /// Papers at a time on a processor with `free` bytes of memory before the model is loaded, by
@@ -102,33 +113,47 @@ impl Work {
 
     /// The same on a card, which holds the embedding, too; `None` where the model does not fit.
     pub fn batch_on(&self, card: &Card) -> Option<usize> {
-        let left = card.memory_bytes.checked_sub(self.weight_bytes + self.embedding_bytes)?;
-        (left >= self.paper_bytes).then(|| papers_for(left, self.paper_bytes, MAX_CARD_BATCH))
+        let (_, weights) = self.held_by(card);
+        let left = card.memory_bytes.checked_sub(weights + F32_BYTES * self.embedding)?;
+        let each = CARD_VALUES * self.paper_bytes;
+        (left >= each).then(|| papers_for(left, each, MAX_CARD_BATCH))
     }
 
     /// What `card` would do at `share` of its roofline (from 0 to 1).
     pub fn on_card(&self, job: &Job, card: &Card, batch: usize, share: f64) -> Estimate {
         let [products, attention] = self.multiply_adds(job);
+        let (matrices, weights) = self.held_by(card);
+        let product_ops = if matrices == Matrices::F16 { card.bf16_ops } else { card.int8_ops };
         // A multiply-add is two operations.
-        let arithmetic = 2.0 * (products / card.int8_ops + attention / card.bf16_ops);
-        let memory = self.bytes(job, batch) / card.bandwidth;
-        self.estimate(job, batch, arithmetic.max(memory) / share)
+        let arithmetic = 2.0 * (products / product_ops + attention / card.bf16_ops);
+        let bytes = self.bytes_of(job, batch, weights, CARD_VALUES * self.token_bytes);
+        let paper_s = arithmetic.max(bytes / card.bandwidth) / share;
+        self.estimate(job, batch, bytes, paper_s)
+    }
+
+    /// How the engine for cards holds the matrices, and the bytes of them that a step reads, with
+    /// those of the head, which are f32.
+    fn held_by(&self, card: &Card) -> (Matrices, u64) {
+        let free = card.memory_bytes.saturating_sub(F32_BYTES * self.embedding);
+        let matrices = Matrices::on_card(Some(free), self.row);
+        let each = if matrices == Matrices::F16 { 2.0 } else { WEIGHT_BYTES };
+        (matrices, (self.row as f64 * each) as u64 + F32_BYTES * self.head)
     }
 
     /// What was measured on a processor, over a paper.
     pub fn on_processor(&self, job: &Job, speed: &Speed) -> Estimate {
         let prompt = job.prompt_tokens as f64 * speed.prompt_row_s;
         let written = job.written_tokens as f64 * speed.step_s / speed.batch as f64;
-        self.estimate(job, speed.batch, prompt + written)
+        self.estimate(job, speed.batch, self.bytes(job, speed.batch), prompt + written)
     }
 
-    fn estimate(&self, job: &Job, batch: usize, paper_s: f64) -> Estimate {
+    fn estimate(&self, job: &Job, batch: usize, bytes: f64, paper_s: f64) -> Estimate {
         let steps = job.steps(batch);
         Estimate {
             batch,
             rows_per_step: job.rows() as f64 / steps,
             multiply_adds_per_step: self.multiply_adds(job).iter().sum::<f64>() / steps,
-            bytes_per_step: self.bytes(job, batch) / steps,
+            bytes_per_step: bytes / steps,
             papers_per_hour: 3600.0 / paper_s,
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
 use crate::card::{self, Card};
 use crate::engine::SplitEngine;
-use crate::engine::candle::{CandleEngine, CandleSettings};
+use crate::engine::candle::{CandleEngine, CandleSettings, Matrices};
 use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
@@ -65,11 +65,16 @@ pub(super) fn make_engine(
         };
         let mut engines = choice.devices.all().iter().map(make).collect::<Result<Vec<_>>>()?;
         let room = Batch::on_cards(&engines);
+        let name = match engines[0].matrices() {
+            Matrices::F32 => "candle",
+            Matrices::F16 => "candle, f16",
+            Matrices::Quantized => "candle, quantized",
+        };
         let engine: Box<dyn Engine> = match engines.len() {
             1 => Box::new(engines.remove(0)),
             _ => Box::new(SplitEngine::new(engines)),
         };
-        return Ok(Made { engine, name: "candle", shortlisted, room });
+        return Ok(Made { engine, name, shortlisted, room });
     }
     let full_vocabulary = choice.full_vocabulary;
     let settings = CpuSettings {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wenzhai::engine::SplitEngine;
-use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handling};
+use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handling, Matrices};
 use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::error::{Error, ErrorKind};
 use wenzhai::generate::{
@@ -24,9 +24,11 @@ const LIMITS: Limits =
     Limits { max_sequences: 20, rows_per_step: 64, max_context: CONTEXT, kv_positions: 20_000 };
 
 /// As on a CPU, but for blocks that sequences share.
-const SHARED: Handling = Handling { quantized: false, lanes: 4 };
+const SHARED: Handling = Handling { matrices: Matrices::F32, lanes: 4 };
 /// As on a card.
-const CARD: Handling = Handling { quantized: true, lanes: 4 };
+const CARD: Handling = Handling { matrices: Matrices::F16, lanes: 4 };
+/// As on a card that has not the memory for it.
+const SMALL_CARD: Handling = Handling { matrices: Matrices::Quantized, lanes: 4 };
 
 fn model(folder: &Path, family: &str, seed: u64) -> Model {
     let path = folder.join(format!("{family}-{seed}.gguf"));
@@ -205,7 +207,7 @@ fn what_is_refused_penalised_or_drawn_is_picked_among_the_shortlist_and_the_prom
         let ids: Vec<TokenId> = (0..vocabulary as TokenId).filter(|id| id % 4 == 1).collect();
         let list = Shortlist::new(vocabulary, ids.clone()).unwrap();
         let may = |held: &[TokenId], token| ids.contains(&token) || held.contains(&token);
-        for handling in [SHARED, CARD, Handling { lanes: 1, ..SHARED }] {
+        for handling in [SHARED, CARD, SMALL_CARD, Handling { lanes: 1, ..SHARED }] {
             let written = write(engine(&model, handling, Some(&list)), &prompts, &[], 9);
             let outside = |text: &Vec<TokenId>| text.iter().any(|token| !ids.contains(token));
             assert!(written.values().any(outside), "something is written of a prompt alone");
@@ -218,14 +220,14 @@ fn what_is_refused_penalised_or_drawn_is_picked_among_the_shortlist_and_the_prom
 }
 
 /// What an engine chooses after every token of a text, against the plain forward: the same with
-/// matrices that are expanded. Quantized products round what goes into them to 8 bits, which turns
-/// near ties over; such are frequent where weights are random (1708 of 1800 choices were the same,
-/// with a divergence of 1.4e-3 nats at most).
+/// matrices that are expanded, in f16 but for near ties, which are frequent where weights are
+/// random (796 of 800 choices were the same, with a divergence of 3.7e-6 nats at most). Quantized
+/// products round what goes into them to 8 bits, which turns more of them over (759, 1.3e-3).
 #[test]
 fn choices_and_logits_are_near_those_of_the_plain_forward() {
     let folder = tempfile::tempdir().unwrap();
-    let handlings = [SHARED, CARD];
-    let (mut same, mut all, mut worst) = ([0; 2], 0, [0f64; 2]);
+    let handlings = [SHARED, CARD, SMALL_CARD];
+    let (mut same, mut all, mut worst) = ([0; 3], 0, [0f64; 3]);
     for (family, seed) in FAMILIES.into_iter().flat_map(|family| [(family, 20), (family, 21)]) {
         let model = model(folder.path(), family, seed);
         let tokens = tokens(seed, 100);
@@ -240,7 +242,8 @@ fn choices_and_logits_are_near_those_of_the_plain_forward() {
         }
     }
     println!("{same:?} of {all} choices, divergence up to {worst:?} nats");
-    for (at, (share, bound)) in [(0.995, 1e-6), (0.93, 3e-3)].into_iter().enumerate() {
+    for (at, (share, bound)) in [(0.995, 1e-6), (0.99, 1e-5), (0.93, 3e-3)].into_iter().enumerate()
+    {
         let handling = handlings[at];
         assert!(
             same[at] as f64 >= share * f64::from(all as u32),

@@ -23,24 +23,50 @@ pub enum DeviceChoice {
 /// How a device is treated. The model itself asks for no device: what differs is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handling {
-    /// Whether matrices stay quantized, and go through candle's quantized products. If not, they
-    /// are expanded to f32 once.
-    pub quantized: bool,
+    /// How matrices are held.
+    pub matrices: Matrices,
     /// How many sequences share a block of keys and values. Those of a block that have one row in
     /// a step attend together; a block of one is attended to by itself.
     pub lanes: usize,
 }
 
+/// How an engine holds the matrices of its layers, and what goes into a product with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matrices {
+    /// Expanded to f32 once: exact.
+    F32,
+    /// Expanded to f16 once; what goes into a product is rounded to f16 too, and what comes out is
+    /// f32 again. 2 bytes a weight.
+    F16,
+    /// As they are, through candle's quantized products, which round what goes in to 8 bits.
+    Quantized,
+}
+
 impl Handling {
-    /// How `device` is treated unless something else is asked for.
+    /// How `device` is treated unless something else is asked for, with a model whose layers have
+    /// `weights` elements in their matrices.
     ///
-    /// On a CPU candle's quantized products round what goes into them to 8 bits, and an operation
-    /// costs nothing to begin; on a card weights are what a step waits for, and each operation
-    /// costs some microseconds however small it is.
-    pub fn of(device: &Device) -> Handling {
-        match device {
-            Device::Cpu => Handling { quantized: false, lanes: 1 },
-            _ => Handling { quantized: true, lanes: 32 },
+    /// A CPU's operations cost nothing to begin, so sequences attend one by one, and it has no
+    /// products of f16. A card's cost some microseconds however small they are. It gets f16, which
+    /// chooses the tokens that f32 does, unless that takes more than half of the memory that is
+    /// free there, or nobody knows how much that is.
+    pub(super) fn of(device: &Device, weights: u64) -> Handling {
+        let matrices = match (device, free_memory(device)) {
+            (Device::Cpu, _) => Matrices::F32,
+            (_, free) => Matrices::on_card(free, weights),
+        };
+        Handling { matrices, lanes: if matches!(device, Device::Cpu) { 1 } else { 32 } }
+    }
+}
+
+impl Matrices {
+    /// What a card with `free` bytes left gets for a model with so many `weights` in its layers.
+    pub(crate) fn on_card(free: Option<u64>, weights: u64) -> Matrices {
+        let f16_bytes = 2 * weights;
+        if free.is_some_and(|free| f16_bytes <= free / 2) {
+            Matrices::F16
+        } else {
+            Matrices::Quantized
         }
     }
 }
@@ -260,6 +286,13 @@ mod tests {
         check("something else", "a library of CUDA's cannot be used");
         assert_eq!(caught::<u8>(|| panic!("fixed")), Err("fixed".to_owned()));
         assert_eq!(caught(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn a_card_gets_f16_where_half_of_its_free_memory_has_room_for_it() {
+        assert_eq!(Matrices::on_card(Some(24 << 30), 6 << 30), Matrices::F16);
+        assert_eq!(Matrices::on_card(Some((24 << 30) - 1), 6 << 30), Matrices::Quantized);
+        assert_eq!(Matrices::on_card(None, 1 << 20), Matrices::Quantized);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! One block of the decoder: norms, projections and the gated feed-forward network.
 
 use candle_core::quantized::{QMatMul, QStorage, QTensor};
-use candle_core::{Device, Module, Result, Tensor};
+use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_nn::ops::silu;
 
 use super::attention::Plan;
-use super::device::Handling;
+use super::device::Matrices;
 use super::rotary::{Rotations, rotate};
 use crate::model::{Activation, Config, LayerKind, LayerWeights, Matrix};
 
@@ -34,7 +34,7 @@ pub struct Linear {
 }
 
 enum Weight {
-    /// (outputs, inputs) in f32.
+    /// (outputs, inputs) in f32 or f16.
     Dense(Tensor),
     Quantized(QMatMul),
 }
@@ -45,9 +45,9 @@ impl Layer {
         index: usize,
         weights: &LayerWeights,
         device: &Device,
-        handling: Handling,
+        matrices: Matrices,
     ) -> Result<Self> {
-        let linear = |matrix: &Matrix| Linear::new(matrix, device, handling);
+        let linear = |matrix: &Matrix| Linear::new(matrix, device, matrices);
         let biased = |matrix: &Matrix, which: usize| {
             let bias = weights.qkv_bias.as_ref().map(|biases| vector(&biases[which], device));
             Ok::<_, candle_core::Error>(Linear { bias: bias.transpose()?, ..linear(matrix)? })
@@ -104,6 +104,7 @@ impl Layer {
     ) -> Result<Tensor> {
         let Config { heads, kv_heads, head_dim, rope_pairing, .. } = self.config;
         let rows = normed.dim(0)?;
+        let normed = &self.q.input(normed)?;
         let split = |projected: Tensor, heads| projected.reshape((rows, heads, head_dim));
         let mut q = split(self.q.forward(normed)?, heads)?;
         let mut k = split(self.k.forward(normed)?, kv_heads)?;
@@ -121,6 +122,7 @@ impl Layer {
     }
 
     fn feed_forward(&self, normed: &Tensor) -> Result<Tensor> {
+        let normed = &self.gate.input(normed)?;
         let gate = self.gate.forward(normed)?;
         let gate = match self.config.activation {
             Activation::Silu => silu(&gate)?,
@@ -143,14 +145,16 @@ impl Layer {
 }
 
 impl Linear {
-    /// Takes a matrix of blocks over: as it is, or expanded to f32.
-    pub fn new(matrix: &Matrix, device: &Device, handling: Handling) -> Result<Linear> {
-        let weight = if handling.quantized {
-            let storage = QStorage::from_data(matrix.data()?, device, matrix.dtype())?;
-            let moved = QTensor::new(storage, matrix.shape())?;
-            Weight::Quantized(QMatMul::from_qtensor(moved)?)
-        } else {
-            Weight::Dense(matrix.dequantize(device)?)
+    /// Takes a matrix of blocks over, and holds it as it is to be held.
+    pub fn new(matrix: &Matrix, device: &Device, matrices: Matrices) -> Result<Linear> {
+        let weight = match matrices {
+            Matrices::F32 => Weight::Dense(matrix.dequantize(device)?),
+            Matrices::F16 => Weight::Dense(matrix.dequantize(device)?.to_dtype(DType::F16)?),
+            Matrices::Quantized => {
+                let storage = QStorage::from_data(matrix.data()?, device, matrix.dtype())?;
+                let moved = QTensor::new(storage, matrix.shape())?;
+                Weight::Quantized(QMatMul::from_qtensor(moved)?)
+            }
         };
         Ok(Linear { weight, bias: None })
     }
@@ -160,10 +164,18 @@ impl Linear {
         Linear { weight: Weight::Dense(matrix), bias: None }
     }
 
-    /// (rows, inputs) to (rows, outputs).
+    /// What products with this matrix, and with others that are held like it, take `x` as.
+    pub fn input(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Dense(weight) => x.to_dtype(weight.dtype()),
+            Weight::Quantized(_) => Ok(x.clone()),
+        }
+    }
+
+    /// (rows, inputs) to (rows, outputs), f32.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = match &self.weight {
-            Weight::Dense(weight) => x.matmul(&weight.t()?)?,
+            Weight::Dense(weight) => self.input(x)?.matmul(&weight.t()?)?.to_dtype(DType::F32)?,
             Weight::Quantized(weight) => weight.forward(x)?,
         };
         match &self.bias {

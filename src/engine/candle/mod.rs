@@ -1,8 +1,8 @@
 //! The engine on candle: any device that candle runs on, and the reference for faster ones.
 //!
-//! On the CPU every matrix is expanded to f32 once; on CUDA and Metal matrices stay quantized and
-//! go through candle's kernels. That, and how many sequences share a block of keys and values, is
-//! all that differs ([`Handling`]), and both can be asked for on the CPU. The residual stream is f32
+//! On the CPU every matrix is expanded to f32 once; on a card to f16, or it stays quantized and goes
+//! through candle's kernels. That, and how many sequences share a block of keys and values, is all
+//! that differs ([`Handling`]), and all of it can be asked for on the CPU. The residual stream is f32
 //! everywhere: Gemma's activations reach 1e5, beyond f16.
 //!
 //! All rows of a step go through the matrices together, whichever sequences they belong to. A prompt
@@ -31,7 +31,7 @@ use crate::model::{self, Config, Model};
 use crate::shortlist::Shortlist;
 use crate::{Error, Result, error::ErrorKind};
 
-pub use device::{DeviceChoice, Devices, Handling};
+pub use device::{DeviceChoice, Devices, Handling, Matrices};
 
 /// What an engine is made for.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ pub struct CandleEngine {
     head: Head,
     rope: RopeTable,
     max_context: usize,
-    lanes: usize,
+    handling: Handling,
     /// Keys and values of the shared prefix.
     prefix: Option<Block>,
     cache: KvCache,
@@ -85,7 +85,11 @@ impl CandleEngine {
     /// As [`CandleEngine::new`].
     pub fn with_settings(model: &Model, settings: &CandleSettings<'_>) -> Result<CandleEngine> {
         let device = settings.device.open()?;
-        let handling = settings.handling.unwrap_or_else(|| Handling::of(&device));
+        let handling = settings.handling.unwrap_or_else(|| {
+            let matrices = model.weights().layers.iter().flat_map(|layer| layer.matrices());
+            let weights = matrices.map(|(_, matrix)| matrix.shape().elem_count() as u64).sum();
+            Handling::of(&device, weights)
+        });
         let failed =
             |e| Error::new(ErrorKind::Engine, "cannot set up the engine").because(model::cause(e));
         Self::build(model, device, handling, settings).map_err(failed)
@@ -105,15 +109,16 @@ impl CandleEngine {
             Some(list) => Head::shortlisted(weights.head().dequantize(&device)?, list.ids())?,
             None => {
                 // An expanded table serves both.
-                let scored = match is_tied && !handling.quantized {
+                let scored = match is_tied && handling.matrices != Matrices::Quantized {
                     true => Linear::dense(table.clone()),
-                    false => Linear::new(weights.head(), &device, handling)?,
+                    false => Linear::new(weights.head(), &device, handling.matrices)?,
                 };
                 Head::whole(scored, table.dim(0)?, &device)
             }
         };
-        let layers = (0..config.layers.len())
-            .map(|index| Layer::new(config, index, &weights.layers[index], &device, handling));
+        let layers = (0..config.layers.len()).map(|index| {
+            Layer::new(config, index, &weights.layers[index], &device, handling.matrices)
+        });
         let factors = weights.rope_factors.as_deref();
         Ok(CandleEngine {
             embedding: Embedding { table, scale: f64::from(config.embedding_scale) },
@@ -123,7 +128,7 @@ impl CandleEngine {
             rope: RopeTable::new(config, factors, settings.max_context, &device)?,
             config: config.clone(),
             max_context: settings.max_context,
-            lanes: handling.lanes,
+            handling,
             device,
             prefix: None,
             cache: KvCache::new(handling.lanes),
@@ -137,7 +142,12 @@ impl CandleEngine {
 
     /// How many sequences share a block of keys and values; memory is taken by the block.
     pub fn lanes(&self) -> usize {
-        self.lanes
+        self.handling.lanes
+    }
+
+    /// How it holds the matrices of its layers.
+    pub fn matrices(&self) -> Matrices {
+        self.handling.matrices
     }
 
     /// Bytes that keys and values of a position take.
