@@ -8,6 +8,7 @@ mod bench;
 mod chat;
 mod circles;
 mod cli;
+mod complaints;
 mod config;
 mod cuda;
 mod daily;
