@@ -85,7 +85,7 @@ fn a_paper_that_is_far_too_long_does_not_end_the_run() {
             serde_json::json!({"id": id, "title": "T", "abstract": text}).to_string() + "\n"
         });
     place.write("papers.jsonl", &papers.concat());
-    tiny::write_model_for(&place.path().join("tiny.gguf"), "gemma3", 1, 1024);
+    tiny::write_model_for(&place.path().join("tiny.gguf"), "gemma3", 1, 400);
     let model = ["--model", "tiny.gguf", "--prompt", "gemma3-270m-zh", "--fields", "one-liner"];
     let run = place.run(&[&["digest", "papers.jsonl", "--no-store"], &model[..]].concat());
     assert!(run.stderr.contains("read 2 = "), "{}", run.stderr);
