@@ -19,6 +19,7 @@ the loss on; their summaries are taken as they are.
 """
 
 import argparse
+import decimal
 import json
 import random
 import re
@@ -32,6 +33,11 @@ from tokenizer import Tokenizer
 
 ENGLISH_TAIL = re.compile(r"-[a-z]{3,}$")
 MOST_TO_KEEP = 20  # numbers and names of a paper
+# Numbers with a unit that Chinese has not, and those that it has.
+SCALED = re.compile(r"\b(\d+(?:,\d{3})*(?:\.\d+)?)[\s-]+((?i:thousand|million|billion|trillion))\b")
+MOST_SCALED = 8
+WORDS = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+UNITS = [("万亿", 10**12), ("亿", 10**8), ("万", 10**4)]
 JOINED_CHARS = range(900, 1850)  # of the abstract of a paper that is made of two
 
 
@@ -130,8 +136,20 @@ def told(record, found):
     what to keep."""
     terms = [(term, translation) for term, translation, _ in found]
     translated = {term for term, _ in terms}
-    keep = [item for item in to_keep(record["abstract"]) if item not in translated]
-    return terms, keep[:MOST_TO_KEEP]
+    # A unit of English is told in Chinese, and its number not to be kept.
+    units = [*SCALED.finditer(record["abstract"])]
+    spans = [match.span() for match in units]
+    keep = [item for at, item in to_keep(record["abstract"])
+            if item not in translated and not any(start <= at < end for start, end in spans)]
+    units = dict((" ".join(match[0].split()), in_chinese(match)) for match in units)
+    return terms + [*units.items()][:MOST_SCALED], [*dict.fromkeys(keep)][:MOST_TO_KEEP]
+
+
+def in_chinese(match):
+    """`7亿` for a match of SCALED that is `700 million`."""
+    value = decimal.Decimal(match[1].replace(",", "")) * WORDS[match[2].lower()]
+    unit, size = next(((unit, size) for unit, size in UNITS if value >= size), ("", 1))
+    return f"{(value / size).normalize():f}{unit}"
 
 
 def told_to_learn(record, found, rng):
@@ -146,10 +164,10 @@ def told_to_learn(record, found, rng):
 
 
 def to_keep(text):
-    """Numbers, acronyms and CamelCase names of `text` in the order in which they stand, each once;
-    not what Chinese would say otherwise, such as `LLM-based`."""
+    """Numbers, acronyms and CamelCase names of `text` in the order in which they stand, with their
+    places; not what Chinese would say otherwise, such as `LLM-based`."""
     found = sorted((m.start(), m[0]) for pattern in (NUMBER, NAME) for m in pattern.finditer(text))
-    return list(dict.fromkeys(item for _, item in found if not ENGLISH_TAIL.search(item)))
+    return [(at, item) for at, item in found if not ENGLISH_TAIL.search(item)]
 
 
 def packed(sequences, prefix):

@@ -9,15 +9,20 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::glossary::{Glossary, Term};
-use crate::text::patterns::{NAME, NUMBER};
+use crate::text::numbers::Decimal;
+use crate::text::patterns::{NAME, NUMBER, SCALED};
 
 /// Most numbers and names that are told.
 pub const MAX_KEPT: usize = 20;
 
+/// Most numbers that are told in Chinese.
+const MAX_SCALED: usize = 8;
+
 /// What is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Terms that have another word in Chinese.
+    /// Terms that have another word in Chinese, and numbers with a unit that Chinese has not, such
+    /// as `700 million`.
     pub terms: Vec<Term>,
     /// What stays as it is: terms of which a glossary says so, numbers and names.
     pub keep: Vec<String>,
@@ -31,22 +36,36 @@ static KEPT: LazyLock<Regex> =
 static ENGLISH_TAIL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("-[a-z]{3,}$").expect("a pattern that is tested"));
 
+static SCALED_NUMBER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(SCALED).expect("a pattern that is tested"));
+
+/// Chinese units of magnitude, and the words that English has.
+const UNITS: [(&str, i32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
+const WORDS: [(&str, i32); 4] = [("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
+
 impl Told {
     /// What to tell of a paper whose terms `glossary` translates.
     pub fn of(title: &str, abstract_text: &str, glossary: Option<&Glossary>) -> Told {
         let found = glossary.map_or_else(Vec::new, |g| g.terms_of(title, abstract_text));
-        let (same, terms): (Vec<Term>, Vec<Term>) =
+        let (same, mut terms): (Vec<Term>, Vec<Term>) =
             found.into_iter().partition(|term| term.term == term.translation);
+        let scaled =
+            |at: usize| SCALED_NUMBER.find_iter(abstract_text).any(|m| m.range().contains(&at));
         let is_translated = |item: &str| terms.iter().any(|term| term.term == item);
         let mut keep: Vec<String> = same.into_iter().map(|term| term.term).collect();
         let room = MAX_KEPT.max(keep.len());
         for found in KEPT.captures_iter(abstract_text) {
-            let item = found.get(1).or_else(|| found.get(2)).map_or("", |item| item.as_str());
+            let Some(found) = found.get(1).or_else(|| found.get(2)) else { continue };
+            let item = found.as_str();
+            if scaled(found.start()) {
+                continue;
+            }
             let is_new = !keep.iter().any(|known| known == item) && !is_translated(item);
             if is_new && !ENGLISH_TAIL.is_match(item) && keep.len() < room {
                 keep.push(item.to_owned());
             }
         }
+        terms.extend(in_chinese(abstract_text));
         Told { terms, keep }
     }
 
@@ -55,6 +74,25 @@ impl Told {
         let terms = self.terms.iter().map(|term| term.translation.as_str());
         terms.chain(self.keep.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The numbers of `text` that have a unit of English, each once, as Chinese has them: `700 million`
+/// is `7亿`. Those that would have more digits than anybody writes are left out.
+fn in_chinese(text: &str) -> Vec<Term> {
+    let mut terms: Vec<Term> = Vec::new();
+    for found in SCALED_NUMBER.captures_iter(text) {
+        let term = found[0].split_whitespace().collect::<Vec<_>>().join(" ");
+        let zeros = WORDS.iter().find(|(word, _)| found[2].eq_ignore_ascii_case(word));
+        let value = Decimal::parse(&found[1]).times_ten(zeros.map_or(0, |(_, zeros)| *zeros));
+        let unit = UNITS.iter().find(|(_, zeros)| value.magnitude() >= *zeros);
+        let (unit, zeros) = unit.copied().unwrap_or_default();
+        let Some(number) = value.times_ten(-zeros).plain() else { continue };
+        let is_new = !terms.iter().any(|known| known.term == term);
+        if is_new && terms.len() < MAX_SCALED {
+            terms.push(Term { term, translation: format!("{number}{unit}") });
+        }
+    }
+    terms
 }
 
 #[cfg(test)]
@@ -74,6 +112,25 @@ mod tests {
         );
         assert_eq!(kept("LLM-based, X2, v1.2, iPhone, a"), [""; 0]);
         assert_eq!(kept(&(0..90).map(|n| format!("{n} ")).collect::<String>()).len(), MAX_KEPT);
+    }
+
+    #[test]
+    fn numbers_with_a_unit_of_english_are_told_in_chinese() {
+        let check = |text: &str, expected: &[&str], keep: &[&str]| {
+            let told = Told::of("T", text, None);
+            let terms = told.terms.iter().map(|term| format!("{}={}", term.term, term.translation));
+            assert_eq!(terms.collect::<Vec<_>>(), expected, "{text}");
+            assert_eq!(told.keep, keep, "{text}");
+        };
+        check("over 700 million users in 12 states", &["700 million=7亿"], &["12"]);
+        check(
+            "125 thousand, 2.5 billion, $1.2\nMillion and 15 trillion tokens",
+            &["125 thousand=12.5万", "2.5 billion=25亿", "1.2 Million=120万", "15 trillion=15万亿"],
+            &[],
+        );
+        check("5 thousand and 1,500-thousand", &["5 thousand=5000", "1,500-thousand=150万"], &[]);
+        check("7 million and again 7 million, and 7", &["7 million=700万"], &["7"]);
+        check("7B weights, a million, GPT4 million, 3 millionaires", &[], &["7", "GPT4", "3"]);
     }
 
     #[test]

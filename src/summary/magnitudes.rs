@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use crate::text::is_han;
 
-/// Characters after which `数` ends a word: 参数, 指数, 多数.
-const BEFORE: &str =
-    "参函指常整系次分负奇偶实小多少个位总基对倍秩复级层步维人样代无计算点变导虚因质正自有理";
+/// Characters after which `数` ends a word: 参数, 指数, 多数. Not those of 对数, 有理数 or 个数: before a
+/// unit they nearly always belong to the word before, as in 拥有数十亿, 处理数十亿 and 对数十亿.
+const BEFORE: &str = "参函指常整系分负奇偶实多总基倍秩级层维人样代变导虚因质正";
 
 const SMALL: [(char, u32); 3] = [('十', 1), ('百', 2), ('千', 3)];
 const LARGE: [(&str, u32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
@@ -42,10 +42,13 @@ fn stated(text: &str) -> Vec<(String, u32)> {
         let after = &text[at + sign.len()..];
         let small = SMALL.iter().find(|(unit, _)| after.starts_with(*unit));
         let rest = small.map_or(after, |(unit, _)| &after[unit.len_utf8()..]);
-        let large = LARGE.iter().find(|(unit, _)| rest.starts_with(unit));
+        let begins = |rest: &&str| LARGE.iter().any(|(unit, _)| rest.starts_with(*unit));
+        // `数十个亿` is `数十亿`.
+        let counted = rest.strip_prefix('个').filter(begins).unwrap_or(rest);
+        let large = LARGE.iter().find(|(unit, _)| counted.starts_with(*unit));
         let power = small.map_or(0, |(_, power)| *power) + large.map_or(0, |(_, power)| *power);
         if power > 0 {
-            let end = after.len() - rest.len() + large.map_or(0, |(unit, _)| unit.len());
+            let end = after.len() - counted.len() + large.map_or(0, |(unit, _)| unit.len());
             stated.push((format!("数{}", &after[..end]), power));
         }
     }
@@ -114,7 +117,12 @@ mod tests {
             "数亿、数百亿、数千亿、数万亿",
             &[("数亿", 8), ("数百亿", 10), ("数千亿", 11), ("数万亿", 12)],
         );
-        check("参数十分多，指数百倍，数个数量级", &[]);
+        check("参数十分多，指数百倍，参数百分位，数个数量级", &[]);
+        check(
+            "拥有数十亿件商品，每日处理数十亿次，对数千种、来自数万家",
+            &[("数十亿", 9), ("数十亿", 9), ("数千", 3), ("数万", 4)],
+        );
+        check("数十个亿的商品，数百个", &[("数十个亿", 9), ("数百", 2)]);
     }
 
     #[test]

@@ -27,6 +27,8 @@ use crate::text::numbers::{
 pub(super) struct SourceNumbers {
     /// Every form of every number.
     forms: HashSet<Decimal>,
+    /// Powers of ten of those that count something.
+    magnitudes: HashSet<i32>,
     /// The last two digits of every year, for decades.
     decades: HashSet<Decimal>,
     /// What may be written before a sign of per cent.
@@ -49,6 +51,7 @@ impl SourceNumbers {
     pub(super) fn of(texts: &[&str]) -> Self {
         let mut known = SourceNumbers {
             forms: HashSet::new(),
+            magnitudes: HashSet::new(),
             decades: HashSet::new(),
             percents: HashSet::new(),
         };
@@ -60,9 +63,19 @@ impl SourceNumbers {
         known
     }
 
-    /// Whether there is a number of the size of ten to the `power`.
+    /// Whether there is a number of the size of ten to the `power`. Below a thousand only whole ones
+    /// count: 94.2 is no reason to speak of dozens.
     pub(super) fn has_magnitude(&self, power: u32) -> bool {
-        self.forms.iter().any(|form| u32::try_from(form.magnitude()) == Ok(power))
+        i32::try_from(power).is_ok_and(|power| self.magnitudes.contains(&power))
+    }
+
+    /// A value that the source has, not only a way to write one.
+    fn add_value(&mut self, value: Decimal) {
+        let magnitude = value.magnitude();
+        if magnitude > 2 || value.is_whole() {
+            self.magnitudes.insert(magnitude);
+        }
+        self.forms.insert(value);
     }
 
     /// The numbers of `text` that the source does not have, as they stand there.
@@ -108,7 +121,7 @@ impl SourceNumbers {
                 let digits = digits.trim_start_matches("0.");
                 self.percents.insert(Decimal::parse(&format!("0.{digits}")).times_ten(2));
             }
-            self.forms.extend(powers(text, before.as_ref(), &found));
+            powers(text, before.as_ref(), &found).into_iter().for_each(|v| self.add_value(v));
             before = Some(found);
         }
     }
@@ -124,8 +137,8 @@ impl SourceNumbers {
         if text[..found.start].ends_with('.') {
             self.forms.insert(Decimal::parse(&format!("0.{digits}")));
         }
-        self.forms.extend(scaled(text, found));
-        self.forms.insert(found.value.clone());
+        scaled(text, found).into_iter().for_each(|value| self.add_value(value));
+        self.add_value(found.value.clone());
         self.forms.insert(found.value.times_ten(-2));
     }
 
@@ -154,7 +167,7 @@ impl SourceNumbers {
     fn add_word(&mut self, digits: &str) {
         let value = Decimal::parse(digits);
         self.percents.insert(value.clone());
-        self.forms.insert(value);
+        self.add_value(value);
     }
 
     /// "two million": any small number in words may have stood before the scale.
@@ -165,7 +178,7 @@ impl SourceNumbers {
             .filter(|value| *value == Decimal::parse("1") || self.forms.contains(value))
             .map(|value| value.times_ten(zeros))
             .collect();
-        self.forms.extend(scaled);
+        scaled.into_iter().for_each(|value| self.add_value(value));
     }
 }
 

@@ -12,6 +12,11 @@ impl Decimal {
     pub(crate) fn magnitude(&self) -> i32 {
         self.exponent + self.digits.len() as i32 - 1
     }
+
+    /// Whether it has no digits behind the full stop.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.exponent >= 0
+    }
 }
 
 /// A number and the place where it stands, in bytes.

@@ -123,6 +123,24 @@ fn what_the_paper_says_itself_is_neither_boilerplate_nor_a_loop() {
     assert_eq!(kinds(&silent), [FlawKind::Loop, FlawKind::Boilerplate]);
 }
 
+/// Units of magnitude follow a verb as well as a noun, and a decimal fraction is no number of things.
+#[test]
+fn magnitudes_are_those_of_the_source() {
+    let source = Source {
+        abstract_text: "We sell tens of billions of items in thousands of shops to 94.2% of users.",
+        ..Source::default()
+    };
+    let invented = |text: &str| {
+        let summary = Summary { zh_abstract: text.into(), ..good() };
+        let flaws = check(&source, &summary, &[]);
+        let of_numbers = flaws.into_iter().filter(|flaw| flaw.kind == FlawKind::InventedNumbers);
+        of_numbers.flat_map(|flaw| flaw.detail).collect::<Vec<_>>()
+    };
+    assert_eq!(invented("我们在数千家商店销售数百亿件商品。"), [""; 0]);
+    assert_eq!(invented("我们拥有数十亿件商品，每日处理数十个亿次点击。"), ["数十亿", "数十个亿"]);
+    assert_eq!(invented("我们在数十家商店销售商品。"), ["数十"]);
+}
+
 #[test]
 fn a_bound_must_not_cut_a_sentence() {
     let mut summary = good();

@@ -35,8 +35,8 @@ pub struct Handling {
 pub enum Matrices {
     /// Expanded to f32 once: exact.
     F32,
-    /// Expanded to f16 once; what goes into a product is rounded to f16 too, and what comes out is
-    /// f32 again. 2 bytes a weight.
+    /// Expanded to f16 once; what goes into a product and what comes out of it is rounded to f16,
+    /// too, and summed in f32. 2 bytes a weight.
     F16,
     /// As they are, through candle's quantized products, which round what goes in to 8 bits.
     Quantized,
