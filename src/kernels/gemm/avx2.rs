@@ -24,10 +24,6 @@ const ROWS: usize = 4;
 /// The quants of a row's block in 16 bits: of each four the even ones, then of each four the odd ones.
 type Pairs = [[i32; BLOCK / 4]; 2];
 
-/// The weights of a block in 16 bits: of eight columns the even ones of four inputs, then the odd
-/// ones. Eight columns follow the eight before them, four inputs the four before them.
-type Wide = [[[u8; BLOCK]; 2]; BLOCK];
-
 impl Kernel for Avx2 {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn add_product(
@@ -37,26 +33,18 @@ impl Kernel for Avx2 {
         blocks: Range<usize>,
         out: &mut [f32],
     ) {
-        if blocks.start == 0 {
-            out.fill(0.0);
-        }
-        // All rows take a block before the next: its weights are then taken apart once, and stay in
-        // the first-level cache, half of which belongs to the core's other thread.
-        let mut wide: Wide = [[[0; BLOCK]; 2]; BLOCK];
-        for block in blocks {
-            let weights = tile.quants[block].0.as_chunks::<BLOCK>().0;
-            if x.rows() <= ROWS {
-                add_block(x, block, tile, |index| taken_apart(&weights[index]), out);
-                continue;
+        let mut row = 0;
+        while row < x.rows() {
+            let rows = ROWS.min(x.rows() - row);
+            let blocks = blocks.clone();
+            let out = &mut out[row * BLOCK..][..rows * BLOCK];
+            match rows {
+                1 => add_rows::<1>(x, row, tile, blocks, out),
+                2 => add_rows::<2>(x, row, tile, blocks, out),
+                3 => add_rows::<3>(x, row, tile, blocks, out),
+                _ => add_rows::<ROWS>(x, row, tile, blocks, out),
             }
-            for (weights, wide) in weights.iter().zip(&mut wide) {
-                let halves = taken_apart(weights);
-                for i in 0..2 {
-                    // SAFETY: 32 bytes are one register.
-                    unsafe { _mm256_storeu_si256(wide[i].as_mut_ptr().cast(), halves[i]) };
-                }
-            }
-            add_block(x, block, tile, |index| [0, 1].map(|i| register(&wide[index][i])), out);
+            row += rows;
         }
     }
 
@@ -71,78 +59,52 @@ impl Kernel for Avx2 {
     }
 }
 
-/// Adds the product of all rows with a block of a tile; `weights` gives 32 of them, see [`Wide`].
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_block(
-    x: &Quantized,
-    block: usize,
-    tile: Tile<'_>,
-    weights: impl Fn(usize) -> [__m256i; 2] + Copy,
-    out: &mut [f32],
-) {
-    for (group, out) in out.chunks_mut(ROWS * BLOCK).enumerate() {
-        let first = group * ROWS;
-        match out.len() / BLOCK {
-            1 => add_rows::<1>(x, first, block, tile, weights, out),
-            2 => add_rows::<2>(x, first, block, tile, weights, out),
-            3 => add_rows::<3>(x, first, block, tile, weights, out),
-            _ => add_rows::<ROWS>(x, first, block, tile, weights, out),
-        }
-    }
-}
-
-/// The same for `R` rows from `first` on.
-#[inline]
+/// The product of `R` rows from `first` on.
 #[target_feature(enable = "avx2,fma")]
 fn add_rows<const R: usize>(
     x: &Quantized,
     first: usize,
-    block: usize,
     tile: Tile<'_>,
-    weights: impl Fn(usize) -> [__m256i; 2] + Copy,
+    blocks: Range<usize>,
     out: &mut [f32],
 ) {
+    if blocks.start == 0 {
+        out.fill(0.0);
+    }
     let out = &mut out.as_chunks_mut::<8>().0[..R * BLOCK / 8];
-    let at = block * x.rows() + first;
-    let quants = &x.quants[at * BLOCK..][..R * BLOCK];
-    let low = x.low_place(first, block).map(|place| &x.low()[place..][..R * BLOCK]);
-    let activations: [Pairs; R] = std::array::from_fn(|r| pairs(quants, low, r));
-    // The correction of a block of 14 bits counts 128 times, as its first plane does.
-    let shift = if low.is_some() { 7 } else { 0 };
-    let (scales, corrections) = (&x.scales[at..][..R], &x.corrections[at..][..R]);
-    let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
-    for half in 0..2 {
-        let mut sums: [[__m256i; 2]; R] =
-            std::array::from_fn(|r| [_mm256_set1_epi32(corrections[r] << shift); 2]);
-        multiply(&mut sums, &activations, weights, half);
-        for r in 0..R {
-            let scale = _mm256_set1_ps(scales[r]);
-            for part in 0..2 {
-                let quarter = 2 * half + part;
-                let product = _mm256_cvtepi32_ps(sums[r][part]);
-                let scale = _mm256_mul_ps(load(&weight_scales[quarter]), scale);
-                let result = &mut out[r * 4 + quarter];
-                let mut value = _mm256_fmadd_ps(product, scale, load(result));
-                if let Some(minimums) = tile.minimums {
-                    let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
-                    let activation =
-                        _mm256_set1_ps(x.quant_sum(first + r, block) as f32 * scales[r]);
-                    value = _mm256_fmadd_ps(activation, minimums, value);
+    for block in blocks {
+        let at = block * x.rows() + first;
+        let quants = &x.quants[at * BLOCK..][..R * BLOCK];
+        let low = x.low_place(first, block).map(|place| &x.low()[place..][..R * BLOCK]);
+        let activations: [Pairs; R] = std::array::from_fn(|r| pairs(quants, low, r));
+        // The correction of a block of 14 bits counts 128 times, as its first plane does.
+        let shift = if low.is_some() { 7 } else { 0 };
+        let (scales, corrections) = (&x.scales[at..][..R], &x.corrections[at..][..R]);
+        let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
+        for half in 0..2 {
+            let products = multiply::<R>(&activations, &tile.quants[block].0, half);
+            for r in 0..R {
+                let correction = _mm256_set1_epi32(corrections[r] << shift);
+                let scale = _mm256_set1_ps(scales[r]);
+                for part in 0..2 {
+                    let quarter = 2 * half + part;
+                    let product =
+                        _mm256_cvtepi32_ps(_mm256_add_epi32(products[r][part], correction));
+                    let scale = _mm256_mul_ps(load(&weight_scales[quarter]), scale);
+                    let result = &mut out[r * 4 + quarter];
+                    let mut value = _mm256_fmadd_ps(product, scale, load(result));
+                    if let Some(minimums) = tile.minimums {
+                        let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
+                        let activation =
+                            _mm256_set1_ps(x.quant_sum(first + r, block) as f32 * scales[r]);
+                        value = _mm256_fmadd_ps(activation, minimums, value);
+                    }
+                    // SAFETY: 8 values are one register.
+                    unsafe { _mm256_storeu_ps(result.as_mut_ptr(), value) };
                 }
-                // SAFETY: 8 values are one register.
-                unsafe { _mm256_storeu_ps(result.as_mut_ptr(), value) };
             }
         }
     }
-}
-
-/// Weights of eight columns in 16 bits: of each four the even ones, and the odd ones.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn taken_apart(weights: &[u8; BLOCK]) -> [__m256i; 2] {
-    let weights = register(weights);
-    [_mm256_and_si256(weights, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(weights)]
 }
 
 /// The quants of row `r` of some, with those of the second plane where there is one.
@@ -171,18 +133,23 @@ fn pairs(quants: &[i8], low: Option<&[i8]>, r: usize) -> Pairs {
     pairs
 }
 
-/// Adds the integer products of a block, `R` rows and 16 columns, one half of a tile.
+/// The integer products of a block: `R` rows and 16 columns, one half of a tile.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn multiply<const R: usize>(
-    sums: &mut [[__m256i; 2]; R],
     activations: &[Pairs; R],
-    weights: impl Fn(usize) -> [__m256i; 2],
+    weights: &[u8; BLOCK * BLOCK],
     half: usize,
-) {
+) -> [[__m256i; 2]; R] {
+    let mut sums = [[_mm256_setzero_si256(); 2]; R];
+    let even_bytes = _mm256_set1_epi16(0xff);
     for group in 0..BLOCK / 4 {
         for part in 0..2 {
-            let [even, odd] = weights(group * 4 + half * 2 + part);
+            let weights = &weights.as_chunks::<BLOCK>().0[group * 4 + half * 2 + part];
+            // SAFETY: 32 bytes are one register.
+            let weights = unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) };
+            let even = _mm256_and_si256(weights, even_bytes);
+            let odd = _mm256_srli_epi16::<8>(weights);
             for r in 0..R {
                 let [even_pair, odd_pair] = [0, 1].map(|i| activations[r][i][group]);
                 let even = _mm256_madd_epi16(even, _mm256_set1_epi32(even_pair));
@@ -191,13 +158,7 @@ fn multiply<const R: usize>(
             }
         }
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn register(bytes: &[u8; BLOCK]) -> __m256i {
-    // SAFETY: 32 bytes are one register.
-    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    sums
 }
 
 #[inline]
