@@ -56,9 +56,7 @@ pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
     let stopped = if inputs.stopped { "; what follows the limit was not read" } else { "" };
     let effort = effort.unwrap_or_default();
     console.say(&format!("{}{effort}{stopped}", wording::account(&account)));
-    if account.skipped() > 0 {
-        console.detail(&format!("skipped: {}", wording::skipped(&account)));
-    }
+    tell_skipped(&account, &console);
     Ok(outcome(&inputs, &account))
 }
 
@@ -82,10 +80,14 @@ fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> 
     Output::Stdout.write(|out| digest::jsonl(&run, out))?;
     let account = run.account()?;
     console.say(&wording::listing(&account));
-    if account.skipped() > 0 {
-        console.detail(&format!("skipped: {}", wording::skipped(&account)));
-    }
+    tell_skipped(&account, console);
     Ok(outcome(&inputs, &account))
+}
+
+fn tell_skipped(account: &Account, console: &Console) {
+    if account.skipped() > 0 {
+        console.detail(&format!("skipped: {}", wording::skipped(account)));
+    }
 }
 
 fn open_store(settings: &DigestSettings, console: &Console) -> Result<Store> {

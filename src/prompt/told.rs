@@ -4,12 +4,13 @@
 //! A small model that is told what to keep keeps more of it: it was taught with lists of what the
 //! summaries kept, and takes the list as a list of what to cover.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::glossary::{Glossary, Term};
-use crate::text::numbers::Decimal;
+use crate::text::numbers::{CHINESE_UNITS, Decimal, SCALES};
 use crate::text::patterns::{NAME, NUMBER, SCALED};
 
 /// Most numbers and names that are told.
@@ -39,28 +40,23 @@ static ENGLISH_TAIL: LazyLock<Regex> =
 static SCALED_NUMBER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(SCALED).expect("a pattern that is tested"));
 
-/// Chinese units of magnitude, and the words that English has.
-const UNITS: [(&str, i32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
-const WORDS: [(&str, i32); 4] = [("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
-
 impl Told {
     /// What to tell of a paper whose terms `glossary` translates.
     pub fn of(title: &str, abstract_text: &str, glossary: Option<&Glossary>) -> Told {
         let found = glossary.map_or_else(Vec::new, |g| g.terms_of(title, abstract_text));
         let (same, mut terms): (Vec<Term>, Vec<Term>) =
             found.into_iter().partition(|term| term.term == term.translation);
-        let scaled =
-            |at: usize| SCALED_NUMBER.find_iter(abstract_text).any(|m| m.range().contains(&at));
+        let scaled: Vec<Range<usize>> =
+            SCALED_NUMBER.find_iter(abstract_text).map(|found| found.range()).collect();
         let is_translated = |item: &str| terms.iter().any(|term| term.term == item);
         let mut keep: Vec<String> = same.into_iter().map(|term| term.term).collect();
         let room = MAX_KEPT.max(keep.len());
         for found in KEPT.captures_iter(abstract_text) {
             let Some(found) = found.get(1).or_else(|| found.get(2)) else { continue };
             let item = found.as_str();
-            if scaled(found.start()) {
-                continue;
-            }
-            let is_new = !keep.iter().any(|known| known == item) && !is_translated(item);
+            let is_new = !keep.iter().any(|known| known == item)
+                && !is_translated(item)
+                && !scaled.iter().any(|range| range.contains(&found.start()));
             if is_new && !ENGLISH_TAIL.is_match(item) && keep.len() < room {
                 keep.push(item.to_owned());
             }
@@ -82,9 +78,9 @@ fn in_chinese(text: &str) -> Vec<Term> {
     let mut terms: Vec<Term> = Vec::new();
     for found in SCALED_NUMBER.captures_iter(text) {
         let term = found[0].split_whitespace().collect::<Vec<_>>().join(" ");
-        let zeros = WORDS.iter().find(|(word, _)| found[2].eq_ignore_ascii_case(word));
+        let zeros = SCALES.iter().find(|(word, _)| found[2].eq_ignore_ascii_case(word));
         let value = Decimal::parse(&found[1]).times_ten(zeros.map_or(0, |(_, zeros)| *zeros));
-        let unit = UNITS.iter().find(|(_, zeros)| value.magnitude() >= *zeros);
+        let unit = CHINESE_UNITS.iter().find(|(_, zeros)| value.magnitude() >= *zeros);
         let (unit, zeros) = unit.copied().unwrap_or_default();
         let Some(number) = value.times_ten(-zeros).plain() else { continue };
         let is_new = !terms.iter().any(|known| known.term == term);

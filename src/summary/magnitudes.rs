@@ -5,21 +5,21 @@
 use std::collections::BTreeSet;
 
 use crate::text::is_han;
+use crate::text::numbers::CHINESE_UNITS;
 
 /// Characters after which `数` ends a word: 参数, 指数, 多数. Not those of 对数, 有理数 or 个数: before a
 /// unit they nearly always belong to the word before, as in 拥有数十亿, 处理数十亿 and 对数十亿.
 const BEFORE: &str = "参函指常整系分负奇偶实多总基倍秩级层维人样代变导虚因质正";
 
-const SMALL: [(char, u32); 3] = [('十', 1), ('百', 2), ('千', 3)];
-const LARGE: [(&str, u32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
+const SMALL: [(char, i32); 3] = [('十', 1), ('百', 2), ('千', 3)];
 
-const UNITS: [(&str, u32); 5] =
+const UNITS: [(&str, i32); 5] =
     [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
 /// What is counted in a unit, or alone.
-const COUNTS: [(&str, u32); 5] =
+const COUNTS: [(&str, i32); 5] =
     [("tens", 1), ("dozens", 1), ("scores", 1), ("hundreds", 2), ("thousands", 3)];
 /// Times and shares that have a magnitude of their own.
-const OTHERS: [(&str, u32); 9] = [
+const OTHERS: [(&str, i32); 9] = [
     ("dozen", 1),
     ("decade", 1),
     ("decades", 1),
@@ -32,7 +32,7 @@ const OTHERS: [(&str, u32); 9] = [
 ];
 
 /// The magnitudes that `text` states, with their powers of ten.
-fn stated(text: &str) -> Vec<(String, u32)> {
+fn stated(text: &str) -> Vec<(String, i32)> {
     let mut stated = Vec::new();
     for (at, sign) in text.match_indices('数') {
         let ends_word = |before: char| is_han(before) && BEFORE.contains(before);
@@ -42,10 +42,10 @@ fn stated(text: &str) -> Vec<(String, u32)> {
         let after = &text[at + sign.len()..];
         let small = SMALL.iter().find(|(unit, _)| after.starts_with(*unit));
         let rest = small.map_or(after, |(unit, _)| &after[unit.len_utf8()..]);
-        let begins = |rest: &&str| LARGE.iter().any(|(unit, _)| rest.starts_with(*unit));
+        let begins = |rest: &&str| CHINESE_UNITS.iter().any(|(unit, _)| rest.starts_with(*unit));
         // `数十个亿` is `数十亿`.
         let counted = rest.strip_prefix('个').filter(begins).unwrap_or(rest);
-        let large = LARGE.iter().find(|(unit, _)| counted.starts_with(*unit));
+        let large = CHINESE_UNITS.iter().find(|(unit, _)| counted.starts_with(*unit));
         let power = small.map_or(0, |(_, power)| *power) + large.map_or(0, |(_, power)| *power);
         if power > 0 {
             let end = after.len() - counted.len() + large.map_or(0, |(unit, _)| unit.len());
@@ -56,13 +56,13 @@ fn stated(text: &str) -> Vec<(String, u32)> {
 }
 
 /// The powers of ten that words of an English text stand for.
-fn powers(text: &str) -> BTreeSet<u32> {
+fn powers(text: &str) -> BTreeSet<i32> {
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     let words: Vec<&str> = words.filter(|word| *word != "of").collect();
     let unit =
         |word: &str| UNITS.iter().find(|(unit, _)| word.strip_suffix('s').unwrap_or(word) == *unit);
-    let of = |table: &[(&str, u32)], word: &str| {
+    let of = |table: &[(&str, i32)], word: &str| {
         table.iter().find(|(known, _)| *known == word).map(|(_, power)| *power)
     };
     let mut powers = BTreeSet::new();
@@ -83,10 +83,10 @@ fn powers(text: &str) -> BTreeSet<u32> {
 
 /// The magnitudes of `text` that `sources` have neither in words nor, as `numbers` says for a power
 /// of ten, in digits.
-pub(super) fn invented(text: &str, sources: &[&str], numbers: impl Fn(u32) -> bool) -> Vec<String> {
+pub(super) fn invented(text: &str, sources: &[&str], numbers: impl Fn(i32) -> bool) -> Vec<String> {
     let mut stated = stated(text);
     if !stated.is_empty() {
-        let known: BTreeSet<u32> = sources.iter().flat_map(|source| powers(source)).collect();
+        let known: BTreeSet<i32> = sources.iter().flat_map(|source| powers(source)).collect();
         stated.retain(|(_, power)| !known.contains(power) && !numbers(*power));
     }
     let mut invented: Vec<String> = Vec::new();
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn chinese_magnitudes_are_powers_of_ten() {
-        let check = |text: &str, expected: &[(&str, u32)]| {
+        let check = |text: &str, expected: &[(&str, i32)]| {
             let expected: Vec<_> = expected.iter().map(|(w, p)| ((*w).to_owned(), *p)).collect();
             assert_eq!(stated(text), expected, "{text}");
         };
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn english_magnitudes_are_taken_with_what_counts_them() {
-        let check = |text: &str, expected: &[u32]| {
+        let check = |text: &str, expected: &[i32]| {
             assert_eq!(powers(text).into_iter().collect::<Vec<_>>(), expected, "{text}");
         };
         check("tens of billions of parameters", &[10]);

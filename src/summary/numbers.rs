@@ -65,8 +65,8 @@ impl SourceNumbers {
 
     /// Whether there is a number of the size of ten to the `power`. Below a thousand only whole ones
     /// count: 94.2 is no reason to speak of dozens.
-    pub(super) fn has_magnitude(&self, power: u32) -> bool {
-        i32::try_from(power).is_ok_and(|power| self.magnitudes.contains(&power))
+    pub(super) fn has_magnitude(&self, power: i32) -> bool {
+        self.magnitudes.contains(&power)
     }
 
     /// A value that the source has, not only a way to write one.

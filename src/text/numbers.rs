@@ -38,6 +38,8 @@ pub(crate) const SCALES: [(&str, i32); 9] = [
     ("b", 9),
     ("t", 12),
 ];
+/// Chinese units of magnitude by which numbers are grouped, the largest first.
+pub(crate) const CHINESE_UNITS: [(&str, i32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
 /// Words for the tens from twenty on.
 pub(crate) const TENS: [&str; 8] =
     ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];

@@ -108,10 +108,13 @@ impl CandleEngine {
             Some(list) if is_tied => Head::shortlisted(table.clone(), list.ids())?,
             Some(list) => Head::shortlisted(weights.head().dequantize(&device)?, list.ids())?,
             None => {
-                // An expanded table serves both.
-                let scored = match is_tied && handling.matrices != Matrices::Quantized {
-                    true => Linear::dense(table.clone()),
-                    false => Linear::new(weights.head(), &device, handling.matrices)?,
+                let scored = match handling.matrices {
+                    Matrices::Quantized => {
+                        Linear::new(weights.head(), &device, Matrices::Quantized)?
+                    }
+                    // An expanded table serves both.
+                    _ if is_tied => Linear::dense(table.clone()),
+                    _ => Linear::new(weights.head(), &device, Matrices::F32)?,
                 };
                 Head::whole(scored, table.dim(0)?, &device)
             }
