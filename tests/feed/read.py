@@ -34,7 +34,7 @@ def main(path):
         }
         for entry in feed.entries
     ]
-    head = {key: feed.feed[key] for key in ("id", "title", "updated")}
+    head = {key: feed.feed[key] for key in ("id", "title", "updated", "link", "links")}
     print(json.dumps({"version": feed.version, "feed": head, "entries": entries}))
 
 
