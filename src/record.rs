@@ -119,19 +119,29 @@ impl Record {
 
     /// The record of `paper` with what was written about it.
     pub fn with(paper: &Paper, written: WrittenSummary) -> Self {
-        let WrittenSummary { summary, fields, model, marks, retries, cut } = written;
+        let WrittenSummary { summary, fields, model, marks, retries, cut, version } = written;
         let Summary { zh_title, zh_tldr, zh_abstract } = summary;
-        let paper = Record::of(paper);
-        Record { zh_title, zh_tldr, zh_abstract, fields, model, marks, retries, cut, ..paper }
+        Record {
+            zh_title,
+            zh_tldr,
+            zh_abstract,
+            fields,
+            model,
+            marks,
+            retries,
+            cut,
+            summarised_version: version,
+            ..Record::of(paper)
+        }
     }
 
     /// What was written about the paper, if anything was.
     pub fn into_written(self) -> Option<WrittenSummary> {
         self.has_summary().then(|| {
             let Record { zh_title, zh_tldr, zh_abstract, fields, .. } = self;
-            let Record { model, marks, retries, cut, .. } = self;
+            let Record { model, marks, retries, cut, summarised_version: version, .. } = self;
             let summary = Summary { zh_title, zh_tldr, zh_abstract };
-            WrittenSummary { summary, fields, model, marks, retries, cut }
+            WrittenSummary { summary, fields, model, marks, retries, cut, version }
         })
     }
 
@@ -170,6 +180,8 @@ pub struct WrittenSummary {
     pub retries: u32,
     /// Whether the abstract was cut before the model read it.
     pub cut: bool,
+    /// The version that it is of, where it is an older one than the paper's.
+    pub version: Option<u32>,
 }
 
 impl WrittenSummary {

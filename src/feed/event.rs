@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::paper::{Date, Paper};
 use crate::record::WrittenSummary;
+use crate::summary::Notice;
 
 /// What one input turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct Item {
     /// The summary, with all that its record says of it, where the record has all three parts of
     /// one or says which are missing.
     pub written: Option<WrittenSummary>,
+    /// Why there is nothing to summarise, where the record says so.
+    pub notice: Option<Notice>,
 }
 
 /// Something in an input that is not as it should be.

@@ -3,6 +3,7 @@
 use super::text::{Boilerplate, fold, fold_shown, split_boilerplate, split_suffix};
 use crate::paper::{Announce, Date, Paper, PaperId};
 use crate::record::WrittenSummary;
+use crate::summary::Notice;
 use crate::text::printable;
 
 use jiff::fmt::rfc2822;
@@ -24,6 +25,8 @@ pub(super) struct Raw {
     pub categories: Vec<String>,
     pub announce: Option<Announce>,
     pub comment: String,
+    /// Why there is nothing to summarise, where the form says so itself.
+    pub notice: Option<Notice>,
     /// Days, in any of the forms that [`day`] reads.
     pub published: String,
     pub updated: String,

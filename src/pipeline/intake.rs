@@ -134,7 +134,7 @@ impl Desk<'_, '_> {
 
     fn take_in(&mut self, event: Event) -> Result<()> {
         let is_full = self.is_full();
-        let Item { paper, written } = match event {
+        let Item { paper, written, notice: told } = match event {
             Event::Item(item) => item,
             Event::Malformed(what) => {
                 self.observer.malformed(&what, true);
@@ -185,7 +185,7 @@ impl Desk<'_, '_> {
             }
         };
         // Withdrawals come as new versions; to tell of them takes no writing.
-        let notice = notice(&paper.plain_abstract, &paper.comment);
+        let notice = told.or_else(|| notice(&paper.plain_abstract, &paper.comment));
         let is_listed = is_listed && notice.is_none();
         let offered = match (self.intake.treatment, written) {
             (Treatment::List, None) if is_listed => {

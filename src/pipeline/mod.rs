@@ -200,8 +200,15 @@ impl<E: Engine> Desk<'_, '_, E> {
         let retries = attempts.retries();
         let Some((written, flaws)) = attempts.into_best() else { return Ok(()) };
         let (model, fields, cut) = (self.writer.to_owned(), self.codec.asked(), prompt.cut);
-        let written =
-            WrittenSummary { summary: written, fields, model, marks: flaws, retries, cut };
+        let written = WrittenSummary {
+            summary: written,
+            fields,
+            model,
+            marks: flaws,
+            retries,
+            cut,
+            version: None,
+        };
         let record = Record::with(&pending.paper, written);
         if !record.has_summary() {
             let flaws: Vec<String> = record.marks.iter().map(wording::english).collect();

@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
 
     /// Takes in a paper of the input: it is pending now, unless a summary of it is in the store.
     pub fn offer(&mut self, paper: &Paper) -> Result<Offered> {
-        self.take_in(paper, |run, key| {
+        self.take_in(paper, false, |run, key| {
             let fate = if !run.redo && run.has_summary(paper, key)? {
                 Fate::Reused
             } else {
@@ -117,13 +117,13 @@ impl<'a> Run<'a> {
     /// again with the input and no model of ours wrote it.
     pub fn import(&mut self, paper: &Paper, written: WrittenSummary) -> Result<Offered> {
         let record = Record::with(paper, written);
-        self.take_in(paper, |run, _| Ok((Fate::Imported, Some(run.to_json(&record)?))))
+        self.take_in(paper, true, |run, _| Ok((Fate::Imported, Some(run.to_json(&record)?))))
     }
 
     /// Takes in a paper in which there is nothing to summarise.
     pub fn note(&mut self, paper: &Paper, notice: Notice) -> Result<Offered> {
         let record = Record { notice: Some(notice), ..Record::of(paper) };
-        self.take_in(paper, |run, _| Ok((Fate::Noticed, Some(run.to_json(&record)?))))
+        self.take_in(paper, false, |run, _| Ok((Fate::Noticed, Some(run.to_json(&record)?))))
     }
 
     /// Takes in a new version of a paper that is not to be summarised again: it is listed with the
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
                 return Ok(Offered::Duplicate);
             }
         }
-        self.take_in(paper, |run, _| match older {
+        self.take_in(paper, false, |run, _| match older {
             None => Ok((Fate::Reused, None)),
             Some((version, record)) => {
                 let record = Record { summarised_version: Some(version), ..record };
@@ -267,17 +267,24 @@ impl<'a> Run<'a> {
             .hint("this is a bug of wenzhai; please report it"))
     }
 
-    /// One row a paper: met again, the newest version stays, and of one version the first.
+    /// One row a paper: met again, the newest version stays, and of one version the first, unless it
+    /// would have to be written and the other brings its summary.
     fn take_in(
         &mut self,
         paper: &Paper,
+        brings_summary: bool,
         decide: impl FnOnce(&mut Self, &str) -> Result<(Fate, Option<String>)>,
     ) -> Result<Offered> {
         let id = paper_key(paper);
-        let known = self.known_version(&id).map_err(|cause| self.failed(cause))?;
+        let known = self.known(&id).map_err(|cause| self.failed(cause))?;
         let offered = match known {
             None => Offered::New,
-            Some(known) if known < paper.version => Offered::Replaced,
+            Some((version, _)) if version < paper.version => Offered::Replaced,
+            Some((version, fate))
+                if version == paper.version && fate == Some(Fate::Pending) && brings_summary =>
+            {
+                Offered::Replaced
+            }
             Some(_) => Offered::Duplicate,
         };
         if offered != Offered::Duplicate {
@@ -336,10 +343,16 @@ impl Run<'_> {
     }
 
     /// The version in which a paper was met, if it was; a version may be unknown itself.
-    pub(super) fn known_version(&self, paper: &str) -> rusqlite::Result<Option<Option<u32>>> {
-        let sql = "SELECT version FROM temp.offered WHERE paper = ?1";
+    /// Version and fate of a paper of this run.
+    fn known(&self, paper: &str) -> rusqlite::Result<Option<(Option<u32>, Option<Fate>)>> {
+        let sql = "SELECT version, fate FROM temp.offered WHERE paper = ?1";
         let mut statement = self.store.connection.prepare_cached(sql)?;
-        statement.query_row([paper], |row| row.get(0)).optional()
+        let known = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Fate::from_column(row.get(1)?)));
+        statement.query_row([paper], known).optional()
+    }
+
+    pub(super) fn known_version(&self, paper: &str) -> rusqlite::Result<Option<Option<u32>>> {
+        Ok(self.known(paper)?.map(|(version, _)| version))
     }
 
     fn take_rows(&mut self, limit: i64, order: &str) -> rusqlite::Result<Vec<(Ticket, String)>> {

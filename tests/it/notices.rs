@@ -44,6 +44,9 @@ fn a_digest_says_that_there_is_nothing_to_summarise_without_asking_a_model() {
     assert_eq!(place.run(&["render", "records.jsonl"]).stdout, digest, "records say it, too");
     let notices = records.lines().map(|line| serde_json::from_str::<Record>(line).unwrap().notice);
     assert!(notices.into_iter().all(|notice| notice.is_some()));
+    // The remark that two of them were told by is not in the records; what it said is.
+    let again = ["digest", "records.jsonl", "--announce", "all", "--no-store", "--format", "jsonl"];
+    assert_eq!(place.run(&again).stdout, records);
 }
 
 #[test]

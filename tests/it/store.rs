@@ -231,6 +231,27 @@ fn records_come_by_link_descending_with_failures_and_imports() {
 }
 
 #[test]
+fn a_summary_that_comes_along_is_kept_whatever_comes_first() {
+    let summary = Summary { zh_tldr: "来自别处".into(), ..Summary::default() };
+    let written = WrittenSummary { summary, version: Some(1), ..WrittenSummary::default() };
+    for with_summary_first in [true, false] {
+        let mut store = Store::in_memory().unwrap();
+        let mut run = store.begin(&identity(), false).unwrap();
+        for brings_summary in [with_summary_first, !with_summary_first] {
+            match brings_summary {
+                true => run.import(&paper(1, 2), written.clone()).unwrap(),
+                false => run.offer(&paper(1, 2)).unwrap(),
+            };
+        }
+        let account = Account { read: 2, duplicates: 1, imported: 1, ..Account::default() };
+        assert_eq!(run.account().unwrap(), account);
+        let shown: Vec<_> =
+            records(&run).into_iter().map(|r| (r.zh_tldr, r.summarised_version)).collect();
+        assert_eq!(shown, [("来自别处".to_owned(), Some(1))]);
+    }
+}
+
+#[test]
 fn what_failed_or_was_not_finished_is_tried_again() {
     let (_folder, path) = scratch();
     let mut store = Store::open(&path).unwrap();
@@ -550,9 +571,12 @@ struct Model {
 impl Model {
     fn offer(&mut self, number: usize, version: u32, fate: &'static str) {
         self.read += 1;
-        let known = self.papers.get(&number).map(|(version, _)| *version);
+        let known = self.papers.get(&number);
         self.skipped += u64::from(known.is_some());
-        if known.is_none_or(|known| known < version) {
+        let gives_way = |&(known, settled): &(u32, &str)| {
+            known < version || known == version && settled == "pending" && fate == "imported"
+        };
+        if known.is_none_or(gives_way) {
             self.papers.insert(number, (version, fate));
         }
     }
@@ -563,6 +587,10 @@ impl Model {
         {
             entry.1 = fate;
         }
+    }
+
+    fn unsettled(&self) -> u64 {
+        self.count("pending") + self.count("taken")
     }
 
     fn count(&self, fate: &str) -> u64 {
@@ -605,7 +633,9 @@ proptest! {
                     for pending in run.next(limit).unwrap() {
                         let title = &pending.paper.plain_title;
                         let number = title.trim_start_matches("Sheep ").parse().unwrap();
-                        tickets.push((number, pending.paper.version.unwrap(), pending.ticket));
+                        let version = pending.paper.version.unwrap();
+                        model.settle(number, version, "taken");
+                        tickets.push((number, version, pending.ticket));
                     }
                 }
                 Step::Finish(at) if at < tickets.len() => {
@@ -625,13 +655,13 @@ proptest! {
             prop_assert!(account.adds_up());
             prop_assert_eq!(account.read, model.read);
             prop_assert_eq!(account.skipped() + account.filtered, model.skipped);
-            prop_assert_eq!(account.pending, model.count("pending"));
+            prop_assert_eq!(account.pending, model.unsettled());
             prop_assert_eq!(account.summarised, model.count("summarised"));
             prop_assert_eq!(account.reused, model.count("reused"));
             prop_assert_eq!(account.imported, model.count("imported"));
             prop_assert_eq!(account.failed, model.count("failed"));
         }
         let shown = records(&run).len();
-        prop_assert_eq!(shown as u64, model.papers.len() as u64 - model.count("pending"));
+        prop_assert_eq!(shown as u64, model.papers.len() as u64 - model.unsettled());
     }
 }

@@ -204,7 +204,7 @@ impl Walk {
             return out.malformed(position, format!("the item is longer than {mib} MiB"));
         }
         match entry.into_raw(self.announce, self.day).and_then(|raw| raw.into_paper()) {
-            Ok(paper) => out.item(Item { paper, written: None }),
+            Ok(paper) => out.item(Item { paper, written: None, notice: None }),
             Err(reason) => out.malformed(position, reason),
         }
     }

@@ -132,8 +132,12 @@ fn deliver(record: Value, position: Position, out: &mut Delivery) -> Result<()> 
         Format::Public => public::raw(record),
         _ => records::raw(record),
     };
-    match mapped.and_then(|(raw, written)| Ok((raw.into_paper()?, written))) {
-        Ok((paper, written)) => out.item(Item { paper, written }),
+    let item = mapped.and_then(|(raw, written)| {
+        let notice = raw.notice;
+        Ok(Item { paper: raw.into_paper()?, written, notice })
+    });
+    match item {
+        Ok(item) => out.item(item),
         Err(reason) => out.malformed(position, reason),
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn raw(mut record: Fields) -> Mapped {
         categories: record.categories.clone(),
         announce: record.announce,
         comment: String::new(),
+        notice: record.notice,
         published: date_text(record.published),
         updated: date_text(record.updated),
     };

@@ -270,7 +270,7 @@ impl Walk {
                 return out.deleted();
             }
             return match oai::raw(&item.fields).and_then(|raw| raw.into_paper()) {
-                Ok(paper) => out.item(Item { paper, written: None }),
+                Ok(paper) => out.item(Item { paper, written: None, notice: None }),
                 Err(reason) => out.malformed(position, reason),
             };
         }
@@ -285,7 +285,7 @@ impl Walk {
             return Err(out.error(&format!("is an error message of arXiv: {message}")));
         }
         match raw.into_paper() {
-            Ok(paper) => out.item(Item { paper, written: None }),
+            Ok(paper) => out.item(Item { paper, written: None, notice: None }),
             Err(reason) => out.malformed(position, reason),
         }
     }
