@@ -23,8 +23,12 @@ const OF_USER: &str = "config.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Options that may not both be given; the one that is typed counts.
-const EXCLUSIVE: [(&str, &str); 3] =
-    [("store", "no-store"), ("quiet", "verbose"), ("output", "dry-run")];
+const EXCLUSIVE: [(&str, &str); 4] = [
+    ("store", "no-store"),
+    ("quiet", "verbose"),
+    ("output", "dry-run"),
+    ("skip-existing", "dry-run"),
+];
 
 /// Settings of a file.
 #[derive(Debug, Default)]

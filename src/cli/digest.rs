@@ -126,8 +126,11 @@ fn read(
         && run.account()?.read > 0
         && pipeline::rank(run, library, settings.choice.top)? == 0
     {
-        let message = "nothing is known of the library's papers but their ids, and the inputs have none of them";
-        console::warn(message);
+        let all = if settings.choice.top.is_some() { "; --top leaves out none" } else { "" };
+        console::warn(&format!(
+            "nothing is known of the library's papers but their ids, and the inputs have none of \
+             them{all}"
+        ));
     }
     let account = run.account()?;
     let others = account.filtered + account.other_shards;

@@ -70,7 +70,10 @@ pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
         Some(folder.join(path.file_name()?))
     };
     let same_place = place(one).is_some_and(|one| place(other) == Some(one));
-    same_place || same_file::is_same_file(one, other).unwrap_or(false)
+    // The comparison opens both, and a named pipe waits for somebody at its other end.
+    let is_file = |path: &Path| path.metadata().is_ok_and(|found| found.is_file());
+    same_place
+        || is_file(one) && is_file(other) && same_file::is_same_file(one, other).unwrap_or(false)
 }
 
 impl std::fmt::Display for Output {

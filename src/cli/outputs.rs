@@ -196,6 +196,21 @@ impl Outputs {
     }
 }
 
+/// The first file that two digests would both write, the later one over the earlier one.
+pub(super) fn in_common(one: &OutputArgs, other: &OutputArgs) -> Option<PathBuf> {
+    let files = |args: &OutputArgs| {
+        let files = args.output.iter().filter_map(|path| {
+            match dated(&Output::of(Some(path.clone())), today()) {
+                Ok(Output::File(path)) => Some(path),
+                _ => None,
+            }
+        });
+        files.collect::<Vec<PathBuf>>()
+    };
+    let others = files(other);
+    files(one).into_iter().find(|path| others.iter().any(|other| is_same_file(path, other)))
+}
+
 impl Arrangement {
     pub(super) fn of(args: &ArrangementArgs) -> Self {
         Arrangement {

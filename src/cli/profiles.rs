@@ -8,6 +8,7 @@ use super::console;
 use super::digest;
 use super::outcome::Outcome;
 use super::output::Output;
+use super::outputs;
 use super::settings::DigestSettings;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,6 +20,7 @@ const EXAMPLE: &str = include_str!("example.toml");
 pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let digests = Config::find(args.config.as_deref())?.digests(&typed)?;
+    check_apart(&digests)?;
     let number = digests.len();
     let (mut failed, mut is_complete) = (Vec::new(), true);
     for (name, args) in digests {
@@ -40,6 +42,27 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
     Ok(if is_complete && failed.is_empty() { Outcome::Complete } else { Outcome::Incomplete })
 }
 
+/// Refuses profiles that would write over each other's files. An archive that each of them extends
+/// is no such file.
+fn check_apart(digests: &[(Option<String>, DigestArgs)]) -> Result<()> {
+    for (at, (name, args)) in digests.iter().enumerate() {
+        for (earlier, other) in &digests[..at] {
+            if args.dry_run || args.skip_existing && other.skip_existing {
+                continue;
+            }
+            if let Some(path) = outputs::in_common(&args.outputs, &other.outputs) {
+                let names = [earlier, name].map(|name| name.as_deref().unwrap_or_default());
+                let path = path.display();
+                let message =
+                    format!("{path} is an output of both profiles {}", names.join(" and "));
+                return Err(Error::new(ErrorKind::Usage, message)
+                    .hint("the later one would write over it; give each a name of its own"));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn tell(profile: Option<&str>, is_quiet: bool) {
     if let Some(name) = profile.filter(|_| !is_quiet) {
         console::note(&format!("profile {name}:"));
@@ -59,11 +82,15 @@ pub(super) fn show(command: &ConfigCommand) -> Result<Outcome> {
         }
         ConfigCommand::Check { config } => {
             let config = found(config.as_deref())?;
-            let all = ["wenzhai", "digest"].map(OsString::from);
-            if config.names().next().is_some() {
-                for (_, args) in config.digests(&all)? {
-                    DigestSettings::of(args)?;
-                }
+            let mut all = ["wenzhai", "digest"].map(OsString::from).to_vec();
+            if config.names().next().is_none() {
+                // What holds for every digest is tried with any input.
+                all.push(OsString::from("arxiv:cs.CL"));
+            }
+            let digests = config.digests(&all)?;
+            check_apart(&digests)?;
+            for (_, args) in digests {
+                DigestSettings::of(args)?;
             }
             let names: Vec<&str> = config.names().collect();
             console::note(&match (config.path(), names.as_slice()) {

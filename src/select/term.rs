@@ -179,9 +179,25 @@ fn common_english(chinese: &str) -> Vec<Vec<Pattern>> {
     forms.map(Pattern::of).collect()
 }
 
-/// Whether `text` looks like one of arXiv's categories that have a subject class: `cs.CL`, `cs.*`.
+/// Archives whose names are no words: `hep-th` means the category.
+const ARCHIVES: [&str; 13] = [
+    "astro-ph", "cond-mat", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th", "math-ph", "nucl-ex",
+    "nucl-th", "q-bio", "q-fin", "quant-ph",
+];
+/// Archives with subject classes of two letters, which are known in small letters as well.
+const WITH_CLASSES: [&str; 10] =
+    ["astro-ph", "cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin", "stat"];
+
+/// Whether `text` looks like one of arXiv's categories: `cs.CL`, `cs.*`, `hep-th`. Names of archives
+/// that are words (`math`) are words.
 fn is_category(text: &str) -> bool {
-    let Some((archive, class)) = text.split_once('.') else { return false };
+    let Some((archive, class)) = text.split_once('.') else {
+        return ARCHIVES.iter().any(|name| text.eq_ignore_ascii_case(name));
+    };
+    let is_known = WITH_CLASSES.iter().any(|name| archive.eq_ignore_ascii_case(name));
+    if is_known && class.len() == 2 && class.chars().all(|c| c.is_ascii_alphabetic()) {
+        return true;
+    }
     let is_archive = |c: char| c.is_ascii_lowercase() || c == '-';
     let is_class = class == "*"
         || class.len() == 2 && class.chars().all(|c| c.is_ascii_uppercase())
@@ -263,6 +279,9 @@ mod tests {
         check("category:cs", true);
         check("category:c", false);
         check("category:math-ph", true);
+        check("math-ph", true);
+        check("hep-th", false);
+        check("cs.cl", true);
         check("cs.C", false);
         check("cs", false);
     }

@@ -69,6 +69,42 @@ fn one_profile_that_fails_does_not_keep_the_others_from_running() {
 }
 
 #[test]
+fn profiles_do_not_write_over_each_other() {
+    let settings = PROFILES.replace("goats.jsonl", "sheep.jsonl");
+    for arguments in [&["config", "check"][..], &["digest"]] {
+        let place = place(&settings);
+        let Finished { status, stderr, .. } = place.run(arguments);
+        assert_eq!(status, 1, "{stderr}");
+        let what = "sheep.jsonl is an output of both profiles sheep and goats";
+        assert!(stderr.contains(what), "{stderr}");
+        assert!(!place.has("sheep.jsonl"), "nothing is written");
+    }
+    // One of them alone may, and both may extend an archive.
+    assert_eq!(place(&settings).run(&["digest", "goats"]).status, 0);
+    let place = place(&settings.replace("no-store", "skip-existing = true\nno-store"));
+    let run = place.run(&["digest"]);
+    assert_eq!((run.status, place.read("sheep.jsonl").lines().count()), (0, 2), "{}", run.stderr);
+    let listed = place.run(&["digest", "sheep", "--dry-run"]);
+    assert_eq!(listed.status, 0, "the typed one counts: {}", listed.stderr);
+}
+
+#[test]
+fn what_holds_for_every_digest_is_checked_without_profiles() {
+    let run = place("keep = [\"/(/\"]\n").run(&["config", "check"]);
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    let run = place("limit = 5\n").run(&["config", "check"]);
+    assert!(run.status == 0 && run.stderr.contains("no profiles"), "{}", run.stderr);
+}
+
+#[test]
+fn no_store_comes_before_the_environment() {
+    let place = place("");
+    let mut command = place.command(&["digest", "papers.jsonl", "--no-store", "-q"]);
+    let status = command.env("WENZHAI_STORE", place.path().join("s.sqlite")).status().unwrap();
+    assert!(status.success() && !place.has("s.sqlite"));
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_place() {
     let refused = |settings: &str, what: &str| {
         for arguments in [&["config", "check"][..], &["digest", "papers.jsonl"]] {

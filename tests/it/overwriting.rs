@@ -82,3 +82,26 @@ fn what_a_killed_run_left_behind_is_removed_and_what_a_living_one_holds_is_not()
     let is_there = [".wenzhai-dead.tmp", ".wenzhai-held.tmp", "other.tmp"].map(|n| place.has(n));
     assert_eq!(is_there, [false, true, true]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_written_to_and_not_waited_for() {
+    let place = place();
+    let pipe = place.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap());
+    let mut run = place.command(&["render", "in.jsonl", "-o", "pipe"]).spawn().unwrap();
+    let began = std::time::Instant::now();
+    let status = loop {
+        if let Some(status) = run.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed().as_secs() > 30 {
+            run.kill().unwrap();
+            panic!("it waits for ever");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert!(status.success());
+    assert_eq!(reader.join().unwrap(), place.read("d.md"));
+}

@@ -138,8 +138,8 @@ pub(super) struct DigestArgs {
     )]
     pub(super) store: Option<PathBuf>,
 
-    /// Keep finished papers in memory only
-    #[arg(long, conflicts_with = "store", help_heading = "Papers")]
+    /// Keep finished papers in memory only, wherever the store would be
+    #[arg(long, help_heading = "Papers")]
     pub(super) no_store: bool,
 
     #[command(flatten)]
