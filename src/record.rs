@@ -25,6 +25,7 @@ pub const MAX_LINE_BYTES: usize = 4 << 20;
 /// programs (the public digest's among them) can be rendered. Fields that no digest shows count as
 /// not there where they are of another type.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Record {
     /// arXiv identifier without version; empty where the source carries none.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
@@ -58,13 +59,13 @@ pub struct Record {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub relevance: Option<Relevance>,
     /// Chinese title; empty where the paper has no summary (yet).
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "String::is_empty")]
     pub zh_title: String,
     /// Chinese one-line summary.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "String::is_empty")]
     pub zh_tldr: String,
     /// Chinese paragraph.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "String::is_empty")]
     pub zh_abstract: String,
     /// Which of the three were asked for, where not all were.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Fields::are_all")]
@@ -74,7 +75,12 @@ pub struct Record {
     pub model: String,
     /// What the checks still found after the last try; empty means clean. The first version called
     /// it `flags` and wrote sentences.
-    #[serde(default, alias = "flags", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        alias = "flags",
+        deserialize_with = "or_none",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub marks: Vec<Flaw>,
     /// How often the paper was tried again.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
@@ -324,6 +330,13 @@ fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
 ) -> std::result::Result<T, D::Error> {
     let value = serde_json::Value::deserialize(field)?;
     Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// The value of a field, where `null` says that there is none.
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    field: D,
+) -> std::result::Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(field)?.unwrap_or_default())
 }
 
 fn is_zero(n: &u32) -> bool {

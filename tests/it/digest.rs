@@ -439,6 +439,17 @@ fn bad_lines_are_named_and_the_rest_goes_on() {
 }
 
 #[test]
+fn null_is_no_summary_and_an_array_no_record() {
+    let lines = r#"{"link":"l","title":"t","abstract":"a","zh_title":null,"zh_tldr":null,"zh_abstract":null,"marks":null}
+[1]"#;
+    let mut read = read_jsonl(lines.as_bytes(), "day.jsonl");
+    let record = read.next().unwrap().unwrap();
+    assert!(!record.has_summary() && record.marks.is_empty());
+    let message = read.next().unwrap().unwrap_err().to_string();
+    assert!(!message.contains("struct") && message.contains("an object"), "{message}");
+}
+
+#[test]
 fn writes_all_or_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("digest.md");
