@@ -192,9 +192,28 @@ fn date_of(path: &Path) -> Option<Date> {
 
 /// Whether `page` is not there, or not younger than its `records`.
 fn is_older(page: &Path, records: &Path) -> Result<bool> {
-    let changed = |path: &Path| -> std::io::Result<SystemTime> { fs::metadata(path)?.modified() };
-    let of_records = changed(records).map_err(|cause| Error::io("read", records, cause))?;
-    Ok(changed(page).map_or(true, |of_page| of_page <= of_records))
+    let written = |path: &Path| -> std::io::Result<SystemTime> { fs::metadata(path)?.modified() };
+    let of_records = written(records)
+        .and_then(|written| Ok(written.max(put_there(records)?)))
+        .map_err(|cause| Error::io("read", records, cause))?;
+    Ok(written(page).map_or(true, |of_page| of_page <= of_records))
+}
+
+/// When the file took its place: one that is moved or copied there may say that it was written
+/// long ago.
+#[cfg(unix)]
+fn put_there(path: &Path) -> std::io::Result<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::metadata(path)?;
+    let (seconds, nanoseconds) = (found.ctime(), found.ctime_nsec());
+    let since = u64::try_from(seconds).unwrap_or_default();
+    let since = std::time::Duration::new(since, u32::try_from(nanoseconds).unwrap_or_default());
+    Ok(SystemTime::UNIX_EPOCH + since)
+}
+
+#[cfg(not(unix))]
+fn put_there(path: &Path) -> std::io::Result<SystemTime> {
+    fs::metadata(path)?.created()
 }
 
 /// Refuses to replace what another program, or a person, has put there.

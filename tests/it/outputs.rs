@@ -195,6 +195,15 @@ fn a_site_has_a_page_a_day_an_index_and_a_feed() {
     let page = std::fs::File::options().write(true).open(place.path().join(files[1])).unwrap();
     page.set_modified(old).unwrap();
     assert!(place.run(&["site", "."]).stderr.contains(": 1 pages written, "));
+    // So do records that were written before it and put there after it, as rsync does.
+    #[cfg(unix)]
+    {
+        place.write("copy", DAY_BEFORE);
+        let copy = place.path().join("copy");
+        std::fs::File::options().write(true).open(&copy).unwrap().set_modified(old).unwrap();
+        std::fs::rename(&copy, place.path().join("2026-11-24.jsonl")).unwrap();
+        assert!(place.run(&["site", "."]).stderr.contains(": 1 pages written, "));
+    }
     assert!(place.run(&["site", ".", "--redo"]).stderr.contains(": 2 pages written, "));
     assert_eq!(all(), before);
 }
