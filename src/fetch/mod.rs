@@ -9,8 +9,8 @@
 //!    compared with size and SHA-256 of the card, and only then renamed to its place.
 //! 3. When all sources fail, one error tells why for each.
 //!
-//! One process fetches a file at a time; a second waits and finds it there. This module and
-//! `feed::source` are the only ones that use the network. It prints nothing: see [`Progress`].
+//! One process fetches a file at a time; a second waits and finds it there. Only this module,
+//! `feed::source` and `wenzhai doctor` use the network. It prints nothing: see [`Progress`].
 
 mod cache;
 mod expected;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The file is text as `text_file` reads it. A term that is its own translation is one to keep in English. A third column, which the
-//! glossary of a model has, tells in how many of the papers that it was learned from the term
+//! glossary of a model has, tells in how many of the papers that a model was taught on the term
 //! occurs: where a paper has more terms than a prompt should, those are told that are rare, or that
 //! it uses often.
 //!

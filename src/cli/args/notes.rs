@@ -84,7 +84,7 @@ records, index.html with the titles of the newest 10,000 papers to search in, an
 papers of the newest seven days. Other files of these names are not written over.
 
 Example, every morning:
-  wenzhai digest https://rss.arxiv.org/rss/cs.CL -o 'days/{date}.jsonl' && wenzhai site days";
+  wenzhai digest https://rss.arxiv.org/rss/cs.CL -o 'days/{date}.jsonl'; wenzhai site days";
 
 pub(super) const MODELS_EXAMPLES: &str = "\
 Examples:
