@@ -2,8 +2,9 @@
 //!
 //! A few channels of a decoder carry values tens of times larger than the others, always the same
 //! ones. The largest value of a block sets the scale of all of it, so a few of the blocks make most
-//! of the error. The worst ones, as many as the engine's calibration allows, get 14 bits: a second plane of 8 bits, at the price of a second product
-//! with weights that are at hand. All others do with 8.
+//! of the error. The worst ones, as many as the engine's calibration allows, get 14 bits: a second
+//! plane of 8 bits, at the price of a second product with weights that are at hand. All others do
+//! with 8.
 //!
 //! Which ones they are is a property of a place in the model, not of rows: a row's result depends
 //! on nothing but the row.

@@ -184,9 +184,11 @@ const ARCHIVES: [&str; 13] = [
     "astro-ph", "cond-mat", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th", "math-ph", "nucl-ex",
     "nucl-th", "q-bio", "q-fin", "quant-ph",
 ];
-/// Archives with subject classes of two letters, which are known in small letters as well.
-const WITH_CLASSES: [&str; 10] =
-    ["astro-ph", "cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin", "stat"];
+/// Archives with subject classes, which are known in small letters as well.
+const WITH_CLASSES: [&str; 11] = [
+    "astro-ph", "cond-mat", "cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin",
+    "stat",
+];
 
 /// Whether `text` looks like one of arXiv's categories: `cs.CL`, `cs.*`, `hep-th`. Names of archives
 /// that are words (`math`) are words.
@@ -195,7 +197,7 @@ fn is_category(text: &str) -> bool {
         return ARCHIVES.iter().any(|name| text.eq_ignore_ascii_case(name));
     };
     let is_known = WITH_CLASSES.iter().any(|name| archive.eq_ignore_ascii_case(name));
-    if is_known && class.len() == 2 && class.chars().all(|c| c.is_ascii_alphabetic()) {
+    if is_known && class.len() > 1 && class.chars().all(|c| c.is_ascii_alphabetic() || c == '-') {
         return true;
     }
     let is_archive = |c: char| c.is_ascii_lowercase() || c == '-';
@@ -282,6 +284,7 @@ mod tests {
         check("math-ph", true);
         check("hep-th", false);
         check("cs.cl", true);
+        assert!(is_category("physics.optics") && is_category("cond-mat.mes-hall"));
         check("cs.C", false);
         check("cs", false);
     }
