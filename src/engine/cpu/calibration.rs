@@ -29,12 +29,21 @@ F1分数为0.91。";
 /// Most tokens that are read of it.
 pub const TOKENS: usize = 256;
 
-/// The share of all multiply-adds whose activations have 14 bits where channels are equalised. With
-/// it the first choice is that of the plain forward in 99.6 % of positions; see `benches/README.md`
-/// for other shares. Of other models little is known, so all of theirs have: SmolLM2-135M would have
-/// the same first choice in 98.9 % with half of them, in 99.3 % with four fifths, and has it in
-/// 99.96 %.
-pub const EQUALISED_SHARE: f64 = 0.5;
+/// The share of all multiply-adds whose activations have 14 bits, for a model of width `hidden`
+/// whose channels are `equalised` or not.
+///
+/// With it the first choice is that of the plain forward in 99.6 % of positions, for both models
+/// whose channels are equalised: the one 640 wide needs half for that, the one 1,536 wide a tenth
+/// (99.53 % with none); see `benches/README.md` for other shares. Of other models little is known, so
+/// all of theirs have: SmolLM2-135M would have the same first choice in 98.9 % with half of them, in
+/// 99.3 % with four fifths, and has it in 99.96 %.
+pub fn int14_share(equalised: bool, hidden: usize) -> f64 {
+    match (equalised, hidden) {
+        (false, _) => 1.0,
+        (true, ..1024) => 0.5,
+        (true, _) => 0.1,
+    }
+}
 
 /// A place where activations are rounded: the input of a layer's product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +89,9 @@ impl Calibration {
         input.add_power(power);
     }
 
-    /// The precision that follows, layer by layer, for a model whose channels are `equalised` or
-    /// not; `weights` are those of each layer's sites.
-    pub fn precision(&self, weights: &[[Weights; 4]], equalised: bool) -> Vec<LayerPrecision> {
-        let share = if equalised { EQUALISED_SHARE } else { 1.0 };
+    /// The precision that follows, layer by layer, where a `share` of all multiply-adds may have
+    /// 14 bits; `weights` are those of each layer's sites.
+    pub fn precision(&self, weights: &[[Weights; 4]], share: f64) -> Vec<LayerPrecision> {
         let sites = || self.layers.iter().flatten().zip(weights.iter().flatten());
         let gains: Vec<Vec<f64>> = sites().map(|(power, weights)| weights.gains(power)).collect();
         // (gain, multiply-adds of a row) of every block of every site.
@@ -160,7 +168,7 @@ mod tests {
             let values = Quantized::from_rows(&int8, &values);
             calibration.observe(0, site, if site == Site::Output { &even } else { &values });
         }
-        let precision = &calibration.precision(&weights, true)[0];
+        let precision = &calibration.precision(&weights, 0.5)[0];
         let int14 = |site| {
             let precision = precision.at(site);
             (0..20).filter(|&block| precision.low(block).is_some()).collect::<Vec<_>>()

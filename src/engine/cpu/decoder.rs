@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::calibration::{Calibration, LayerPrecision, Site, Weights};
+use super::calibration::{Calibration, LayerPrecision, Site, Weights, int14_share};
 use super::matrix::{pack, unfit};
 use super::plan::Costs;
 use super::profile::Phase;
@@ -76,7 +76,8 @@ impl Decoder {
     /// Uses the precision that follows from `calibration`.
     pub fn set_precision(&mut self, calibration: &Calibration, equalised: bool) {
         let weights: Vec<[Weights; 4]> = self.layers.iter().map(Layer::weights).collect();
-        let precision = calibration.precision(&weights, equalised);
+        let share = int14_share(equalised, self.config.hidden);
+        let precision = calibration.precision(&weights, share);
         for (layer, precision) in self.layers.iter_mut().zip(precision) {
             layer.precision = precision;
         }

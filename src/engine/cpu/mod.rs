@@ -39,7 +39,7 @@ use crate::kernels::attention::{PagePool, PageShape};
 use crate::model::Model;
 use crate::shortlist::Shortlist;
 
-pub use calibration::EQUALISED_SHARE;
+pub use calibration::int14_share;
 pub use decoder::check_shape;
 pub use plan::{Costs, LEAST_ROWS};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::cpu::EQUALISED_SHARE;
+use crate::engine::cpu::int14_share;
 use crate::kernels::attention::{
     AttentionScratch, PageId, PageShape, PageShare, Queries, Query, attend,
 };
@@ -73,7 +73,7 @@ impl Layers {
         };
         let layer = Layer { qkv, output, gate_up: GateUp { gate, up, activation }, down };
         let head = made_up(exec, BlockType::Q8_0, scored, config.hidden);
-        let share = if shape.equalised { EQUALISED_SHARE } else { 1.0 };
+        let share = int14_share(shape.equalised, config.hidden);
         // Every so many blocks one of 14 bits, as many as the engine gives on average.
         let mixed = |width: usize| {
             let of = |block: usize| (block as f64 * share) as usize;
