@@ -90,6 +90,7 @@ fn name_in_reference(text: &str) -> &str {
     const PAGES: [&str; 5] = ["abs/", "pdf/", "html/", "ps/", "format/"];
     const PREFIXES: [&str; 4] =
         ["oai:arXiv.org:", "10.48550/arXiv.", "doi:10.48550/arXiv.", "arXiv:"];
+    let text = text.split_once("doi.org/").map_or(text, |(_, doi)| doi);
     if let Some((_, path)) = text.split_once("arxiv.org/") {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let name = PAGES.iter().find_map(|page| path.strip_prefix(page)).unwrap_or_default();
@@ -152,7 +153,7 @@ mod tests {
         check("0704.0001v2", Some(("0704.0001", Some(2))));
         check("arXiv:2403.02839v10", Some(("2403.02839", Some(10))));
         check("oai:arXiv.org:2508.13426v1", Some(("2508.13426", Some(1))));
-        check("https://doi.org/10.48550/arXiv.2403.02839", None);
+        check("https://doi.org/10.48550/arXiv.2403.02839", Some(("2403.02839", None)));
         check("10.48550/arxiv.2403.02839", Some(("2403.02839", None)));
         check("http://arxiv.org/abs/1805.08875", Some(("1805.08875", None)));
         check(" https://arxiv.org/pdf/1605.08386v1 ", Some(("1605.08386", Some(1))));

@@ -112,9 +112,7 @@ fn read(
         (false, false) => Treatment::Write,
     };
     let selection = &settings.choice.selection;
-    if let Some(warning) = settings.choice.warning() {
-        console::warn(&warning);
-    }
+    settings.choice.warnings().iter().for_each(|warning| console::warn(warning));
     let shard = settings.choice.shard;
     let intake = Intake { selection: Some(selection), shard, limit: settings.limit, treatment };
     let mut inputs = pipeline::read(&settings.sources, intake, run, console)?;

@@ -63,13 +63,16 @@ impl Choice {
         Ok(Choice { selection, shard, library: library(&args.like)?, top: args.top })
     }
 
-    /// What is to be said of terms that will find little.
-    pub(super) fn warning(&self) -> Option<String> {
+    /// What is to be said of terms that will find little, and of entries of a library that are left
+    /// out.
+    pub(super) fn warnings(&self) -> Vec<String> {
         let unknown: Vec<String> = self.selection.untranslated().map(Term::to_string).collect();
-        (!unknown.is_empty()).then(|| {
+        let unknown = (!unknown.is_empty()).then(|| {
             let unknown = unknown.join(", ");
             format!("no English is known for {unknown}: give it as well, or in a --glossary")
-        })
+        });
+        let faults = self.library.iter().flat_map(Library::faults).cloned();
+        unknown.into_iter().chain(faults).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use biblatex::{Bibliography, ChunksExt};
+use biblatex::{Bibliography, ChunksExt, ParseError, ParseErrorKind};
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +15,9 @@ pub const MAX_LIBRARY_BYTES: u64 = 256 << 20;
 /// Most papers of a library; of more the last ones count.
 pub const MAX_LIKED: usize = 20_000;
 
+/// Most entries of a library that are named where they cannot be read.
+const MOST_FAULTS: usize = 3;
+
 const HINT: &str = "a library is a BibTeX file, an export of Zotero as BibTeX or CSL JSON, records of \
                     wenzhai, or a list of arXiv ids, one a line";
 
@@ -22,6 +25,7 @@ const HINT: &str = "a library is a BibTeX file, an export of Zotero as BibTeX or
 #[derive(Debug, Clone, Default)]
 pub struct Library {
     pub(super) liked: Vec<Liked>,
+    pub(super) faults: Vec<String>,
 }
 
 /// A paper that a reader likes.
@@ -50,20 +54,28 @@ struct Entry {
 }
 
 impl Library {
-    /// Reads the file at `path` and adds its papers; what it is, is told by its content.
+    /// Reads the file at `path` and adds its papers; what it is, is told by its content. Entries of a
+    /// bibliography that cannot be read are left out, and are among the [faults](Library::faults).
     ///
     /// # Errors
     /// Those of [`text_file::read`]; [`ErrorKind::Usage`] where it holds no paper.
     pub fn add(&mut self, path: &Path) -> Result<()> {
         let text = text_file::read(path, "library", MAX_LIBRARY_BYTES)?;
-        let liked = parse(&text).map_err(|fault| {
-            let message = format!("library {}: {fault}", path.display());
-            Error::new(ErrorKind::Usage, message).hint(HINT)
-        })?;
+        let of_file = |fault| format!("library {}: {fault}", path.display());
+        let (liked, faults) = parse(&text)
+            .map_err(|fault| Error::new(ErrorKind::Usage, of_file(fault)).hint(HINT))?;
         self.liked.extend(liked);
+        let more = faults.len().saturating_sub(MOST_FAULTS);
+        let more = (more > 0).then(|| format!("{more} more entries are no BibTeX"));
+        self.faults.extend(faults.into_iter().take(MOST_FAULTS).chain(more).map(of_file));
         let excess = self.liked.len().saturating_sub(MAX_LIKED);
         self.liked.drain(..excess);
         Ok(())
+    }
+
+    /// What could not be read, in words.
+    pub fn faults(&self) -> &[String] {
+        &self.faults
     }
 
     /// How many papers there are.
@@ -94,22 +106,28 @@ impl Library {
     }
 }
 
-fn parse(text: &str) -> std::result::Result<Vec<Liked>, String> {
-    let liked = match text.trim_start().chars().next() {
+/// What a file holds, and what could not be read of it.
+type Parsed = (Vec<Liked>, Vec<String>);
+
+fn parse(text: &str) -> std::result::Result<Parsed, String> {
+    let whole = |liked| (liked, Vec::new());
+    let (mut liked, faults) = match text.trim_start().chars().next() {
         None => return Err("it is empty".to_owned()),
         Some('[') => {
             let entries: Vec<Entry> = serde_json::from_str(text)
                 .map_err(|cause| format!("line {} is no JSON of a library", cause.line()))?;
-            entries.into_iter().map(Liked::from).collect()
+            whole(entries.into_iter().map(Liked::from).collect())
         }
-        Some('{') => json_lines(text)?,
-        Some('@' | '%') => bibliography(text)?,
-        Some(_) if text.contains("\n@") => bibliography(text)?,
-        Some(_) => ids(text)?,
+        Some('{') => whole(json_lines(text)?),
+        Some('@' | '%') => bibliography(text),
+        Some(_) if text.contains("\n@") => bibliography(text),
+        Some(_) => whole(ids(text)?),
     };
-    let liked: Vec<Liked> =
-        liked.into_iter().filter(|liked| !liked.title.is_empty() || liked.id.is_some()).collect();
-    if liked.is_empty() { Err("it holds no paper".to_owned()) } else { Ok(liked) }
+    liked.retain(|liked| !liked.title.is_empty() || liked.id.is_some());
+    match liked.is_empty() {
+        false => Ok((liked, faults)),
+        true => Err(faults.into_iter().next().unwrap_or_else(|| "it holds no paper".to_owned())),
+    }
 }
 
 fn json_lines(text: &str) -> std::result::Result<Vec<Liked>, String> {
@@ -122,23 +140,60 @@ fn json_lines(text: &str) -> std::result::Result<Vec<Liked>, String> {
         .collect()
 }
 
-fn bibliography(text: &str) -> std::result::Result<Vec<Liked>, String> {
-    let bibliography = Bibliography::parse(text).map_err(|cause| {
-        let line = text[..cause.span.start.min(text.len())].lines().count().max(1);
-        format!("line {line} is no BibTeX")
-    })?;
-    let field = |entry: &biblatex::Entry, name| {
-        entry.get(name).map(|chunks| chunks.format_verbatim()).unwrap_or_default()
-    };
-    let liked = bibliography.iter().map(|entry| {
-        let names = ["eprint", "doi", "url", "journal", "note"].map(|name| field(entry, name));
-        Liked {
-            id: names.iter().find_map(|name| Some(PaperId::parse(name)?.0)),
-            title: field(entry, "title"),
-            abstract_text: field(entry, "abstract"),
+/// As one text, or, where that is no BibTeX, entry by entry: many a library has a key twice, or an
+/// entry that was never finished, and the others are worth reading.
+fn bibliography(text: &str) -> Parsed {
+    if let Ok(whole) = Bibliography::parse(text) {
+        return (whole.iter().map(Liked::of_bibliography).collect(), Vec::new());
+    }
+    let is_string =
+        |entry: &str| entry.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("@string"));
+    let entries = entries(text);
+    let strings: String =
+        entries.iter().filter(|(_, entry)| is_string(entry)).map(|(_, entry)| *entry).collect();
+    let (mut liked, mut faults) = (Vec::new(), Vec::new());
+    for (line, entry) in entries.into_iter().filter(|(_, entry)| !is_string(entry)) {
+        match parse_entry(&strings, entry) {
+            Ok(found) => liked.extend(found.iter().map(Liked::of_bibliography)),
+            Err(cause) => {
+                faults.push(format!(
+                    "line {line} begins an entry that is no BibTeX ({})",
+                    cause.kind
+                ));
+            }
         }
-    });
-    Ok(liked.collect())
+    }
+    (liked, faults)
+}
+
+/// What begins with an `@` at the beginning of a line, with the numbers of these lines.
+fn entries(text: &str) -> Vec<(usize, &str)> {
+    let mut starts: Vec<(usize, usize)> = Vec::new();
+    let mut at = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if line.trim_start().starts_with('@') {
+            starts.push((number + 1, at + line.len() - line.trim_start().len()));
+        }
+        at += line.len();
+    }
+    let ends = starts.iter().skip(1).map(|(_, start)| *start).chain([text.len()]);
+    starts.iter().zip(ends).map(|(&(line, start), end)| (line, &text[start..end])).collect()
+}
+
+/// Parses an entry behind the definitions that it may use. Names that nobody defines stand for
+/// themselves: those of months and journals are often left to a style.
+fn parse_entry(strings: &str, entry: &str) -> std::result::Result<Bibliography, ParseError> {
+    const MOST_NAMES: usize = 8;
+    let mut text = format!("{strings}{entry}");
+    for _ in 0..MOST_NAMES {
+        match Bibliography::parse(&text) {
+            Err(ParseError { kind: ParseErrorKind::UnknownAbbreviation(name), .. }) => {
+                text = format!("@string{{{name} = \"{name}\"}}\n{text}");
+            }
+            parsed => return parsed,
+        }
+    }
+    Bibliography::parse(&text)
 }
 
 fn ids(text: &str) -> std::result::Result<Vec<Liked>, String> {
@@ -150,6 +205,19 @@ fn ids(text: &str) -> std::result::Result<Vec<Liked>, String> {
             None => Err(format!("line {} is no arXiv id", number + 1)),
         })
         .collect()
+}
+
+impl Liked {
+    fn of_bibliography(entry: &biblatex::Entry) -> Liked {
+        let field =
+            |name| entry.get(name).map(|chunks| chunks.format_verbatim()).unwrap_or_default();
+        let names = ["eprint", "doi", "url", "journal", "note"].map(field);
+        Liked {
+            id: names.iter().find_map(|name| Some(PaperId::parse(name)?.0)),
+            title: field("title"),
+            abstract_text: field("abstract"),
+        }
+    }
 }
 
 impl From<Entry> for Liked {
@@ -168,7 +236,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[(Option<&str>, &str, &str)]) {
-        let liked = parse(text).unwrap();
+        let (liked, faults) = parse(text).unwrap();
+        assert!(faults.is_empty(), "{faults:?}");
         let found: Vec<_> = liked
             .iter()
             .map(|l| {
@@ -203,9 +272,28 @@ mod tests {
             ("{\"title\":\"a\"}\n{", "line 2 is no record"),
             ("[{\"title\":\n3}]", "line 2 is no JSON of a library"),
             ("[]", "it holds no paper"),
-            ("@article{a,\n title={", "line 2 is no BibTeX"),
+            (
+                "@article{a,\n title={",
+                "line 1 begins an entry that is no BibTeX (unexpected end of file)",
+            ),
         ] {
             assert_eq!(parse(text).unwrap_err(), fault, "{text}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_takes_no_other_along() {
+        let text = "@string{pond = \"Pond Studies\"}\n\
+                    @article{a, title={Sheep}, journal=pond, doi={https://doi.org/10.48550/arXiv.2699.00001}}\n\
+                    @article{a, title={Goats}, month=may, journal=unheard}\n\
+                    @article{b,\n title={Never {finished},\n\n\
+                    @misc(c, title={In parentheses})\n  @misc{d, title={Last}}\n";
+        let (liked, faults) = parse(text).unwrap();
+        let titles: Vec<_> = liked.iter().map(|liked| liked.title.as_str()).collect();
+        assert_eq!(titles, ["Sheep", "Goats", "Last"]);
+        assert_eq!(liked[0].id.as_ref().map(PaperId::as_str), Some("2699.00001"));
+        let lines: Vec<_> =
+            faults.iter().map(|fault| &fault[..fault.find(" begins").unwrap()]).collect();
+        assert_eq!(lines, ["line 4", "line 7"]);
     }
 }

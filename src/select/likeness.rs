@@ -167,6 +167,7 @@ mod tests {
                 liked("Infrared Cameras for Sheep", "We count sheep by night."),
                 liked("Farms", "We count goats on farms."),
             ],
+            ..Library::default()
         };
         let ranks = rank(&papers, &library);
         let order: Vec<usize> = ranks.iter().map(|rank| rank.paper).collect();
