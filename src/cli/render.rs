@@ -1,5 +1,8 @@
 //! `wenzhai render`: finished records into a digest.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::args::RenderArgs;
 use super::console::{self, Complaints};
 use super::input;
@@ -9,12 +12,13 @@ use super::settings::{Verbosity, inputs};
 use super::sources::sources;
 use crate::digest::InOrder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::read_jsonl;
+use crate::paper::PaperId;
+use crate::record::{Record, read_jsonl};
 
 pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
     let sources = sources(&args.inputs, None)?;
     let outputs = Outputs::of(args.outputs, inputs(&sources))?;
-    let mut records = Vec::new();
+    let mut records = Records::default();
     let mut complaints = Complaints::new(Verbosity::Normal);
     for source in &sources {
         for record in read_jsonl(input::open(source)?, source.to_string()) {
@@ -28,6 +32,12 @@ pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
         }
     }
     let left_out = complaints.finish();
+    let Records { all: records, doubles, .. } = records;
+    if doubles > 0 {
+        console::note(&format!(
+            "left out {doubles} of papers that come again: the last record of a paper counts"
+        ));
+    }
     if records.is_empty() {
         if left_out > 0 {
             let message = format!("none of the {left_out} lines is a record");
@@ -39,4 +49,32 @@ pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
     }
     outputs.write(&InOrder::new(records), &|_| Ok(false))?;
     Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
+}
+
+/// Records in the order of their papers' first ones; of a paper that comes again the last counts, as
+/// when it was written about anew.
+#[derive(Default)]
+struct Records {
+    all: Vec<Record>,
+    places: HashMap<PaperId, usize>,
+    doubles: u64,
+}
+
+impl Records {
+    fn push(&mut self, record: Record) {
+        let Some((id, _)) = PaperId::parse(&record.id) else {
+            self.all.push(record);
+            return;
+        };
+        match self.places.entry(id) {
+            Entry::Occupied(place) => {
+                self.all[*place.get()] = record;
+                self.doubles += 1;
+            }
+            Entry::Vacant(place) => {
+                place.insert(self.all.len());
+                self.all.push(record);
+            }
+        }
+    }
 }

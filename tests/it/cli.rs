@@ -311,6 +311,19 @@ fn records_go_out_and_come_back_in() {
 }
 
 #[test]
+fn of_a_paper_that_comes_again_render_takes_the_last_record() {
+    let place = Place::new();
+    let records = summed_up(1) + &summed_up(2) + &summed_up(1).replace("数羊1", "再数羊");
+    let finished = place.run_with(&["render", "-", "--format", "html"], &records);
+    assert_eq!((finished.stdout.matches("<article ").count(), finished.status), (2, 0));
+    assert!(finished.stdout.contains("再数羊") && !finished.stdout.contains("数羊1"));
+    assert_eq!(
+        finished.stderr,
+        "left out 1 of papers that come again: the last record of a paper counts\n"
+    );
+}
+
+#[test]
 fn render_leaves_bad_lines_out_and_nothing_unwritten_over() {
     let place = Place::new();
     let finished = place.run_with(&["render", "-"], &("{}\n".to_owned() + &summed_up(1)));
