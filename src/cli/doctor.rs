@@ -120,11 +120,17 @@ fn model(name: &str, model: &ModelRef) -> Result<Finding> {
             None => {
                 let size = card.file.bytes;
                 let text = format!("{} is not here yet ({})", card.name, bytes(size));
+                let needed = fetch::disk_while_fetched(size, &card.sources);
                 match system::free_disk(cache.root()) {
-                    Some(free) if free < size => Finding::of(
+                    Some(free) if free < needed => Finding::of(
                         what,
                         State::Bad,
-                        format!("{text}, and {} has {} left", cache.root().display(), bytes(free)),
+                        format!(
+                            "{text}, takes {} of disk while it is fetched, and {} has {} left",
+                            bytes(needed),
+                            cache.root().display(),
+                            bytes(free)
+                        ),
                         "make room, or name another folder in WENZHAI_HOME",
                     ),
                     _ => Finding::of(

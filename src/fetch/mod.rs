@@ -177,15 +177,20 @@ fn bring(
     Ok((slot.file().to_owned(), received.sha256))
 }
 
-/// Whether the disk has room for a file whose size is known. Its pieces lie there as well until it
-/// is verified, so that what arrived need not come again.
-fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -> Result<()> {
+/// Bytes of disk that a file of `bytes` takes while it is fetched: its pieces lie there as well until
+/// it is verified, so that what arrived need not come again.
+pub fn disk_while_fetched(bytes: u64, sources: &[Source]) -> u64 {
     let in_pieces = sources.iter().any(|source| matches!(source, Source::Pypi { .. }));
+    if in_pieces { 2 * bytes } else { bytes }
+}
+
+/// Whether the disk has room for a file whose size is known.
+fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -> Result<()> {
     let (Some(bytes), Some(free)) = (expected.bytes, system::free_disk(&slot.partial())) else {
         return Ok(());
     };
     let there = slot.partial_bytes();
-    let needed = (if in_pieces { 2 * bytes } else { bytes }).saturating_sub(there);
+    let needed = disk_while_fetched(bytes, sources).saturating_sub(there);
     if free >= needed {
         return Ok(());
     }
