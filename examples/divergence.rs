@@ -94,6 +94,7 @@ fn of_cpu(model: &Model) -> Fallible<Logits<'_>> {
     let limits = Limits {
         max_sequences: 1,
         rows_per_step: 512,
+        prefill_rows: 64,
         max_context: CONTEXT,
         kv_positions: CONTEXT,
     };

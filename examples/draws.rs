@@ -13,7 +13,7 @@ use std::io::{BufWriter, Write};
 
 use wenzhai::generate::{Generator, RequestId, Sampling};
 use wenzhai::paper::Paper;
-use wenzhai::writer::{AdapterChoice, Choices, Writer, limits};
+use wenzhai::writer::{AdapterChoice, Choices, Writer};
 
 const SEQUENCES: usize = 64;
 const POSITIONS_PER_SEQUENCE: usize = 1024;
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     choices.model.adapter = AdapterChoice::File(adapter.into());
     let writer = Writer::find(choices, &mut ())?;
     let model = writer.load_model(&mut ())?;
-    let limits = limits(&model, SEQUENCES, POSITIONS_PER_SEQUENCE);
+    let limits = writer.limits(&model, SEQUENCES, POSITIONS_PER_SEQUENCE);
     let codec = writer.codec(model.tokenizer(), limits.max_context)?;
     let engine = writer.engine(&model, limits)?.engine;
     let mut generator = Generator::new(engine, limits, codec.prefix().to_vec())?;

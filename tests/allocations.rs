@@ -58,8 +58,13 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const LIMITS: Limits =
-    Limits { max_sequences: 34, rows_per_step: 96, max_context: 96, kv_positions: 4096 };
+const LIMITS: Limits = Limits {
+    max_sequences: 34,
+    rows_per_step: 96,
+    prefill_rows: 64,
+    max_context: 96,
+    kv_positions: 4096,
+};
 /// Of which a page is shared, and a part of one copied.
 const PREFIX: usize = 70;
 

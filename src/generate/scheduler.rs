@@ -24,6 +24,9 @@ pub struct Limits {
     pub max_sequences: usize,
     /// Most rows (tokens) a step computes.
     pub rows_per_step: usize,
+    /// Most rows of prompts beside sequences that write. The fewer, the sooner the first of them are
+    /// finished, so that a run that is killed has kept something.
+    pub prefill_rows: usize,
     /// Most positions of one sequence, the shared prefix included.
     pub max_context: usize,
     /// Most positions that all sequences in flight reserve together, shared prefix excluded.
@@ -66,7 +69,8 @@ impl Scheduler {
     /// A scheduler without work. `prefix` is what every request's prompt is expected to begin with;
     /// the engine computes it once ([`super::Engine::set_prefix`]).
     pub fn new(limits: Limits, prefix: Vec<TokenId>) -> Self {
-        assert!(limits.max_sequences > 0 && limits.rows_per_step > 0, "a step needs room");
+        let Limits { max_sequences, rows_per_step, prefill_rows, .. } = limits;
+        assert!(max_sequences.min(rows_per_step).min(prefill_rows) > 0, "a step needs room");
         Scheduler {
             limits,
             prefix,
@@ -233,15 +237,11 @@ impl Scheduler {
         /// Waiting tokens up to this many count as writing (a token, or a label and a token),
         /// not as prefill; labels are three or four tokens long.
         const SHORT: usize = 8;
-        /// Most rows of prefill beside sequences that write. Products are as fast with these as with
-        /// more, and papers that came first are finished long before all prompts are read, so that a
-        /// run that is killed has kept something.
-        const PREFILL_BESIDE_WRITING: usize = 64;
         let mut rows_left = self.limits.rows_per_step;
         self.planned.clear();
         for short in [true, false] {
             if !short && !self.planned.is_empty() {
-                rows_left = rows_left.min(PREFILL_BESIDE_WRITING);
+                rows_left = rows_left.min(self.limits.prefill_rows);
             }
             for &slot in &self.admitted {
                 let sequence = self.slots[slot].as_ref().expect("admitted slots hold a sequence");

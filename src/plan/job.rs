@@ -19,9 +19,11 @@ impl Job {
         (self.prompt_tokens + self.written_tokens).saturating_sub(1)
     }
 
-    /// Steps that a paper takes for itself where `batch` are written about at a time.
-    pub(super) fn steps(&self, batch: usize) -> f64 {
+    /// Steps that a paper takes for itself where `batch` are written about at a time, and a step
+    /// reads `prefill_rows` of prompts beside them.
+    pub(super) fn steps(&self, batch: usize, prefill_rows: usize) -> f64 {
         let by_tokens = self.written_tokens as f64 / batch as f64;
-        by_tokens.max(self.rows() as f64 / ROWS_PER_STEP as f64)
+        let by_prompt = self.prompt_tokens as f64 / prefill_rows as f64;
+        by_tokens.max(by_prompt).max(self.rows() as f64 / ROWS_PER_STEP as f64)
     }
 }

@@ -6,7 +6,9 @@ use super::processor::Speed;
 use crate::engine::candle::Matrices;
 use crate::engine::cpu::Costs;
 use crate::model::Shape;
-use crate::writer::{MAX_BATCH, paper_bytes, papers_for};
+use crate::writer::{
+    MAX_BATCH, MAX_CARD_BATCH, PREFILL_ROWS, ROWS_PER_STEP, paper_bytes, papers_for,
+};
 
 /// Bytes that the engines take for a weight: an int8, and an f32 scale for 32 of them.
 const WEIGHT_BYTES: f64 = 1.0 + 4.0 / 32.0;
@@ -16,9 +18,6 @@ const F32_BYTES: u64 = 4;
 
 /// Keys and values take so many times their bytes on a card: they are f32 there.
 const CARD_VALUES: u64 = 2;
-
-/// Most papers at a time on a card: the most that `--batch` takes.
-const MAX_CARD_BATCH: usize = 1024;
 
 /// What a model costs.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,16 +91,13 @@ impl Work {
         [products + head, self.positions(job, 0) * self.position as f64]
     }
 
-    /// Bytes that are read for a paper: its share of the weights, keys and values of the rows that
-    /// are computed one by one, and those of the prompt once.
-    pub fn bytes(&self, job: &Job, batch: usize) -> f64 {
-        self.bytes_of(job, batch, self.weight_bytes, self.token_bytes)
-    }
-
-    fn bytes_of(&self, job: &Job, batch: usize, weights: u64, token: u64) -> f64 {
+    /// Bytes that are read for a paper in so many `steps` of its own: weights of `weights` bytes, keys
+    /// and values, `token` bytes each, of the rows that are computed one by one, and those of the
+    /// prompt once.
+    fn bytes(&self, job: &Job, steps: f64, weights: u64, token: u64) -> f64 {
         let prompt = (job.prefix_tokens + job.prompt_tokens) as f64;
         let tokens = self.positions(job, job.prompt_tokens) + prompt;
-        job.steps(batch) * weights as f64 + tokens * token as f64
+        steps * weights as f64 + tokens * token as f64
     }
 
     /// Papers at a time on a processor with `free` bytes of memory before the model is loaded, by
@@ -126,9 +122,10 @@ impl Work {
         let product_ops = if matrices == Matrices::F16 { card.bf16_ops } else { card.int8_ops };
         // A multiply-add is two operations.
         let arithmetic = 2.0 * (products / product_ops + attention / card.bf16_ops);
-        let bytes = self.bytes_of(job, batch, weights, CARD_VALUES * self.token_bytes);
+        let steps = job.steps(batch, ROWS_PER_STEP);
+        let bytes = self.bytes(job, steps, weights, CARD_VALUES * self.token_bytes);
         let paper_s = arithmetic.max(bytes / card.bandwidth) / share;
-        self.estimate(job, batch, bytes, paper_s)
+        self.estimate(job, batch, steps, bytes, paper_s)
     }
 
     /// How the engine for cards holds the matrices, and the bytes of them that a step reads, with
@@ -144,11 +141,12 @@ impl Work {
     pub fn on_processor(&self, job: &Job, speed: &Speed) -> Estimate {
         let prompt = job.prompt_tokens as f64 * speed.prompt_row_s;
         let written = job.written_tokens as f64 * speed.step_s / speed.batch as f64;
-        self.estimate(job, speed.batch, self.bytes(job, speed.batch), prompt + written)
+        let (batch, steps) = (speed.batch, job.steps(speed.batch, PREFILL_ROWS));
+        let bytes = self.bytes(job, steps, self.weight_bytes, self.token_bytes);
+        self.estimate(job, batch, steps, bytes, prompt + written)
     }
 
-    fn estimate(&self, job: &Job, batch: usize, bytes: f64, paper_s: f64) -> Estimate {
-        let steps = job.steps(batch);
+    fn estimate(&self, job: &Job, batch: usize, steps: f64, bytes: f64, paper_s: f64) -> Estimate {
         Estimate {
             batch,
             rows_per_step: job.rows() as f64 / steps,

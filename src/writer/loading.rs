@@ -28,13 +28,16 @@ pub(super) const POSITIONS_PER_SEQUENCE: usize = 1024;
 /// Most papers at a time where the user says nothing; more gain little, and take memory.
 pub const MAX_BATCH: usize = 64;
 /// The same on a card, where a step reads the weights once for all of them.
-const MAX_CARD_BATCH: usize = 256;
+pub const MAX_CARD_BATCH: usize = 256;
 /// The share of the memory that is free once a model is loaded which keys and values may take.
 /// Packing takes as much again as the model's weights, and what these took is free when it is done.
 const SHARE_FOR_KEYS_AND_VALUES: f64 = 0.7;
 /// Most rows of a step. Prefill is bound by arithmetic at a few hundred rows; more would only
 /// keep the sequences that write waiting.
 pub const ROWS_PER_STEP: usize = 512;
+/// Most rows of prompts beside sequences that write, on a processor: products are as fast with these
+/// as with more (`benches/README.md`). On a card a step takes as many as it can.
+pub const PREFILL_ROWS: usize = 64;
 
 /// An engine, and what is worth telling of it.
 pub struct Made {
@@ -140,17 +143,14 @@ pub fn papers_for(free: u64, each: u64, most: usize) -> usize {
     usize::try_from(room).unwrap_or(most).clamp(1, most)
 }
 
-/// The bounds of steps for `sequences` at a time that reserve `positions` each.
-pub fn limits(model: &Model, sequences: usize, positions: usize) -> Limits {
-    limits_of(model.config(), sequences, positions)
-}
-
-/// The same for the decoder that `config` describes.
+/// The bounds of steps on a processor for `sequences` at a time that reserve `positions` each, with
+/// the decoder that `config` describes.
 pub fn limits_of(config: &Config, sequences: usize, positions: usize) -> Limits {
     let max_context = MAX_CONTEXT.min(config.context_length);
     Limits {
         max_sequences: sequences,
         rows_per_step: ROWS_PER_STEP,
+        prefill_rows: PREFILL_ROWS,
         max_context,
         kv_positions: (sequences * positions).max(max_context),
     }

@@ -40,8 +40,8 @@ use crate::tokens::Tokenizer;
 
 pub use choices::{AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice};
 pub use loading::{
-    Batch, MAX_BATCH, Made, ROWS_PER_STEP, limits, limits_of, load_model, paper_bytes, papers_for,
-    read_shape, scored_tokens,
+    Batch, MAX_BATCH, MAX_CARD_BATCH, Made, PREFILL_ROWS, ROWS_PER_STEP, limits_of, load_model,
+    paper_bytes, papers_for, read_shape, scored_tokens,
 };
 
 /// Who writes the summaries of a run.
@@ -150,6 +150,15 @@ impl Writer {
         load_model(&self.choices.model, progress)
     }
 
+    /// The bounds of steps for `sequences` at a time that reserve `positions` each.
+    pub fn limits(&self, model: &Model, sequences: usize, positions: usize) -> Limits {
+        let limits = limits_of(model.config(), sequences, positions);
+        match self.choices.engine.devices.is_cpu() {
+            true => limits,
+            false => Limits { prefill_rows: limits.rows_per_step, ..limits },
+        }
+    }
+
     /// An engine for `model`, which is this writer's.
     pub fn engine(&self, model: &Model, limits: Limits) -> Result<Made> {
         let shortlist = loading::load_shortlist(&self.choices.model, model.tokenizer())?;
@@ -173,7 +182,7 @@ impl Writer {
             Some(papers) => Batch { papers, memory: None },
             None => Batch::that_fits(&model),
         };
-        let limits_for = |papers| limits(&model, papers, loading::POSITIONS_PER_SEQUENCE);
+        let limits_for = |papers| self.limits(&model, papers, loading::POSITIONS_PER_SEQUENCE);
         let Made { engine, room, .. } = self.engine(&model, limits_for(batch.papers))?;
         // A card tells how much room it has once the weights are there.
         let batch = room.filter(|_| self.choices.batch.is_none()).unwrap_or(batch);

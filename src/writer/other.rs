@@ -61,6 +61,7 @@ pub(super) fn load(
     let limits = Limits {
         max_sequences: 1,
         rows_per_step: ROWS_PER_STEP,
+        prefill_rows: ROWS_PER_STEP,
         max_context,
         kv_positions: max_context,
     };

@@ -90,8 +90,13 @@ fn generate(
 #[test]
 fn batches_prefixes_and_chunks_write_what_the_plain_forward_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let wide =
-        Limits { max_sequences: 5, rows_per_step: 48, max_context: CONTEXT, kv_positions: 1000 };
+    let wide = Limits {
+        max_sequences: 5,
+        rows_per_step: 48,
+        prefill_rows: 64,
+        max_context: CONTEXT,
+        kv_positions: 1000,
+    };
     let narrow = Limits { max_sequences: 2, rows_per_step: 7, ..wide };
     for family in ["gemma3", "llama"] {
         let model = model(folder.path(), family);

@@ -20,8 +20,13 @@ use crate::support::logits::{divergence, first_choice};
 use crate::support::tiny::{self, FAMILIES, tokens};
 
 const CONTEXT: usize = 600;
-const LIMITS: Limits =
-    Limits { max_sequences: 20, rows_per_step: 64, max_context: CONTEXT, kv_positions: 20_000 };
+const LIMITS: Limits = Limits {
+    max_sequences: 20,
+    rows_per_step: 64,
+    prefill_rows: 64,
+    max_context: CONTEXT,
+    kv_positions: 20_000,
+};
 
 /// As on a CPU, but for blocks that sequences share.
 const SHARED: Handling = Handling { matrices: Matrices::F32, lanes: 4 };

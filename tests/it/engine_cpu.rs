@@ -15,8 +15,13 @@ use wenzhai::shortlist::Shortlist;
 use crate::support::logits::divergence;
 use crate::support::tiny::{self, FAMILIES, tokens};
 
-const LIMITS: Limits =
-    Limits { max_sequences: 64, rows_per_step: 96, max_context: 256, kv_positions: 64 * 128 };
+const LIMITS: Limits = Limits {
+    max_sequences: 64,
+    rows_per_step: 96,
+    prefill_rows: 64,
+    max_context: 256,
+    kv_positions: 64 * 128,
+};
 
 fn model(folder: &Path, family: &str) -> Model {
     let path = folder.join(format!("{family}.gguf"));
@@ -160,8 +165,13 @@ fn threads_with_rows_of_their_own_write_what_one_thread_writes() {
     // So many that each thread takes a part of a step, and so long that prompts are cut.
     let length = |i: usize| if i.is_multiple_of(9) { 150 + 10 * i } else { 5 + i };
     let prompts: Vec<Vec<TokenId>> = (0..40).map(|i| tokens(i as u64, length(i))).collect();
-    let limits =
-        Limits { max_sequences: 40, rows_per_step: 400, max_context: 600, kv_positions: 9000 };
+    let limits = Limits {
+        max_sequences: 40,
+        rows_per_step: 400,
+        prefill_rows: 64,
+        max_context: 600,
+        kv_positions: 9000,
+    };
     let setting =
         |threads| Setting { limits, threads, prefix: Vec::new(), order: (0..40).collect() };
     let one = write(&model, &prompts, &setting(1));

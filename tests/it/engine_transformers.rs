@@ -27,6 +27,7 @@ const ARCHITECTURES: [&str; 4] = ["phi3", "glm4", "lfm2", "qwen3moe"];
 const ALONE: Limits = Limits {
     max_sequences: 1,
     rows_per_step: 512,
+    prefill_rows: 64,
     max_context: networks::CONTEXT,
     kv_positions: networks::CONTEXT,
 };

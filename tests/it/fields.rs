@@ -104,8 +104,13 @@ fn a_paragraph_that_is_not_asked_for_is_not_written() {
     assert_eq!(all.clone().only(Fields::ALL).identity(), all.identity());
     let written = |template: &Template| {
         let codec = Codec::new(template, &Characters, 2000).unwrap();
-        let limits =
-            Limits { max_sequences: 2, rows_per_step: 256, max_context: 2000, kv_positions: 4000 };
+        let limits = Limits {
+            max_sequences: 2,
+            rows_per_step: 256,
+            prefill_rows: 64,
+            max_context: 2000,
+            kv_positions: 4000,
+        };
         let mut store = Store::in_memory().unwrap();
         let mut run = store.begin(&Identity::default(), false).unwrap();
         for number in 0..3 {

@@ -18,8 +18,13 @@ use crate::support::noise::Noise;
 use crate::support::raw_gguf::RawModel;
 use crate::support::tiny;
 
-const LIMITS: Limits =
-    Limits { max_sequences: 2, rows_per_step: 32, max_context: 64, kv_positions: 128 };
+const LIMITS: Limits = Limits {
+    max_sequences: 2,
+    rows_per_step: 32,
+    prefill_rows: 64,
+    max_context: 64,
+    kv_positions: 128,
+};
 const TOKENS: [TokenId; 12] = [2, 265, 70, 71, 262, 100, 7, 8, 264, 40, 41, 266];
 
 fn load(raw: &RawModel) -> Result<Model, Error> {

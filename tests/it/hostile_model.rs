@@ -354,8 +354,13 @@ fn a_context_that_is_too_short_for_any_paper_is_told() {
     assert!(message.ends_with(" for the answer, in a context of 256"), "{message}");
     assert!(Codec::new(&template, model.tokenizer(), 16_000).is_ok());
 
-    let limits =
-        Limits { max_sequences: 1, rows_per_step: 64, max_context: 256, kv_positions: 256 };
+    let limits = Limits {
+        max_sequences: 1,
+        rows_per_step: 64,
+        prefill_rows: 64,
+        max_context: 256,
+        kv_positions: 256,
+    };
     let settings = CpuSettings { threads: 1, limits, shortlist: None, full_vocabulary: false };
     let mut cpu = CpuEngine::new(&model, &settings).unwrap();
     let mut candle = CandleEngine::new(&model, DeviceChoice::Cpu, 256).unwrap();

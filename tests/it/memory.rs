@@ -16,8 +16,13 @@ use wenzhai::{Error, Result};
 
 use crate::support::scribe::{Characters, Scribe, good, paper};
 
-const LIMITS: Limits =
-    Limits { max_sequences: 16, rows_per_step: 40, max_context: 100, kv_positions: 1600 };
+const LIMITS: Limits = Limits {
+    max_sequences: 16,
+    rows_per_step: 40,
+    prefill_rows: 64,
+    max_context: 100,
+    kv_positions: 1600,
+};
 
 /// What it writes depends on all that was read and written before.
 fn script(held: &[TokenId]) -> TokenId {
@@ -102,8 +107,13 @@ fn a_run_goes_on_with_fewer_papers_at_a_time_and_says_so() {
     }
     let template = Template::built_in("gemma3-270m-zh").unwrap();
     let codec = Codec::new(&template, &Characters, 2000).unwrap();
-    let limits =
-        Limits { max_sequences: 8, rows_per_step: 2000, max_context: 2000, kv_positions: 16_000 };
+    let limits = Limits {
+        max_sequences: 8,
+        rows_per_step: 2000,
+        prefill_rows: 64,
+        max_context: 2000,
+        kv_positions: 16_000,
+    };
     let engine = Cramped(Scribe::new(good), 5);
     let mut generator = Generator::new(engine, limits, codec.prefix().to_vec()).unwrap();
     let mut ears = Ears::default();

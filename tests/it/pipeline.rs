@@ -34,6 +34,7 @@ fn limits(max_sequences: usize) -> Limits {
     Limits {
         max_sequences,
         rows_per_step: 256,
+        prefill_rows: 64,
         max_context: MAX_POSITIONS,
         kv_positions: MAX_POSITIONS * max_sequences,
     }

@@ -48,8 +48,13 @@ fn whole(greedy: &Greedy) -> Vec<TokenId> {
 type Logits<'a> = Box<dyn FnMut(&[TokenId]) -> Vec<Vec<f32>> + 'a>;
 
 fn engines(model: &Model) -> [(&'static str, Logits<'_>); 2] {
-    let limits =
-        Limits { max_sequences: 1, rows_per_step: 512, max_context: 2048, kv_positions: 2048 };
+    let limits = Limits {
+        max_sequences: 1,
+        rows_per_step: 512,
+        prefill_rows: 64,
+        max_context: 2048,
+        kv_positions: 2048,
+    };
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
     let settings = CpuSettings { threads, limits, shortlist: None, full_vocabulary: false };
     let mut cpu = CpuEngine::new(model, &settings).unwrap();

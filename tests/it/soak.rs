@@ -45,6 +45,7 @@ fn child_that_is_killed() {
     let limits = Limits {
         max_sequences: BATCH,
         rows_per_step: 256,
+        prefill_rows: 64,
         max_context: POSITIONS,
         kv_positions: POSITIONS * BATCH,
     };

@@ -162,7 +162,8 @@ pub(super) struct DigestArgs {
     #[arg(long, value_name = "LIST", default_value = "all", help_heading = "Model")]
     pub(super) guards: String,
 
-    /// Papers that are written about at a time [default: as many as memory allows, at most 64]
+    /// Papers that are written about at a time [default: as many as memory allows, at most 64, on a
+    /// card 256]
     #[arg(long, value_name = "N", help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) batch: Option<u32>,

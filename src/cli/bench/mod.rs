@@ -20,7 +20,7 @@ use super::settings::{BenchSettings, Verbosity};
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
-use crate::writer::{Made, Writer, limits};
+use crate::writer::{Made, Writer};
 use measure::{Run, measure, peak_bytes};
 use peer::Peer;
 pub(super) use report::machine;
@@ -105,7 +105,7 @@ impl Bench<'_> {
         let Bench { settings, writer, model, workload, .. } = self;
         let started = Instant::now();
         // Room for the whole batch, whatever the lengths.
-        let limits = limits(model, batch, workload.longest() + settings.tokens);
+        let limits = writer.limits(model, batch, workload.longest() + settings.tokens);
         let Made { engine, name, shortlisted, .. } = writer.engine(model, limits)?;
         let engine_load = started.elapsed();
         let run = measure(engine, limits, workload, settings.tokens)?;

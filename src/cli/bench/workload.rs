@@ -17,7 +17,7 @@ use crate::model::Model;
 use crate::paper::Paper;
 use crate::prompt::Encoding;
 use crate::tokens::Tokenizer;
-use crate::writer::{Writer, limits};
+use crate::writer::{Writer, limits_of};
 
 /// Twelve made-up papers.
 const SAMPLE: &str = include_str!("../../../examples/cs.CL-sample.xml");
@@ -201,7 +201,7 @@ fn papers(name: &str, bytes: &[u8]) -> Result<Vec<Paper>> {
 
 /// What `writer` would be asked, with its terms and guards.
 fn of_papers(papers: &[Paper], writer: &Writer, model: &Model) -> Result<Workload> {
-    let codec = writer.codec(model.tokenizer(), limits(model, 1, 0).max_context)?;
+    let codec = writer.codec(model.tokenizer(), limits_of(model.config(), 1, 0).max_context)?;
     let prefix = codec.prefix().to_vec();
     let (mut prompts, mut filters) = (Vec::new(), Vec::new());
     for paper in papers {

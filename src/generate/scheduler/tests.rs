@@ -88,9 +88,11 @@ proptest! {
         bounds in prop::collection::vec(1usize..12, 1..4),
         max_sequences in 1usize..9,
         rows_per_step in 1usize..40,
+        prefill_rows in 1usize..40,
         prefix in prop::collection::vec(1u32..3, 0..2),
     ) {
-        let limits = Limits { max_sequences, rows_per_step, max_context: 100, kv_positions: 150 };
+        let limits =
+            Limits { max_sequences, rows_per_step, prefill_rows, max_context: 100, kv_positions: 150 };
         let requests: Vec<Request> = prompts
             .into_iter()
             .enumerate()
@@ -117,8 +119,13 @@ fn each_field_is_held_to_its_own_guard_from_its_beginning() {
     let mut guarded = request(0, vec![1; 4], &[5, 6, 3]);
     guarded.fields[0].filter = Some(Arc::new(Odd(7)));
     guarded.fields[1].filter = Some(Arc::new(Odd(9)));
-    let limits =
-        Limits { max_sequences: 2, rows_per_step: 16, max_context: 100, kv_positions: 200 };
+    let limits = Limits {
+        max_sequences: 2,
+        rows_per_step: 16,
+        prefill_rows: 64,
+        max_context: 100,
+        kv_positions: 200,
+    };
     let results = run(limits, Vec::new(), vec![guarded, request(1, vec![1; 5], &[5, 6, 3])]);
     let fields = &results[&0];
     assert_eq!((fields[0].tokens[0], fields[1].tokens[0]), (7, 9));
@@ -131,7 +138,13 @@ fn each_field_is_held_to_its_own_guard_from_its_beginning() {
 
 #[test]
 fn a_job_that_can_never_fit_is_refused_with_its_numbers() {
-    let limits = Limits { max_sequences: 1, rows_per_step: 8, max_context: 20, kv_positions: 1000 };
+    let limits = Limits {
+        max_sequences: 1,
+        rows_per_step: 8,
+        prefill_rows: 64,
+        max_context: 20,
+        kv_positions: 1000,
+    };
     let mut scheduler = Scheduler::new(limits, Vec::new());
     let error = scheduler.push(request(7, vec![1; 15], &[6])).unwrap_err();
     assert_eq!(error.to_string(), "request 7: needs 21 positions, a sequence has 20");
@@ -142,8 +155,13 @@ fn a_job_that_can_never_fit_is_refused_with_its_numbers() {
 
 #[test]
 fn sequences_that_write_are_never_held_up_by_prefill() {
-    let limits =
-        Limits { max_sequences: 2, rows_per_step: 10, max_context: 500, kv_positions: 1000 };
+    let limits = Limits {
+        max_sequences: 2,
+        rows_per_step: 10,
+        prefill_rows: 64,
+        max_context: 500,
+        kv_positions: 1000,
+    };
     let mut scheduler = Scheduler::new(limits, Vec::new());
     scheduler.push(request(0, vec![1; 4], &[50])).unwrap();
     scheduler.push(request(1, vec![1; 100], &[50])).unwrap();
@@ -157,4 +175,25 @@ fn sequences_that_write_are_never_held_up_by_prefill() {
         })
         .collect();
     assert_eq!(rows, [vec![4, 6], vec![1, 9], vec![1, 9]]);
+}
+
+#[test]
+fn beside_sequences_that_write_prompts_are_read_as_far_as_the_limits_say() {
+    let rows_of_second_step = |prefill_rows| {
+        let limits = Limits {
+            max_sequences: 2,
+            rows_per_step: 100,
+            prefill_rows,
+            max_context: 500,
+            kv_positions: 1000,
+        };
+        let mut scheduler = Scheduler::new(limits, Vec::new());
+        scheduler.push(request(0, vec![1; 4], &[50])).unwrap();
+        scheduler.push(request(1, vec![1; 200], &[50])).unwrap();
+        assert_eq!(scheduler.schedule().unwrap().tokens.len(), 100.min(4 + prefill_rows));
+        scheduler.commit(&[1]);
+        scheduler.schedule().unwrap().tokens.len()
+    };
+    assert_eq!(rows_of_second_step(20), 21);
+    assert_eq!(rows_of_second_step(1000), 100);
 }
