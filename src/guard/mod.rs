@@ -3,11 +3,12 @@
 //! A small model knows well where a number or a name has to stand and slips while it spells it:
 //! a digit is lost, a capital is not. What can be told from the source letter by letter is
 //! therefore refused token by token ([`crate::generate::TokenFilter`]), and the next best token is written
-//! instead. Four rules, each for itself:
+//! instead. Five rules, each for itself:
 //!
 //! * `numbers`: digits spell a number of the source, in one of the forms that Chinese has for it.
 //! * `names`: letters other than Chinese ones spell a word of the source, to its end.
 //! * `english`: no word of the source that Chinese has a word for.
+//! * `emphasis`: nothing is 显著 where the source emphasises nothing.
 //! * `loops`: nothing completes what [`crate::summary`] calls a loop, or a clause said before.
 //!   A run of characters is looked for in the source only where it came before.
 //!
@@ -20,6 +21,7 @@
 //! rule but this goes through the source, and of tokens that begin with a character that may not
 //! follow no more than that is looked at.
 
+mod emphasis;
 mod english;
 mod names;
 mod numbers;
@@ -37,6 +39,7 @@ use crate::generate::{TokenFilter, TokenId, TokenSet};
 use crate::summary::Source;
 use crate::text::loops::completes_loop;
 
+use emphasis::Emphasis;
 use english::English;
 use names::Names;
 use numbers::Numbers;
@@ -51,15 +54,19 @@ pub struct Rules {
     pub names: bool,
     /// Words that Chinese has words for are not those of the source.
     pub english: bool,
+    /// Nothing is emphasised that the source does not emphasise.
+    pub emphasis: bool,
     /// Nothing is looped.
     pub loops: bool,
 }
 
 impl Rules {
     /// All of them.
-    pub const ALL: Rules = Rules { numbers: true, names: true, english: true, loops: true };
+    pub const ALL: Rules =
+        Rules { numbers: true, names: true, english: true, emphasis: true, loops: true };
     /// None of them.
-    pub const NONE: Rules = Rules { numbers: false, names: false, english: false, loops: false };
+    pub const NONE: Rules =
+        Rules { numbers: false, names: false, english: false, emphasis: false, loops: false };
 }
 
 impl fmt::Display for Rules {
@@ -68,6 +75,7 @@ impl fmt::Display for Rules {
             (self.numbers, "numbers"),
             (self.names, "names"),
             (self.english, "english"),
+            (self.emphasis, "emphasis"),
             (self.loops, "loops"),
         ];
         let held: Vec<&str> = names.iter().filter(|(held, _)| *held).map(|(_, n)| *n).collect();
@@ -92,11 +100,13 @@ impl FromStr for Rules {
                 "numbers" => &mut rules.numbers,
                 "names" => &mut rules.names,
                 "english" => &mut rules.english,
+                "emphasis" => &mut rules.emphasis,
                 "loops" => &mut rules.loops,
                 _ => {
                     return Err(Error::new(ErrorKind::Usage, format!("unknown guard {name:?}"))
                         .hint(
-                            "guards are all, none, or some of numbers, names, english and loops",
+                            "guards are all, none, or some of numbers, names, english, emphasis \
+                             and loops",
                         ));
                 }
             } = true;
@@ -111,6 +121,7 @@ pub struct PaperGuard {
     numbers: Option<Numbers>,
     names: Option<Names>,
     english: Option<English>,
+    emphasis: Option<Emphasis>,
     /// Where loops are refused, the texts of the paper, whose words may come more often.
     loops: Option<[String; 2]>,
 }
@@ -143,6 +154,7 @@ impl PaperGuard {
             numbers: rules.numbers.then(|| Numbers::of(source)),
             names: rules.names.then(|| Names::of(source)),
             english: rules.english.then(|| English::of(source)),
+            emphasis: rules.emphasis.then(|| Emphasis::of(source)),
             loops: rules.loops.then(|| [source.title, source.abstract_text].map(str::to_owned)),
         }
     }
@@ -229,10 +241,11 @@ impl<'a> Draft<'a> {
     /// Whether the characters from `written` to `end` may stand there, by the rules that refuse
     /// what begins with something that they refuse.
     fn may_stand(&self, written: usize, end: usize) -> bool {
-        let PaperGuard { numbers, names, loops, .. } = self.paper;
+        let PaperGuard { numbers, names, emphasis, loops, .. } = self.paper;
         let (chars, new) = (&self.chars[..end], end - written);
         numbers.as_ref().is_none_or(|rule| rule.allows(chars, new))
             && names.as_ref().zip(self.name).is_none_or(|(rule, at)| rule.allows(at, chars, new))
+            && emphasis.is_none_or(|rule| rule.allows(chars, new))
             && !loops
                 .as_ref()
                 .is_some_and(|[title, text]| completes_loop(chars, new, &[title, text]))

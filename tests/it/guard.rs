@@ -222,6 +222,23 @@ fn english_that_chinese_has_words_for_is_not_begun() {
 }
 
 #[test]
+fn nothing_is_emphasised_that_the_source_does_not_emphasise() {
+    let emphasis: Rules = "emphasis".parse().unwrap();
+    let accepts = |abstract_text: &str, translations: &str, text: &str| {
+        let source = Source { title: "Sheep", abstract_text, translations, ..Source::default() };
+        accepts(&source, emphasis, text)
+    };
+    let plain = "We count sheep with 5% fewer errors. The market is insignificant.";
+    assert!(accepts(plain, "", "错误减少5%，效果明显，幅度大，显示著者"));
+    assert!(!accepts(plain, "", "错误显著减少"));
+    assert!(!accepts(plain, "", "大幅减少错误"));
+    assert!(accepts(plain, "显著性图", "显著性图"), "a term that was told");
+    for word in ["Significantly", "substantial", "saliency", "orders of magnitude", "Markedly"] {
+        assert!(accepts(&format!("{plain} {word} so."), "", "显著减少"), "{word}");
+    }
+}
+
+#[test]
 fn a_loop_is_not_completed() {
     let loops: Rules = "loops".parse().unwrap();
     check_text(loops, "对抗对抗学习，10 01 10 01，0.0000", true);
@@ -309,7 +326,7 @@ fn of_words_without_end_the_beginning_counts() {
 
 #[test]
 fn rules_have_names() {
-    assert_eq!(Rules::ALL.to_string(), "numbers,names,english,loops");
+    assert_eq!(Rules::ALL.to_string(), "numbers,names,english,emphasis,loops");
     assert_eq!(Rules::NONE.to_string(), "none");
     for text in ["none", "numbers", "names,loops"] {
         assert_eq!(text.parse::<Rules>().unwrap().to_string(), text);
