@@ -239,6 +239,13 @@ pub struct JsonlReader<R, T = Record> {
     of: PhantomData<T>,
 }
 
+impl<R, T> JsonlReader<R, T> {
+    /// The line that the last item was read from, as it stands and without its end.
+    pub fn line(&self) -> &[u8] {
+        self.line.trim_ascii()
+    }
+}
+
 impl<R: BufRead, T: JsonLine> Iterator for JsonlReader<R, T> {
     type Item = Result<T>;
 

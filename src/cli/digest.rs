@@ -36,7 +36,7 @@ pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
     let given_up = catch_up::add_missed_days(&mut settings, &store, &console)?;
     let mut run = store.begin(writer.identity(), settings.redo)?;
     if let Some(path) = settings.outputs.extended() {
-        extended::read(path, &mut |record| run.add_existing(record))?;
+        extended::read(path, &mut |record, _| run.add_existing(record))?;
     }
     let Some(inputs) = read(&settings, &mut run, &mut console)? else {
         return Ok(Outcome::Complete);

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::args::{ArrangementArgs, Format, GroupArg, OutputArgs, SortArg};
-use super::extended::{Extended, Replaces};
+use super::extended::{self, Replaces};
 use super::output::{Output, is_same_file};
 use crate::atomic::write_atomically;
 use crate::digest::{self, Feed, Group, InOrder, Order, Overview, Page, Records};
@@ -157,10 +157,12 @@ impl Outputs {
         let is_extended = |path: &Path| matches!(&place.output, Output::File(at) if at == path);
         match place.format {
             Format::Md => digest::markdown_in_groups(records, group, out),
-            Format::Jsonl => match self.extended().filter(|path| is_extended(path)) {
-                Some(path) => digest::jsonl(&Extended { path, records, replaces }, out),
-                None => digest::jsonl(records, out),
-            },
+            Format::Jsonl => {
+                if let Some(path) = self.extended().filter(|path| is_extended(path)) {
+                    extended::copy(path, replaces, out)?;
+                }
+                digest::jsonl(records, out)
+            }
             Format::Html => digest::html(records, &Page { group, index: None }, out),
             Format::Atom => {
                 let name = feed_name(&place.output);

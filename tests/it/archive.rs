@@ -171,6 +171,10 @@ fn records_are_extended_by_what_they_lack() {
     assert_eq!(run(&extend).status, 0, "a file that is not there yet is begun");
     let first = place.read("archive.jsonl");
     assert_eq!(ids(&first), ["2699.00002", "2699.00001"]);
+    // What somebody else noted in a record stays.
+    let first = first.replace("{\"id\":\"2699.00001\"", "{\"read\": true, \"id\":\"2699.00001\"");
+    assert!(first.contains("\"read\": true"), "{first}");
+    place.write("archive.jsonl", &first);
 
     let again = run(&extend);
     let told = "no paper is left of 2: 2 already in the output; nothing was written";
