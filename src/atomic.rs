@@ -18,7 +18,8 @@ const SUFFIX: &str = ".tmp";
 /// A younger temporary file may not be locked yet.
 const YOUNGEST_LEFT_BEHIND: Duration = Duration::from_secs(60);
 
-/// Whether a file can be written at `path`, found out before there is anything to write.
+/// Whether a file can be written at `path`, found out before there is anything to write. Its folder
+/// need not be there if the folder around that is: one missing folder is made, two are a slip.
 pub fn check_writable(path: &Path) -> Result<()> {
     let failed = |cause| Error::io("write", path, cause);
     match fs::metadata(path) {
@@ -30,8 +31,11 @@ pub fn check_writable(path: &Path) -> Result<()> {
         Ok(existing) if !existing.is_file() => return Ok(()),
         _ => {}
     }
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = folder_of(&target);
+    let target = target_of(path);
+    let mut folder = folder_of(&target);
+    if !folder.exists() {
+        folder = folder_of(&folder);
+    }
     if !folder.is_dir() {
         let message = format!("cannot write {}: its folder is not there", path.display());
         return Err(Error::new(ErrorKind::Io, message).hint("make the folder first"));
@@ -41,14 +45,15 @@ pub fn check_writable(path: &Path) -> Result<()> {
 
 /// Writes the file at `path` with what `write` writes, all or nothing.
 ///
-/// An existing file keeps its permissions; a symbolic link stays one and its target is replaced.
+/// Its folder is made where that alone is missing. An existing file keeps its permissions; a
+/// symbolic link stays one, and its target is replaced, or made.
 /// What is no regular file (a pipe, `/dev/null`) cannot be replaced and is written straight to.
 /// `write` is handed a file and not any writer, because the GGUF format asks where it is in it.
 pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
 ) -> Result<()> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = target_of(path);
     let failed = |cause| Error::io("write", path, cause);
     let existing = fs::metadata(&target).ok();
     if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
@@ -58,6 +63,9 @@ pub fn write_atomically(
         return out.flush().map_err(failed);
     }
     let folder = folder_of(&target);
+    if !folder.exists() {
+        fs::create_dir(&folder).map_err(failed)?;
+    }
     remove_left_behind(&folder);
     let mut temporary = new_temporary(&folder).map_err(failed)?;
     let mut out = BufWriter::new(temporary.as_file_mut());
@@ -71,6 +79,20 @@ pub fn write_atomically(
     temporary.persist(&target).map_err(|error| failed(error.error))?;
     sync_folder(&folder);
     Ok(())
+}
+
+/// Where links lead from `path`, also if nothing is there yet.
+fn target_of(path: &Path) -> PathBuf {
+    const MOST_LINKS: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        if let Ok(found) = fs::canonicalize(&target) {
+            return found;
+        }
+        let Ok(link) = fs::read_link(&target) else { return target };
+        target = folder_of(&target).join(link);
+    }
+    path.to_owned()
 }
 
 fn folder_of(target: &Path) -> PathBuf {

@@ -66,6 +66,26 @@ fn an_output_that_cannot_be_written_is_refused_before_anything_is_read() {
 }
 
 #[test]
+fn one_folder_that_is_missing_is_made() {
+    let place = place();
+    let run = place.run(&["render", "in.jsonl", "-o", "days/{date}.md"]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    let days = std::fs::read_dir(place.path().join("days")).unwrap();
+    assert_eq!(days.count(), 1, "the digest and no temporary file");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_whose_target_is_yet_to_be_made_stays_one() {
+    let place = place();
+    std::os::unix::fs::symlink("new/target.md", place.path().join("link.md")).unwrap();
+    let run = place.run(&["render", "in.jsonl", "-o", "link.md"]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert!(place.path().join("link.md").symlink_metadata().unwrap().is_symlink());
+    assert_eq!(place.read("new/target.md"), place.read("d.md"));
+}
+
+#[test]
 fn what_a_killed_run_left_behind_is_removed_and_what_a_living_one_holds_is_not() {
     let place = place();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
