@@ -131,7 +131,7 @@ impl Config {
     /// The digests that were asked for by `typed`, the arguments of the program: those of the
     /// profiles that are named, of all profiles where nothing is, or of the inputs that are.
     pub(super) fn digests(&self, typed: &[OsString]) -> Result<Vec<(Option<String>, DigestArgs)>> {
-        let matches = parse(typed.to_vec())?;
+        let matches = parse("", typed.to_vec())?;
         let inputs: Vec<&String> =
             matches.get_many("inputs").map(Iterator::collect).unwrap_or_default();
         let named: Vec<&str> =
@@ -197,12 +197,23 @@ impl Config {
             .chain(arguments)
             .chain(typed[2..].iter().cloned())
             .collect();
-        let matches = parse(whole)?;
-        let mut args = DigestArgs::from_arg_matches(&matches).map_err(|cause| told(&cause))?;
+        let place = self.place(profile);
+        let matches = parse(&place, whole)?;
+        let mut args =
+            DigestArgs::from_arg_matches(&matches).map_err(|cause| told(&place, &cause))?;
         if profile.is_some() {
             args.inputs = sources;
         }
         Ok(args)
+    }
+
+    /// What messages call the file, or a profile in it; nothing where there is none.
+    fn place(&self, profile: Option<&str>) -> String {
+        match (&self.path, profile) {
+            (Some(path), Some(name)) => format!("{}, [digest.{name}]", path.display()),
+            (Some(path), None) => path.display().to_string(),
+            (None, _) => String::new(),
+        }
     }
 
     /// The arguments that `table` stands for, but for options that are `hidden`, and its sources.
@@ -212,11 +223,7 @@ impl Config {
         profile: Option<&str>,
         hidden: &dyn Fn(&str) -> bool,
     ) -> Result<(Vec<OsString>, Vec<String>)> {
-        let place = match (&self.path, profile) {
-            (Some(path), Some(name)) => format!("{}, [digest.{name}]", path.display()),
-            (Some(path), None) => path.display().to_string(),
-            (None, _) => String::new(),
-        };
+        let place = self.place(profile);
         let command = digest_command();
         let options: Vec<&Arg> =
             command.get_arguments().filter(|arg| arg.get_long().is_some()).collect();
@@ -286,9 +293,11 @@ fn digest_command() -> clap::Command {
     cli.find_subcommand("digest").cloned().unwrap_or(cli)
 }
 
-/// The matches of `digest`'s own arguments; the first two are the program and `digest`.
-fn parse(arguments: Vec<OsString>) -> Result<ArgMatches> {
-    let matches = Cli::command().try_get_matches_from(arguments).map_err(|cause| told(&cause))?;
+/// The matches of `digest`'s own arguments, which come out of `place`; the first two are the program
+/// and `digest`.
+fn parse(place: &str, arguments: Vec<OsString>) -> Result<ArgMatches> {
+    let matches = Cli::command().try_get_matches_from(arguments);
+    let matches = matches.map_err(|cause| told(place, &cause))?;
     match Command::from_arg_matches(&matches) {
         Ok(Command::Digest(_)) => {
             Ok(matches.subcommand_matches("digest").cloned().unwrap_or_default())
@@ -297,12 +306,13 @@ fn parse(arguments: Vec<OsString>) -> Result<ArgMatches> {
     }
 }
 
-/// What clap says of an argument that came out of the file.
-fn told(cause: &clap::Error) -> Error {
+/// What clap says of an argument that came out of the file, at `place`.
+fn told(place: &str, cause: &clap::Error) -> Error {
     let text = cause.to_string();
     let first = text.lines().next().unwrap_or_default();
-    let message = first.trim_start_matches("error: ").to_owned();
-    Error::new(ErrorKind::Usage, message).hint("see `wenzhai digest --help`")
+    let message = first.trim_start_matches("error: ");
+    let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+    Error::new(ErrorKind::Usage, format!("{place}{message}")).hint("see `wenzhai digest --help`")
 }
 
 /// The id of the option `name`, as clap derives it.
