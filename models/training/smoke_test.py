@@ -94,8 +94,11 @@ def check_recipe(architecture, folder, device):
          folder / "adapter.safetensors", "--papers", 2, "--device", device)
     call("export.py", folder / "adapter.safetensors", folder / "small.safetensors", "--rank", 2)
     check_channels(folder)
+    call("likelihood.py", base, folder / "train.jsonl.gz", folder / "rated.jsonl",
+         folder / "draws.jsonl", "--device", device)
+    check_likelihood(folder)
     call("pairs.py", base, prompt, folder / "train.jsonl.gz", folder / "pairs.npz",
-         folder / "draws.jsonl", "--max-tokens", 2000)
+         folder / "rated.jsonl", "--max-tokens", 2000)
     for epochs in (1, 2):
         call("prefer.py", base, folder / "pairs.npz", folder / "preferred", *options, "--warm",
              folder / "adapter.safetensors", "--pairs-a-step", 2, "--held-out", 1, "--epochs",
@@ -150,6 +153,15 @@ def check_channels(folder):
             rms = tensors[f"blk.{layer}.{name}.rms"]
             assert rms.shape == (size,) and rms.dtype == torch.float16 and (rms > 0).all(), name
             assert torch.equal(rms, small[f"blk.{layer}.{name}.rms"])
+
+
+def check_likelihood(folder):
+    """Every draw is there, rated by itself: the same summary of the same paper the same."""
+    drawn, rated = ([json.loads(line) for line in (folder / name).open(encoding="utf8")]
+                    for name in ("draws.jsonl", "rated.jsonl"))
+    values = [draw.pop("likelihood") for draw in rated]
+    assert rated == drawn and all(-20 < value < 0 for value in values), values
+    assert len(set(values)) > len(ANIMALS), values
 
 
 def write_papers(folder):
