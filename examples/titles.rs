@@ -1,4 +1,4 @@
-//! The library in a few lines: the papers of a feed, summarised by a model, as records.
+//! The library in a few lines: the papers of a feed, summarised by a model; ids and Chinese titles.
 //!
 //! `cargo run --release --example titles -- small examples/cs.CL-sample.xml`
 

@@ -9,16 +9,18 @@
 //! | paper and template | [`prompt`], [`tokens`] | [`generate::Request`] |
 //! | requests, a step at a time | [`generate`], [`engine`] | token ids |
 //! | token ids to fields, and every check | [`summary`] | [`record::Record`] |
+//! | which papers to keep, and how near they are to liked ones | [`select`] | papers of a run |
 //! | finished papers, durable at once | [`store`] | records, in digest order |
 //! | records | [`digest`] | Markdown |
 //!
 //! [`writer`] is the front door: it puts a model, its prompt, terms and guards together; [`pipeline`]
-//! tells the whole story on one page; [`cli`] is the only module that prints;
-//! [`card`] and [`fetch`] bring a model's weights here, [`gguf`] and [`model`] load them, [`kernels`] compute
-//! with them, [`shortlist`] says which tokens need to be scored, [`guard`] which may be written; [`glossary`] says how terms are to be translated;
-//! [`eval`] measures how good summaries are, [`plan`] says how long many papers take; [`text`] and [`hash`] are what others build on; [`system`] tells what memory and disk are left;
-//! [`http`] is how servers are asked;
-//! [`text_file`] reads text that a person wrote, and [`atomic`] writes files whole or not at all.
+//! tells the whole story on one page; [`cli`] is the only module that prints. [`card`] and [`fetch`] bring
+//! a model's weights here, [`gguf`] and [`model`] load them, [`kernels`] compute with them; [`shortlist`]
+//! says which tokens need to be scored, [`guard`] which may be written, and [`glossary`] how terms are to be
+//! translated. [`eval`] measures how good summaries are, [`plan`] how long many papers take. [`text`],
+//! [`hash`] and [`error`] are what others build on; [`system`] tells what memory and disk are left, [`http`]
+//! is how servers are asked, [`text_file`] reads text that a person wrote, and [`atomic`] writes files whole
+//! or not at all.
 
 pub mod atomic;
 pub mod card;
