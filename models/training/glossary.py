@@ -89,8 +89,12 @@ def read_table(path):
     """key → (term, translation, papers); a term that was never counted is in one."""
     with open(path, encoding="utf8") as lines:
         rows = [line.rstrip("\n").split("\t") for line in lines if not line.startswith("#")]
-    return {key_of(term): (term, translation, int(*papers) if papers else 1)
-            for term, translation, *papers in rows}
+    table = {key_of(term): (term, translation, int(*papers) if papers else 1)
+             for term, translation, *papers in rows}
+    for key, (term, *_) in table.items():
+        if not 1 <= len(key) <= MAX_WORDS:
+            raise ValueError(f"{path}: `{term}` is not one to {MAX_WORDS} words")
+    return table
 
 
 def counted(table, records):
