@@ -21,7 +21,7 @@ import torch
 from cleaning import joined, read_clean
 from model import Model
 from tokenizer import Tokenizer
-from train import padded
+from train import batches_of, padded
 
 LEAST = -2.0  # nats; a likelier token was expected anyway
 
@@ -51,7 +51,8 @@ def main():
         record = functools.reduce(joined, map(records.get, draw["id"].split("+")))
         sequences.append(sequence(tokenizer, draw["zh_abstract"], record["abstract"]))
     rated = 0
-    for batch in batches(sequences, args.tokens_a_batch):
+    length = lambda at: len(sequences[at][0])
+    for batch in batches_of(range(len(sequences)), args.tokens_a_batch, length):
         for at, value in zip(batch, likelihoods(model, [sequences[at] for at in batch])):
             draws[at]["likelihood"] = round(value, 4)
         rated += len(batch)
@@ -66,18 +67,6 @@ def sequence(tokenizer, paragraph, abstract):
     begin = [tokenizer.bos] if tokenizer.expects_bos else []
     before = begin + tokenizer.encode(f"中文：{paragraph}\n\nEnglish:")
     return before + tokenizer.encode(f" {abstract}"), len(before)
-
-
-def batches(sequences, tokens):
-    """Indices by length, as many as have at most so many tokens, padding included."""
-    batch = []
-    for at in sorted(range(len(sequences)), key=lambda at: len(sequences[at][0])):
-        if batch and (len(batch) + 1) * padded(len(sequences[at][0])) > tokens:
-            yield batch
-            batch = []
-        batch.append(at)
-    if batch:
-        yield batch
 
 
 def likelihoods(model, sequences):

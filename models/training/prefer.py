@@ -47,7 +47,7 @@ class Trainer(train.Trainer):
 
     def batches(self, pairs):
         longest = lambda pair: max(len(self.data.sequence(at)) for at in both(pair))
-        return self.data.batches(pairs, self.args.tokens_a_batch // 2, longest)
+        return train.batches_of(pairs, self.args.tokens_a_batch // 2, longest)
 
     def progress(self):
         return self.state["step"] / max(1, self.total_steps)

@@ -127,16 +127,6 @@ class Data:
                      torch.from_numpy(extra))
         return arguments, total
 
-    def batches(self, papers, tokens, length):
-        """`papers` by `length` in batches of at most so many tokens, padding included."""
-        batches, batch = [], []
-        for at in sorted(papers, key=length):
-            if batch and (len(batch) + 1) * padded(length(at)) > tokens:
-                batches.append(batch)
-                batch = []
-            batch.append(at)
-        return [*batches, batch] if batch else batches
-
     def steps(self, position, papers_a_step, tokens_a_batch, seed):
         """Yields (position after it, batches of one step) for ever, from `position` on. The papers
         of a step are those of a pool in a random order, so a step has long and short ones."""
@@ -147,8 +137,19 @@ class Data:
             random.Random(seed * 1_000_003 + pool).shuffle(chosen)
             for done in range(skip, size, papers_a_step):
                 position = pool * size + done + papers_a_step
-                yield position, self.batches(chosen[done:done + papers_a_step], tokens_a_batch,
-                                             lambda at: len(self.sequence(at)))
+                yield position, batches_of(chosen[done:done + papers_a_step], tokens_a_batch,
+                                           lambda at: len(self.sequence(at)))
+
+
+def batches_of(papers, tokens, length):
+    """`papers` by `length` in batches of at most so many tokens, padding included."""
+    batches, batch = [], []
+    for at in sorted(papers, key=length):
+        if batch and (len(batch) + 1) * padded(length(at)) > tokens:
+            batches.append(batch)
+            batch = []
+        batch.append(at)
+    return [*batches, batch] if batch else batches
 
 
 def padded(count):
@@ -262,8 +263,8 @@ class Trainer:
         current = self.model.params
         self.model.params = params or current
         self.model.take_over()
-        batches = self.data.batches(range(self.data.dev_papers()), self.args.tokens_a_batch,
-                                    lambda at: len(self.data.sequence(at, "dev_")))
+        batches = batches_of(range(self.data.dev_papers()), self.args.tokens_a_batch,
+                             lambda at: len(self.data.sequence(at, "dev_")))
         made = [self.data.batch(papers, "dev_", weighted=False) for papers in batches]
         with torch.no_grad():
             losses = [self.model.loss(*self.on_device(arguments)).item() for arguments, _ in made]
