@@ -211,9 +211,9 @@ class Model:
             return x
         return F.rms_norm(x, (x.shape[-1],), weight, self.about.epsilon)
 
-    def rotate(self, x, theta):
-        """x: batch × heads × time × width of a head."""
-        cos, sin = (table[:x.shape[2]] for table in self.angles[theta])
+    def rotate(self, x, theta, positions):
+        """x: batch × heads × time × width of a head; positions: batch × time."""
+        cos, sin = (table[positions].unsqueeze(1) for table in self.angles[theta])
         wide = x.float()
         if self.about.pairs_are_neighbours:
             one, two = wide[..., ::2], wide[..., 1::2]
@@ -223,10 +223,10 @@ class Model:
             pairs = torch.cat([one * cos - two * sin, two * cos + one * sin], -1)
         return pairs.to(x.dtype)
 
-    def attend(self, x, batch, layer):
+    def attend(self, x, positions, visible, layer):
         """x: (batch · time) × width, behind the norm. Gives (batch · time) × (heads · width)."""
         about, norms = self.about, self.norms[layer]
-        time = x.shape[0] // batch
+        batch, time = positions.shape
         qkv = self.linear(x, layer, 0)
         if self.biases[layer] is not None:
             qkv = qkv + self.biases[layer]
@@ -234,14 +234,15 @@ class Model:
                   for heads in (about.heads, about.key_heads, about.key_heads)]
         q, k, v = (part.reshape(batch, time, -1, about.head_width).transpose(1, 2)
                    for part in qkv.split(widths, 1))
-        q = self.rotate(self.norm(q, norms["attn_q_norm"]), about.rope[layer])
-        k = self.rotate(self.norm(k, norms["attn_k_norm"]), about.rope[layer])
+        q = self.rotate(self.norm(q, norms["attn_q_norm"]), about.rope[layer], positions)
+        k = self.rotate(self.norm(k, norms["attn_k_norm"]), about.rope[layer], positions)
         group, mask, window = about.heads // about.key_heads, None, about.window[layer]
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        if visible is not None:
+            mask = visible.unsqueeze(1)
         if window is not None and time > window:
-            at = torch.arange(time, device=x.device)
-            distance = at[:, None] - at
-            mask = (distance >= 0) & (distance < window)
+            distance = (positions[:, :, None] - positions[:, None]).unsqueeze(1)
+            mask = (distance >= 0) & (distance < window) & (True if mask is None else mask)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         return out.transpose(1, 2).reshape(batch * time, -1)
 
@@ -249,15 +250,19 @@ class Model:
         """Weighted sum of the losses of `rows`."""
         return (self.row_losses(ids, rows, labels, extra) * weights).sum()
 
-    def row_losses(self, ids, rows, labels, extra):
+    def row_losses(self, ids, rows, labels, extra, positions=None, visible=None):
         """Loss of each row in nats. `ids`: batch × time; `rows`: indices into batch · time whose
         next token counts; `labels`: that token's index in the output vocabulary, to which the
-        tokens `extra` are added."""
-        batch, _ = ids.shape
+        tokens `extra` are added. Where a sequence is not simply one text, `positions` (batch ×
+        time) has the places of its tokens, and `visible` (batch × time × time) which of the others
+        each of them sees."""
+        batch, time = ids.shape
+        if positions is None:
+            positions = torch.arange(time, device=ids.device).expand(batch, time)
         x = self.embedding[ids.view(-1)] * self.about.embedding_scale
         for layer in range(self.about.layers):
             norms = self.norms[layer]
-            out = self.attend(self.norm(x, norms["attn_norm"]), batch, layer)
+            out = self.attend(self.norm(x, norms["attn_norm"]), positions, visible, layer)
             if layer == self.about.layers - 1:  # the other rows have nothing more to tell
                 x, out = x[rows], out[rows]
             x = x + self.norm(self.linear(out, layer, 1), norms["post_attention_norm"])

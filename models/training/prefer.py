@@ -11,6 +11,7 @@ killed run goes on from its checkpoint.
 import random
 import time
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -46,21 +47,52 @@ class Trainer(train.Trainer):
         self.total_steps = int(args.epochs * len(self.plan))
 
     def batches(self, pairs):
-        longest = lambda pair: max(len(self.data.sequence(at)) for at in both(pair))
-        return train.batches_of(pairs, self.args.tokens_a_batch // 2, longest)
+        length = lambda pair: len(self.packed(pair)[0])
+        return train.batches_of(pairs, self.args.tokens_a_batch, length)
 
     def progress(self):
         return self.state["step"] / max(1, self.total_steps)
 
+    def packed(self, pair):
+        """Both summaries of a pair as one sequence: the better one, and behind it the worse one from
+        where they part, since what both begin with need not be computed twice. Gives its tokens,
+        their positions, the part that the worse one does not see, and rows and labels of each."""
+        better, worse = (self.data.sequence(at) for at in (2 * pair, 2 * pair + 1))
+        prompt, shorter = int(self.data.arrays["prompts"][2 * pair]), min(len(better), len(worse))
+        different = np.flatnonzero(better[:shorter] != worse[:shorter])
+        part, end = int(different[0]) if len(different) else shorter - 1, len(better) - 1
+        ids = np.concatenate([better[:-1], worse[part:-1]])
+        positions = np.concatenate([np.arange(end), np.arange(part, len(worse) - 1)])
+        rows = (np.arange(prompt - 1, end),
+                np.concatenate([np.arange(prompt - 1, part), np.arange(end, len(ids))]))
+        return ids, positions, (part, end), rows, (better[prompt:], worse[prompt:])
+
+    def batch(self, pairs):
+        """Arguments of Model.row_losses, and how many rows each summary has; behind them is
+        padding."""
+        made = [self.packed(pair) for pair in pairs]
+        longest = train.padded(max(len(ids) for ids, *_ in made))
+        ids, positions = np.zeros((2, len(pairs), longest), np.int64)
+        visible = np.tri(longest, dtype=bool)[None].repeat(len(pairs), 0)
+        index, extra = self.data.outputs([self.data.sequence(at) for pair in pairs
+                                          for at in (2 * pair, 2 * pair + 1)])
+        rows, labels = [], []
+        for at, (tokens, places, (part, end), of_both, labels_of_both) in enumerate(made):
+            ids[at, :len(tokens)], positions[at, :len(tokens)] = tokens, places
+            visible[at, end:, part:end] = False
+            rows += [at * longest + of_one for of_one in of_both]
+            labels += [index[of_one] for of_one in labels_of_both]
+        counts = [len(of_one) for of_one in rows]
+        missing = np.zeros(train.padded(sum(counts)) - sum(counts), np.int64)
+        arrays = (ids, np.concatenate([*rows, missing]), np.concatenate([*labels, missing]), extra,
+                  positions, visible)
+        return [torch.from_numpy(array) for array in arrays], counts
+
     def sums(self, pairs):
         """Summed losses of better and worse summaries, and the numbers of tokens of the better."""
-        papers = [at for pair in pairs for at in both(pair)]
-        (ids, rows, labels, _, extra), _ = self.data.batch(papers, weighted=False)
-        counts = [len(self.data.sequence(at)) - int(self.data.arrays["prompts"][at])
-                  for at in papers]
-        losses = self.model.row_losses(*self.on_device((ids, rows, labels, extra)))
-        parts = losses[:sum(counts)].split(counts)  # behind them is padding
-        sums = torch.stack([part.sum() for part in parts])
+        arguments, counts = self.batch(pairs)
+        losses = self.model.row_losses(*self.on_device(arguments))
+        sums = torch.stack([part.sum() for part in losses[:sum(counts)].split(counts)])
         return sums[::2], sums[1::2], torch.tensor(counts[::2], device=sums.device)
 
     def measure(self, pairs):
@@ -124,11 +156,6 @@ class Trainer(train.Trainer):
                 saved = time.time()
         self.save()
         self.report_held_out()
-
-
-def both(pair):
-    """Where the better and the worse summary of a pair are."""
-    return 2 * pair, 2 * pair + 1
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     smoke_test.py [--device cuda]
 
-Every program from prepare.py to channels.py is called as from a shell. It takes a minute on a CPU.
+Every program from prepare.py on is called as from a shell. It takes a minute on a CPU.
 """
 
 import argparse
@@ -20,7 +20,10 @@ from gguf import GGUFWriter, TokenType
 from tokenizers.pre_tokenizers import ByteLevel
 
 from adapter import read_factors, read_tensors
+from form import Form
 from model import Gated, Linear, inner
+from prepare import told
+from tokenizer import Tokenizer
 from train import Trainer
 
 HERE = Path(__file__).parent
@@ -100,11 +103,13 @@ def check_recipe(architecture, folder, device):
     call("pairs.py", base, prompt, folder / "train.jsonl.gz", folder / "pairs.npz",
          folder / "rated.jsonl", "--max-tokens", 2000)
     for epochs in (1, 2):
-        call("prefer.py", base, folder / "pairs.npz", folder / "preferred", *options, "--warm",
-             folder / "adapter.safetensors", "--pairs-a-step", 2, "--held-out", 1, "--epochs",
-             epochs)
+        arguments = call("prefer.py", base, folder / "pairs.npz", folder / "preferred", *options,
+                         "--warm", folder / "adapter.safetensors", "--pairs-a-step", 2, "--held-out", 1,
+                         "--epochs", epochs)
     state = torch.load(folder / "preferred" / "checkpoint.pt", weights_only=True)
     assert state["step"] == len(ANIMALS) and len(state["margins"]) == len(ANIMALS), state["step"]
+    check_pairs(runpy.run_path(str(HERE / "prefer.py")), arguments)
+    check_corrections(base, prompt, folder)
 
 
 def call(program, *arguments):
@@ -162,6 +167,53 @@ def check_likelihood(folder):
     values = [draw.pop("likelihood") for draw in rated]
     assert rated == drawn and all(-20 < value < 0 for value in values), values
     assert len(set(values)) > len(ANIMALS), values
+
+
+def check_pairs(prefer, arguments):
+    """Losses of the two summaries of a pair, packed as one sequence, are those of either alone."""
+    sys.argv = ["prefer.py", *arguments]
+    trainer = prefer["Trainer"](prefer["parse_arguments"]())
+    pairs = [0, 1, 2]
+    *sums, counts = trainer.sums(pairs)
+    for at, pair in enumerate(pairs):
+        for which, name in enumerate(("better", "worse")):
+            (*batch, _, extra), count = trainer.data.batch([2 * pair + which], weighted=False)
+            alone = trainer.model.row_losses(*batch, extra)[:int(count)].sum()
+            torch.testing.assert_close(sums[which][at], alone, rtol=1e-2, atol=0, msg=name)
+            assert which or counts[at] == count, (counts, count)
+
+
+def check_corrections(base, prompt, folder):
+    """Edits go where they belong, papers without one are left out, and one that does not fit is told."""
+    lean = [json.loads(line) for line in (folder / "draws.jsonl").open(encoding="utf8")][1::2]
+    edit = {"field": "zh_abstract", "from": "论文在", "to": "论文用FARM模型在"}
+    last = {"field": "zh_abstract", "from": "清点动物。", "to": "清点。"}
+    readings = [{"id": draw["id"], "edits": [last, edit] if number else []}
+                for number, draw in enumerate(lean)]
+    write_lines(folder / "edits.jsonl", readings)
+    arguments = ["corrections.py", base, prompt, folder / "dev.jsonl", folder / "corrected.npz",
+                 "--max-tokens", 2000, "--draws", folder / "draws.jsonl", "--edits",
+                 folder / "edits.jsonl"]
+    write_lines(folder / "dev.jsonl", lean)
+    call(*arguments)
+    pairs = np.load(folder / "corrected.npz")
+    corrected = lean[1] | {"zh_abstract": "黄昏时清点动物很慢。论文用FARM模型在农场清点。"}
+    form, tells = Form(prompt, Tokenizer(base)), told(lean[1], [])
+    assert len(pairs["order"]) == len(lean) - 1
+    for at, summary in enumerate((corrected, lean[1])):
+        tokens = pairs["tokens"][pairs["starts"][at]:pairs["starts"][at + 1]]
+        assert tokens.tolist() == form.sequence(summary, *tells)[0], summary
+    write_lines(folder / "edits.jsonl", [{"id": lean[0]["id"], "edits": [edit | {"from": "动物"}]}])
+    try:
+        call(*arguments)
+    except ValueError as error:
+        assert "stands 2 times" in str(error), error
+    else:
+        raise AssertionError("an edit that fits twice was taken")
+
+
+def write_lines(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf8")
 
 
 def write_papers(folder):

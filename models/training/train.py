@@ -99,11 +99,7 @@ class Data:
         sequences = [self.sequence(at, prefix) for at in papers]
         longest = padded(max(map(len, sequences)) - 1)
         ids = np.zeros((len(papers), longest), np.int64)
-        # The program scores the tokens of its shortlist and those of the prompt; so do we.
-        extra = np.unique(np.concatenate(sequences))
-        extra = extra[self.index[extra] < 0]
-        index = self.index.copy()
-        index[extra] = len(self.vocabulary) + np.arange(len(extra))
+        index, extra = self.outputs(sequences)
         rows, labels, weights = [], [], []
         for row, (at, tokens) in enumerate(zip(papers, sequences)):
             ids[row, :len(tokens) - 1] = tokens[:-1]
@@ -120,12 +116,21 @@ class Data:
         missing = padded(sum(map(len, rows))) - sum(map(len, rows))
         for part, fill in ((rows, 0), (labels, 0), (weights, 0.0)):
             part.append(np.full(missing, fill, part[0].dtype))
-        more = self.others[~np.isin(self.others, extra)][:padded(len(extra)) - len(extra)]
-        extra = np.concatenate([extra, more])
         join = lambda arrays: torch.from_numpy(np.concatenate(arrays))
         arguments = (torch.from_numpy(ids), join(rows), join(labels), join(weights),
                      torch.from_numpy(extra))
         return arguments, total
+
+    def outputs(self, sequences):
+        """The index of each token in the output vocabulary, and the tokens beyond the shortlist that
+        are in it. The program scores the tokens of its shortlist and those of the prompt; so do we."""
+        extra = np.unique(np.concatenate(sequences))
+        extra = extra[self.index[extra] < 0]
+        more = self.others[~np.isin(self.others, extra)][:padded(len(extra)) - len(extra)]
+        extra = np.concatenate([extra, more])
+        index = self.index.copy()
+        index[extra] = len(self.vocabulary) + np.arange(len(extra))
+        return index, extra
 
     def steps(self, position, papers_a_step, tokens_a_batch, seed):
         """Yields (position after it, batches of one step) for ever, from `position` on. The papers
