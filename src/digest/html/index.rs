@@ -14,7 +14,8 @@ use crate::digest::{Overview, Records};
 use crate::error::Result;
 use crate::paper::Date;
 
-const SCRIPT: &str = include_str!("../templates/index.js");
+const SCRIPT: &str =
+    concat!(include_str!("../templates/theme.js"), include_str!("../templates/index.js"));
 
 /// One day of an index.
 #[derive(Debug, Clone)]

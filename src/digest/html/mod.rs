@@ -23,7 +23,8 @@ use policy::policy;
 /// What all pages look like.
 const STYLE: &str = include_str!("../templates/page.css");
 /// Search, filters and the choice between light and dark.
-const SCRIPT: &str = include_str!("../templates/page.js");
+const SCRIPT: &str =
+    concat!(include_str!("../templates/theme.js"), include_str!("../templates/page.js"));
 
 /// How a page is laid out.
 #[derive(Debug, Clone, Default)]
