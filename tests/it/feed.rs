@@ -400,6 +400,18 @@ fn arguments_are_sources_and_folders_stand_for_their_files() {
     let expected = ["a.gz", "b/1.json", "b/2.xml", "c"].map(|path| Source::Path(root.join(path)));
     let expanded = feed::expand(sources).expect("a list");
     assert_eq!((&expanded[0], &expanded[1..]), (&Source::Stdin, &expected[..]));
+    #[cfg(unix)]
+    {
+        // A link back up adds nothing, and one elsewhere is followed.
+        let outside = tempfile::tempdir().expect("a folder");
+        std::fs::write(outside.path().join("3.xml"), "").expect("a file");
+        std::os::unix::fs::symlink(root, root.join("b/up")).expect("a link");
+        std::os::unix::fs::symlink(outside.path(), root.join("z")).expect("a link");
+        let mut expected = expected.to_vec();
+        expected.push(Source::Path(root.join("z/3.xml")));
+        let sources = vec![Source::Path(root.to_owned())];
+        assert_eq!(feed::expand(sources).expect("a list"), expected);
+    }
 
     check_error(read_source(&Source::Path(root.to_owned())), ErrorKind::Input, &["is a folder"]);
     let deep = root.join("d/".repeat(20));

@@ -269,7 +269,7 @@ pub(super) struct SiteArgs {
     #[arg(value_name = "DIR")]
     pub(super) folder: PathBuf,
 
-    /// Write all pages anew, those that are newer than their records, too
+    /// Write all pages anew, also those that are newer than their records, as after another --group
     #[arg(long)]
     pub(super) redo: bool,
 

@@ -181,7 +181,9 @@ fn list_files(folder: &Path, level: usize, files: &mut Vec<PathBuf>) -> Result<(
         // What is not there any more is left for reading to complain about.
         let kind = path.metadata().map(|metadata| metadata.file_type());
         if kind.as_ref().is_ok_and(|kind| kind.is_dir()) {
-            list_files(&path, level + 1, files)?;
+            if !leads_back(&path) {
+                list_files(&path, level + 1, files)?;
+            }
         } else if kind.is_ok_and(|kind| !kind.is_file()) {
             continue;
         } else if files.len() < MAX_FOLDER_FILES {
@@ -192,4 +194,11 @@ fn list_files(folder: &Path, level: usize, files: &mut Vec<PathBuf>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Whether a link leads to a folder that it lies in, whose files are listed anyway.
+fn leads_back(path: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    let target = || whole(path).zip(path.parent().and_then(whole));
+    path.is_symlink() && target().is_some_and(|(target, folder)| folder.starts_with(target))
 }
