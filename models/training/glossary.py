@@ -23,6 +23,7 @@ WORD = re.compile(r"[^\W_]+")
 ENGLISH = re.compile(r"(?<![A-Za-z0-9_\\/.$@{-])[a-z]{3,}(?![A-Za-z0-9_@(/\\$}-])")
 SCALES = {"hundred", "thousand", "million", "billion", "trillion"}  # parts of numbers
 MAX_WORDS = 4
+PREPOSITIONS = {"in", "on", "off", "at"}
 
 
 def parse_arguments():
@@ -36,14 +37,20 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def singular(word):
-    """`word` without the s of a plural: a stem to compare by, not a word."""
-    return word[:-1] if len(word) > 3 and word[-1] == "s" and word[-2] not in "siu" else word
+def stem_of(word):
+    """What singular and plural of `word` have in common: something to compare by, not always a word."""
+    if len(word) > 3 and word[-1] == "s" and word[-2] not in "siu":
+        word = word[:-1]
+    if len(word) > 4 and word.endswith("ie"):
+        return word[:-2] + "y"
+    if len(word) > 3 and word.endswith(("sse", "she", "che", "xe", "zze")):
+        return word[:-1]
+    return word
 
 
 def words_of(text):
     """(stem, begin, end) of each word of `text`."""
-    return [(singular(m[0].lower()), m.start(), m.end()) for m in WORD.finditer(text)]
+    return [(stem_of(m[0].lower()), m.start(), m.end()) for m in WORD.finditer(text)]
 
 
 def key_of(term):
@@ -51,11 +58,15 @@ def key_of(term):
 
 
 def fits(term, text, part):
-    """Whether the words of `part` are those of `term` where capitals are what tells them apart."""
-    for match, (_, begin, end) in zip(WORD.finditer(term), part):
-        if sum(c.isupper() for c in match[0]) > 1 and singular(match[0]) != singular(text[begin:end]):
+    """Whether the words of `part` are those of `term` where capitals are what tells them apart, and
+    joined by a hyphen where that tells `in-domain` from words like `in domains`."""
+    words = words_of(term)
+    for (_, start, stop), (_, begin, end) in zip(words, part):
+        word = term[start:stop]
+        if sum(c.isupper() for c in word) > 1 and stem_of(word) != stem_of(text[begin:end]):
             return False
-    return True
+    hyphen = lambda text, words: len(words) > 1 and text[words[0][2]:words[1][1]] == "-"
+    return words[0][0] not in PREPOSITIONS or not hyphen(term, words) or hyphen(text, part)
 
 
 def is_joined(text, end, begin):
@@ -92,8 +103,11 @@ def read_table(path):
     table = {key_of(term): (term, translation, int(*papers) if papers else 1)
              for term, translation, *papers in rows}
     for key, (term, *_) in table.items():
-        if not 1 <= len(key) <= MAX_WORDS:
-            raise ValueError(f"{path}: `{term}` is not one to {MAX_WORDS} words")
+        words = words_of(term)
+        joined = all(is_joined(term, a[2], b[1]) for a, b in zip(words, words[1:]))
+        if not 1 <= len(key) <= MAX_WORDS or not joined:
+            raise ValueError(f"{path}: `{term}` is not one to {MAX_WORDS} words with a space, hyphen "
+                             "or apostrophe between")
     return table
 
 

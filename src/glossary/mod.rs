@@ -170,7 +170,7 @@ impl Glossary {
             let joined = words::joined(text, &words[at..], self.longest);
             let (entry, length) = (1..=joined)
                 .rev()
-                .find_map(|length| Some((self.entry_of(&words[at..at + length])?, length)))
+                .find_map(|length| Some((self.entry_of(text, &words[at..at + length])?, length)))
                 .map_or((None, 1), |(entry, length)| (Some(entry), length));
             found.extend(entry);
             at += length;
@@ -178,15 +178,22 @@ impl Glossary {
         found
     }
 
-    fn entry_of(&self, words: &[Word<'_>]) -> Option<&Entry> {
+    fn entry_of(&self, text: &str, words: &[Word<'_>]) -> Option<&Entry> {
         let key: Vec<String> = words.iter().map(|word| word.stem.clone()).collect();
         let entry = self.entries.get(&key)?;
         let as_written = words::words(&entry.term.term);
         let fits = as_written.iter().zip(words).all(|(term, word)| {
-            !term.is_acronym() || words::singular(word.text) == words::singular(term.text)
+            !term.is_acronym() || words::stem(word.text) == words::stem(term.text)
         });
-        fits.then_some(entry)
+        (fits && keeps_hyphen(&entry.term.term, &as_written, text, words)).then_some(entry)
     }
+}
+
+/// Whether a term such as `in-domain` stands in `text` as one, and not as words like `in domains`.
+fn keeps_hyphen(term: &str, of_term: &[Word<'_>], text: &str, words: &[Word<'_>]) -> bool {
+    let is_preposition = matches!(&*of_term[0].stem, "in" | "on" | "off" | "at");
+    let hyphen = |text, words| words::joints(text, words).next() == Some("-");
+    !is_preposition || !hyphen(term, of_term) || hyphen(text, words)
 }
 
 impl Found<'_> {
@@ -255,6 +262,16 @@ mod tests {
             ["RAG=RAG", "cloud=云", "point cloud=点云"]
         );
         assert!(told(glossary, "pointcloud", "clouded cloud9").is_empty());
+    }
+
+    #[test]
+    fn a_preposition_with_a_hyphen_is_no_preposition() {
+        let glossary = "in-domain\t域内\ndomain\t域\noff-policy\t异策略\nin vitro\t体外\n";
+        let text = "In domains off policy; in-domain, Off-policies, in-vitro";
+        assert_eq!(
+            told(glossary, "", text),
+            ["domain=域", "in-domain=域内", "off-policy=异策略", "in vitro=体外"]
+        );
     }
 
     #[test]

@@ -61,7 +61,7 @@ struct Pattern {
 impl Pattern {
     fn of(text: &str) -> Vec<Pattern> {
         let pattern = |word: words::Word<'_>| Pattern {
-            text: words::singular(word.text).to_owned(),
+            text: words::stem(word.text).into_owned(),
             is_acronym: word.is_acronym(),
             stem: word.stem,
         };
@@ -69,7 +69,7 @@ impl Pattern {
     }
 
     fn is(&self, word: &words::Word<'_>) -> bool {
-        self.stem == word.stem && (!self.is_acronym || self.text == words::singular(word.text))
+        self.stem == word.stem && (!self.is_acronym || self.text == words::stem(word.text))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Words of a text, and how two of them are compared.
 
+use std::borrow::Cow;
+
 /// A word: letters and digits without a break.
 #[derive(Debug, Clone)]
 pub(crate) struct Word<'a> {
@@ -28,7 +30,7 @@ pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
             (None, true) => start = Some(at),
             (Some(begin), false) => {
                 let word = &text[begin..at];
-                let stem = singular(&word.to_lowercase()).to_owned();
+                let stem = stem(&word.to_lowercase()).into_owned();
                 words.push(Word { text: word, stem, start: begin, end: at });
                 start = None;
             }
@@ -38,22 +40,36 @@ pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
     words
 }
 
-/// `word` without the s of a plural: something to compare by, not always a word.
-pub(crate) fn singular(word: &str) -> &str {
-    let mut chars = word.chars().rev();
-    let is_plural = chars.next() == Some('s')
-        && chars.next().is_some_and(|before| !matches!(before, 's' | 'i' | 'u'))
-        && chars.count() >= 2;
-    if is_plural { &word[..word.len() - 1] } else { word }
+/// What singular and plural of `word` have in common: something to compare by, not always a word.
+///
+/// The s of a plural goes, and its e behind s, sh, ch, x and z; `ie` becomes `y`.
+pub(crate) fn stem(word: &str) -> Cow<'_, str> {
+    let end = |word: &str, count: usize| word.chars().rev().nth(count - 1);
+    let is_plural = word.ends_with('s')
+        && word.chars().count() > 3
+        && !matches!(end(word, 2), Some('s' | 'i' | 'u'));
+    let word = if is_plural { &word[..word.len() - 1] } else { word };
+    let length = word.chars().count();
+    match word.strip_suffix("ie") {
+        Some(start) if length > 4 => return Cow::Owned(format!("{start}y")),
+        _ => {}
+    }
+    let hissing = ["sse", "she", "che", "xe", "zze"];
+    let is_hissing = length > 3 && hissing.iter().any(|ending| word.ends_with(ending));
+    Cow::Borrowed(if is_hissing { &word[..word.len() - 1] } else { word })
 }
 
 /// How many of the first `most` words follow each other with a space, a hyphen or an apostrophe
 /// between.
 pub(crate) fn joined(text: &str, words: &[Word<'_>], most: usize) -> usize {
-    let pairs = words.iter().zip(words.iter().skip(1)).take(most.saturating_sub(1));
     let is_joint = |joint: &str| matches!(joint, " " | "-" | "'" | "’");
-    let joints = pairs.take_while(|(a, b)| is_joint(&text[a.end..b.start])).count();
-    words.len().min(joints + 1)
+    let joints = joints(text, words).take(most.saturating_sub(1));
+    words.len().min(joints.take_while(|joint| is_joint(joint)).count() + 1)
+}
+
+/// What stands between the words of `text`.
+pub(crate) fn joints<'a>(text: &'a str, words: &[Word<'_>]) -> impl Iterator<Item = &'a str> {
+    words.windows(2).map(|pair| &text[pair[0].end..pair[1].start])
 }
 
 #[cfg(test)]
@@ -62,7 +78,7 @@ mod tests {
 
     #[test]
     fn only_a_plural_loses_its_s() {
-        let check = |word: &str, stem: &str| assert_eq!(singular(word), stem);
+        let check = |word: &str, expected: &str| assert_eq!(stem(word), expected);
         check("models", "model");
         check("LLMs", "LLM");
         check("gas", "gas");
@@ -70,6 +86,32 @@ mod tests {
         check("analysis", "analysis");
         check("corpus", "corpus");
         check("s", "s");
+    }
+
+    #[test]
+    fn singular_and_plural_have_one_stem() {
+        for (one, many) in [
+            ("policy", "policies"),
+            ("ability", "abilities"),
+            ("movie", "movies"),
+            ("key", "keys"),
+            ("loss", "losses"),
+            ("patch", "patches"),
+            ("mesh", "meshes"),
+            ("box", "boxes"),
+            ("cache", "caches"),
+            ("case", "cases"),
+            ("phase", "phases"),
+            ("tie", "ties"),
+            ("size", "sizes"),
+            ("trie", "tries"),
+            ("axe", "axes"),
+            ("LLM", "LLMs"),
+            ("species", "species"),
+        ] {
+            assert_eq!(stem(one), stem(many));
+        }
+        assert_ne!(stem("trie"), stem("try"));
     }
 
     #[test]
