@@ -1,12 +1,14 @@
 """Writes an adapter in the form in which the program loads it (adapter.py).
 
     export.py RUN/checkpoint.pt... ADAPTER.safetensors [--average] [--weights WEIGHT...] [--rank R]
+        [--warm ADAPTER.safetensors]
     export.py OLD.safetensors ADAPTER.safetensors [--rank R]
 
 Of several checkpoints it is the mean of their factors, or what --weights make of them; a weight
 can be negative. Factors can be added only where they mean the same: in checkpoints of which each
-went on from another, or from the same one. An adapter is written anew, its sizes of channels taken
-along.
+went on from another, or from the same one, and in the adapter that a run was given by --warm, which
+here gets what the weights leave of 1. (The checkpoint that the adapter was exported from has other
+factors of the same products.) An adapter is written anew, its sizes of channels taken along.
 
 The product B · A of a matrix is made of other factors first: by a singular value decomposition,
 the largest values first, the root of each in either factor. So a row of A and a column of B have
@@ -26,21 +28,26 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--average", action="store_true",
                         help="the running average of the parameters instead of the last ones")
-    parser.add_argument("--weights", nargs="+", type=float, help="one a checkpoint, 1 in all")
+    parser.add_argument("--weights", nargs="+", type=float,
+                        help="one a checkpoint, 1 in all but for --warm")
+    parser.add_argument("--warm", help="the adapter that the runs began with")
     parser.add_argument("--rank", type=int, help="at most (default: as it is)")
     parser.add_argument("--base", help="name of the model that it is for (default: as it says)")
     args = parser.parse_args()
     if args.sources[0].endswith(".safetensors"):
-        if len(args.sources) > 1 or args.average or args.weights:
+        if len(args.sources) > 1 or args.average or args.weights or args.warm:
             parser.error("an adapter is written anew by itself")
         factors, metadata = read_factors(args.sources[0])
         others = {name: value for name, value in read_tensors(args.sources[0])[0].items()
                   if ".lora_" not in name}
     else:
         weights = args.weights or [1 / len(args.sources)] * len(args.sources)
-        if len(weights) != len(args.sources) or abs(sum(weights) - 1) > 1e-6:
-            parser.error("there is a weight for each checkpoint, and they sum to 1")
+        rest = 1 - sum(weights)
+        if len(weights) != len(args.sources) or abs(rest) > 1e-6 and not args.warm:
+            parser.error("there is a weight for each checkpoint, and without --warm they sum to 1")
         factors, metadata = mean_of(args.sources, weights, "average" if args.average else "params")
+        if args.warm:
+            add_warm(factors, rest, args.warm, float(metadata["scale"]))
         others = {}
     if args.base:
         metadata["base"] = args.base
@@ -57,6 +64,14 @@ def mean_of(paths, weights, kind):
     factors = {name: sum(weight * state[kind][name] for weight, state in zip(weights, states))
                for name in states[0][kind]}
     return factors, {"scale": str(states[0]["scale"]), "base": states[0].get("base", "")}
+
+
+def add_warm(factors, weight, path, scale):
+    """Adds the factors of an adapter, as a run of that scale began with them."""
+    began, metadata = read_factors(path)
+    for name, value in began.items():
+        ratio = float(metadata["scale"]) / scale if name.endswith("_b") else 1.0
+        factors[name] = factors[name] + weight * ratio * value
 
 
 def stored(factors, rank):

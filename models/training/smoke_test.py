@@ -108,6 +108,9 @@ def check_recipe(architecture, folder, device):
                          "--epochs", epochs)
     state = torch.load(folder / "preferred" / "checkpoint.pt", weights_only=True)
     assert state["step"] == len(ANIMALS) and len(state["margins"]) == len(ANIMALS), state["step"]
+    call("export.py", folder / "preferred" / "checkpoint.pt", folder / "half.safetensors", "--warm",
+         folder / "adapter.safetensors", "--weights", 0.5)
+    check_half(folder, state["params"])
     check_pairs(runpy.run_path(str(HERE / "prefer.py")), arguments)
     check_corrections(base, prompt, folder)
 
@@ -181,6 +184,17 @@ def check_pairs(prefer, arguments):
             alone = trainer.model.row_losses(*batch, extra)[:int(count)].sum()
             torch.testing.assert_close(sums[which][at], alone, rtol=1e-2, atol=0, msg=name)
             assert which or counts[at] == count, (counts, count)
+
+
+def check_half(folder, params):
+    """Half the way from the adapter that a run began with to what it ended with."""
+    half, began = (read_factors(folder / name)[0] for name in ("half.safetensors", "adapter.safetensors"))
+    for name in began:
+        if name.endswith("_a"):
+            a, b = (half[name], half[name.removesuffix("a") + "b"])
+            other = name.removesuffix("a") + "b"
+            expected = (began[other] + params[other]) @ (began[name] + params[name]) / 4
+            assert (b @ a - expected).norm() < 0.03 * expected.norm(), name
 
 
 def check_corrections(base, prompt, folder):
