@@ -188,13 +188,12 @@ def check_pairs(prefer, arguments):
 
 def check_half(folder, params):
     """Half the way from the adapter that a run began with to what it ended with."""
-    half, began = (read_factors(folder / name)[0] for name in ("half.safetensors", "adapter.safetensors"))
-    for name in began:
-        if name.endswith("_a"):
-            a, b = (half[name], half[name.removesuffix("a") + "b"])
-            other = name.removesuffix("a") + "b"
-            expected = (began[other] + params[other]) @ (began[name] + params[name]) / 4
-            assert (b @ a - expected).norm() < 0.03 * expected.norm(), name
+    half, _ = read_factors(folder / "half.safetensors")
+    began, _ = read_factors(folder / "adapter.safetensors")
+    for a in (name for name in began if name.endswith("_a")):
+        b = a.removesuffix("a") + "b"
+        expected = (began[b] + params[b]) @ (began[a] + params[a]) / 4
+        assert (half[b] @ half[a] - expected).norm() < 0.03 * expected.norm(), a
 
 
 def check_corrections(base, prompt, folder):
