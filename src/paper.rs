@@ -37,9 +37,9 @@ pub struct Paper {
     /// Abstract as the digest shows it, white space folded; boilerplate such as
     /// `arXiv:2403.02839v1 Announce Type: new  Abstract: ` is kept.
     pub abstract_text: String,
-    /// Title as the model reads it: no suffix.
+    /// Title as the model reads it: no suffix, no markup of LaTeX's outside mathematics.
     pub plain_title: String,
-    /// Abstract as the model reads it: no boilerplate.
+    /// Abstract as the model reads it: no boilerplate, no markup of LaTeX's outside mathematics.
     pub plain_abstract: String,
     /// Authors in the feed's order.
     pub authors: Vec<String>,

@@ -23,6 +23,7 @@ mod event;
 mod form;
 mod html;
 mod json;
+mod latex;
 mod limits;
 mod live;
 mod page;

@@ -1,5 +1,6 @@
 //! A paper as its form has it, and the one way from there to a [`Paper`].
 
+use super::latex::without_latex;
 use super::text::{Boilerplate, fold, fold_shown, split_boilerplate, split_suffix};
 use crate::paper::{Announce, Date, Paper, PaperId};
 use crate::record::WrittenSummary;
@@ -50,6 +51,8 @@ impl Raw {
             Some((prefix, plain)) => (plain.to_owned(), prefix),
             None => (folded, Boilerplate::default()),
         };
+        let (plain_title, plain_abstract) =
+            (without_latex(&plain_title), without_latex(&plain_abstract));
         if plain_title.is_empty() {
             return Err("the paper has no title".to_owned());
         }

@@ -1,0 +1,463 @@
+//! LaTeX's markup of text, undone for the model: arXiv hands titles and abstracts on as their authors
+//! typed them, `\emph{so}`, `95\%` and `R\'enyi`. Mathematics stays as it stands.
+//!
+//! What is no markup that is known here stays as well, unbalanced braces and commands of a paper's
+//! own included: a text is never cut.
+
+use unicode_normalization::char::compose;
+
+/// Commands whose argument is the text.
+const WRAPPERS: [&str; 19] = [
+    "emph",
+    "textit",
+    "textbf",
+    "texttt",
+    "textsc",
+    "textsf",
+    "textrm",
+    "textsl",
+    "textup",
+    "textmd",
+    "textnormal",
+    "textsuperscript",
+    "textsubscript",
+    "text",
+    "underline",
+    "uline",
+    "mbox",
+    "url",
+    "path",
+];
+/// Commands whose second argument is the text.
+const SECOND_IS_TEXT: [&str; 3] = ["textcolor", "colorbox", "href"];
+/// Commands that point elsewhere, or set aside what their argument says.
+const ASIDES: [&str; 17] = [
+    "color",
+    "cite",
+    "citep",
+    "citealp",
+    "parencite",
+    "autocite",
+    "footcite",
+    "ref",
+    "eqref",
+    "autoref",
+    "cref",
+    "Cref",
+    "label",
+    "footnote",
+    "thanks",
+    "begin",
+    "end",
+];
+/// Commands that change what follows, to the end of their group.
+const DECLARATIONS: [&str; 22] = [
+    "em",
+    "it",
+    "bf",
+    "sc",
+    "tt",
+    "rm",
+    "sf",
+    "sl",
+    "bfseries",
+    "mdseries",
+    "itshape",
+    "scshape",
+    "slshape",
+    "upshape",
+    "ttfamily",
+    "rmfamily",
+    "sffamily",
+    "normalfont",
+    "small",
+    "large",
+    "item",
+    "noindent",
+];
+/// Characters by their names. In mathematics they are left alone.
+const CHARACTERS: [(&str, &str); 52] = [
+    ("ss", "ß"),
+    ("o", "ø"),
+    ("O", "Ø"),
+    ("l", "ł"),
+    ("L", "Ł"),
+    ("ae", "æ"),
+    ("AE", "Æ"),
+    ("oe", "œ"),
+    ("OE", "Œ"),
+    ("aa", "å"),
+    ("AA", "Å"),
+    ("i", "ı"),
+    ("j", "ȷ"),
+    ("deg", "°"),
+    ("textdegree", "°"),
+    ("S", "§"),
+    ("pounds", "£"),
+    ("textasciitilde", "~"),
+    ("ldots", "…"),
+    ("dots", "…"),
+    ("textellipsis", "…"),
+    ("textendash", "–"),
+    ("textemdash", "—"),
+    ("textbackslash", "\\"),
+    ("textregistered", "®"),
+    ("texttrademark", "™"),
+    ("textmu", "µ"),
+    ("LaTeX", "LaTeX"),
+    ("TeX", "TeX"),
+    ("times", "×"),
+    ("texttimes", "×"),
+    ("pm", "±"),
+    ("approx", "≈"),
+    ("sim", "~"),
+    ("alpha", "α"),
+    ("beta", "β"),
+    ("gamma", "γ"),
+    ("delta", "δ"),
+    ("epsilon", "ε"),
+    ("varepsilon", "ε"),
+    ("eta", "η"),
+    ("theta", "θ"),
+    ("kappa", "κ"),
+    ("lambda", "λ"),
+    ("Lambda", "Λ"),
+    ("mu", "μ"),
+    ("nu", "ν"),
+    ("pi", "π"),
+    ("rho", "ρ"),
+    ("sigma", "σ"),
+    ("tau", "τ"),
+    ("omega", "ω"),
+];
+
+/// `text`, whose white space is folded, without markup.
+pub(super) fn without_latex(text: &str) -> String {
+    if !text.contains(['\\', '{', '~']) && !text.contains("``") {
+        return text.to_owned();
+    }
+    let mut reader = Reader { rest: text, plain: String::with_capacity(text.len()), quotes: 0 };
+    while !reader.rest.is_empty() {
+        reader.piece();
+    }
+    super::text::fold(&reader.plain)
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+    plain: String,
+    /// Quotation marks that are open: ```` ``so'' ````.
+    quotes: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads what comes next: a character, a command, a group or a formula.
+    fn piece(&mut self) {
+        let rest = self.rest;
+        let c = rest.chars().next().expect("something is left");
+        match c {
+            '$' => match formula(rest) {
+                Some(length) => self.verbatim(length),
+                None => self.keep(1),
+            },
+            '\\' => self.command(),
+            '{' => self.group(),
+            '~' if self.is_tie() => self.replace(1, " "),
+            '`' if rest.starts_with("``") => {
+                self.quotes += 1;
+                self.replace(2, "\"");
+            }
+            '\'' if rest.starts_with("''") && self.quotes > 0 => {
+                self.quotes -= 1;
+                self.replace(2, "\"");
+            }
+            _ => self.keep(c.len_utf8()),
+        }
+    }
+
+    /// A tie stands between what it holds together; `~` for "about" and in an address does not.
+    fn is_tie(&self) -> bool {
+        let before = self.plain.chars().next_back();
+        let after = self.rest.chars().nth(1);
+        before.is_some_and(|c| c.is_alphanumeric() || ".,;:)".contains(c))
+            && after.is_some_and(|c| c.is_alphanumeric() || "\\$({".contains(c))
+    }
+
+    /// `{\em so}`, `{\"o}` and `{}` lose their braces; those of `{0, 1}` are the text's own.
+    fn group(&mut self) {
+        let Some(inside) = argument(self.rest) else { return self.keep(1) };
+        let is_markup = inside.trim().is_empty() || inside == "," || inside.starts_with('\\');
+        if is_markup {
+            self.replace(inside.len() + 2, &inside_of(inside));
+        } else {
+            self.replace(inside.len() + 2, &format!("{{{}}}", inside_of(inside)));
+        }
+    }
+
+    fn command(&mut self) {
+        let after = &self.rest[1..];
+        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        if letters == 0 {
+            return self.command_of_a_mark();
+        }
+        let name = &after[..letters];
+        let behind = after[letters..].strip_prefix('*').unwrap_or(&after[letters..]);
+        let read = self.rest.len() - behind.len();
+        let first = argument(behind);
+        let both = |text: &str| text.len() + 2;
+        if let Some(mark) = accent_by_letter(name)
+            && let Some((length, c)) = accented(behind, mark)
+        {
+            self.replace(read + length, c.encode_utf8(&mut [0; 4]));
+        } else if WRAPPERS.contains(&name)
+            && let Some(text) = first
+        {
+            self.replace(read + both(text), &inside_of(text));
+        } else if SECOND_IS_TEXT.contains(&name)
+            && let Some(aside) = first
+            && let Some(text) = argument(&behind[both(aside)..])
+        {
+            self.replace(read + both(aside) + both(text), &inside_of(text));
+        } else if name == "citet"
+            && let Some(key) = first
+        {
+            self.replace(read + both(key), key);
+        } else if ASIDES.contains(&name)
+            && let Some(aside) = first
+        {
+            self.drop(read + both(aside));
+        } else if DECLARATIONS.contains(&name) {
+            let gap = behind.len() - behind.trim_start().len();
+            match argument(&behind[gap..]) {
+                Some(text) => self.replace(read + gap + both(text), &inside_of(text)),
+                None => self.replace(read + gap, ""),
+            }
+        } else if let Some((_, text)) = CHARACTERS.iter().find(|(known, _)| *known == name) {
+            let empty = if behind.starts_with("{}") { 2 } else { 0 };
+            self.replace(read + empty, text);
+        } else {
+            self.keep(read);
+        }
+    }
+
+    /// A command whose name is no letter: `\%`, `\'e`, `\,`, `\(`.
+    fn command_of_a_mark(&mut self) {
+        let Some(c) = self.rest[1..].chars().next() else { return self.keep(1) };
+        let behind = &self.rest[1 + c.len_utf8()..];
+        if let Some(mark) = accent_by_mark(c)
+            && let Some((length, accented)) = accented(behind, mark)
+        {
+            return self.replace(2 + length, accented.encode_utf8(&mut [0; 4]));
+        }
+        match c {
+            '%' | '&' | '#' | '_' | '{' | '}' | '$' => self.replace(2, c.encode_utf8(&mut [0; 4])),
+            ' ' | ',' | ';' | ':' | '\\' => self.replace(2, " "),
+            '!' | '/' | '-' => self.replace(2, ""),
+            '(' | '[' => match formula(self.rest) {
+                Some(length) => self.verbatim(length),
+                None => self.keep(2),
+            },
+            _ => self.keep(1),
+        }
+    }
+
+    fn keep(&mut self, length: usize) {
+        let (kept, rest) = self.rest.split_at(length);
+        self.plain.push_str(kept);
+        self.rest = rest;
+    }
+
+    fn replace(&mut self, length: usize, text: &str) {
+        self.plain.push_str(text);
+        self.rest = &self.rest[length..];
+    }
+
+    /// Leaves out an aside and the gap before it, where punctuation or another gap follows.
+    fn drop(&mut self, length: usize) {
+        self.rest = &self.rest[length..];
+        if self.rest.is_empty() || self.rest.starts_with([' ', '.', ',', ';', ':', ')']) {
+            self.plain.truncate(self.plain.trim_end().len());
+        }
+    }
+
+    /// A formula; only the braces that keep a comma of thousands close go.
+    fn verbatim(&mut self, length: usize) {
+        let (formula, rest) = self.rest.split_at(length);
+        self.plain.push_str(&formula.replace("{,}", ","));
+        self.rest = rest;
+    }
+}
+
+fn inside_of(text: &str) -> String {
+    let mut reader = Reader { rest: text, plain: String::new(), quotes: 0 };
+    while !reader.rest.is_empty() {
+        reader.piece();
+    }
+    reader.plain
+}
+
+/// What stands in the braces that `text` begins with.
+fn argument(text: &str) -> Option<&str> {
+    let mut depth = 0;
+    let mut is_escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return (at > 0).then(|| &text[1..at]);
+        }
+    }
+    None
+}
+
+/// Length of the formula that `text` begins with, delimiters included.
+fn formula(text: &str) -> Option<usize> {
+    const DELIMITERS: [(&str, &str); 4] =
+        [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")];
+    let (open, close) = DELIMITERS.iter().find(|(open, _)| text.starts_with(open))?;
+    let mut at = open.len();
+    loop {
+        let rest = &text[at..];
+        if rest.starts_with(close) {
+            return (at > open.len()).then_some(at + close.len());
+        }
+        let mut chars = rest.chars();
+        at += chars.next()?.len_utf8();
+        if rest.starts_with('\\') {
+            at += chars.next()?.len_utf8();
+        }
+    }
+}
+
+/// Length of the letter that `text` begins with, in braces or not, and that letter with an accent.
+fn accented(text: &str, mark: char) -> Option<(usize, char)> {
+    let letter = |text: &str| match text.trim() {
+        "\\i" => Some('i'),
+        "\\j" => Some('j'),
+        text => {
+            let mut chars = text.chars();
+            chars.next().filter(|c| c.is_ascii_alphabetic() && chars.next().is_none())
+        }
+    };
+    let (length, base) = match argument(text) {
+        Some(inside) => (inside.len() + 2, letter(inside)?),
+        None => {
+            let gap = text.len() - text.trim_start().len();
+            let bytes = if text[gap..].starts_with('\\') { 2 } else { 1 };
+            (gap + bytes, letter(text.get(gap..gap + bytes)?)?)
+        }
+    };
+    Some((length, compose(base, mark)?))
+}
+
+fn accent_by_mark(c: char) -> Option<char> {
+    Some(match c {
+        '`' => '\u{300}',
+        '\'' => '\u{301}',
+        '^' => '\u{302}',
+        '~' => '\u{303}',
+        '=' => '\u{304}',
+        '.' => '\u{307}',
+        '"' => '\u{308}',
+        _ => return None,
+    })
+}
+
+fn accent_by_letter(name: &str) -> Option<char> {
+    Some(match name {
+        "u" => '\u{306}',
+        "r" => '\u{30a}',
+        "H" => '\u{30b}',
+        "v" => '\u{30c}',
+        "d" => '\u{323}',
+        "c" => '\u{327}',
+        "k" => '\u{328}',
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(without_latex(text), expected, "{text}");
+        assert_eq!(without_latex(expected), expected, "again: {expected}");
+    }
+
+    #[test]
+    fn accents_become_letters() {
+        check(
+            r#"R\'enyi, Poincar\'{e}, Schr\"odinger and {\"O}rebro"#,
+            "Rényi, Poincaré, Schrödinger and Örebro",
+        );
+        check(
+            r"Monge-Amp\`ere, It\^o, Mart\'{\i}nez, Nu\~nez",
+            "Monge-Ampère, Itô, Martínez, Nuñez",
+        );
+        check(r"Erd\H{o}s, \v{C}ech, Bo\c cek, c\`adl\`ag", "Erdős, Čech, Boçek, càdlàg");
+        check(
+            r"{\L}ojasiewicz, \O rsted, Stra\ss{}e, 38{\deg}C",
+            "Łojasiewicz, Ø rsted, Straße, 38°C",
+        );
+    }
+
+    #[test]
+    fn markup_goes_and_its_text_stays() {
+        check(
+            r"We \emph{do}, {\em really}, \textbf{H}yper\textit{\textsc{b}olic}.",
+            "We do, really, Hyperbolic.",
+        );
+        check(r"a {\it{cdf}} and {\color{black} this}", "a cdf and this");
+        check(
+            r"\textcolor{black}{In it} see \href{https://x.org/~a}{here} or \url{https://y.org}",
+            "In it see here or https://y.org",
+        );
+        check(
+            r"95\% of R\&D, simple\_spread, \$0.35, 11.8\,KB, data\-base",
+            "95% of R&D, simple_spread, $0.35, 11.8 KB, database",
+        );
+        check("the ``so-called'' one's ''", "the \"so-called\" one's ''");
+        check(
+            r"{\epsilon}-optimal \ldots 3{,}011 and {0, 1} and {}",
+            "ε-optimal … 3,011 and {0, 1} and",
+        );
+    }
+
+    #[test]
+    fn asides_leave_no_gap() {
+        check(r"due to Mualem \& Feldman~\cite{a2023} shows", "due to Mualem & Feldman shows");
+        check(r"gradients \cite{b,c}, and more~\citep{d}.", "gradients, and more.");
+        check(
+            r"the result of \citet{gold:62} in time\footnote{We use $x$.}",
+            "the result of gold:62 in time",
+        );
+    }
+
+    #[test]
+    fn a_tie_is_a_space_and_about_is_not() {
+        check(
+            "Claude Fable~5 of ~2.7 (~4.4), Sec.~$3$ at x.edu/~me",
+            "Claude Fable 5 of ~2.7 (~4.4), Sec. $3$ at x.edu/~me",
+        );
+    }
+
+    #[test]
+    fn mathematics_and_what_is_unknown_stay() {
+        for text in [
+            r"at most $\textbf{x}\,\{~\}$ and $$\alpha$$ or \(n\emph{x}\)",
+            r"our \foo{bar {baz} costs $5",
+            r"a lone \@ and } and {open and \emph open and \'",
+        ] {
+            assert_eq!(without_latex(text), text);
+        }
+        check(r"our \methodname{} is", r"our \methodname is");
+        check(r"\(1{,}183\) of $1{,}126$", r"\(1,183\) of $1,126$");
+    }
+}
