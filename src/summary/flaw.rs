@@ -47,7 +47,7 @@ pub enum FlawKind {
     /// The paragraph lacks two numbers of the abstract or more, and a quarter of them or more: the
     /// details.
     LostNumbers,
-    /// The model ran into its bound in the middle of a sentence.
+    /// The model ran into its bound in the middle of a sentence, or stopped in the middle of a number.
     Unfinished,
     /// What another program, or a later version of this one, found; the detail says it.
     #[serde(other)]

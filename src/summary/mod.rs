@@ -18,7 +18,7 @@ mod magnitudes;
 mod notice;
 mod numbers;
 
-use crate::text::{ends_sentence, english, loops, tidy, unsourced};
+use crate::text::{ends_in_a_number, ends_sentence, english, loops, tidy, unsourced};
 
 pub use fields::Fields;
 pub use flaw::{Field, Flaw, FlawKind, Severity};
@@ -115,7 +115,9 @@ pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw>
         if !words.is_empty() {
             flaws.push(Flaw::new(FlawKind::Unsourced, field, words));
         }
-        if bounded.contains(&field) && (field == Field::Title || !ends_sentence(text)) {
+        let breaks_off =
+            bounded.contains(&field) && (field == Field::Title || !ends_sentence(text));
+        if breaks_off || ends_in_a_number(text) {
             flaws.push(Flaw::plain(FlawKind::Unfinished, field));
         }
     }

@@ -16,5 +16,5 @@ pub(crate) mod words;
 pub use chars::tidy;
 pub(crate) use chars::{is_han, is_invisible, printable};
 pub use sentence::cut_at_sentence;
-pub(crate) use sentence::ends_sentence;
+pub(crate) use sentence::{ends_in_a_number, ends_sentence};
 pub(crate) use unsourced::unsourced;

@@ -70,6 +70,12 @@ pub(crate) fn ends_sentence(text: &str) -> bool {
     end.ends_with(['。', '？', '！', '…', '.', '?', '!'])
 }
 
+/// Whether `text` stops within a number, as `提高到0.` does.
+pub(crate) fn ends_in_a_number(text: &str) -> bool {
+    let before = text.trim_end().strip_suffix('.');
+    before.is_some_and(|before| before.ends_with(|c: char| c.is_ascii_digit()))
+}
+
 fn is_closing(c: char) -> bool {
     matches!(c, ')' | ']' | '"' | '\'' | '”' | '’' | '）' | '」' | '』' | '》' | '】')
 }

@@ -154,6 +154,13 @@ fn a_bound_must_not_cut_a_sentence() {
 }
 
 #[test]
+fn a_text_must_not_stop_in_a_number() {
+    let mut summary = good();
+    summary.zh_abstract.push_str("在几何3.");
+    assert_eq!(flaws(&summary, &[]), [Flaw::plain(FlawKind::Unfinished, Field::Paragraph)]);
+}
+
+#[test]
 fn lost_numbers_are_a_flaw_from_two_and_a_quarter_on() {
     let mut summary = good();
     summary.zh_abstract = summary.zh_abstract.replace("97.5%", "几乎所有");
