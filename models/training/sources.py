@@ -60,6 +60,8 @@ WRITTEN = {
     "微分方程": "differential, ode, pde, sde, equation",
     "偏微分": "pde, partial",
     "等离子": "plasm",
+    "密码学": "crypt, cipher, cypher",
+    "推文": "tweet, twitter, post",
 }
 RARE = {
     "表面散射": "surface scatter, !subsurface",
