@@ -2,6 +2,7 @@
 
     corrections.py BASE.gguf PROMPT.toml PAPERS.jsonl PAIRS.npz --draws DRAWS.jsonl... \
         --edits EDITS.jsonl... [--terms TERMS.tsv]
+    corrections.py BASE.gguf PROMPT.toml PAPERS.jsonl DATA.npz --alone ...
 
 DRAWS has one summary of each paper of PAPERS, as `cargo run --example draws` writes them; EDITS has a
 line for each paper that was read: `id`, and `edits`, a list of `field` (zh_title, zh_abstract or
@@ -10,10 +11,16 @@ a reader left as it was teaches nothing, and is left out.
 
 PAIRS.npz is as pairs.py's: the corrected summary is the better one. The two of such a pair differ in
 what was wrong and in nothing else, so that learning to prefer one is learning that.
+
+DATA.npz of --alone is for train.py and has the corrected summaries only, some of them to measure on.
+Its array `edited` says of each token whether the reader put it there. (Where something was only left
+out, it is the token behind the gap.)
 """
 
 import argparse
+import difflib
 import json
+import random
 
 import numpy as np
 
@@ -35,6 +42,9 @@ def parse_arguments():
     parser.add_argument("--terms", help="table of glossary.py")
     parser.add_argument("--most-terms", type=int, default=16, help="of a paper")
     parser.add_argument("--max-tokens", type=int, default=1100)
+    parser.add_argument("--alone", action="store_true", help="the corrected ones, for train.py")
+    parser.add_argument("--held-out", type=int, default=24, help="of those alone, to measure on")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of those alone")
     return parser.parse_args()
 
 
@@ -43,7 +53,7 @@ def main():
     form = Form(args.prompt, Tokenizer(args.base))
     table = read_table(args.terms) if args.terms else {}
     papers, draws = by_id([args.papers]), by_id(args.draws)
-    sequences, corrected = [], 0
+    pairs, corrected = [], 0
     for reading in by_id(args.edits).values():
         paper, draw = papers[reading["id"]], draws[reading["id"]]
         if not reading["edits"]:
@@ -52,12 +62,33 @@ def main():
         pair = [form.sequence(paper | summary, *told(paper, found))
                 for summary in (edited(draw, reading["edits"]), draw)]
         if max(len(tokens) for tokens, *_ in pair) <= args.max_tokens:
-            sequences += pair
+            pairs.append(pair)
             corrected += len(reading["edits"])
-    pairs = len(sequences) // 2
-    arrays = packed(sequences, "") | {"order": np.arange(pairs, dtype=np.int32)}
+    arrays = alone(pairs, args) if args.alone else {
+        **packed([sequence for pair in pairs for sequence in pair], ""),
+        "order": np.arange(len(pairs), dtype=np.int32)}
     np.savez_compressed(args.out, **arrays)
-    print(f"{pairs} pairs, {corrected} edits, {len(arrays['tokens'])} tokens")
+    print(f"{len(pairs)} pairs, {corrected} edits, {len(arrays['tokens'])} tokens")
+
+
+def alone(pairs, args):
+    """Arrays of the better ones of `pairs`."""
+    random.Random(args.seed).shuffle(pairs)
+    held_out, pairs = pairs[:args.held_out], pairs[args.held_out:]
+    marks = [added(worse, better) for (better, *_), (worse, *_) in pairs]
+    return {**packed([better for better, _ in pairs], ""),
+            **packed([better for better, _ in held_out], "dev_"),
+            "edited": np.concatenate(marks), "order": np.arange(len(pairs), dtype=np.int32)}
+
+
+def added(before, after):
+    """Of each token of `after`, whether it is not of `before`, or follows what was left out of it."""
+    marks = np.zeros(len(after), bool)
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    for kind, _, _, start, end in matcher.get_opcodes():
+        if kind != "equal":
+            marks[start:max(end, start + 1)] = True
+    return marks
 
 
 def by_id(paths):

@@ -29,7 +29,7 @@ def parse_arguments():
     args = parser.parse_args()
     if not args.warm:
         parser.error("--warm is needed: it is the reference as well")
-    args.one_liner_weight = args.kept_weight = 1.0
+    args.one_liner_weight = args.kept_weight = args.edited_weight = 1.0
     return args
 
 

@@ -216,6 +216,7 @@ def check_corrections(base, prompt, folder):
     for at, summary in enumerate((corrected, lean[1])):
         tokens = pairs["tokens"][pairs["starts"][at]:pairs["starts"][at + 1]]
         assert tokens.tolist() == form.sequence(summary, *tells)[0], summary
+    check_alone(arguments, form, folder / "corrected.npz")
     write_lines(folder / "edits.jsonl", [{"id": lean[0]["id"], "edits": [edit | {"from": "动物"}]}])
     try:
         call(*arguments)
@@ -223,6 +224,19 @@ def check_corrections(base, prompt, folder):
         assert "stands 2 times" in str(error), error
     else:
         raise AssertionError("an edit that fits twice was taken")
+
+
+def check_alone(arguments, form, path):
+    """Corrected summaries by themselves, and which tokens of theirs are the reader's."""
+    call(*arguments, "--alone", "--held-out", 1)
+    data = np.load(path)
+    papers = len(data["order"])
+    assert papers == len(data["starts"]) - 1 > 0 and len(data["dev_prompts"]) == 1
+    # The last word was left out: what stands behind it now is marked as well.
+    expected = form.tokenizer.encode("用FARM模型") + form.tokenizer.encode("。")[:1]
+    for at in range(papers):
+        here = slice(data["starts"][at], data["starts"][at + 1])
+        assert data["tokens"][here][data["edited"][here]].tolist() == expected, at
 
 
 def write_lines(path, records):

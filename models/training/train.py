@@ -68,6 +68,8 @@ def parse_arguments():
     parser.add_argument("--one-liner-weight", type=float, default=1.5)
     parser.add_argument("--kept-weight", type=float, default=1.0,
                         help="of tokens with digits or Latin letters, times the other weight")
+    parser.add_argument("--edited-weight", type=float, default=1.0,
+                        help="of tokens that a reader put there (corrections.py), times the others")
     parser.add_argument("--dev-minutes", type=float, default=20)
     parser.add_argument("--steps", type=int, default=1 << 30)
     return parser.parse_args()
@@ -76,8 +78,10 @@ def parse_arguments():
 class Data:
     """Sequences of a data file, and batches of them."""
 
-    def __init__(self, path, shortlist, vocab_size, one_liner_weight, kept_tokens, kept_weight):
+    def __init__(self, path, shortlist, vocab_size, one_liner_weight, kept_tokens, kept_weight,
+                 edited_weight):
         self.arrays = dict(np.load(path))
+        self.edited_weight = edited_weight
         self.one_liner_weight = one_liner_weight
         self.token_weight = np.ones(vocab_size, np.float32)
         self.token_weight[kept_tokens] = kept_weight
@@ -109,6 +113,10 @@ class Data:
             if weighted:
                 weight = self.token_weight[tokens[prompt:]]
                 weight[self.arrays[prefix + "one_liners"][at] - prompt:] *= self.one_liner_weight
+                if "edited" in self.arrays:
+                    start = self.arrays["starts"][at]
+                    marks = self.arrays["edited"][start + prompt:start + len(tokens)]
+                    weight[marks] *= self.edited_weight
             rows.append(row * longest + prompt - 1 + np.arange(len(label)))
             labels.append(label)
             weights.append(weight)
@@ -186,7 +194,7 @@ class Trainer:
         tokenizer = Tokenizer(args.base)
         kept = [i for i, text in tokenizer.texts().items() if re.search("[0-9A-Za-z]", text)]
         self.data = Data(args.data, args.shortlist, tokenizer.vocab_size, args.one_liner_weight,
-                         kept, args.kept_weight)
+                         kept, args.kept_weight, args.edited_weight)
         checkpoint = args.run / "checkpoint.pt"
         self.model = Model(args.base, args.rank, self.data.vocabulary,
                            None if checkpoint.exists() else args.warm, args.device)
