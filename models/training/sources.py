@@ -62,6 +62,7 @@ WRITTEN = {
     "等离子": "plasm",
     "密码学": "crypt, cipher, cypher",
     "推文": "tweet, twitter, post",
+    "命名实体识别": "ner, named entit, entity",
 }
 RARE = {
     "表面散射": "surface scatter, !subsurface",
