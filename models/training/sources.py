@@ -61,6 +61,7 @@ WRITTEN = {
     "偏微分": "pde, partial",
     "等离子": "plasm",
     "密码学": "crypt, cipher, cypher",
+    "微观结构": "microstructur, microscopic",
     "推文": "tweet, twitter, post",
     "命名实体识别": "ner, named entit, entity",
 }
