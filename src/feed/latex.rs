@@ -6,6 +6,9 @@
 
 use unicode_normalization::char::compose;
 
+/// Deepest nesting of braces that is looked into.
+const DEEPEST: usize = 16;
+
 /// Commands whose argument is the text.
 const WRAPPERS: [&str; 19] = [
     "emph",
@@ -136,11 +139,7 @@ pub(super) fn without_latex(text: &str) -> String {
     if !text.contains(['\\', '{', '~']) && !text.contains("``") {
         return text.to_owned();
     }
-    let mut reader = Reader { rest: text, plain: String::with_capacity(text.len()), quotes: 0 };
-    while !reader.rest.is_empty() {
-        reader.piece();
-    }
-    super::text::fold(&reader.plain)
+    super::text::fold(&inside_of(text))
 }
 
 struct Reader<'a> {
@@ -288,34 +287,40 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// `text` without markup, its white space as it comes.
 fn inside_of(text: &str) -> String {
-    let mut reader = Reader { rest: text, plain: String::new(), quotes: 0 };
+    let mut reader = Reader { rest: text, plain: String::with_capacity(text.len()), quotes: 0 };
     while !reader.rest.is_empty() {
         reader.piece();
     }
     reader.plain
 }
 
-/// What stands in the braces that `text` begins with.
+/// What stands in the braces that `text` begins with, unless braces are nested deeper than anybody
+/// writes: each level is read by itself.
 fn argument(text: &str) -> Option<&str> {
-    let mut depth = 0;
+    let mut depth = 0usize;
     let mut is_escaped = false;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' => is_escaped = true,
             b'{' => depth += 1,
-            b'}' => depth -= 1,
+            b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
         if depth == 0 {
             return (at > 0).then(|| &text[1..at]);
         }
+        if depth > DEEPEST {
+            return None;
+        }
     }
     None
 }
 
-/// Length of the formula that `text` begins with, delimiters included.
+/// Length of the formula that `text` begins with, delimiters included. None begins in another, so
+/// that of many that are never closed each is read up to the next.
 fn formula(text: &str) -> Option<usize> {
     const DELIMITERS: [(&str, &str); 4] =
         [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")];
@@ -325,6 +330,9 @@ fn formula(text: &str) -> Option<usize> {
         let rest = &text[at..];
         if rest.starts_with(close) {
             return (at > open.len()).then_some(at + close.len());
+        }
+        if open.starts_with('\\') && (rest.starts_with("\\(") || rest.starts_with("\\[")) {
+            return None;
         }
         let mut chars = rest.chars();
         at += chars.next()?.len_utf8();
@@ -459,5 +467,14 @@ mod tests {
         }
         check(r"our \methodname{} is", r"our \methodname is");
         check(r"\(1{,}183\) of $1{,}126$", r"\(1,183\) of $1,126$");
+    }
+
+    #[test]
+    fn what_is_nested_or_open_without_end_stays_and_takes_no_time() {
+        const TIMES: usize = 100_000;
+        let nested = format!("{}a{}", "{".repeat(TIMES), "}".repeat(TIMES));
+        for text in [nested, r"\emph{".repeat(TIMES), r"\(".repeat(TIMES), r"\[\(".repeat(TIMES)] {
+            assert_eq!(without_latex(&text), text);
+        }
     }
 }
