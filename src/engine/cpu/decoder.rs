@@ -6,7 +6,7 @@ use super::calibration::{Calibration, LayerPrecision, Site, Weights, int14_share
 use super::matrix::{pack, unfit};
 use super::plan::Costs;
 use super::profile::Phase;
-use super::rows::PartRows;
+use super::rows::{PartQueries, PartRows};
 use super::team::Team;
 use super::vocabulary::Rowwise;
 use crate::Result;
@@ -83,8 +83,9 @@ impl Decoder {
         }
     }
 
-    /// Takes the rows of a part of a step through all layers; leaves their residual stream in
-    /// `team.work.hidden`.
+    /// Takes the rows of a part of a step through all layers; leaves the residual stream of those that
+    /// are wanted in `team.work.hidden`. Of the others nothing is read behind the last layer's keys
+    /// and values, so they end there: for most rows of a prompt.
     ///
     /// # Errors
     /// Where the embedding's file cannot be read.
@@ -100,7 +101,16 @@ impl Decoder {
         for (index, layer) in self.layers.iter().enumerate() {
             let before = update.map(|layer| layer.norm_of(&layer.post_ffn_norm));
             team.add_and_norm(before, Some(layer.norm_for(&layer.attn_norm, Site::Qkv)));
-            layer.attention(team, self, index, kv, rows);
+            layer.project(team, self, index, kv, rows);
+            let mut queries = rows.all;
+            if index + 1 == self.layers.len() && rows.wanted_rows.len() < rows.tokens.len() {
+                queries = rows.wanted;
+                team.work.keep_rows(rows.wanted_rows, rows.tokens.len());
+                if rows.wanted_rows.is_empty() {
+                    return Ok(());
+                }
+            }
+            layer.attention(team, index, kv, queries);
             layer.add_output_bias(&mut team.work.hidden);
             let before = Some(layer.norm_of(&layer.post_attention_norm));
             team.add_and_norm(before, Some(layer.norm_for(&layer.ffn_norm, Site::GateUp)));
@@ -215,9 +225,8 @@ impl Layer {
         (self.norm(weight), self.precision.at(site))
     }
 
-    /// From `work.input` (normed) to `work.product`: projections, rotation, storing, attention,
-    /// output projection.
-    fn attention(
+    /// From `work.input` (normed) to `work.queries`: projections, rotation, storing.
+    fn project(
         &self,
         team: &mut Team,
         decoder: &Decoder,
@@ -236,9 +245,19 @@ impl Layer {
         queries.resize(attended, 0.0);
         rows::take_heads(exec, product, rows.positions, &projections, queries, kv, index);
         clock.lap(Phase::Rope);
+    }
 
-        work.attended.resize(attended, 0.0);
-        let queries = if self.kind.window.is_some() { rows.sliding } else { rows.global };
+    /// From `work.queries` to `work.product`: attention, output projection.
+    fn attention(
+        &self,
+        team: &mut Team,
+        index: usize,
+        kv: &mut PageShare<'_>,
+        queries: PartQueries<'_>,
+    ) {
+        let Team { exec, work, clock, .. } = team;
+        work.attended.resize(work.queries.len(), 0.0);
+        let queries = if self.kind.window.is_some() { queries.sliding } else { queries.global };
         let (scratch, out) = (&mut work.attention, &mut work.attended);
         attention::attend(exec, kv, index, queries, &work.queries, scratch, out);
         clock.lap(Phase::Attention);

@@ -2,10 +2,10 @@
 //!
 //! A step is a sequence of phases, each shared by all threads: for every layer norm, query-key-
 //! value product, rotation, attention, output product, norm, gate and up product, down product;
-//! then the head for the rows that sample. All rows of a step, whichever sequences they belong to
-//! and whether they are prompt or text, go through the products together; each weight is read
-//! once a step. Or, where there are rows enough, each thread takes a part of them through all
-//! layers (`plan`).
+//! then the head for the rows that sample; the others end behind the last layer's keys and values.
+//! All rows of a step, whichever sequences they belong to and whether they are prompt or text, go
+//! through the products together; each weight is read once a step. Or, where there are rows enough,
+//! each thread takes a part of them through all layers (`plan`).
 //!
 //! What a sequence writes depends on nothing but its own tokens: every kernel computes a row in
 //! one fixed order ([`crate::kernels`]), so batch, neighbours, chunks and threads change nothing.
@@ -75,7 +75,8 @@ pub struct CpuEngine {
     max_context: usize,
     planner: Planner,
     rows: Rows,
-    /// Of each span of a step the part that its last row is in, and which row of it that is.
+    /// Of each span of a step that samples the part that its last row is in, and which one it is of
+    /// those that are wanted there.
     last_rows: Vec<(usize, usize)>,
     /// All threads together.
     all: Team,
@@ -142,7 +143,7 @@ impl CpuEngine {
         let tokens = &tokens[..tokens.len().min(calibration::TOKENS).min(max_context)];
         self.all.work.calibration = Some(Calibration::new(self.decoder.layers()));
         self.tables.open_scratch(tokens.len())?;
-        self.forward_scratch(tokens, 0)?;
+        self.forward_scratch(tokens, 0, 0)?;
         self.tables.close_scratch();
         if let Some(calibration) = self.all.work.calibration.take() {
             self.decoder.set_precision(&calibration, model.is_equalised());
@@ -158,7 +159,7 @@ impl CpuEngine {
         self.tables.open_scratch(tokens.len())?;
         let mut logits = Vec::with_capacity(tokens.len());
         for (chunk, tokens) in tokens.chunks(self.rows_per_step).enumerate() {
-            self.forward_scratch(tokens, chunk * self.rows_per_step)?;
+            self.forward_scratch(tokens, chunk * self.rows_per_step, 0)?;
             self.head.clear();
             self.head.add_row(&self.all.work.hidden);
             logits.extend(self.head.logits(&mut self.all.exec, self.decoder.output_norm()));
@@ -167,10 +168,11 @@ impl CpuEngine {
         Ok(logits)
     }
 
-    /// Keys, values and hidden states of `tokens`, which stand at `start` in the scratch sequence.
-    fn forward_scratch(&mut self, tokens: &[TokenId], start: usize) -> Result<()> {
+    /// Keys and values of `tokens`, which stand at `start` in the scratch sequence, and the hidden
+    /// states of those from number `wanted` on.
+    fn forward_scratch(&mut self, tokens: &[TokenId], start: usize, wanted: usize) -> Result<()> {
         self.rows.clear();
-        self.rows.add(tokens, self.tables.scratch(), start, self.decoder.window());
+        self.rows.add(tokens, self.tables.scratch(), start, self.decoder.window(), wanted);
         self.rows.end_part();
         self.forward_together()
     }
@@ -231,8 +233,12 @@ impl CpuEngine {
             let span = &batch.spans[index];
             let tokens = &batch.tokens[span.rows.clone()][of_span.clone()];
             let (table, start) = (tables.of(span.slot), span.start + of_span.start);
-            rows.add(tokens, table, start, decoder.window());
-            last_rows[index] = rows.last();
+            let is_wanted = span.sample.is_some() && of_span.end == span.rows.len();
+            let wanted = tokens.len() - usize::from(is_wanted);
+            rows.add(tokens, table, start, decoder.window(), wanted);
+            if is_wanted {
+                last_rows[index] = rows.last_wanted();
+            }
         };
         match planner.plan(&batch.spans) {
             Plan::Together => {
@@ -264,7 +270,7 @@ impl Engine for CpuEngine {
         self.tables.forget_prefix();
         self.tables.open_scratch(tokens.len())?;
         for (chunk, part) in tokens.chunks(self.rows_per_step).enumerate() {
-            self.forward_scratch(part, chunk * self.rows_per_step)?;
+            self.forward_scratch(part, chunk * self.rows_per_step, part.len())?;
         }
         self.tables.keep_as_prefix();
         Ok(())

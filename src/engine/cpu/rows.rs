@@ -13,17 +13,37 @@ pub struct Rows {
     places: Vec<RowPlace>,
     /// The pages of the sequences, one table behind another.
     tables: Vec<PageId>,
-    /// For layers that see everything, and for those with a window.
-    global: Vec<Query>,
-    sliding: Vec<Query>,
+    all: Attending,
+    /// The same for the rows whose hidden states are wanted, and which rows of their parts these are.
+    wanted: Attending,
+    wanted_rows: Vec<usize>,
     parts: Vec<Range<usize>>,
+    /// Which of the wanted rows each part has.
+    wanted_parts: Vec<Range<usize>>,
 }
 
-/// Those of a part.
+/// What rows attend to in layers that see everything, and in those with a window.
+#[derive(Default)]
+struct Attending {
+    global: Vec<Query>,
+    sliding: Vec<Query>,
+}
+
+/// The rows of a part.
 #[derive(Clone, Copy)]
 pub struct PartRows<'a> {
     pub tokens: &'a [TokenId],
     pub positions: &'a [usize],
+    pub all: PartQueries<'a>,
+    /// Of the rows whose hidden states are wanted.
+    pub wanted: PartQueries<'a>,
+    /// Which rows these are, in ascending order.
+    pub wanted_rows: &'a [usize],
+}
+
+/// What some rows of a part attend to.
+#[derive(Clone, Copy)]
+pub struct PartQueries<'a> {
     pub global: Queries<'a>,
     pub sliding: Queries<'a>,
 }
@@ -35,29 +55,36 @@ impl Rows {
         self.positions.clear();
         self.places.clear();
         self.tables.clear();
-        self.global.clear();
-        self.sliding.clear();
+        self.all.clear();
+        self.wanted.clear();
+        self.wanted_rows.clear();
         self.parts.clear();
+        self.wanted_parts.clear();
     }
 
-    /// Adds `tokens` of a sequence from position `start` on, whose pages are `table`.
+    /// Adds `tokens` of a sequence from position `start` on, whose pages are `table`; the hidden states
+    /// of those from number `wanted` on are asked for.
     pub fn add(
         &mut self,
         tokens: &[TokenId],
         table: &[PageId],
         start: usize,
         window: Option<usize>,
+        wanted: usize,
     ) {
         let pages = self.tables.len()..self.tables.len() + table.len();
         self.tables.extend_from_slice(table);
+        let first_row = self.tokens.len() - self.parts.last().map_or(0, |part| part.end);
         self.tokens.extend_from_slice(tokens);
         for position in start..start + tokens.len() {
             self.positions.push(position);
             let (page, offset) = (table[position / PAGE], position % PAGE);
             self.places.push(RowPlace { page, offset });
-            self.global.push(Query { pages: pages.clone(), first: 0, position });
-            let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
-            self.sliding.push(Query { pages: pages.clone(), first, position });
+            self.all.push(&pages, position, window);
+            if position >= start + wanted {
+                self.wanted.push(&pages, position, window);
+                self.wanted_rows.push(first_row + position - start);
+            }
         }
     }
 
@@ -65,6 +92,8 @@ impl Rows {
     pub fn end_part(&mut self) {
         let start = self.parts.last().map_or(0, |part| part.end);
         self.parts.push(start..self.tokens.len());
+        let start = self.wanted_parts.last().map_or(0, |part| part.end);
+        self.wanted_parts.push(start..self.wanted_rows.len());
     }
 
     /// Where their keys and values go.
@@ -79,18 +108,39 @@ impl Rows {
 
     /// The rows of a part.
     pub fn part(&self, part: usize) -> PartRows<'_> {
-        let (range, tables) = (self.parts[part].clone(), &self.tables[..]);
+        let (rows, wanted) = (self.parts[part].clone(), self.wanted_parts[part].clone());
         PartRows {
-            tokens: &self.tokens[range.clone()],
-            positions: &self.positions[range.clone()],
-            global: Queries { rows: &self.global[range.clone()], tables },
-            sliding: Queries { rows: &self.sliding[range], tables },
+            tokens: &self.tokens[rows.clone()],
+            positions: &self.positions[rows.clone()],
+            all: self.all.part(rows, &self.tables),
+            wanted: self.wanted.part(wanted.clone(), &self.tables),
+            wanted_rows: &self.wanted_rows[wanted],
         }
     }
 
-    /// The part of the row that was added last, and which row of it that is.
-    pub fn last(&self) -> (usize, usize) {
-        let start = self.parts.last().map_or(0, |part| part.end);
-        (self.parts.len(), self.tokens.len() - 1 - start)
+    /// The part of the wanted row that was added last, and which one of its part it is.
+    pub fn last_wanted(&self) -> (usize, usize) {
+        let start = self.wanted_parts.last().map_or(0, |part| part.end);
+        (self.parts.len(), self.wanted_rows.len() - 1 - start)
+    }
+}
+
+impl Attending {
+    fn clear(&mut self) {
+        self.global.clear();
+        self.sliding.clear();
+    }
+
+    fn push(&mut self, pages: &Range<usize>, position: usize, window: Option<usize>) {
+        self.global.push(Query { pages: pages.clone(), first: 0, position });
+        let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
+        self.sliding.push(Query { pages: pages.clone(), first, position });
+    }
+
+    fn part<'a>(&'a self, rows: Range<usize>, tables: &'a [PageId]) -> PartQueries<'a> {
+        PartQueries {
+            global: Queries { rows: &self.global[rows.clone()], tables },
+            sliding: Queries { rows: &self.sliding[rows], tables },
+        }
     }
 }

@@ -66,6 +66,17 @@ impl Team {
 }
 
 impl Workspace {
+    /// Forgets all of `count` rows of the residual stream and of the queries but `kept`, which ascend.
+    pub fn keep_rows(&mut self, kept: &[usize], count: usize) {
+        for values in [&mut self.hidden, &mut self.queries] {
+            let width = values.len() / count;
+            for (to, from) in kept.iter().enumerate() {
+                values.copy_within(from * width..(from + 1) * width, to * width);
+            }
+            values.truncate(kept.len() * width);
+        }
+    }
+
     /// Lets the calibration, if there is one, see what a site of a layer is about to multiply.
     pub fn observe(&mut self, layer: usize, site: Site) {
         if let Some(calibration) = &mut self.calibration {
