@@ -17,7 +17,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::avx512::{self, LINE, halves, load, store};
+use super::avx512::{self, Ahead, halves, load, store};
 use super::epilogue::{Gate, GatedBlock};
 use super::kernel::{Kernel, Tile, TileQuants, place};
 use crate::kernels::instructions::Amx;
@@ -107,7 +107,7 @@ impl Kernel for Amx {
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
         // SAFETY: who has AMX has AVX-512.
         unsafe { self.0.gate(gate, gates, ups, out) };
     }
@@ -143,13 +143,13 @@ fn add_tiles<const MINIMUMS: bool>(
     assert!(rows >= ROWS && out.len() == rows * BLOCK && blocks.end <= x.blocks());
     assert!(x.low().len() == x.precision().int14_blocks() * rows * BLOCK);
     let out = out.as_chunks_mut::<16>().0;
-    let (groups, lines) = (rows.div_ceil(ROWS), size_of::<TileQuants>() / LINE);
+    let groups = rows.div_ceil(ROWS);
     let mut sums = [[[Sums([[[0; 16]; ROWS]; 2]); PLANES]; STEP]; 2];
     for group in 0..groups {
         // The last rows are multiplied together with some before them, whose results are there.
         let done = group * ROWS;
         let first = done.min(rows - ROWS);
-        let ahead = group * lines / groups..(group + 1) * lines / groups;
+        let ahead = Ahead::share(group, groups);
         let steps = || blocks.clone().step_by(STEP).map(|at| at..blocks.end.min(at + STEP));
         let mut next = steps().skip(1);
         if let Some(step) = steps().next() {
@@ -158,7 +158,7 @@ fn add_tiles<const MINIMUMS: bool>(
         for (i, step) in steps().enumerate() {
             if let Some(next) = next.next() {
                 for block in next.clone() {
-                    prefetch(tile, block + blocks.len(), ahead.clone());
+                    ahead.prefetch::<MINIMUMS>(tile, block + blocks.len());
                 }
                 multiply_step(x, tile, next, first, &mut sums[(i + 1) % 2]);
             }
@@ -168,17 +168,6 @@ fn add_tiles<const MINIMUMS: bool>(
                 add_row::<MINIMUMS>(x, tile, step.clone(), row, row - first, sums, results);
             }
         }
-    }
-}
-
-/// Asks for some lines of a block of weights, which may be that of a tile behind this one or not be
-/// there, in which case it does nothing.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn prefetch(tile: Tile<'_>, block: usize, lines: Range<usize>) {
-    let block = tile.quants.as_ptr().wrapping_add(block).cast::<i8>();
-    for line in lines {
-        _mm_prefetch::<_MM_HINT_T0>(block.wrapping_add(line * LINE));
     }
 }
 

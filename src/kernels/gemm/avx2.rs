@@ -49,7 +49,7 @@ impl Kernel for Avx2 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
         epilogue::gate(Plain, gate, gates, ups, out);
     }
 

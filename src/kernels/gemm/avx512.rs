@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedBlock};
-use super::kernel::{Kernel, Tile, TileQuants};
+use super::kernel::{Kernel, Tile, TileQuants, TileValues};
 use crate::kernels::instructions::Avx512;
 use crate::kernels::{BLOCK, Quantized};
 
@@ -21,7 +21,47 @@ use crate::kernels::{BLOCK, Quantized};
 const ROWS: usize = 6;
 
 /// Bytes of a line of the cache.
-pub(super) const LINE: usize = 64;
+const LINE: usize = 64;
+
+/// The lines of a block of weights that a group of rows asks for some blocks before they are read:
+/// weights that come from memory arrive sooner, others cost little.
+#[derive(Clone)]
+pub(super) struct Ahead {
+    quants: Range<usize>,
+    /// Of scales, and of minimums where there are some.
+    values: Range<usize>,
+}
+
+impl Ahead {
+    /// The share of number `group` of so many.
+    pub fn share(group: usize, groups: usize) -> Ahead {
+        let (quants, values) = (size_of::<TileQuants>() / LINE, size_of::<TileValues>() / LINE);
+        let share = |of: usize| of * group / groups..of * (group + 1) / groups;
+        let Range { start, end } = share(quants + values);
+        let values = start.max(quants) - quants..end.max(quants) - quants;
+        Ahead { quants: start.min(quants)..end.min(quants), values }
+    }
+
+    /// Asks for them. The block may be that of a tile behind this one, or not be there at all, in
+    /// which case nothing happens.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn prefetch<const MINIMUMS: bool>(&self, tile: Tile<'_>, block: usize) {
+        prefetch(tile.quants.as_ptr().wrapping_add(block), &self.quants);
+        prefetch(tile.scales.as_ptr().wrapping_add(block), &self.values);
+        if MINIMUMS && let Some(minimums) = tile.minimums {
+            prefetch(minimums.as_ptr().wrapping_add(block), &self.values);
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn prefetch<T>(block: *const T, lines: &Range<usize>) {
+    for line in lines.clone() {
+        _mm_prefetch::<_MM_HINT_T0>(block.cast::<i8>().wrapping_add(line * LINE));
+    }
+}
 
 impl Kernel for Avx512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
@@ -36,7 +76,7 @@ impl Kernel for Avx512 {
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
         epilogue::gate(*self, gate, gates, ups, out);
     }
 
@@ -57,10 +97,9 @@ pub(super) fn add_product<const SIGNED: bool>(
     // Groups of nearly equal size: few rows take as long as five, since each sum waits for the
     // last.
     let (rows, groups) = (x.rows(), x.rows().div_ceil(ROWS));
-    let lines = size_of::<TileQuants>() / LINE;
     for group in 0..groups {
         let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
-        let ahead = group * lines / groups..(group + 1) * lines / groups;
+        let ahead = Ahead::share(group, groups);
         let blocks = blocks.clone();
         let out = &mut out[first * BLOCK..end * BLOCK];
         match tile.minimums.is_some() {
@@ -70,8 +109,7 @@ pub(super) fn add_product<const SIGNED: bool>(
     }
 }
 
-/// [`add_product`] for up to [`ROWS`] rows from `first` on; `ahead` are the lines of each
-/// next block that it asks for.
+/// [`add_product`] for up to [`ROWS`] rows from `first` on, which ask for `ahead` of each block of the next ones.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 fn add_some<const SIGNED: bool, const MINIMUMS: bool>(
     rows: usize,
@@ -79,7 +117,7 @@ fn add_some<const SIGNED: bool, const MINIMUMS: bool>(
     first: usize,
     tile: Tile<'_>,
     blocks: Range<usize>,
-    ahead: Range<usize>,
+    ahead: Ahead,
     out: &mut [f32],
 ) {
     match rows {
@@ -100,7 +138,7 @@ fn add_rows<const R: usize, const SIGNED: bool, const MINIMUMS: bool>(
     first: usize,
     tile: Tile<'_>,
     blocks: Range<usize>,
-    ahead: Range<usize>,
+    ahead: Ahead,
     out: &mut [f32],
 ) {
     let out = out.as_chunks_mut::<16>().0;
@@ -115,9 +153,6 @@ fn add_rows<const R: usize, const SIGNED: bool, const MINIMUMS: bool>(
     assert!(first + R <= stride && blocks.end <= x.blocks());
     let quants = &tile.quants[blocks.clone()];
     let weight_scales = &tile.scales[blocks.clone()];
-    // Each group of rows asks for its share of the lines of what is read next, which lies behind
-    // these blocks: weights that come from memory arrive up to a fifth sooner, others cost little.
-    // (A prefetch of what is not there does nothing.)
     let low_quants = x.low();
     assert!(low_quants.len() == x.precision().int14_blocks() * stride * BLOCK);
     let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[blocks.clone()] } else { &[] };
@@ -128,10 +163,8 @@ fn add_rows<const R: usize, const SIGNED: bool, const MINIMUMS: bool>(
         unsafe {
             let activations: *const i32 = x.quants.as_ptr().add(at * BLOCK).cast();
             let (scales, corrections) = (x.scales.as_ptr().add(at), x.corrections.as_ptr().add(at));
-            for line in ahead.clone() {
-                let next = quants.as_ptr().wrapping_add(quants.len() + i).cast::<i8>();
-                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(line * LINE));
-            }
+            // What is read next lies behind these blocks.
+            ahead.prefetch::<MINIMUMS>(tile, blocks.end + i);
             let mut products = [[_mm512_setzero_si512(); 2]; R];
             for r in 0..R {
                 products[r] = [_mm512_set1_epi32(*corrections.add(r)); 2];

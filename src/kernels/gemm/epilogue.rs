@@ -23,12 +23,12 @@ pub(in crate::kernels) struct GatedBlock<'a> {
     pub corrections: &'a mut [i32],
 }
 
-/// Gates a tile and quantizes it, a block a row.
+/// Gates a tile, in place, and quantizes it, a block a row.
 #[inline(always)]
 pub(super) fn gate<L: Lanes>(
     lanes: L,
     gate: Gate,
-    gates: &[f32],
+    gates: &mut [f32],
     ups: &[f32],
     out: GatedBlock<'_>,
 ) {
@@ -42,23 +42,22 @@ pub(super) fn gate<L: Lanes>(
 fn gate_with<L: Lanes>(
     lanes: L,
     activation: impl Fn(f32) -> f32,
-    gates: &[f32],
+    gates: &mut [f32],
     ups: &[f32],
     out: GatedBlock<'_>,
 ) {
-    let gates = gates.as_chunks::<BLOCK>().0;
-    let ups = ups.as_chunks::<BLOCK>().0;
+    // Two loops, since a row's operations wait for one another from the first to the last: in one, a
+    // processor has too few rows in view to do anything else meanwhile.
+    for (gate, up) in gates.iter_mut().zip(ups) {
+        *gate = activation(*gate) * up;
+    }
     let GatedBlock { quants, mut low, scales, corrections } = out;
     let places = quants.chunks_exact_mut(BLOCK).zip(scales).zip(corrections);
-    for (row, ((gate, up), ((quants, scale), correction))) in
-        gates.iter().zip(ups).zip(places).enumerate()
+    for (row, (values, ((quants, scale), correction))) in
+        gates.as_chunks::<BLOCK>().0.iter().zip(places).enumerate()
     {
-        let mut values = [0.0; BLOCK];
-        for i in 0..BLOCK {
-            values[i] = activation(gate[i]) * up[i];
-        }
         let low = low.as_mut().map(|low| &mut low[row * BLOCK..(row + 1) * BLOCK]);
-        (*scale, *correction) = quantize_into(lanes, load_block(lanes, &values), quants, low);
+        (*scale, *correction) = quantize_into(lanes, load_block(lanes, values), quants, low);
     }
 }
 

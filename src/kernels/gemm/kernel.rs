@@ -29,7 +29,7 @@ pub(in crate::kernels) trait Kernel: Debug + Sync {
     ///
     /// # Safety
     /// As above.
-    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>);
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>);
 
     /// [`super::epilogue::best`].
     ///

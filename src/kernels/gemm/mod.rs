@@ -127,7 +127,7 @@ pub fn gate_up(
         product(x, gate, tile, &mut own.gates);
         product(x, up, tile, &mut own.ups);
         // SAFETY: the kernel exists only where the processor has its instruction set.
-        unsafe { gate.kernel().gate(*activation, &own.gates, &own.ups, block) };
+        unsafe { gate.kernel().gate(*activation, &mut own.gates, &own.ups, block) };
     });
 }
 

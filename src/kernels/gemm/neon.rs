@@ -79,7 +79,7 @@ impl<M: Multiply> Kernel for M {
         }
     }
 
-    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
         epilogue::gate(Neon, gate, gates, ups, out);
     }
 

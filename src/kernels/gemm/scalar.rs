@@ -42,7 +42,7 @@ impl Kernel for Scalar {
         }
     }
 
-    unsafe fn gate(&self, gate: Gate, gates: &[f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
         epilogue::gate(Plain, gate, gates, ups, out);
     }
 
