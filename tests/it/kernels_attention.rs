@@ -130,6 +130,8 @@ fn attention_is_softmax_attention_in_the_same_bits_everywhere() {
     check(&Case::new(2, 3, 64, &[(0, 0), (0, 64), (0, 130)]));
     check(&Case::new(2, 1, 128, &[(0, 70)]));
     check(&Case::new(1, 7, 96, &[(0, 40), (0, 130)]));
+    check(&Case::new(2, 6, 128, &[(0, 70), (0, 129)]));
+    check(&Case::new(1, 11, 64, &[(0, 20), (0, 90)]));
     check(&Case::new(1, 16, 32, &[(0, 64)]));
 }
 

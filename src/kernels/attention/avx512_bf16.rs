@@ -1,4 +1,4 @@
-//! Attention to a page with AVX-512 and `vdpbf16ps`: 4 heads by 64 keys or dimensions in 16
+//! Attention to a page with AVX-512 and `vdpbf16ps`: up to 6 heads by 64 keys or dimensions in 24
 //! accumulators, each of which takes two multiply-adds at a time. All but the mixture of values is
 //! that of AVX-512.
 //!
@@ -21,6 +21,8 @@ const LANES: usize = 16;
 // SAFETY, of all calls of the kernel within: it needs no more than this one.
 #[allow(clippy::undocumented_unsafe_blocks, reason = "all for the reason above")]
 impl PageKernel for Avx512Bf16 {
+    const HEADS: usize = 6;
+
     unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
         unsafe { self.0.score(keys, out) }
     }

@@ -8,6 +8,9 @@ use crate::kernels::BLOCK;
 /// Attention of `HEADS` heads to a page, with an instruction set. A value proves that the processor
 /// has it.
 pub(super) trait PageKernel: Copy + Sync {
+    /// How many heads the registers have room for.
+    const HEADS: usize = 4;
+
     /// Puts the scores of a page into `out` (HEADS, 64), also those of positions that are not
     /// attended to.
     ///

@@ -40,7 +40,7 @@ pub use layout::{PAGE, PageId, PageShape, RowPlace};
 pub use pages::PagePool;
 pub use share::{Lent, PageShare};
 pub use unit::Query;
-use unit::{Blocks, HEADS, Unit};
+use unit::{Blocks, MOST_HEADS, Unit};
 
 /// Query heads that may share a KV head.
 const MAX_GROUP: usize = 16;
@@ -60,9 +60,9 @@ pub struct Queries<'a> {
 /// Memory that calls of [`attend`] share; it grows to the longest context and stays.
 #[derive(Debug, Default)]
 pub struct AttentionScratch {
-    /// For each worker the scores of four heads, `[pages][heads][64]`.
+    /// For each worker the scores of the heads of a turn, `[pages][heads][64]`.
     scores: Vec<f32>,
-    /// For each worker the queries of four heads, or their weights of a page, in words.
+    /// For each worker the queries of these heads, or their weights of a page, in words.
     words: Vec<u32>,
     /// For each task its units: row times KV head.
     tasks: Vec<Range<usize>>,
@@ -138,11 +138,11 @@ impl<'a> Phase<'a> {
         self.split(tasks);
         let pages = rows.iter().map(|query| query.table(tables).len()).max().unwrap_or(0);
         let (kernel, threads) = (exec.isa.attention, exec.pool.threads());
-        let room = pages * HEADS * PAGE;
+        let room = pages * MOST_HEADS * PAGE;
         if scores.len() < threads * room {
             scores.resize(threads * room, 0.0);
         }
-        let room_words = HEADS * self.kv.shape().head_dim.max(PAGE) / 2;
+        let room_words = MOST_HEADS * self.kv.shape().head_dim.max(PAGE) / 2;
         words.resize(threads * room_words, 0);
         let (scores, words) = (Disjoint::new(scores), Disjoint::new(words));
         let out = Disjoint::new(out);

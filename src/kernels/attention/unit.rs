@@ -6,13 +6,13 @@ use super::kernel::{Keys, PageKernel, Product};
 use super::layout::{PAGE, PageId};
 use super::share::PageShare;
 
-/// Query heads that a kernel computes at once: with 64 keys, 16 of AVX-512's 32 registers.
-pub(super) const HEADS: usize = 4;
+/// Query heads that any kernel computes at once, at most.
+pub(super) const MOST_HEADS: usize = 6;
 
 /// Attention with an instruction set. A value proves that the processor has it.
 pub(in crate::kernels) trait Kernel: Sync {
     /// Attends with all query heads of a unit and puts their results into `out`. `scores` has room
-    /// for four heads of all pages, `words` for their queries, or for their weights of a page.
+    /// for [`MOST_HEADS`] of all pages, `words` for their queries, or for their weights of a page.
     fn attend(&self, unit: &Unit<'_>, scores: &mut [f32], words: &mut [u32], out: &mut [f32]);
 }
 
@@ -49,13 +49,17 @@ pub(super) struct Blocks<'a> {
 impl<K: PageKernel> Kernel for K {
     fn attend(&self, unit: &Unit<'_>, scores: &mut [f32], words: &mut [u32], out: &mut [f32]) {
         let head_dim = unit.blocks.kv.shape().head_dim;
-        let heads = HEADS * head_dim;
-        for (q, out) in unit.q.chunks(heads).zip(out.chunks_mut(heads)) {
+        // In turns of equal size: each reads all keys and values.
+        let heads = unit.q.len() / head_dim;
+        let width = heads.div_ceil(heads.div_ceil(K::HEADS)) * head_dim;
+        for (q, out) in unit.q.chunks(width).zip(out.chunks_mut(width)) {
             match q.len() / head_dim {
                 1 => unit.attend::<K, 1>(*self, q, scores, words, out),
                 2 => unit.attend::<K, 2>(*self, q, scores, words, out),
                 3 => unit.attend::<K, 3>(*self, q, scores, words, out),
-                _ => unit.attend::<K, HEADS>(*self, q, scores, words, out),
+                4 => unit.attend::<K, 4>(*self, q, scores, words, out),
+                5 => unit.attend::<K, 5>(*self, q, scores, words, out),
+                _ => unit.attend::<K, MOST_HEADS>(*self, q, scores, words, out),
             }
         }
     }
