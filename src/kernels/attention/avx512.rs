@@ -59,8 +59,8 @@ impl PageKernel for Avx512 {
     }
 }
 
-/// The scores of a page: 4 heads by 64 positions in 16 accumulators, each of which takes two
-/// multiply-adds at a time.
+/// The scores of a page: 4 heads (or 6) by 64 positions in 16 (24) accumulators, each of which takes
+/// two multiply-adds at a time.
 ///
 /// # Safety
 /// The processor has AVX-512 VNNI, and the keys passed [`Keys::pairs`].

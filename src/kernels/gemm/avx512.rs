@@ -36,8 +36,7 @@ impl Ahead {
     /// The share of number `group` of so many.
     pub fn share(group: usize, groups: usize) -> Ahead {
         let (quants, values) = (size_of::<TileQuants>() / LINE, size_of::<TileValues>() / LINE);
-        let share = |of: usize| of * group / groups..of * (group + 1) / groups;
-        let Range { start, end } = share(quants + values);
+        let [start, end] = [group, group + 1].map(|group| (quants + values) * group / groups);
         let values = start.max(quants) - quants..end.max(quants) - quants;
         Ahead { quants: start.min(quants)..end.min(quants), values }
     }
@@ -109,7 +108,8 @@ pub(super) fn add_product<const SIGNED: bool>(
     }
 }
 
-/// [`add_product`] for up to [`ROWS`] rows from `first` on, which ask for `ahead` of each block of the next ones.
+/// [`add_product`] for up to [`ROWS`] rows from `first` on, which ask for `ahead` of each block of
+/// the next ones.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 fn add_some<const SIGNED: bool, const MINIMUMS: bool>(
     rows: usize,
