@@ -1,9 +1,10 @@
 //! How near attention comes to the processor's peak of multiply-adds of bf16, where it has such, or
 //! else of f32.
 //!
-//! Four query heads of 256 dimensions share a KV head, as in Gemma 3 270M. "warm" rows attend to
-//! one sequence, as in prefill; "cold" rows to a sequence each, as in decoding, whose keys and
-//! values come from memory: all layers of a model take their turns, so that nothing stays in a cache.
+//! The heads are those of Gemma 3 270M (four of 256 dimensions share a KV head) and of Qwen2.5 1.5B
+//! (six of 128 dimensions share each of two). "warm" rows attend to one sequence, as in prefill;
+//! "cold" rows to a sequence each, as in decoding, whose keys and values come from memory: all layers
+//! of a model take their turns, so that nothing stays in a cache.
 //! Run by `cargo bench --bench attention`; `WENZHAI_ISA` chooses the instruction set.
 
 #[cfg(target_arch = "x86_64")]
@@ -15,11 +16,22 @@ use wenzhai::kernels::attention::{
 };
 use wenzhai::kernels::{Executor, Isa};
 
-const HEADS: usize = 4;
-const HEAD_DIM: usize = 256;
-const LAYERS: usize = 18;
-/// Rows of a phase.
-const ROWS: usize = 64;
+/// The heads of a model.
+struct Model {
+    name: &'static str,
+    layers: usize,
+    kv_heads: usize,
+    /// Query heads of a KV head.
+    group: usize,
+    head_dim: usize,
+    /// Rows of a phase.
+    rows: usize,
+}
+
+const MODELS: [Model; 2] = [
+    Model { name: "Gemma 3 270M", layers: 18, kv_heads: 1, group: 4, head_dim: 256, rows: 64 },
+    Model { name: "Qwen2.5 1.5B", layers: 28, kv_heads: 2, group: 6, head_dim: 128, rows: 30 },
+];
 /// How long runs go on, of which the best counts, since cores may be shared.
 const PATIENCE: Duration = Duration::from_millis(700);
 
@@ -29,12 +41,18 @@ fn main() {
         let mut exec = Executor::new(isa, threads);
         let peak = peak_gmacs(&mut exec);
         println!("{}, {threads} threads: peak {peak:.1} GMAC/s", isa.name());
-        for context in [64, 300, 600] {
-            let warm = attention_gmacs(&mut exec, context, 1);
-            let cold = attention_gmacs(&mut exec, context, ROWS);
+        for (model, context) in
+            MODELS.iter().flat_map(|model| [64, 300, 600].map(|context| (model, context)))
+        {
+            let warm = attention_gmacs(&mut exec, model, context, 1);
+            let cold = attention_gmacs(&mut exec, model, context, model.rows);
             let share = |rate| 100.0 * rate / peak;
+            // Each element of a key or value, two bytes, is multiplied once for each head.
+            let bytes = cold * 2.0 / model.group as f64;
             println!(
-                "  context {context:3}: warm {warm:5.1} ({:2.0} %), cold {cold:5.1} ({:2.0} %)",
+                "  {}, context {context:3}: warm {warm:5.1} ({:2.0} %), cold {cold:5.1} ({:2.0} %), \
+                 {bytes:.0} GB/s",
+                model.name,
                 share(warm),
                 share(cold)
             );
@@ -42,18 +60,19 @@ fn main() {
     }
 }
 
-/// Attention of [`ROWS`] rows to `sequences` sequences of `context` positions.
-fn attention_gmacs(exec: &mut Executor, context: usize, sequences: usize) -> f64 {
-    let shape = PageShape { layers: LAYERS, kv_heads: 1, head_dim: HEAD_DIM };
+/// Attention of a phase's rows to `sequences` sequences of `context` positions.
+fn attention_gmacs(exec: &mut Executor, model: &Model, context: usize, sequences: usize) -> f64 {
+    let Model { layers, kv_heads, group, head_dim, rows, .. } = *model;
+    let shape = PageShape { layers, kv_heads, head_dim };
     let pages = context.div_ceil(PAGE);
     let tables: Vec<PageId> = (0..(sequences * pages) as u32).map(PageId).collect();
     let mut kv = PagePool::new(shape, sequences * pages);
-    let key: Vec<f32> = (0..HEAD_DIM).map(|dim| (dim as f32).sin()).collect();
+    let key: Vec<f32> = (0..head_dim).map(|dim| (dim as f32).sin()).collect();
     for page in &tables {
         for offset in 0..PAGE {
             let place = RowPlace { page: *page, offset };
-            for layer in 0..LAYERS {
-                kv.write(place, layer, 0, &key, &key);
+            for (layer, head) in (0..layers * kv_heads).map(|at| (at / kv_heads, at % kv_heads)) {
+                kv.write(place, layer, head, &key, &key);
             }
         }
     }
@@ -61,14 +80,14 @@ fn attention_gmacs(exec: &mut Executor, context: usize, sequences: usize) -> f64
         let first_page = row % sequences * pages;
         Query { pages: first_page..first_page + pages, first: 0, position: context - 1 }
     };
-    let queries: Vec<_> = (0..ROWS).map(query).collect();
+    let queries: Vec<_> = (0..rows).map(query).collect();
     let queries = Queries { rows: &queries, tables: &tables };
-    let q = key.repeat(ROWS * HEADS).iter().map(|q| q / 16.0).collect::<Vec<f32>>();
+    let q = key.repeat(rows * kv_heads * group).iter().map(|q| q / 16.0).collect::<Vec<f32>>();
     let (mut scratch, mut out) = (AttentionScratch::default(), vec![0.0; q.len()]);
-    let macs = ROWS * HEADS * HEAD_DIM * context * 2;
+    let macs = q.len() * context * 2;
     let share = kv.lend_whole(&[]);
-    best_rate(macs * LAYERS, || {
-        for layer in 0..LAYERS {
+    best_rate(macs * layers, || {
+        for layer in 0..layers {
             attend(exec, &share, layer, queries, &q, &mut scratch, &mut out);
         }
     })

@@ -35,20 +35,24 @@ fn main() {
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
     let here = |isa: &Isa| wanted.as_ref().is_none_or(|wanted| wanted == isa.name());
     let isa = Isa::all().into_iter().rfind(here).expect("an instruction set of this processor");
-    for (threads, int14) in [(1, false), (2, false), (2, true)] {
+    for (threads, int14, group) in
+        [(1, false, 1), (2, false, 1), (2, true, 1), (1, false, 2), (2, false, 2), (2, true, 2)]
+    {
         let name = isa.name();
-        let rounding = if int14 { "every other block in 14 bits" } else { "8 bits" };
-        println!("\n{name}, {threads} threads, {rounding}: G multiply-adds/s (of the peak)");
+        let rounding = if int14 { "every other group in 14 bits" } else { "8 bits" };
+        let scales = format!("a scale for {} inputs", group * 32);
+        println!("\n{name}, {threads} threads, {scales}, {rounding}:");
+        println!("G multiply-adds/s (of the peak)");
         println!("{:<22}{}", "outputs x inputs", ROWS.map(|r| format!("{r:>14}")).concat());
         let mut exec = Executor::new(isa, threads);
         for (outputs, inputs) in SHAPES {
-            let w = random(&mut exec, outputs, inputs);
+            let w = random(&mut exec, group, outputs, inputs);
             let mut line = |name: &str, work: &mut dyn FnMut(&mut Executor, &Quantized)| {
                 // Anew for each line: clocks change with load and temperature.
                 let peak = peak(isa, threads);
                 print!("{:<22}", format!("{outputs} x {inputs} {name}"));
                 for rows in ROWS {
-                    let precision = precision(inputs, int14);
+                    let precision = precision(inputs, group, int14);
                     let x = Quantized::from_rows(&precision, &Noise(2).values(rows * inputs));
                     let seconds = best_time(|| work(&mut exec, &x));
                     // An activation of 14 bits takes two multiply-adds.
@@ -62,9 +66,9 @@ fn main() {
             line("", &mut |exec, x| gemm(exec, x, &w, &mut out));
             if outputs == 4096 {
                 let mut exec = Executor::new(isa, 1);
-                let [gate, up] = [0, 1].map(|_| random(&mut exec, outputs / 2, inputs));
+                let [gate, up] = [0, 1].map(|_| random(&mut exec, group, outputs / 2, inputs));
                 let weights = GateUp { gate, up, activation: Gate::GeluTanh };
-                let (mut out, next) = (Quantized::default(), precision(outputs / 2, int14));
+                let (mut out, next) = (Quantized::default(), precision(outputs / 2, group, int14));
                 line("gate", &mut |exec, x| {
                     gate_up(exec, x, &weights, &mut scratch, &next, &mut out);
                 });
@@ -89,16 +93,20 @@ fn main() {
     packing(isa);
 }
 
-/// A matrix of random weights.
-fn random(exec: &mut Executor, outputs: usize, inputs: usize) -> Packed {
+/// A matrix of random weights, all with the same scale.
+fn random(exec: &mut Executor, group: usize, outputs: usize, inputs: usize) -> Packed {
+    /// 1 / 128 as an f16, little-endian.
+    const SCALE: [u8; 2] = [0x00, 0x20];
     let weights = Noise(1).values(outputs * inputs);
-    let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
-    Packed::from_blocks(exec, BlockType::F32, &bytes, outputs, inputs)
+    let quant = |weight: &f32| (weight * 127.0).round() as i8 as u8;
+    let block = |weights: &[f32]| SCALE.into_iter().chain(weights.iter().map(quant)).collect();
+    let bytes: Vec<Vec<u8>> = weights.chunks(32).map(block).collect();
+    Packed::from_groups(exec, BlockType::Q8_0, group, &bytes.concat(), outputs, inputs)
 }
 
-/// Every other block has 14 bits, about as in the engine, or none.
-fn precision(width: usize, int14: bool) -> Arc<Precision> {
-    Arc::new(Precision::mixed(width, |block| int14 && block % 2 == 0))
+/// Every other group has 14 bits, or none.
+fn precision(width: usize, group: usize, int14: bool) -> Arc<Precision> {
+    Arc::new(Precision::grouped(width, group, |group| int14 && group % 2 == 0))
 }
 
 /// How long packing takes, for one thread.

@@ -4,8 +4,12 @@
 //! a minimum) for 32 weights are read as integers, which ggml calls quants and the matrix products
 //! use as they are; the others are only ever decoded to f32. Nothing here encodes.
 
-/// Weights, or activations, that share a scale: the block of every format of the kernels.
+/// Weights, or activations, that lie together: the block of every format of the kernels.
 pub const BLOCK: usize = 32;
+
+/// How many blocks may share a scale: a group. The fewer scales, the fewer operations between those
+/// that multiply; the more values share one, the coarser they are.
+pub const GROUPS: [usize; 3] = [1, 2, 4];
 
 /// How a run of weights is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -114,6 +118,25 @@ impl BlockType {
             | BlockType::Q6K => Native::Values,
         }
     }
+}
+
+/// The largest group whose weights have one scale, in all rows of `inputs` weights: more than one
+/// block where whoever made them meant it so.
+///
+/// # Panics
+/// When `inputs` is no whole number of blocks.
+pub fn group(kind: BlockType, bytes: &[u8], inputs: usize) -> usize {
+    if kind != BlockType::Q8_0 {
+        return 1;
+    }
+    let row_bytes = kind.bytes_of(inputs);
+    let is_shared = |group: usize| {
+        let mut groups = bytes.chunks(group * kind.block_bytes());
+        let of_one_scale =
+            |group: &[u8]| group.chunks(kind.block_bytes()).all(|block| block[..2] == group[..2]);
+        row_bytes.is_multiple_of(group * kind.block_bytes()) && groups.all(of_one_scale)
+    };
+    GROUPS.into_iter().rev().find(|group| is_shared(*group)).unwrap_or(1)
 }
 
 /// Decodes whole blocks to f32.

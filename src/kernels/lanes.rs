@@ -35,6 +35,8 @@ pub(super) trait Lanes: Copy + Sync {
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// Lane l and lane l + n are added for n = 8, 4, 2, 1.
     fn sum(self, value: Self::F) -> f32;
+    /// In each lane the larger magnitude; not a number, if one of them is not.
+    fn larger(self, a: Self::F, b: Self::F) -> Self::F;
     /// The largest magnitude of all lanes; not a number, if one of them is not.
     fn largest_magnitude(self, a: Self::F, b: Self::F) -> f32;
     /// Integers from -128 to 127 as bytes.
@@ -98,6 +100,12 @@ impl Lanes for Plain {
             }
         }
         value[0]
+    }
+
+    #[inline(always)]
+    fn larger(self, a: Self::F, b: Self::F) -> Self::F {
+        let bits = |value: f32| value.to_bits() & 0x7fff_ffff;
+        std::array::from_fn(|i| f32::from_bits(bits(a[i]).max(bits(b[i]))))
     }
 
     #[inline(always)]
@@ -168,12 +176,19 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn largest_magnitude(self, a: __m512, b: __m512) -> f32 {
+    fn larger(self, a: __m512, b: __m512) -> __m512 {
         unsafe {
             let bits = _mm512_set1_epi32(0x7fff_ffff);
             let a = _mm512_and_si512(_mm512_castps_si512(a), bits);
             let b = _mm512_and_si512(_mm512_castps_si512(b), bits);
-            let both = _mm512_max_epi32(a, b);
+            _mm512_castsi512_ps(_mm512_max_epi32(a, b))
+        }
+    }
+
+    #[inline(always)]
+    fn largest_magnitude(self, a: __m512, b: __m512) -> f32 {
+        unsafe {
+            let both = _mm512_castps_si512(self.larger(a, b));
             let low = _mm512_castsi512_si256(both);
             let eight = _mm256_max_epi32(low, _mm512_extracti64x4_epi64::<1>(both));
             let low = _mm256_castsi256_si128(eight);
@@ -276,13 +291,22 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn larger(self, a: Self::F, b: Self::F) -> Self::F {
+        // Magnitudes are not negative, so their bits are ordered as they are.
+        unsafe {
+            four!(i => {
+                let (a, b) = (vabsq_f32(a[i]), vabsq_f32(b[i]));
+                let bits = vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b));
+                vreinterpretq_f32_u32(bits)
+            })
+        }
+    }
+
+    #[inline(always)]
     fn largest_magnitude(self, a: Self::F, b: Self::F) -> f32 {
         unsafe {
-            // Magnitudes are not negative, so their bits are ordered as they are.
-            let largest = four!(i => {
-                let (a, b) = (vabsq_f32(a[i]), vabsq_f32(b[i]));
-                vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b))
-            });
+            let largest = self.larger(a, b);
+            let largest = four!(i => vreinterpretq_u32_f32(largest[i]));
             let [low, high] = both!(i => vmaxq_u32(largest[i], largest[i + 2]));
             f32::from_bits(vmaxvq_u32(vmaxq_u32(low, high)))
         }
@@ -329,12 +353,13 @@ mod tests {
         let values = |seed: f32| std::array::from_fn(|i| ((i as f32 + seed) * 1.7).sin() * 90.0);
         let (a, b, c) =
             (lanes.load(&values(0.1)), lanes.load(&values(3.0)), lanes.load(&values(7.9)));
-        let mut out = [[0.0; LANES]; 5];
+        let mut out = [[0.0; LANES]; 6];
         lanes.store(lanes.add(a, b), &mut out[0]);
         lanes.store(lanes.sub(a, b), &mut out[1]);
         lanes.store(lanes.mul(a, lanes.splat(0.3)), &mut out[2]);
         lanes.store(lanes.mul_add(a, b, c), &mut out[3]);
         lanes.store(lanes.nearest(a), &mut out[4]);
+        lanes.store(lanes.larger(b, c), &mut out[5]);
         let mut bytes = [0; LANES];
         lanes.store_bytes(lanes.nearest(a), &mut bytes);
         for (byte, integer) in bytes.into_iter().zip(out[4]) {

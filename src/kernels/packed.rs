@@ -1,9 +1,9 @@
 //! Weight matrices in the form in which the matrix products read them.
 //!
 //! Outputs, which are columns of the product, are taken 32 at a time: a tile. For each of its blocks
-//! of 32 inputs it holds 1 KiB of quants, in the order of the kernel that reads them, then scales
-//! and minimums of the columns. A product is computed by the kernel that its weights were packed
-//! for, wherever it is asked for.
+//! of 32 inputs it holds 1 KiB of quants, in the order of the kernel that reads them, and for each
+//! group of blocks scales and minimums of the columns. A product is computed by the kernel that its
+//! weights were packed for, wherever it is asked for.
 //!
 //! Quants stay those of the file where its type has one scale for 32 weights; other types are
 //! rounded to int8 once more, with an error below 1/254 of a block's largest weight.
@@ -19,7 +19,10 @@ use super::{BLOCK, Executor, Isa};
 pub struct Packed {
     isa: Isa,
     outputs: usize,
+    /// Blocks of inputs.
     blocks: usize,
+    /// Blocks that share scales.
+    group: usize,
     quants: Vec<TileQuants>,
     scales: Vec<TileValues>,
     minimums: Option<Vec<TileValues>>,
@@ -29,6 +32,7 @@ pub struct Packed {
 struct Column<'a> {
     kernel: &'static dyn Kernel,
     at: usize,
+    group: usize,
     quants: &'a mut [TileQuants],
     scales: &'a mut [TileValues],
     minimums: Option<&'a mut [TileValues]>,
@@ -38,7 +42,7 @@ impl Packed {
     /// A matrix without outputs, to be filled.
     pub fn empty(isa: Isa) -> Packed {
         let (quants, scales) = (Vec::new(), Vec::new());
-        Packed { isa, outputs: 0, blocks: 0, quants, scales, minimums: None }
+        Packed { isa, outputs: 0, blocks: 0, group: 1, quants, scales, minimums: None }
     }
 
     /// Packs a matrix of GGUF blocks, row after row (a row is an output).
@@ -53,15 +57,32 @@ impl Packed {
         outputs: usize,
         inputs: usize,
     ) -> Packed {
+        Packed::from_groups(exec, kind, 1, bytes, outputs, inputs)
+    }
+
+    /// The same for groups of `group` blocks whose weights have one scale, as [`super::blocks::group`]
+    /// finds them.
+    ///
+    /// # Panics
+    /// As [`Packed::from_blocks`], when `inputs` is no whole number of groups, and when a group of more
+    /// than one block is of another type than Q8_0.
+    pub fn from_groups(
+        exec: &mut Executor,
+        kind: BlockType,
+        group: usize,
+        bytes: &[u8],
+        outputs: usize,
+        inputs: usize,
+    ) -> Packed {
         let mut packed = Packed::empty(exec.isa);
-        packed.fill(exec, kind, bytes, outputs, inputs);
+        packed.refill(exec, kind, group, bytes, outputs, inputs);
         packed
     }
 
-    /// The same in place of what it holds, in the memory that this has.
+    /// As [`Packed::from_blocks`], in place of what it holds, in the memory that this has.
     ///
     /// # Panics
-    /// As [`Packed::from_blocks`].
+    /// As there.
     pub fn fill(
         &mut self,
         exec: &mut Executor,
@@ -70,17 +91,32 @@ impl Packed {
         outputs: usize,
         inputs: usize,
     ) {
-        assert!(inputs.is_multiple_of(BLOCK), "{inputs} inputs are no multiple of {BLOCK}");
+        self.refill(exec, kind, 1, bytes, outputs, inputs);
+    }
+
+    fn refill(
+        &mut self,
+        exec: &mut Executor,
+        kind: BlockType,
+        group: usize,
+        bytes: &[u8],
+        outputs: usize,
+        inputs: usize,
+    ) {
+        let columns = group * BLOCK;
+        assert!(inputs.is_multiple_of(columns), "{inputs} inputs are no multiple of {columns}");
+        assert!(group == 1 || kind == BlockType::Q8_0, "groups of {group} blocks of {kind:?}");
         let row_bytes = kind.bytes_of(inputs);
         assert_eq!(bytes.len(), outputs * row_bytes, "{kind:?} of {outputs} x {inputs}");
         let (tiles, blocks) = (outputs.div_ceil(BLOCK), inputs / BLOCK);
-        (self.isa, self.outputs, self.blocks) = (exec.isa, outputs, blocks);
+        let groups = blocks / group;
+        (self.isa, self.outputs, self.blocks, self.group) = (exec.isa, outputs, blocks, group);
         // Columns of padding have scale 0, so their quants do not matter.
         refill(&mut self.quants, tiles * blocks, TileQuants([0; BLOCK * BLOCK]));
-        refill(&mut self.scales, tiles * blocks, TileValues([0.0; BLOCK]));
+        refill(&mut self.scales, tiles * groups, TileValues([0.0; BLOCK]));
         self.minimums = (kind.native() == Native::Minimum).then(|| {
             let mut minimums = self.minimums.take().unwrap_or_default();
-            refill(&mut minimums, tiles * blocks, TileValues([0.0; BLOCK]));
+            refill(&mut minimums, tiles * groups, TileValues([0.0; BLOCK]));
             minimums
         });
         let kernel = self.isa.gemm;
@@ -88,15 +124,16 @@ impl Packed {
         let scales = Disjoint::new(&mut self.scales);
         let minimums = self.minimums.as_mut().map(|minimums| Disjoint::new(minimums));
         exec.pool.run(tiles, |_, tile| {
-            let part = || tile * blocks..(tile + 1) * blocks;
+            let part = |length: usize| tile * length..(tile + 1) * length;
             // SAFETY: each tile is one task and has these parts to itself.
             let mut column = unsafe {
                 Column {
                     kernel,
                     at: 0,
-                    quants: quants.part(part()),
-                    scales: scales.part(part()),
-                    minimums: minimums.as_ref().map(|minimums| minimums.part(part())),
+                    group,
+                    quants: quants.part(part(blocks)),
+                    scales: scales.part(part(groups)),
+                    minimums: minimums.as_ref().map(|minimums| minimums.part(part(groups))),
                 }
             };
             for output in tile * BLOCK..outputs.min((tile + 1) * BLOCK) {
@@ -109,11 +146,11 @@ impl Packed {
     /// Puts the outputs of `other` behind these, so that one product computes both.
     ///
     /// # Panics
-    /// When the inputs differ, the outputs here end within a tile, or the two were packed for
-    /// different instruction sets.
+    /// When the inputs or the groups differ, the outputs here end within a tile, or the two were
+    /// packed for different instruction sets.
     pub fn append(&mut self, mut other: Packed) {
         assert_eq!(self.isa, other.isa, "instruction sets");
-        assert_eq!(self.blocks, other.blocks, "blocks of inputs");
+        assert_eq!((self.blocks, self.group), (other.blocks, other.group), "blocks of inputs");
         assert!(self.outputs.is_multiple_of(BLOCK), "{} outputs end within a tile", self.outputs);
         if self.minimums.is_some() || other.minimums.is_some() {
             let zeros = |packed: &Packed| vec![TileValues([0.0; BLOCK]); packed.scales.len()];
@@ -142,11 +179,16 @@ impl Packed {
         self.outputs.div_ceil(BLOCK)
     }
 
-    /// For each block of inputs the power of its weights: the sum of their squared scales over all
+    /// Blocks that share scales.
+    pub fn group(&self) -> usize {
+        self.group
+    }
+
+    /// For each group of inputs the power of its weights: the sum of their squared scales over all
     /// outputs.
     pub fn power(&self) -> Vec<f64> {
-        let mut power = vec![0.0; self.blocks];
-        for tile in self.scales.chunks_exact(self.blocks) {
+        let mut power = vec![0.0; self.groups()];
+        for tile in self.scales.chunks_exact(self.groups()) {
             for (power, scales) in power.iter_mut().zip(tile) {
                 *power += scales.0.iter().map(|scale| f64::from(*scale).powi(2)).sum::<f64>();
             }
@@ -161,10 +203,14 @@ impl Packed {
     pub fn weight(&self, output: usize, input: usize) -> f32 {
         assert!(output < self.outputs, "output {output} of {}", self.outputs);
         let (tile, column) = (self.tile(output / BLOCK), output % BLOCK);
-        let block = input / BLOCK;
+        let (block, group) = (input / BLOCK, input / BLOCK / self.group);
         let quant = self.isa.gemm.quant(&tile.quants[block], column, input % BLOCK);
-        let minimum = tile.minimums.map_or(0.0, |minimums| minimums[block].0[column]);
-        tile.scales[block].0[column] * f32::from(quant) + minimum
+        let minimum = tile.minimums.map_or(0.0, |minimums| minimums[group].0[column]);
+        tile.scales[group].0[column] * f32::from(quant) + minimum
+    }
+
+    fn groups(&self) -> usize {
+        self.blocks / self.group
     }
 
     /// What computes its products.
@@ -173,11 +219,13 @@ impl Packed {
     }
 
     pub(super) fn tile(&self, tile: usize) -> Tile<'_> {
-        let range = tile * self.blocks..(tile + 1) * self.blocks;
+        let blocks = tile * self.blocks..(tile + 1) * self.blocks;
+        let groups = tile * self.groups()..(tile + 1) * self.groups();
         Tile {
-            quants: &self.quants[range.clone()],
-            scales: &self.scales[range.clone()],
-            minimums: self.minimums.as_ref().map(|minimums| &minimums[range]),
+            group: self.group,
+            quants: &self.quants[blocks],
+            scales: &self.scales[groups.clone()],
+            minimums: self.minimums.as_ref().map(|minimums| &minimums[groups]),
         }
     }
 }
@@ -213,9 +261,9 @@ impl Column<'_> {
     #[inline]
     fn put(&mut self, block: usize, weights: &QuantBlock) {
         self.kernel.pack(self.at, &weights.quants, &mut self.quants[block]);
-        self.scales[block].0[self.at] = weights.scale;
+        self.scales[block / self.group].0[self.at] = weights.scale;
         if let Some(minimums) = &mut self.minimums {
-            minimums[block].0[self.at] = weights.minimum;
+            minimums[block / self.group].0[self.at] = weights.minimum;
         }
     }
 }

@@ -10,10 +10,13 @@
 //! on nothing but the row.
 
 use super::BLOCK;
+use super::blocks::GROUPS;
 
-/// The precision of each block of a row.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The precision of each block of a row, and how many of them share a scale.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Precision {
+    /// Blocks of a group.
+    group: usize,
     /// Where in the low plane a block of 14 bits lies.
     low: Vec<Option<u32>>,
     int14_blocks: usize,
@@ -35,16 +38,42 @@ impl Precision {
 
     /// 14 bits for the blocks for which `is_int14` holds, 8 for all others.
     pub fn mixed(width: usize, is_int14: impl Fn(usize) -> bool) -> Precision {
-        assert!(width.is_multiple_of(BLOCK), "a width of {width} is no multiple of {BLOCK}");
+        Precision::grouped(width, 1, is_int14)
+    }
+
+    /// The same for groups of `group` blocks, each of which has one scale and one precision.
+    ///
+    /// # Panics
+    /// When `group` is not 1, 2 or 4, or `width` no whole number of groups.
+    pub fn grouped(width: usize, group: usize, is_int14: impl Fn(usize) -> bool) -> Precision {
+        assert!(GROUPS.contains(&group), "groups of {group} blocks");
+        let columns = group * BLOCK;
+        assert!(width.is_multiple_of(columns), "a width of {width} is no multiple of {columns}");
         let mut count = 0;
         let mut place = |block| {
-            is_int14(block).then(|| {
+            is_int14(block / group).then(|| {
                 count += 1;
                 count - 1
             })
         };
         let low = (0..width / BLOCK).map(&mut place).collect();
-        Precision { low, int14_blocks: count as usize }
+        Precision { group, low, int14_blocks: count as usize }
+    }
+
+    /// Blocks that share a scale.
+    pub fn group(&self) -> usize {
+        self.group
+    }
+
+    /// Groups of a row.
+    pub fn groups(&self) -> usize {
+        self.low.len() / self.group
+    }
+
+    /// Whether the blocks of a group have 14 bits.
+    #[inline(always)]
+    pub fn is_int14(&self, group: usize) -> bool {
+        self.low[group * self.group].is_some()
     }
 
     /// Columns.
@@ -62,10 +91,17 @@ impl Precision {
         self.int14_blocks
     }
 
-    /// Where in the low plane a block lies, if it has 14 bits.
+    /// Where in the low plane a block lies, if it has 14 bits; those of a group lie one after another.
     #[inline(always)]
     pub fn low(&self, block: usize) -> Option<usize> {
         self.low[block].map(|place| place as usize)
+    }
+}
+
+impl Default for Precision {
+    /// Of no columns.
+    fn default() -> Precision {
+        Precision::int8(0)
     }
 }
 
@@ -83,5 +119,8 @@ mod tests {
         check(Precision::int8(96), &[None, None, None]);
         check(Precision::int14(96), &[Some(0), Some(1), Some(2)]);
         check(Precision::mixed(96, |block| block != 1), &[Some(0), None, Some(1)]);
+        let grouped = Precision::grouped(192, 2, |group| group != 1);
+        check(grouped.clone(), &[Some(0), Some(1), None, None, Some(2), Some(3)]);
+        assert_eq!([0, 1, 2].map(|group| grouped.is_int14(group)), [true, false, true]);
     }
 }

@@ -1,21 +1,22 @@
 //! Activations on their way into and out of a matrix product.
 
+use std::array;
 use std::sync::Arc;
 
 use super::disjoint::Disjoint;
 use super::lanes::{LANES, Lanes, Plain, both, load_block};
 use super::{BLOCK, Precision};
 
-/// Rows of activations as integers (quants): a value is quant · scale of its block of 32.
+/// Rows of activations as integers (quants): a value is quant · scale of its group of blocks of 32.
 ///
 /// Block-major, so that the rows a micro-kernel works on lie side by side: the quants of block b
-/// of row r are `quants[(b · rows + r) · 32 ..][.. 32]`, its scale and its correction are at
-/// `[b · rows + r]`. In a block to which the [`Precision`] gives 14 bits, a quant is 128 · the one
-/// there + one from -64 to 64 in a low plane behind the first plane, which holds these blocks alone
+/// of row r are `quants[(b · rows + r) · 32 ..][.. 32]`; the scale and the correction of group g are
+/// at `[g · rows + r]`. In a group to which the [`Precision`] gives 14 bits, a quant is 128 · the one
+/// there + one from -64 to 64 in a low plane behind the first plane, which holds such blocks alone
 /// in the same order.
 ///
 /// The correction is that for the zero point of weights, which are stored as quant + 128: the
-/// products of a block begin at -128 · the sum of its quants. With 14 bits it is - their sum, since
+/// products of a group begin at -128 · the sum of its quants. With 14 bits it is - their sum, since
 /// it is multiplied by 128 together with the first plane's products.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Quantized {
@@ -40,10 +41,10 @@ impl Quantized {
     /// Takes another shape; what it holds is unspecified until it is written.
     pub fn resize(&mut self, rows: usize, precision: &Arc<Precision>) {
         (self.rows, self.precision) = (rows, precision.clone());
-        let blocks = precision.blocks() * rows;
-        self.quants.resize((blocks + precision.int14_blocks() * rows) * BLOCK, 0);
-        self.scales.resize(blocks, 0.0);
-        self.corrections.resize(blocks, 0);
+        let blocks = precision.blocks() + precision.int14_blocks();
+        self.quants.resize(blocks * rows * BLOCK, 0);
+        self.scales.resize(precision.groups() * rows, 0.0);
+        self.corrections.resize(precision.groups() * rows, 0);
     }
 
     /// Quantizes rows of f32, one after another.
@@ -79,11 +80,11 @@ impl Quantized {
         &self.quants[self.rows * self.width()..]
     }
 
-    /// The sum of the quants of a row's block.
+    /// The sum of the quants of a row's group.
     #[inline(always)]
-    pub(super) fn quant_sum(&self, row: usize, block: usize) -> i32 {
-        let unit = if self.precision.low(block).is_some() { -1 } else { -128 };
-        self.corrections[block * self.rows + row] / unit
+    pub(super) fn quant_sum(&self, row: usize, group: usize) -> i32 {
+        let unit = if self.precision.is_int14(group) { -1 } else { -128 };
+        self.corrections[group * self.rows + row] / unit
     }
 
     /// Rows.
@@ -108,11 +109,14 @@ impl Quantized {
         for block in 0..self.blocks() {
             let at = block * self.rows + row;
             high[block * BLOCK..][..BLOCK].copy_from_slice(&self.quants[at * BLOCK..][..BLOCK]);
-            (out.scales[block], out.corrections[block]) = (self.scales[at], self.corrections[at]);
             if let Some(to) = self.precision.low(block) {
                 let from = (to * self.rows + row) * BLOCK;
                 low[to * BLOCK..][..BLOCK].copy_from_slice(&self.low()[from..][..BLOCK]);
             }
+        }
+        for group in 0..self.precision.groups() {
+            let at = group * self.rows + row;
+            (out.scales[group], out.corrections[group]) = (self.scales[at], self.corrections[at]);
         }
     }
 
@@ -125,10 +129,10 @@ impl Quantized {
             None => quant,
             Some(place) => 128 * quant + i32::from(self.low()[place + offset]),
         };
-        quant as f32 * self.scales[at]
+        quant as f32 * self.scales[block / self.precision.group() * self.rows + row]
     }
 
-    /// Adds to `power` the power of each block: the square of its scale, summed over rows.
+    /// Adds to `power` the power of each group: the square of its scale, summed over rows.
     pub fn add_power(&self, power: &mut [f64]) {
         for (scales, power) in self.scales.chunks_exact(self.rows).zip(power) {
             *power += scales.iter().map(|scale| f64::from(*scale).powi(2)).sum::<f64>();
@@ -165,7 +169,7 @@ impl<'a> RowWriter<'a> {
         self.precision.width()
     }
 
-    /// Writes a row, block by block, each value multiplied with the factor of all and then with that
+    /// Writes a row, group by group, each value multiplied with the factor of all and then with that
     /// of its column, where there are factors.
     ///
     /// # Safety
@@ -178,25 +182,50 @@ impl<'a> RowWriter<'a> {
         values: &[f32],
         factors: Option<(L::F, &[f32])>,
     ) {
-        let part = |at: usize| at * BLOCK..(at + 1) * BLOCK;
-        for block in 0..self.precision.blocks() {
-            let mut values = load_block(lanes, &values[part(block)]);
-            if let Some((factor, factors)) = factors {
-                let factors = load_block(lanes, &factors[part(block)]);
-                values = both!(i => lanes.mul(lanes.mul(values[i], factor), factors[i]));
+        // SAFETY: as the caller promises.
+        unsafe {
+            match self.precision.group() {
+                1 => self.write_groups::<L, 1>(lanes, row, values, factors),
+                2 => self.write_groups::<L, 2>(lanes, row, values, factors),
+                _ => self.write_groups::<L, 4>(lanes, row, values, factors),
             }
-            let at = block * self.rows + row;
-            let low = self.precision.low(block).map(|low| low * self.rows + row);
-            // SAFETY: these places belong to `row` alone.
+        }
+    }
+
+    /// [`RowWriter::write`] for groups of `N` blocks.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn write_groups<L: Lanes, const N: usize>(
+        &self,
+        lanes: L,
+        row: usize,
+        values: &[f32],
+        factors: Option<(L::F, &[f32])>,
+    ) {
+        let part = |at: usize| at * BLOCK..(at + 1) * BLOCK;
+        for group in 0..self.precision.groups() {
+            let mut of_group = [[lanes.splat(0.0); 2]; N];
+            for (i, block) in of_group.iter_mut().enumerate() {
+                let at = group * N + i;
+                *block = load_block(lanes, &values[part(at)]);
+                if let Some((factor, factors)) = factors {
+                    let factors = load_block(lanes, &factors[part(at)]);
+                    *block = both!(j => lanes.mul(lanes.mul(block[j], factor), factors[j]));
+                }
+            }
+            let of_row = |block: usize| part(block * self.rows + row);
+            // SAFETY: these places belong to `row` alone, and none is named twice.
             let (quants, low, scale, correction) = unsafe {
-                (
-                    self.quants.part(part(at)),
-                    low.map(|at| self.low.part(part(at))),
-                    &mut self.scales.part(at..at + 1)[0],
-                    &mut self.corrections.part(at..at + 1)[0],
-                )
+                let quants = array::from_fn(|i| self.quants.part(of_row(group * N + i)));
+                let low = self.precision.low(group * N);
+                let low = low.map(|low| array::from_fn(|i| self.low.part(of_row(low + i))));
+                let at = group * self.rows + row;
+                let scale = &mut self.scales.part(at..at + 1)[0];
+                (quants, low, scale, &mut self.corrections.part(at..at + 1)[0])
             };
-            (*scale, *correction) = quantize_into(lanes, values, quants, low);
+            (*scale, *correction) = quantize_group::<L, N>(lanes, of_group, quants, low);
         }
     }
 }
@@ -236,46 +265,61 @@ impl Tiled {
 /// 32 values as int8, with their scale.
 pub(super) fn quantize_block(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32) {
     let mut quants = [0; BLOCK];
-    let (scale, _) = quantize_into(Plain, load_block(Plain, values), &mut quants, None);
+    let (scale, _) = quantize_group(Plain, [load_block(Plain, values)], [&mut quants], None);
     (quants, scale)
 }
 
-/// Writes a block as int8 or, where there is a place for the low plane, in 14 bits; returns its
-/// scale and its correction.
+/// Writes a group of `N` blocks as int8 or, where there are places for the low plane, in 14 bits;
+/// returns its scale and its correction.
 ///
 /// The scale is the largest magnitude / 127, a quant value · 127 / largest magnitude to the nearest
 /// integer, ties to even; what that leaves is rounded to 1/128 of a quant in the same way. A
-/// block of magnitudes below 2^-100 has scale 0. Every operation is exactly rounded, so the results
+/// group of magnitudes below 2^-100 has scale 0. Every operation is exactly rounded, so the results
 /// are the same bits on every instruction set; inlined, so that it uses the caller's.
 #[inline(always)]
-pub(super) fn quantize_into<L: Lanes>(
+pub(super) fn quantize_group<L: Lanes, const N: usize>(
     lanes: L,
-    values: [L::F; 2],
-    quants: &mut [i8],
-    low: Option<&mut [i8]>,
+    values: [[L::F; 2]; N],
+    quants: [&mut [i8]; N],
+    low: Option<[&mut [i8]; N]>,
 ) -> (f32, i32) {
     const SMALLEST: f32 = f32::from_bits((127 - 100) << 23);
-    let largest = lanes.largest_magnitude(values[0], values[1]);
+    let mut largest = values[0];
+    for values in &values[1..] {
+        largest = both!(j => lanes.larger(largest[j], values[j]));
+    }
+    let largest = lanes.largest_magnitude(largest[0], largest[1]);
     let none = largest < SMALLEST;
     let (scale, inverse) =
         if none { (0.0, 0.0) } else { (largest * (1.0 / 127.0), 127.0 / largest) };
     let inverse = lanes.splat(inverse);
-    let values = both!(i => lanes.mul(values[i], inverse));
-    let integers = both!(i => lanes.nearest(values[i]));
-    let quants = quants.as_chunks_mut::<LANES>().0;
-    lanes.store_bytes(integers[0], &mut quants[0]);
-    lanes.store_bytes(integers[1], &mut quants[1]);
     // Sums of integers that are exact in f32.
-    let sum = lanes.sum(lanes.add(integers[0], integers[1])) as i32;
+    let mut sum = lanes.splat(0.0);
+    let mut rest = values;
+    for i in 0..N {
+        let values = both!(j => lanes.mul(values[i][j], inverse));
+        let integers = both!(j => lanes.nearest(values[j]));
+        rest[i] = both!(j => lanes.sub(values[j], integers[j]));
+        store_block(lanes, integers, quants[i]);
+        sum = lanes.add(sum, lanes.add(integers[0], integers[1]));
+    }
+    let sum = lanes.sum(sum) as i32;
     let Some(low) = low else { return (scale, -128 * sum) };
-    let finer = lanes.splat(128.0);
-    let rest = both!(i => lanes.mul(lanes.sub(values[i], integers[i]), finer));
-    let rest = both!(i => lanes.nearest(rest[i]));
-    let low = low.as_chunks_mut::<LANES>().0;
-    lanes.store_bytes(rest[0], &mut low[0]);
-    lanes.store_bytes(rest[1], &mut low[1]);
-    let low_sum = lanes.sum(lanes.add(rest[0], rest[1])) as i32;
-    (scale / 128.0, -(128 * sum + low_sum))
+    let (finer, mut low_sum) = (lanes.splat(128.0), lanes.splat(0.0));
+    for i in 0..N {
+        let integers = both!(j => lanes.nearest(lanes.mul(rest[i][j], finer)));
+        store_block(lanes, integers, low[i]);
+        low_sum = lanes.add(low_sum, lanes.add(integers[0], integers[1]));
+    }
+    (scale / 128.0, -(128 * sum + lanes.sum(low_sum) as i32))
+}
+
+/// Integers from -128 to 127 as a block of bytes.
+#[inline(always)]
+fn store_block<L: Lanes>(lanes: L, integers: [L::F; 2], to: &mut [i8]) {
+    let to = to.as_chunks_mut::<LANES>().0;
+    lanes.store_bytes(integers[0], &mut to[0]);
+    lanes.store_bytes(integers[1], &mut to[1]);
 }
 
 #[cfg(test)]
@@ -330,12 +374,16 @@ mod tests {
     #[test]
     fn a_copied_row_is_the_row_by_itself() {
         let values: [f32; 9 * BLOCK] = std::array::from_fn(|i| (i as f32 * 0.3).sin() * 3.0);
-        let precision = Arc::new(Precision::mixed(3 * BLOCK, |block| block != 1));
-        let all = Quantized::from_rows(&precision, &values);
-        let mut copy = Quantized::default();
-        for (row, values) in values.chunks(3 * BLOCK).enumerate() {
-            all.copy_row(row, &mut copy);
-            assert_eq!(copy, Quantized::from_rows(&precision, values));
+        let values = &[&values[..], &values].concat();
+        for group in [1, 2] {
+            let precision = Precision::grouped(6 * BLOCK, group, |group| group != 1);
+            let precision = Arc::new(precision);
+            let all = Quantized::from_rows(&precision, values);
+            let mut copy = Quantized::default();
+            for (row, values) in values.chunks(6 * BLOCK).enumerate() {
+                all.copy_row(row, &mut copy);
+                assert_eq!(copy, Quantized::from_rows(&precision, values));
+            }
         }
     }
 }

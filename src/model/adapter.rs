@@ -24,7 +24,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::equalise::{Channels, NAMES, equalise};
-use super::{Config, LayerWeights, Weights, cause, gguf};
+use super::{Config, LayerWeights, Weights, cause, gguf, rounding};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Largest adapter file accepted, in bytes.
@@ -151,8 +151,7 @@ impl<'a> Factors<'a> {
         for ((part, matrix), merged) in layer.matrices_mut().into_iter().zip(merged) {
             let Some(merged) = merged else { continue };
             let failed = || bad(self.name, &format!("blk.{index}.{part} cannot be rounded"));
-            let rounded = QTensor::quantize(&merged, GgmlDType::Q8_0)
-                .map_err(|e| failed().because(cause(e)))?;
+            let rounded = rounding::q8_0(&merged).map_err(|e| failed().because(cause(e)))?;
             let data = rounded.data().map_err(|e| failed().because(cause(e)))?;
             if !gguf::is_finite(GgmlDType::Q8_0, &data) {
                 return Err(failed().because("it is larger than a block of 8 bits can hold"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
-use wenzhai::kernels::blocks::{BlockType, Native, decode};
+use wenzhai::kernels::blocks::{BlockType, Native, decode, group};
 use wenzhai::kernels::gemm::{Gate, GateUp, Scratch, argmax, gate_up, gemm};
 use wenzhai::kernels::math::{gelu_tanh, silu};
 use wenzhai::kernels::packed::Packed;
@@ -66,6 +66,32 @@ fn packing_keeps_native_quants_and_rounds_others_to_int8() {
 }
 
 #[test]
+fn groups_are_found_where_all_blocks_share_their_scales() {
+    let (outputs, inputs, kind) = (3, 256, BlockType::Q8_0);
+    let bytes = random_blocks(kind, outputs * inputs);
+    assert_eq!(group(kind, &bytes, inputs), 1);
+    for size in [2, 4] {
+        let mut shared = grouped(kind, size, bytes.clone());
+        assert_eq!(group(kind, &shared, inputs), size);
+        let mut exec = Executor::new(Isa::SCALAR, 1);
+        let whole = Packed::from_blocks(&mut exec, kind, &shared, outputs, inputs);
+        let packed = Packed::from_groups(&mut exec, kind, size, &shared, outputs, inputs);
+        assert_eq!((whole.group(), packed.group()), (1, size));
+        for at in 0..outputs * inputs {
+            let [a, b] = [&whole, &packed].map(|w| w.weight(at / inputs, at % inputs));
+            assert_eq!(a, b, "weight {at}");
+        }
+        // Three blocks a row are no pairs, even where scales would be the same.
+        assert_eq!(group(kind, &shared[..96 / 32 * 34], 96), 1);
+        let last = shared.len() - 34;
+        shared[last] ^= 1;
+        assert_eq!(group(kind, &shared, inputs), 1, "one scale differs");
+    }
+    let other = random_blocks(BlockType::Q4_0, inputs);
+    assert_eq!(group(BlockType::Q4_0, &grouped(BlockType::Q4_0, 2, other), inputs), 1);
+}
+
+#[test]
 fn a_matrix_that_is_filled_again_is_the_new_one() {
     let mut exec = Executor::new(Isa::SCALAR, 1);
     let x = Quantized::from_rows(&int8(64), &activations(3, 64));
@@ -101,23 +127,38 @@ fn large_products_agree_too() {
     }
 }
 
+#[test]
+fn products_of_groups_agree_too() {
+    for (group, outputs, inputs) in
+        [(2, 33, 64), (2, 40, 576), (4, 65, 128), (2, 40, 1536), (4, 40, 1536)]
+    {
+        for is_mixed in [false, true] {
+            let is_int14 = |group: usize| is_mixed && group % 3 != 1;
+            let precision = Precision::grouped(inputs, group, is_int14);
+            check_product(&Arc::new(precision), BlockType::Q8_0, outputs, inputs);
+        }
+    }
+}
+
 /// Checks the scalar product against f64, and that all instruction sets, numbers of rows and
 /// numbers of threads give its bits.
 fn check_product(precision: &Arc<Precision>, kind: BlockType, outputs: usize, inputs: usize) {
     if !inputs.is_multiple_of(kind.block_values()) {
         return;
     }
-    let bytes = random_blocks(kind, outputs * inputs);
+    let group = precision.group();
+    let bytes = grouped(kind, group, random_blocks(kind, outputs * inputs));
     let values = activations(MOST_ROWS, inputs);
     let mut exec = Executor::new(Isa::SCALAR, 2);
-    let w = Packed::from_blocks(&mut exec, kind, &bytes, outputs, inputs);
+    let w = Packed::from_groups(&mut exec, kind, group, &bytes, outputs, inputs);
     let x = Quantized::from_rows(precision, &values);
     let mut truth = Tiled::default();
     gemm(&mut exec, &x, &w, &mut truth);
     assert_eq!((truth.rows(), truth.width()), (MOST_ROWS, outputs.next_multiple_of(32)));
     check_against_f64(&x, &w, &truth, &format!("{precision:?} {kind:?} {outputs} x {inputs}"));
     for isa in Isa::all() {
-        let w = Packed::from_blocks(&mut Executor::new(isa, 2), kind, &bytes, outputs, inputs);
+        let mut exec = Executor::new(isa, 2);
+        let w = Packed::from_groups(&mut exec, kind, group, &bytes, outputs, inputs);
         for rows in ROWS {
             if isa == Isa::SCALAR && rows != 1 {
                 continue;
@@ -166,12 +207,16 @@ fn check_against_f64(x: &Quantized, w: &Packed, out: &Tiled, what: &str) {
 #[test]
 fn extreme_quants_do_not_saturate() {
     // The largest quants of both signs: a sum of two products already exceeds 16 bits.
-    let inputs = 64;
-    let weights: Vec<f32> = (0..32 * inputs).map(|i| [127.0, -127.0][i / inputs % 2]).collect();
-    for isa in Isa::all() {
+    let inputs = 256;
+    // A scale of 1 as an f16, and quants.
+    let block = |quant: i8| [&[0x00, 0x3c][..], &[quant as u8; 32]].concat();
+    let weights: Vec<u8> =
+        (0..32 * inputs / 32).flat_map(|i| block([127, -127][i * 32 / inputs % 2])).collect();
+    for (isa, group) in Isa::all().into_iter().flat_map(|isa| [1, 2, 4].map(|group| (isa, group))) {
         let mut exec = Executor::new(isa, 1);
-        let w = Packed::from_blocks(&mut exec, BlockType::F32, &f32_bytes(&weights), 32, inputs);
-        for precision in [int8(inputs), mixed(inputs)] {
+        let w = Packed::from_groups(&mut exec, BlockType::Q8_0, group, &weights, 32, inputs);
+        for is_int14 in [false, true] {
+            let precision = Arc::new(Precision::grouped(inputs, group, |_| is_int14));
             let x = Quantized::from_rows(&precision, &vec![127.0; 2 * inputs]);
             let mut out = Tiled::default();
             gemm(&mut exec, &x, &w, &mut out);
@@ -185,7 +230,12 @@ fn extreme_quants_do_not_saturate() {
 #[test]
 fn gate_and_up_equal_the_separate_computation() {
     let inputs = 96;
-    for (outputs, kind) in [(31, BlockType::Q8_0), (64, BlockType::Q5_0), (97, BlockType::Q4_1)] {
+    for (outputs, kind, group) in [
+        (31, BlockType::Q8_0, 1),
+        (64, BlockType::Q5_0, 2),
+        (97, BlockType::Q4_1, 4),
+        (97, BlockType::Q4_1, 1),
+    ] {
         let bytes = random_blocks(kind, 2 * outputs * inputs);
         let (gate, up) = bytes.split_at(bytes.len() / 2);
         for (isa, is_silu) in Isa::all().into_iter().flat_map(|isa| [(isa, true), (isa, false)]) {
@@ -193,10 +243,12 @@ fn gate_and_up_equal_the_separate_computation() {
             let gate = Packed::from_blocks(&mut exec, kind, gate, outputs, inputs);
             let up = Packed::from_blocks(&mut exec, kind, up, outputs, inputs);
             let width = gate.tiles() * 32;
-            let (activation, f, next) = match is_silu {
-                true => (Gate::Silu, silu as fn(f32) -> f32, int8(width)),
-                false => (Gate::GeluTanh, gelu_tanh as fn(f32) -> f32, mixed(width)),
+            let (activation, f) = match is_silu {
+                true => (Gate::Silu, silu as fn(f32) -> f32),
+                false => (Gate::GeluTanh, gelu_tanh as fn(f32) -> f32),
             };
+            let is_int14 = |group: usize| !is_silu && group % 3 != 1;
+            let next = Arc::new(Precision::grouped(width, group, is_int14));
             let weights = GateUp { gate, up, activation };
             let (mut scratch, mut out) = (Scratch::default(), Quantized::default());
             for rows in ROWS {
@@ -293,6 +345,15 @@ fn activations(rows: usize, inputs: usize) -> Vec<f32> {
         };
     }
     values
+}
+
+/// The same blocks, each with the scale of the first of its group.
+fn grouped(kind: BlockType, group: usize, mut bytes: Vec<u8>) -> Vec<u8> {
+    for blocks in bytes.chunks_mut(group * kind.block_bytes()) {
+        let (first, others) = blocks.split_at_mut(kind.block_bytes());
+        others.chunks_mut(first.len()).for_each(|block| block[..2].copy_from_slice(&first[..2]));
+    }
+    bytes
 }
 
 /// As many weights in blocks that candle has quantized, in a random order.

@@ -58,7 +58,7 @@ pub enum Site {
     Down,
 }
 
-/// The power of each block at each site of each layer, summed over rows.
+/// The power of each group of blocks at each site of each layer, summed over rows.
 #[derive(Debug)]
 pub struct Calibration {
     layers: Vec<[Vec<f64>; 4]>,
@@ -68,7 +68,9 @@ pub struct Calibration {
 #[derive(Debug)]
 pub struct Weights {
     outputs: usize,
-    /// Of each block of inputs.
+    /// Blocks of inputs that share scales.
+    group: usize,
+    /// Of each group of inputs.
     power: Vec<f64>,
 }
 
@@ -85,7 +87,7 @@ impl Calibration {
     /// Observes what a site of a layer is about to multiply.
     pub fn observe(&mut self, layer: usize, site: Site, input: &Quantized) {
         let power = &mut self.layers[layer][site as usize];
-        power.resize(input.blocks(), 0.0);
+        power.resize(input.precision().groups(), 0.0);
         input.add_power(power);
     }
 
@@ -94,24 +96,28 @@ impl Calibration {
     pub fn precision(&self, weights: &[[Weights; 4]], share: f64) -> Vec<LayerPrecision> {
         let sites = || self.layers.iter().flatten().zip(weights.iter().flatten());
         let gains: Vec<Vec<f64>> = sites().map(|(power, weights)| weights.gains(power)).collect();
-        // (gain, multiply-adds of a row) of every block of every site.
-        let mut blocks: Vec<(f64, f64)> = gains
+        // (gain, multiply-adds of a row) of every group of every site.
+        let mut groups: Vec<(f64, f64)> = gains
             .iter()
             .zip(sites())
-            .flat_map(|(gains, (_, w))| gains.iter().map(|&gain| (gain, w.outputs as f64)))
+            .flat_map(|(gains, (_, w))| gains.iter().map(|&gain| (gain, w.cost())))
             .collect();
-        blocks.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut left = share * blocks.iter().map(|(_, cost)| cost).sum::<f64>();
-        let unpaid = blocks.iter().find(|(_, cost)| {
+        groups.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut left = share * groups.iter().map(|(_, cost)| cost).sum::<f64>();
+        let unpaid = groups.iter().find(|(_, cost)| {
             left -= cost;
             left < 0.0
         });
         let limit = unpaid.map_or(f64::NEG_INFINITY, |(gain, _)| *gain);
-        let precision = |gains: &Vec<f64>| {
-            Arc::new(Precision::mixed(gains.len() * BLOCK, |block| gains[block] > limit))
-        };
-        let layers = gains.as_chunks().0.iter();
-        layers.map(|sites: &[_; 4]| LayerPrecision(sites.each_ref().map(precision))).collect()
+        let sites: Vec<Arc<Precision>> = gains
+            .iter()
+            .zip(weights.iter().flatten())
+            .map(|(gains, Weights { group, .. })| {
+                let width = gains.len() * group * BLOCK;
+                Arc::new(Precision::grouped(width, *group, |group| gains[group] > limit))
+            })
+            .collect();
+        sites.as_chunks().0.iter().map(|sites| LayerPrecision(sites.clone())).collect()
     }
 }
 
@@ -119,27 +125,33 @@ impl Weights {
     /// Of matrices side by side.
     pub fn of(matrices: &[&Packed]) -> Weights {
         let outputs = matrices.iter().map(|matrix| matrix.outputs()).sum();
-        let mut power = vec![0.0; matrices[0].inputs() / BLOCK];
+        let group = matrices[0].group();
+        let mut power = vec![0.0; matrices[0].inputs() / (group * BLOCK)];
         for matrix in matrices {
             power.iter_mut().zip(matrix.power()).for_each(|(sum, power)| *sum += power);
         }
-        Weights { outputs, power }
+        Weights { outputs, group, power }
     }
 
-    /// What it gains to give a block 14 bits: the share that its rounding has in the error of the
+    /// The multiply-adds that a group takes of a row.
+    fn cost(&self) -> f64 {
+        (self.outputs * self.group) as f64
+    }
+
+    /// What it gains to give a group 14 bits: the share that its rounding has in the error of the
     /// product, over the multiply-adds that it takes.
     fn gains(&self, activations: &[f64]) -> Vec<f64> {
         let errors: Vec<f64> = activations.iter().zip(&self.power).map(|(a, w)| a * w).collect();
-        let all = (errors.iter().sum::<f64>() * self.outputs as f64).max(f64::MIN_POSITIVE);
+        let all = (errors.iter().sum::<f64>() * self.cost()).max(f64::MIN_POSITIVE);
         errors.iter().map(|error| error / all).collect()
     }
 }
 
 impl LayerPrecision {
-    /// 8 bits for inputs of these widths.
-    pub fn int8(hidden: usize, attended: usize, ffn_hidden: usize) -> LayerPrecision {
-        let int8 = |width: usize| Arc::new(Precision::int8(width.next_multiple_of(BLOCK)));
-        LayerPrecision([hidden, attended, hidden, ffn_hidden].map(int8))
+    /// 8 bits for what these matrices, one for each site, are multiplied with.
+    pub fn int8(weights: [&Packed; 4]) -> LayerPrecision {
+        let int8 = |w: &Packed| Arc::new(Precision::grouped(w.inputs(), w.group(), |_| false));
+        LayerPrecision(weights.map(int8))
     }
 
     /// That of a site.
@@ -156,7 +168,7 @@ mod tests {
     #[test]
     fn blocks_get_14_bits_where_that_takes_the_most_error_away_for_its_price() {
         // Of equal weights and twenty blocks each, but the last site has ten times the outputs.
-        let weights = |outputs| Weights { outputs, power: vec![1.0; 20] };
+        let weights = |outputs| Weights { outputs, group: 1, power: vec![1.0; 20] };
         let weights = [[weights(10), weights(10), weights(10), weights(100)]];
         let mut values = [0.5; 20 * BLOCK];
         values[7 * BLOCK..8 * BLOCK].fill(50.0);

@@ -176,32 +176,34 @@ impl Layer {
         weights: &LayerWeights,
         exec: &mut Executor,
     ) -> Result<Layer> {
-        let mut qkv = pack(&weights.attn_q, exec)?;
-        qkv.append(pack(&weights.attn_k, exec)?);
-        qkv.append(pack(&weights.attn_v, exec)?);
-        let attended = config.heads * config.head_dim;
+        let [mut qkv, k, v] = pack([&weights.attn_q, &weights.attn_k, &weights.attn_v], exec)?;
+        qkv.append(k);
+        qkv.append(v);
+        let [output] = pack([&weights.attn_output], exec)?;
+        let [gate, up] = pack([&weights.ffn_gate, &weights.ffn_up], exec)?;
+        let [down] = pack([&weights.ffn_down], exec)?;
         Ok(Layer {
             kind,
             eps: config.norm_eps,
             attn_norm: weights.attn_norm.clone(),
-            qkv,
             qkv_bias: weights.qkv_bias.clone(),
             qk_norm: weights.qk_norm.clone(),
-            output: pack(&weights.attn_output, exec)?,
+            precision: LayerPrecision::int8([&qkv, &output, &gate, &down]),
+            output,
+            qkv,
             output_bias: weights.attn_output_bias.clone(),
             post_attention_norm: weights.post_attention_norm.clone(),
             ffn_norm: weights.ffn_norm.clone(),
             gate_up: GateUp {
-                gate: pack(&weights.ffn_gate, exec)?,
-                up: pack(&weights.ffn_up, exec)?,
+                gate,
+                up,
                 activation: match config.activation {
                     Activation::Silu => Gate::Silu,
                     Activation::GeluTanh => Gate::GeluTanh,
                 },
             },
-            down: pack(&weights.ffn_down, exec)?,
+            down,
             post_ffn_norm: weights.post_ffn_norm.clone(),
-            precision: LayerPrecision::int8(config.hidden, attended, config.ffn_hidden),
         })
     }
 

@@ -3,19 +3,29 @@
 use candle_core::quantized::GgmlDType;
 
 use crate::kernels::Executor;
-use crate::kernels::blocks::BlockType;
+use crate::kernels::blocks::{self, BlockType};
 use crate::kernels::packed::Packed;
 use crate::model::{self, Matrix};
 use crate::{Error, Result, error::ErrorKind};
 
-/// Packs all rows of a matrix.
-pub fn pack(matrix: &Matrix, exec: &mut Executor) -> Result<Packed> {
-    let kind = block_type(matrix.dtype())?;
-    let dims = matrix.shape().dims();
-    let bytes = matrix.data().map_err(|e| {
-        Error::new(ErrorKind::Model, "cannot read a matrix").because(model::cause(e))
-    })?;
-    Ok(Packed::from_blocks(exec, kind, &bytes, dims[0], dims[1]))
+/// Packs all rows of matrices that are multiplied with the same inputs, in groups that suit them all.
+pub fn pack<const N: usize>(matrices: [&Matrix; N], exec: &mut Executor) -> Result<[Packed; N]> {
+    let mut read = Vec::with_capacity(N);
+    for matrix in matrices {
+        let bytes = matrix.data().map_err(|e| {
+            Error::new(ErrorKind::Model, "cannot read a matrix").because(model::cause(e))
+        })?;
+        let &[outputs, inputs] = matrix.shape().dims() else {
+            return Err(unfit(format!("a matrix of {:?}", matrix.shape())));
+        };
+        read.push((block_type(matrix.dtype())?, bytes, outputs, inputs));
+    }
+    let groups = read.iter().map(|(kind, bytes, _, inputs)| blocks::group(*kind, bytes, *inputs));
+    let group = groups.min().unwrap_or(1);
+    Ok(std::array::from_fn(|i| {
+        let (kind, bytes, outputs, inputs) = &read[i];
+        Packed::from_groups(exec, *kind, group, bytes, *outputs, *inputs)
+    }))
 }
 
 pub fn block_type(dtype: GgmlDType) -> Result<BlockType> {

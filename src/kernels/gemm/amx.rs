@@ -3,12 +3,12 @@
 //! A tile register has 16 rows of 64 bytes. Three kinds are used: activations (16 rows of 32 inputs),
 //! weights (8 groups of four inputs of 16 columns, which is half a block as it lies in memory) and
 //! integer sums (16 rows of 16 columns). Sums reach vector registers through memory alone, and every
-//! block has scales of its own, so after each block its sums are stored, converted, scaled and added
-//! to the results. To have that done while the next block is multiplied, the sums of a step of two
-//! blocks are read while those of the step behind it are computed.
+//! group of blocks has scales of its own, so after each group its sums are stored, converted, scaled
+//! and added to the results. To have that done while the next group is multiplied, the sums of a step
+//! of two groups are read while those of the step behind it are computed.
 //!
-//! By the instructions' throughput a block of 16 rows x 32 columns takes 32 cycles of multiplication
-//! and, beside it, 48 of vector arithmetic, where VNNI takes some 160.
+//! By the instructions' throughput a block of 16 rows x 32 columns takes 32 cycles of multiplication,
+//! and a group, beside it, 48 of vector arithmetic; VNNI takes some 160 for a block.
 //!
 //! Weights are stored as signed bytes, so sums need no correction for a zero point. Fewer than 16 rows
 //! go through the vector products, which move the zero point as they load.
@@ -18,7 +18,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx512::{self, Ahead, halves, load, store};
-use super::epilogue::{Gate, GatedBlock};
+use super::epilogue::{Gate, GatedGroup};
 use super::kernel::{Kernel, Tile, TileQuants, place};
 use crate::kernels::instructions::Amx;
 use crate::kernels::{BLOCK, Quantized};
@@ -26,13 +26,13 @@ use crate::kernels::{BLOCK, Quantized};
 /// Rows of a tile register.
 const ROWS: usize = 16;
 
-/// Blocks whose sums are added to results at once, so that results are loaded and stored once.
+/// Groups whose sums are added to results at once, so that results are loaded and stored once.
 const STEP: usize = 2;
 
-/// Planes that a block of activations may have.
+/// Planes that a group of activations may have.
 const PLANES: usize = 2;
 
-/// Sums of a plane of a block: halves of the columns, each 16 rows of 16 columns.
+/// Sums of a plane of a group: halves of the columns, each 16 rows of 16 columns.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Sums([[[i32; 16]; ROWS]; 2]);
@@ -72,7 +72,8 @@ const CONFIGURATION: Configuration = {
     configuration
 };
 
-/// A plane of activations and the weights that it is multiplied with, and where the sums go.
+/// A plane of the activations of a group and the weights that it is multiplied with, at their first
+/// block, and where the sums go.
 #[derive(Clone, Copy)]
 struct Product {
     activations: *const i8,
@@ -86,11 +87,11 @@ impl Kernel for Amx {
         &self,
         x: &Quantized,
         tile: Tile<'_>,
-        blocks: Range<usize>,
+        groups: Range<usize>,
         out: &mut [f32],
     ) {
         if x.rows() < ROWS {
-            avx512::add_product::<true>(x, tile, blocks, out);
+            avx512::add_product::<true>(x, tile, groups, out);
             return;
         }
         // Configured for each call and released behind it: a thread of somebody else's may use tiles
@@ -99,15 +100,15 @@ impl Kernel for Amx {
         // is one of palette 1.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIGURATION, options(nostack, readonly)) };
         match tile.minimums.is_some() {
-            false => add_tiles::<false>(x, tile, blocks, out),
-            true => add_tiles::<true>(x, tile, blocks, out),
+            false => add_tiles::<false>(x, tile, groups, out),
+            true => add_tiles::<true>(x, tile, groups, out),
         }
         // SAFETY: as above.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
         // SAFETY: who has AMX has AVX-512.
         unsafe { self.0.gate(gate, gates, ups, out) };
     }
@@ -136,29 +137,33 @@ impl Kernel for Amx {
 fn add_tiles<const MINIMUMS: bool>(
     x: &Quantized,
     tile: Tile<'_>,
-    blocks: Range<usize>,
+    groups: Range<usize>,
     out: &mut [f32],
 ) {
-    let rows = x.rows();
-    assert!(rows >= ROWS && out.len() == rows * BLOCK && blocks.end <= x.blocks());
+    let (rows, size) = (x.rows(), tile.group);
+    assert!(size == x.precision().group() && groups.end <= x.precision().groups());
+    assert!(rows >= ROWS && out.len() == rows * BLOCK);
     assert!(x.low().len() == x.precision().int14_blocks() * rows * BLOCK);
     let out = out.as_chunks_mut::<16>().0;
-    let groups = rows.div_ceil(ROWS);
+    let turns = rows.div_ceil(ROWS);
     let mut sums = [[[Sums([[[0; 16]; ROWS]; 2]); PLANES]; STEP]; 2];
-    for group in 0..groups {
+    for turn in 0..turns {
         // The last rows are multiplied together with some before them, whose results are there.
-        let done = group * ROWS;
+        let done = turn * ROWS;
         let first = done.min(rows - ROWS);
-        let ahead = Ahead::share(group, groups);
-        let steps = || blocks.clone().step_by(STEP).map(|at| at..blocks.end.min(at + STEP));
+        let ahead = Ahead::share(turn, turns);
+        let steps = || groups.clone().step_by(STEP).map(|at| at..groups.end.min(at + STEP));
         let mut next = steps().skip(1);
         if let Some(step) = steps().next() {
             multiply_step(x, tile, step, first, &mut sums[0]);
         }
         for (i, step) in steps().enumerate() {
             if let Some(next) = next.next() {
-                for block in next.clone() {
-                    ahead.prefetch::<MINIMUMS>(tile, block + blocks.len());
+                for group in next.clone() {
+                    ahead.prefetch_values::<MINIMUMS>(tile, group + groups.len());
+                    for block in tile.blocks(group..group + 1) {
+                        ahead.prefetch_quants(tile, block + size * groups.len());
+                    }
                 }
                 multiply_step(x, tile, next, first, &mut sums[(i + 1) % 2]);
             }
@@ -171,7 +176,7 @@ fn add_tiles<const MINIMUMS: bool>(
     }
 }
 
-/// The sums of 16 rows from `first` on for up to [`STEP`] blocks.
+/// The sums of 16 rows from `first` on for up to [`STEP`] groups.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn multiply_step(
@@ -181,37 +186,43 @@ fn multiply_step(
     first: usize,
     sums: &mut [[Sums; PLANES]; STEP],
 ) {
-    assert!(first + ROWS <= x.rows() && step.end <= x.blocks());
+    let (rows, size) = (x.rows(), tile.group);
+    assert!(first + ROWS <= rows && step.end <= x.precision().groups());
+    // From the first of 16 rows in a group's first block to the last of them in its last block.
+    let length = ((size - 1) * rows + ROWS) * BLOCK;
     let mut waiting: Option<Product> = None;
-    for (block, sums) in step.zip(sums) {
-        let weights = tile.quants[block].0.as_ptr();
+    for (group, sums) in step.zip(sums) {
+        let blocks = tile.blocks(group..group + 1);
+        let high = (blocks.start * rows + first) * BLOCK;
+        let low = x.low_place(first, blocks.start);
+        let weights = tile.quants[blocks].as_ptr().cast();
         let [high_sums, low_sums] = sums;
-        let high = (block * x.rows() + first) * BLOCK;
-        let high = Some((&x.quants[high..][..ROWS * BLOCK], high_sums));
-        let low = x.low_place(first, block);
-        let low = low.map(|place| (&x.low()[place..][..ROWS * BLOCK], low_sums));
+        let high = Some((&x.quants[high..][..length], high_sums));
+        let low = low.map(|place| (&x.low()[place..][..length], low_sums));
         for (activations, sums) in [high, low].into_iter().flatten() {
             let product = Product { activations: activations.as_ptr(), weights, sums };
             match waiting.take() {
                 None => waiting = Some(product),
-                // SAFETY: 16 rows of activations, a block of weights and room for sums are there.
-                Some(before) => unsafe { multiply(before, product) },
+                // SAFETY: 16 rows of activations, the weights of a group and room for sums are there.
+                Some(before) => unsafe { multiply(before, product, size, rows) },
             }
         }
     }
     if let Some(last) = waiting {
-        // SAFETY: as above. Computed twice: blocks that have no other beside them are few.
-        unsafe { multiply(last, last) };
+        // SAFETY: as above. Computed twice: groups that have no other beside them are few.
+        unsafe { multiply(last, last, size, rows) };
     }
 }
 
-/// Two products of 16 rows with 32 columns.
+/// Two products of 16 rows with 32 columns, of `blocks` blocks, whose activations have `rows` rows.
 ///
 /// # Safety
 /// The tiles are configured as [`CONFIGURATION`] says, and each product points to 16 rows of 32
-/// activations, a block of weights and sums that nobody else uses.
+/// activations of each block, to the weights of all of them, and to sums that nobody else uses.
 #[inline]
-unsafe fn multiply(a: Product, b: Product) {
+unsafe fn multiply(a: Product, b: Product, blocks: usize, rows: usize) {
+    // Rows of activations, groups of four inputs and rows of sums are so many bytes apart.
+    const _: () = assert!(BLOCK == 32 && size_of::<TileQuants>() == 1024);
     // SAFETY: the caller promises what is read and written.
     unsafe {
         asm!(
@@ -219,32 +230,39 @@ unsafe fn multiply(a: Product, b: Product) {
             "tilezero tmm1",
             "tilezero tmm2",
             "tilezero tmm3",
+            "2:",
             "tileloadd tmm4, [{a_rows} + {row}*1]",
-            "tileloadd tmm6, [{a_weights} + {group}*1]",
-            "tileloadd tmm7, [{a_weights} + {group}*1 + 64]",
+            "tileloadd tmm6, [{a_weights} + {row}*4]",
+            "tileloadd tmm7, [{a_weights} + {row}*4 + 64]",
             "tdpbssd tmm0, tmm4, tmm6",
             "tdpbssd tmm1, tmm4, tmm7",
             "tileloadd tmm5, [{b_rows} + {row}*1]",
-            "tileloadd tmm6, [{b_weights} + {group}*1]",
-            "tileloadd tmm7, [{b_weights} + {group}*1 + 64]",
+            "tileloadd tmm6, [{b_weights} + {row}*4]",
+            "tileloadd tmm7, [{b_weights} + {row}*4 + 64]",
             "tdpbssd tmm2, tmm5, tmm6",
             "tdpbssd tmm3, tmm5, tmm7",
-            "tilestored [{a_sums} + {sum}*1], tmm0",
-            "tilestored [{a_sums} + {sum}*1 + 1024], tmm1",
-            "tilestored [{b_sums} + {sum}*1], tmm2",
-            "tilestored [{b_sums} + {sum}*1 + 1024], tmm3",
-            a_rows = in(reg) a.activations,
-            a_weights = in(reg) a.weights,
+            "add {a_rows}, {block}",
+            "add {b_rows}, {block}",
+            "add {a_weights}, 1024",
+            "add {b_weights}, 1024",
+            "dec {blocks}",
+            "jnz 2b",
+            "tilestored [{a_sums} + {row}*2], tmm0",
+            "tilestored [{a_sums} + {row}*2 + 1024], tmm1",
+            "tilestored [{b_sums} + {row}*2], tmm2",
+            "tilestored [{b_sums} + {row}*2 + 1024], tmm3",
+            a_rows = inout(reg) a.activations => _,
+            a_weights = inout(reg) a.weights => _,
             a_sums = in(reg) a.sums,
-            b_rows = in(reg) b.activations,
-            b_weights = in(reg) b.weights,
+            b_rows = inout(reg) b.activations => _,
+            b_weights = inout(reg) b.weights => _,
             b_sums = in(reg) b.sums,
+            blocks = inout(reg) blocks => _,
+            block = in(reg) rows * BLOCK,
             row = in(reg) BLOCK,
-            group = in(reg) 4 * BLOCK,
-            sum = in(reg) 64usize,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack, preserves_flags),
+            options(nostack),
         );
     }
 }
@@ -265,14 +283,14 @@ fn add_row<const MINIMUMS: bool>(
     if step.start > 0 {
         results = [load(&out[0]), load(&out[1])];
     }
-    for (block, [high, low]) in step.zip(sums) {
-        let place = block * x.rows() + row;
-        let is_fine = x.precision().low(block).is_some();
-        let (weight_scales, scale) = (halves(&tile.scales[block].0), x.scales[place]);
+    for (group, [high, low]) in step.zip(sums) {
+        let is_int14 = x.precision().is_int14(group);
+        let scale = x.scales[group * x.rows() + row];
+        let weight_scales = halves(&tile.scales[group].0);
         let activation_scale = _mm512_set1_ps(scale);
         for half in 0..2 {
             let mut sum = load_integers(&high.0[half][at]);
-            if is_fine {
+            if is_int14 {
                 let low = load_integers(&low.0[half][at]);
                 sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(sum), low);
             }
@@ -280,8 +298,8 @@ fn add_row<const MINIMUMS: bool>(
             results[half] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, results[half]);
         }
         if MINIMUMS {
-            let minimums = halves(&tile.minimums.expect("minimums")[block].0);
-            let activation = _mm512_set1_ps(x.quant_sum(row, block) as f32 * scale);
+            let minimums = halves(&tile.minimums.expect("minimums")[group].0);
+            let activation = _mm512_set1_ps(x.quant_sum(row, group) as f32 * scale);
             for half in 0..2 {
                 results[half] = _mm512_fmadd_ps(activation, minimums[half], results[half]);
             }

@@ -12,14 +12,18 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedBlock};
+use super::epilogue::{self, Gate, GatedGroup};
 use super::kernel::{Kernel, Tile};
+use crate::kernels::blocks::GROUPS;
 use crate::kernels::instructions::Avx2;
 use crate::kernels::lanes::Plain;
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
 const ROWS: usize = 4;
+
+/// Blocks of the largest group.
+const MOST_BLOCKS: usize = GROUPS[GROUPS.len() - 1];
 
 /// The quants of a row's block in 16 bits: of each four the even ones, then of each four the odd ones.
 type Pairs = [[i32; BLOCK / 4]; 2];
@@ -30,26 +34,26 @@ impl Kernel for Avx2 {
         &self,
         x: &Quantized,
         tile: Tile<'_>,
-        blocks: Range<usize>,
+        groups: Range<usize>,
         out: &mut [f32],
     ) {
         let mut row = 0;
         while row < x.rows() {
             let rows = ROWS.min(x.rows() - row);
-            let blocks = blocks.clone();
+            let groups = groups.clone();
             let out = &mut out[row * BLOCK..][..rows * BLOCK];
             match rows {
-                1 => add_rows::<1>(x, row, tile, blocks, out),
-                2 => add_rows::<2>(x, row, tile, blocks, out),
-                3 => add_rows::<3>(x, row, tile, blocks, out),
-                _ => add_rows::<ROWS>(x, row, tile, blocks, out),
+                1 => add_rows::<1>(x, row, tile, groups, out),
+                2 => add_rows::<2>(x, row, tile, groups, out),
+                3 => add_rows::<3>(x, row, tile, groups, out),
+                _ => add_rows::<ROWS>(x, row, tile, groups, out),
             }
             row += rows;
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
         epilogue::gate(Plain, gate, gates, ups, out);
     }
 
@@ -65,24 +69,34 @@ fn add_rows<const R: usize>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
-    blocks: Range<usize>,
+    groups: Range<usize>,
     out: &mut [f32],
 ) {
-    if blocks.start == 0 {
+    if groups.start == 0 {
         out.fill(0.0);
     }
     let out = &mut out.as_chunks_mut::<8>().0[..R * BLOCK / 8];
-    for block in blocks {
-        let at = block * x.rows() + first;
-        let quants = &x.quants[at * BLOCK..][..R * BLOCK];
-        let low = x.low_place(first, block).map(|place| &x.low()[place..][..R * BLOCK]);
-        let activations: [Pairs; R] = std::array::from_fn(|r| pairs(quants, low, r));
-        // The correction of a block of 14 bits counts 128 times, as its first plane does.
-        let shift = if low.is_some() { 7 } else { 0 };
+    let mut activations = [[Pairs::default(); R]; MOST_BLOCKS];
+    for group in groups {
+        let blocks = tile.blocks(group..group + 1);
+        let activations = &mut activations[..blocks.len()];
+        for (block, activations) in blocks.clone().zip(&mut *activations) {
+            let quants = &x.quants[(block * x.rows() + first) * BLOCK..][..R * BLOCK];
+            let low = x.low_place(first, block).map(|place| &x.low()[place..][..R * BLOCK]);
+            for r in 0..R {
+                activations[r] = pairs(quants, low, r);
+            }
+        }
+        // The correction of a group of 14 bits counts 128 times, as its first plane does.
+        let shift = if x.precision().is_int14(group) { 7 } else { 0 };
+        let at = group * x.rows() + first;
         let (scales, corrections) = (&x.scales[at..][..R], &x.corrections[at..][..R]);
-        let weight_scales = tile.scales[block].0.as_chunks::<8>().0;
+        let weight_scales = tile.scales[group].0.as_chunks::<8>().0;
         for half in 0..2 {
-            let products = multiply::<R>(&activations, &tile.quants[block].0, half);
+            let mut products = [[_mm256_setzero_si256(); 2]; R];
+            for (quants, activations) in tile.quants[blocks.clone()].iter().zip(&*activations) {
+                multiply::<R>(activations, &quants.0, half, &mut products);
+            }
             for r in 0..R {
                 let correction = _mm256_set1_epi32(corrections[r] << shift);
                 let scale = _mm256_set1_ps(scales[r]);
@@ -94,9 +108,9 @@ fn add_rows<const R: usize>(
                     let result = &mut out[r * 4 + quarter];
                     let mut value = _mm256_fmadd_ps(product, scale, load(result));
                     if let Some(minimums) = tile.minimums {
-                        let minimums = load(&minimums[block].0.as_chunks::<8>().0[quarter]);
+                        let minimums = load(&minimums[group].0.as_chunks::<8>().0[quarter]);
                         let activation =
-                            _mm256_set1_ps(x.quant_sum(first + r, block) as f32 * scales[r]);
+                            _mm256_set1_ps(x.quant_sum(first + r, group) as f32 * scales[r]);
                         value = _mm256_fmadd_ps(activation, minimums, value);
                     }
                     // SAFETY: 8 values are one register.
@@ -133,15 +147,15 @@ fn pairs(quants: &[i8], low: Option<&[i8]>, r: usize) -> Pairs {
     pairs
 }
 
-/// The integer products of a block: `R` rows and 16 columns, one half of a tile.
+/// Adds the integer products of a block: `R` rows and 16 columns, one half of a tile.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn multiply<const R: usize>(
     activations: &[Pairs; R],
     weights: &[u8; BLOCK * BLOCK],
     half: usize,
-) -> [[__m256i; 2]; R] {
-    let mut sums = [[_mm256_setzero_si256(); 2]; R];
+    sums: &mut [[__m256i; 2]; R],
+) {
     let even_bytes = _mm256_set1_epi16(0xff);
     for group in 0..BLOCK / 4 {
         for part in 0..2 {
@@ -158,7 +172,6 @@ fn multiply<const R: usize>(
             }
         }
     }
-    sums
 }
 
 #[inline]

@@ -2,9 +2,9 @@
 //!
 //! Of the 32 registers 12 hold integer sums of a block and 12 the f32 results; two hold weights
 //! and one four activations of a row, broadcast. Both ports that can do so multiply: 8 `vpdpbusd`
-//! for a block (16 for one of 14 bits) and then a product of scales and a multiply-add, beside a
-//! conversion on other ports, so 8 / 10 (16 / 18) of the peak of `vpdpbusd` are the limit of the
-//! format.
+//! for a block (16 for one of 14 bits), and for a group of blocks a product of scales and a
+//! multiply-add, beside a conversion on other ports. So 8 / 10 of the peak of `vpdpbusd` are the limit
+//! where a block has a scale, 16 / 18 where two share one.
 
 #![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
 
@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 use std::hint::black_box;
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedBlock};
+use super::epilogue::{self, Gate, GatedGroup};
 use super::kernel::{Kernel, Tile, TileQuants, TileValues};
 use crate::kernels::instructions::Avx512;
 use crate::kernels::{BLOCK, Quantized};
@@ -23,7 +23,7 @@ const ROWS: usize = 6;
 /// Bytes of a line of the cache.
 const LINE: usize = 64;
 
-/// The lines of a block of weights that a group of rows asks for some blocks before they are read:
+/// The lines of a block of weights that a turn of rows asks for some blocks before they are read:
 /// weights that come from memory arrive sooner, others cost little.
 #[derive(Clone)]
 pub(super) struct Ahead {
@@ -33,23 +33,29 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// The share of number `group` of so many.
-    pub fn share(group: usize, groups: usize) -> Ahead {
+    /// The share of turn `turn` of so many.
+    pub fn share(turn: usize, turns: usize) -> Ahead {
         let (quants, values) = (size_of::<TileQuants>() / LINE, size_of::<TileValues>() / LINE);
-        let [start, end] = [group, group + 1].map(|group| (quants + values) * group / groups);
+        let [start, end] = [turn, turn + 1].map(|turn| (quants + values) * turn / turns);
         let values = start.max(quants) - quants..end.max(quants) - quants;
         Ahead { quants: start.min(quants)..end.min(quants), values }
     }
 
-    /// Asks for them. The block may be that of a tile behind this one, or not be there at all, in
-    /// which case nothing happens.
+    /// Asks for the quants of a block. It may be that of a tile behind this one, or not be there at
+    /// all, in which case nothing happens.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn prefetch<const MINIMUMS: bool>(&self, tile: Tile<'_>, block: usize) {
+    pub fn prefetch_quants(&self, tile: Tile<'_>, block: usize) {
         prefetch(tile.quants.as_ptr().wrapping_add(block), &self.quants);
-        prefetch(tile.scales.as_ptr().wrapping_add(block), &self.values);
+    }
+
+    /// The same for the scales, and minimums, of a group.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn prefetch_values<const MINIMUMS: bool>(&self, tile: Tile<'_>, group: usize) {
+        prefetch(tile.scales.as_ptr().wrapping_add(group), &self.values);
         if MINIMUMS && let Some(minimums) = tile.minimums {
-            prefetch(minimums.as_ptr().wrapping_add(block), &self.values);
+            prefetch(minimums.as_ptr().wrapping_add(group), &self.values);
         }
     }
 }
@@ -68,14 +74,14 @@ impl Kernel for Avx512 {
         &self,
         x: &Quantized,
         tile: Tile<'_>,
-        blocks: Range<usize>,
+        groups: Range<usize>,
         out: &mut [f32],
     ) {
-        add_product::<false>(x, tile, blocks, out);
+        add_product::<false>(x, tile, groups, out);
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
         epilogue::gate(*self, gate, gates, ups, out);
     }
 
@@ -90,43 +96,42 @@ impl Kernel for Avx512 {
 pub(super) fn add_product<const SIGNED: bool>(
     x: &Quantized,
     tile: Tile<'_>,
-    blocks: Range<usize>,
+    groups: Range<usize>,
     out: &mut [f32],
 ) {
-    // Groups of nearly equal size: few rows take as long as five, since each sum waits for the
-    // last.
-    let (rows, groups) = (x.rows(), x.rows().div_ceil(ROWS));
-    for group in 0..groups {
-        let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
-        let ahead = Ahead::share(group, groups);
-        let blocks = blocks.clone();
+    // Nearly as many rows at a time: few take as long as five, since each sum waits for the last.
+    let (rows, turns) = (x.rows(), x.rows().div_ceil(ROWS));
+    for turn in 0..turns {
+        let (first, end) = (turn * rows / turns, (turn + 1) * rows / turns);
+        let ahead = Ahead::share(turn, turns);
+        let groups = groups.clone();
         let out = &mut out[first * BLOCK..end * BLOCK];
         match tile.minimums.is_some() {
-            false => add_some::<SIGNED, false>(end - first, x, first, tile, blocks, ahead, out),
-            true => add_some::<SIGNED, true>(end - first, x, first, tile, blocks, ahead, out),
+            false => add_some::<SIGNED, false>(end - first, x, first, tile, groups, ahead, out),
+            true => add_some::<SIGNED, true>(end - first, x, first, tile, groups, ahead, out),
         }
     }
 }
 
-/// [`add_product`] for up to [`ROWS`] rows from `first` on, which ask for `ahead` of each block of
-/// the next ones.
+/// [`add_product`] for up to [`ROWS`] rows from `first` on, which ask for `ahead` of each block and
+/// group of the next ones.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 fn add_some<const SIGNED: bool, const MINIMUMS: bool>(
     rows: usize,
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
-    blocks: Range<usize>,
+    groups: Range<usize>,
     ahead: Ahead,
     out: &mut [f32],
 ) {
     match rows {
-        1 => add_rows::<1, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        2 => add_rows::<2, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        3 => add_rows::<3, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        4 => add_rows::<4, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        5 => add_rows::<5, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
-        _ => add_rows::<ROWS, SIGNED, MINIMUMS>(x, first, tile, blocks, ahead, out),
+        1 => add_rows::<1, SIGNED, MINIMUMS>(x, first, tile, groups, ahead, out),
+        2 => add_rows::<2, SIGNED, MINIMUMS>(x, first, tile, groups, ahead, out),
+        3 => add_rows::<3, SIGNED, MINIMUMS>(x, first, tile, groups, ahead, out),
+        4 => add_rows::<4, SIGNED, MINIMUMS>(x, first, tile, groups, ahead, out),
+        5 => add_rows::<5, SIGNED, MINIMUMS>(x, first, tile, groups, ahead, out),
+        _ => add_rows::<ROWS, SIGNED, MINIMUMS>(x, first, tile, groups, ahead, out),
     }
 }
 
@@ -137,50 +142,62 @@ fn add_rows<const R: usize, const SIGNED: bool, const MINIMUMS: bool>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
-    blocks: Range<usize>,
+    groups: Range<usize>,
     ahead: Ahead,
     out: &mut [f32],
 ) {
     let out = out.as_chunks_mut::<16>().0;
     assert_eq!(out.len(), 2 * R);
     let mut results = [[_mm512_setzero_ps(); 2]; R];
-    if blocks.start > 0 {
+    if groups.start > 0 {
         for r in 0..R {
             results[r] = [load(&out[2 * r]), load(&out[2 * r + 1])];
         }
     }
-    let stride = x.rows();
-    assert!(first + R <= stride && blocks.end <= x.blocks());
-    let quants = &tile.quants[blocks.clone()];
-    let weight_scales = &tile.scales[blocks.clone()];
+    let (stride, size) = (x.rows(), tile.group);
+    assert!(size == x.precision().group());
+    assert!(first + R <= stride && groups.end <= x.precision().groups());
     let low_quants = x.low();
     assert!(low_quants.len() == x.precision().int14_blocks() * stride * BLOCK);
-    let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[blocks.clone()] } else { &[] };
-    let mut at = blocks.start * stride + first;
-    for i in 0..quants.len() {
-        // SAFETY: R rows from `first` on are rows of the block, as asserted above, in both planes;
-        // and there are as many scales, and minimums where they are used, as quants.
+    let quants = &tile.quants[tile.blocks(groups.clone())];
+    let weight_scales = &tile.scales[groups.clone()];
+    let minimums = if MINIMUMS { &tile.minimums.expect("minimums")[groups.clone()] } else { &[] };
+    // What is read next lies behind these blocks and groups.
+    let (blocks, count) = (tile.blocks(groups.clone()), groups.len());
+    for i in 0..count {
+        let at = (groups.start + i) * stride + first;
+        // SAFETY: R rows from `first` on are rows of the group, as asserted above, in both planes;
+        // and there are as many scales, and minimums where they are used, as groups.
         unsafe {
-            let activations: *const i32 = x.quants.as_ptr().add(at * BLOCK).cast();
             let (scales, corrections) = (x.scales.as_ptr().add(at), x.corrections.as_ptr().add(at));
-            // What is read next lies behind these blocks.
-            ahead.prefetch::<MINIMUMS>(tile, blocks.end + i);
+            ahead.prefetch_values::<MINIMUMS>(tile, groups.end + i);
             let mut products = [[_mm512_setzero_si512(); 2]; R];
             for r in 0..R {
                 products[r] = [_mm512_set1_epi32(*corrections.add(r)); 2];
             }
-            multiply::<R, SIGNED>(activations, &quants[i].0, &mut products);
-            let low = x.low_place(first, blocks.start + i);
+            let quants = &quants[i * size..(i + 1) * size];
+            let block = blocks.start + i * size;
+            let rows: *const i8 = x.quants.as_ptr().add((block * stride + first) * BLOCK);
+            for j in 0..size {
+                ahead.prefetch_quants(tile, block + blocks.len() + j);
+                let rows = rows.add(j * stride * BLOCK).cast();
+                multiply::<R, SIGNED>(rows, &quants.get_unchecked(j).0, &mut products);
+            }
+            let low = x.low_place(first, block);
             if let Some(place) = low {
                 for r in 0..R {
                     for half in 0..2 {
                         products[r][half] = _mm512_slli_epi32::<7>(products[r][half]);
                     }
                 }
-                let low = low_quants.as_ptr().add(place).cast();
-                // As another address to the compiler: weights that it kept for this would take
-                // the registers of sums.
-                multiply::<R, SIGNED>(low, black_box(&quants[i].0), &mut products);
+                let rows = low_quants.as_ptr().add(place);
+                for j in 0..size {
+                    let rows = rows.add(j * stride * BLOCK).cast();
+                    // As another address to the compiler: weights that it kept for this would take
+                    // the registers of sums.
+                    let quants = black_box(&quants.get_unchecked(j).0);
+                    multiply::<R, SIGNED>(rows, quants, &mut products);
+                }
             }
             let weight_scales = halves(&weight_scales.get_unchecked(i).0);
             for r in 0..R {
@@ -205,7 +222,6 @@ fn add_rows<const R: usize, const SIGNED: bool, const MINIMUMS: bool>(
                 }
             }
         }
-        at += stride;
     }
     for r in 0..R {
         store(results[r][0], &mut out[2 * r]);

@@ -2,8 +2,10 @@
 //!
 //! Plain code, inlined into functions that enable an instruction set, and the same bits on all.
 
+use std::array;
+
 use crate::kernels::lanes::{Lanes, load_block};
-use crate::kernels::{BLOCK, math, quantized::quantize_into};
+use crate::kernels::{BLOCK, math, quantized::quantize_group};
 
 /// The activation of a gated feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,23 +16,24 @@ pub enum Gate {
     GeluTanh,
 }
 
-/// A block of inputs of the next product, all rows of it.
-pub(in crate::kernels) struct GatedBlock<'a> {
+/// A group of inputs of the next product, all rows of it.
+pub(in crate::kernels) struct GatedGroup<'a> {
+    /// Of a block after another.
     pub quants: &'a mut [i8],
-    /// The low plane, of a block of 14 bits.
+    /// The low plane, of blocks of 14 bits.
     pub low: Option<&'a mut [i8]>,
     pub scales: &'a mut [f32],
     pub corrections: &'a mut [i32],
 }
 
-/// Gates a tile, in place, and quantizes it, a block a row.
+/// Gates the tiles of a group, one after another, in place, and quantizes them, a group a row.
 #[inline(always)]
 pub(super) fn gate<L: Lanes>(
     lanes: L,
     gate: Gate,
     gates: &mut [f32],
     ups: &[f32],
-    out: GatedBlock<'_>,
+    out: GatedGroup<'_>,
 ) {
     match gate {
         Gate::Silu => gate_with(lanes, math::silu, gates, ups, out),
@@ -44,21 +47,46 @@ fn gate_with<L: Lanes>(
     activation: impl Fn(f32) -> f32,
     gates: &mut [f32],
     ups: &[f32],
-    out: GatedBlock<'_>,
+    out: GatedGroup<'_>,
 ) {
     // Two loops, since a row's operations wait for one another from the first to the last: in one, a
     // processor has too few rows in view to do anything else meanwhile.
     for (gate, up) in gates.iter_mut().zip(ups) {
         *gate = activation(*gate) * up;
     }
-    let GatedBlock { quants, mut low, scales, corrections } = out;
-    let places = quants.chunks_exact_mut(BLOCK).zip(scales).zip(corrections);
-    for (row, (values, ((quants, scale), correction))) in
-        gates.as_chunks::<BLOCK>().0.iter().zip(places).enumerate()
-    {
-        let low = low.as_mut().map(|low| &mut low[row * BLOCK..(row + 1) * BLOCK]);
-        (*scale, *correction) = quantize_into(lanes, load_block(lanes, values), quants, low);
+    match gates.len() / BLOCK / out.scales.len() {
+        1 => quantize_rows::<L, 1>(lanes, gates, out),
+        2 => quantize_rows::<L, 2>(lanes, gates, out),
+        _ => quantize_rows::<L, 4>(lanes, gates, out),
     }
+}
+
+/// Quantizes the rows of `N` tiles.
+#[inline(always)]
+fn quantize_rows<L: Lanes, const N: usize>(lanes: L, tiles: &[f32], out: GatedGroup<'_>) {
+    let GatedGroup { quants, mut low, scales, corrections } = out;
+    let rows = scales.len();
+    let tiles = tiles.as_chunks::<BLOCK>().0;
+    assert_eq!((tiles.len(), quants.len()), (N * rows, N * rows * BLOCK));
+    for (row, (scale, correction)) in scales.iter_mut().zip(corrections).enumerate() {
+        let mut values = [[lanes.splat(0.0); 2]; N];
+        for i in 0..N {
+            values[i] = load_block(lanes, &tiles[i * rows + row]);
+        }
+        let low = low.as_mut().map(|low| blocks_of_row::<N>(low, row, rows));
+        let quants = blocks_of_row::<N>(quants, row, rows);
+        (*scale, *correction) = quantize_group::<L, N>(lanes, values, quants, low);
+    }
+}
+
+/// The blocks of a row, of `rows`, where a block of all rows comes after another.
+#[inline(always)]
+fn blocks_of_row<const N: usize>(quants: &mut [i8], row: usize, rows: usize) -> [&mut [i8]; N] {
+    let mut blocks = quants.chunks_exact_mut(rows * BLOCK);
+    array::from_fn(|_| {
+        let block = blocks.next().expect("a block of all rows");
+        &mut block[row * BLOCK..][..BLOCK]
+    })
 }
 
 /// Updates the best output and its index of each row by the first `columns` of a tile, whose own

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use super::epilogue::{Gate, GatedBlock};
+use super::epilogue::{Gate, GatedGroup};
 use crate::kernels::{BLOCK, Quantized};
 
 /// Matrix products with an instruction set. A value proves that the processor has it.
@@ -12,8 +12,8 @@ use crate::kernels::{BLOCK, Quantized};
 /// the bytes of a block in another order, or store quants with another zero point. A packed matrix
 /// keeps its kernel, so no other one ever reads it.
 pub(in crate::kernels) trait Kernel: Debug + Sync {
-    /// Adds the product of all rows with some blocks of a tile to `out`, a row of 32 after another;
-    /// what `out` holds before the first block does not count.
+    /// Adds the product of all rows with some groups of a tile to `out`, a row of 32 after another;
+    /// what `out` holds before the first group does not count.
     ///
     /// # Safety
     /// The processor has the instruction set, here and below.
@@ -21,7 +21,7 @@ pub(in crate::kernels) trait Kernel: Debug + Sync {
         &self,
         x: &Quantized,
         tile: Tile<'_>,
-        blocks: Range<usize>,
+        groups: Range<usize>,
         out: &mut [f32],
     );
 
@@ -29,7 +29,7 @@ pub(in crate::kernels) trait Kernel: Debug + Sync {
     ///
     /// # Safety
     /// As above.
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>);
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>);
 
     /// [`super::epilogue::best`].
     ///
@@ -62,12 +62,24 @@ pub(super) fn place(input: usize, column: usize) -> usize {
     (input / 4 * BLOCK + column) * 4 + input % 4
 }
 
-/// 32 outputs, which are columns of the product; an element is a block of inputs.
+/// 32 outputs, which are columns of the product.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::kernels) struct Tile<'a> {
+    /// Blocks of inputs that share scales.
+    pub group: usize,
+    /// Of each block of inputs.
     pub quants: &'a [TileQuants],
+    /// Of each group of blocks.
     pub scales: &'a [TileValues],
     pub minimums: Option<&'a [TileValues]>,
+}
+
+impl Tile<'_> {
+    /// The blocks of some groups.
+    #[inline(always)]
+    pub fn blocks(&self, groups: Range<usize>) -> Range<usize> {
+        groups.start * self.group..groups.end * self.group
+    }
 }
 
 /// The quants of a block of inputs of a tile, in the order of the kernel that packed them.

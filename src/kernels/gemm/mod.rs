@@ -1,9 +1,9 @@
 //! Matrix products: int8 activations times packed weights, a tile of 32 outputs a unit of work.
 //!
 //! The arithmetic is defined, and the same on every instruction set. An output starts at 0; for
-//! each block of 32 inputs, in ascending order, it becomes
-//! `fma(integer sum, weight scale * activation scale, output)`, where the sum of a block of 14 bits is
-//! that of both its planes, and then, where the weights have minimums,
+//! each group of inputs (one, two or four blocks of 32 that share a scale), in ascending order, it
+//! becomes `fma(integer sum, weight scale * activation scale, output)`, where the sum of a group of 14
+//! bits is that of both its planes, and then, where the weights have minimums,
 //! `fma(sum of activations * activation scale, minimum, output)`. One row has no special case. So a
 //! row's result depends on nothing but the row.
 //!
@@ -33,7 +33,7 @@ pub use epilogue::Gate;
 use super::disjoint::Disjoint;
 use super::packed::Packed;
 use super::{BLOCK, Executor, Pool, Precision, Quantized, Tiled};
-use epilogue::GatedBlock;
+use epilogue::GatedGroup;
 
 /// Multiply-adds that are taken at once, where tiles are small: some 5 us, so that taking them
 /// costs little and the last ones are not waited for long.
@@ -70,7 +70,7 @@ struct ThreadScratch {
 /// `out` = `x` · `w`ᵀ; `out` takes the shape (rows, padded outputs).
 ///
 /// # Panics
-/// When `x` is not as wide as `w` has inputs.
+/// When `x` is not as wide as `w` has inputs, or has other groups.
 pub fn gemm(exec: &mut Executor, x: &Quantized, w: &Packed, out: &mut Tiled) {
     check_width(x, w);
     out.resize(x.rows(), w.tiles() * BLOCK);
@@ -84,11 +84,12 @@ pub fn gemm(exec: &mut Executor, x: &Quantized, w: &Packed, out: &mut Tiled) {
 }
 
 /// `out` = activation(`x` · gateᵀ) * (`x` · upᵀ), quantized: a tile of outputs is a block of the
-/// next product's inputs. Padded outputs are zeros there.
+/// next product's inputs, and the tiles of one group of these are computed together. Padded outputs
+/// are zeros there.
 ///
 /// # Panics
-/// When `x` is not as wide as the matrices have inputs, these have different outputs, or
-/// `precision` is not as wide as they, padding included.
+/// When `x` is not as wide as the matrices have inputs or has other groups, these have different
+/// outputs, or `precision` is not as wide as they, padding included.
 pub fn gate_up(
     exec: &mut Executor,
     x: &Quantized,
@@ -101,33 +102,40 @@ pub fn gate_up(
     check_width(x, gate);
     check_width(x, up);
     assert_eq!(gate.outputs(), up.outputs(), "outputs of gate and up");
-    let (rows, tiles) = (x.rows(), gate.tiles());
+    let (rows, tiles, group) = (x.rows(), gate.tiles(), precision.group());
     assert_eq!(precision.blocks(), tiles, "blocks of the next product's inputs");
     out.resize(rows, precision);
-    scratch.resize(exec.pool.threads(), rows);
+    scratch.resize(exec.pool.threads(), rows, group);
     let threads = Disjoint::new(&mut scratch.threads);
     let (quants, low) = out.quants.split_at_mut(rows * tiles * BLOCK);
     let (quants, low) = (Disjoint::new(quants), Disjoint::new(low));
     let scales = Disjoint::new(&mut out.scales);
     let corrections = Disjoint::new(&mut out.corrections);
-    for_tiles(&mut exec.pool, tiles, 2 * rows * BLOCK * x.width(), |thread, tile| {
-        let place = |tile: usize, length: usize| tile * length..(tile + 1) * length;
-        let part = |length: usize| place(tile, length);
-        // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
+    let multiply_adds = 2 * group * rows * BLOCK * x.width();
+    for_tiles(&mut exec.pool, precision.groups(), multiply_adds, |thread, at| {
+        // Blocks of all rows.
+        let blocks = |first: usize| first * rows * BLOCK..(first + group) * rows * BLOCK;
+        let of_rows = || at * rows..(at + 1) * rows;
+        let first = at * group;
+        // SAFETY: a thread works on one group at a time, and no other thread uses its scratch.
         let own = unsafe { &mut threads.part(thread..thread + 1)[0] };
-        // SAFETY: every tile is computed once, and these parts are the tile's own.
-        let block = unsafe {
-            GatedBlock {
-                quants: quants.part(part(rows * BLOCK)),
-                low: precision.low(tile).map(|at| low.part(place(at, rows * BLOCK))),
-                scales: scales.part(part(rows)),
-                corrections: corrections.part(part(rows)),
+        // SAFETY: every group is computed once, and these parts are the group's own.
+        let gated = unsafe {
+            GatedGroup {
+                quants: quants.part(blocks(first)),
+                low: precision.low(first).map(|first| low.part(blocks(first))),
+                scales: scales.part(of_rows()),
+                corrections: corrections.part(of_rows()),
             }
         };
-        product(x, gate, tile, &mut own.gates);
-        product(x, up, tile, &mut own.ups);
+        let ThreadScratch { gates, ups, .. } = own;
+        for (weights, products) in [(gate, &mut *gates), (up, &mut *ups)] {
+            for (tile, out) in products.chunks_exact_mut(rows * BLOCK).enumerate() {
+                product(x, weights, first + tile, out);
+            }
+        }
         // SAFETY: the kernel exists only where the processor has its instruction set.
-        unsafe { gate.kernel().gate(*activation, &mut own.gates, &own.ups, block) };
+        unsafe { gate.kernel().gate(*activation, gates, ups, gated) };
     });
 }
 
@@ -145,7 +153,7 @@ pub fn argmax(
 ) {
     check_width(x, w);
     assert_eq!(best.len(), x.rows(), "rows to find the maximum of");
-    scratch.resize(exec.pool.threads(), x.rows());
+    scratch.resize(exec.pool.threads(), x.rows(), 1);
     let threads = Disjoint::new(&mut scratch.threads);
     for_tiles(&mut exec.pool, w.tiles(), x.rows() * BLOCK * w.inputs(), |thread, tile| {
         // SAFETY: a thread works on one tile at a time, and no other thread uses its scratch.
@@ -167,12 +175,12 @@ pub fn argmax(
 }
 
 impl Scratch {
-    /// Makes it fit, and forgets earlier maxima.
-    fn resize(&mut self, threads: usize, rows: usize) {
+    /// Makes it fit as many tiles, and forgets earlier maxima.
+    fn resize(&mut self, threads: usize, rows: usize, tiles: usize) {
         self.threads.resize_with(threads, ThreadScratch::default);
         for own in &mut self.threads {
-            own.gates.resize(rows * BLOCK, 0.0);
-            own.ups.resize(rows * BLOCK, 0.0);
+            own.gates.resize(tiles * rows * BLOCK, 0.0);
+            own.ups.resize(tiles * rows * BLOCK, 0.0);
             own.best.clear();
             own.best.resize(rows, (f32::NEG_INFINITY, 0));
         }
@@ -180,7 +188,8 @@ impl Scratch {
 }
 
 fn check_width(x: &Quantized, w: &Packed) {
-    assert_eq!(x.width(), w.inputs(), "activations and inputs of the weights");
+    let group = x.precision().group();
+    assert_eq!((x.width(), group), (w.inputs(), w.group()), "activations and inputs of weights");
 }
 
 /// Calls `work(thread, tile)` for every tile: neighbours on one thread, so that what a kernel
@@ -198,11 +207,11 @@ fn for_tiles(
 
 /// The product of all rows with a tile of `w`: `out` holds a row of 32 after another.
 fn product(x: &Quantized, w: &Packed, tile: usize, out: &mut [f32]) {
-    let (tile, blocks) = (w.tile(tile), x.blocks());
+    let (tile, groups) = (w.tile(tile), x.precision().groups());
     // In parts of equal size: a short one would only load and store results.
-    let part = blocks.div_ceil(blocks.div_ceil(RESIDENT).max(1)).max(1);
-    for first in (0..blocks).step_by(part) {
+    let part = groups.div_ceil((w.group() * groups).div_ceil(RESIDENT).max(1)).max(1);
+    for first in (0..groups).step_by(part) {
         // SAFETY: the kernel exists only where the processor has its instruction set.
-        unsafe { w.kernel().add_product(x, tile, first..blocks.min(first + part), out) };
+        unsafe { w.kernel().add_product(x, tile, first..groups.min(first + part), out) };
     }
 }

@@ -1,6 +1,6 @@
 //! The products with NEON: up to 8 rows x 8 columns, a quarter of a tile, at a time.
 //!
-//! Of the 32 registers 16 hold integer sums of a block, the others weights and activations; the f32
+//! Of the 32 registers 16 hold integer sums of a group, the others weights and activations; the f32
 //! results stay in the cache. What multiplies is one of three (see [`Multiply`]), and all else is
 //! the same code.
 //!
@@ -14,8 +14,9 @@ use std::fmt::Debug;
 use std::hint::black_box;
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedBlock};
+use super::epilogue::{self, Gate, GatedGroup};
 use super::kernel::{Kernel, Tile, TileQuants};
+use crate::kernels::blocks::GROUPS;
 use crate::kernels::instructions::Neon;
 use crate::kernels::{BLOCK, Quantized};
 
@@ -25,8 +26,11 @@ pub(super) const ROWS: usize = 8;
 /// Columns that they have room for, in two registers of a row's sums.
 pub(super) const COLUMNS: usize = 8;
 
-/// Sums of a block.
+/// Sums of a group.
 pub(super) type Sums = [[int32x4_t; 2]; ROWS];
+
+/// Blocks of the largest group.
+const MOST_BLOCKS: usize = GROUPS[GROUPS.len() - 1];
 
 /// The weights of a block and [`COLUMNS`]: [`Multiply::INPUTS`] inputs of all columns follow those
 /// before them.
@@ -61,25 +65,25 @@ impl<M: Multiply> Kernel for M {
         &self,
         x: &Quantized,
         tile: Tile<'_>,
-        blocks: Range<usize>,
+        groups: Range<usize>,
         out: &mut [f32],
     ) {
-        // Groups of nearly equal size: few rows share the loads of weights among less work.
-        let (rows, groups) = (x.rows(), x.rows().div_ceil(ROWS));
-        for group in 0..groups {
-            let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
-            let (blocks, out) = (blocks.clone(), &mut out[first * BLOCK..end * BLOCK]);
+        // Nearly as many rows at a time: few share the loads of weights among less work.
+        let (rows, turns) = (x.rows(), x.rows().div_ceil(ROWS));
+        for turn in 0..turns {
+            let (first, end) = (turn * rows / turns, (turn + 1) * rows / turns);
+            let (groups, out) = (groups.clone(), &mut out[first * BLOCK..end * BLOCK]);
             // SAFETY: `self` proves it.
             unsafe {
                 match tile.minimums.is_some() {
-                    false => add_some::<M, false>(end - first, x, first, tile, blocks, out),
-                    true => add_some::<M, true>(end - first, x, first, tile, blocks, out),
+                    false => add_some::<M, false>(end - first, x, first, tile, groups, out),
+                    true => add_some::<M, true>(end - first, x, first, tile, groups, out),
                 }
             }
         }
     }
 
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
         epilogue::gate(Neon, gate, gates, ups, out);
     }
 
@@ -115,20 +119,20 @@ unsafe fn add_some<M: Multiply, const MINIMUMS: bool>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
-    blocks: Range<usize>,
+    groups: Range<usize>,
     out: &mut [f32],
 ) {
     // SAFETY: as the caller promises.
     unsafe {
         match rows {
-            1 => add_rows::<M, 1, MINIMUMS>(x, first, tile, blocks, out),
-            2 => add_rows::<M, 2, MINIMUMS>(x, first, tile, blocks, out),
-            3 => add_rows::<M, 3, MINIMUMS>(x, first, tile, blocks, out),
-            4 => add_rows::<M, 4, MINIMUMS>(x, first, tile, blocks, out),
-            5 => add_rows::<M, 5, MINIMUMS>(x, first, tile, blocks, out),
-            6 => add_rows::<M, 6, MINIMUMS>(x, first, tile, blocks, out),
-            7 => add_rows::<M, 7, MINIMUMS>(x, first, tile, blocks, out),
-            _ => add_rows::<M, ROWS, MINIMUMS>(x, first, tile, blocks, out),
+            1 => add_rows::<M, 1, MINIMUMS>(x, first, tile, groups, out),
+            2 => add_rows::<M, 2, MINIMUMS>(x, first, tile, groups, out),
+            3 => add_rows::<M, 3, MINIMUMS>(x, first, tile, groups, out),
+            4 => add_rows::<M, 4, MINIMUMS>(x, first, tile, groups, out),
+            5 => add_rows::<M, 5, MINIMUMS>(x, first, tile, groups, out),
+            6 => add_rows::<M, 6, MINIMUMS>(x, first, tile, groups, out),
+            7 => add_rows::<M, 7, MINIMUMS>(x, first, tile, groups, out),
+            _ => add_rows::<M, ROWS, MINIMUMS>(x, first, tile, groups, out),
         }
     }
 }
@@ -143,35 +147,50 @@ unsafe fn add_rows<M: Multiply, const R: usize, const MINIMUMS: bool>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
-    blocks: Range<usize>,
+    groups: Range<usize>,
     out: &mut [f32],
 ) {
-    if blocks.start == 0 {
+    if groups.start == 0 {
         out.fill(0.0);
     }
     let out: &mut [[f32; BLOCK]; R] = out.as_chunks_mut().0.first_chunk_mut().expect("R rows");
-    for block in blocks {
-        let at = block * x.rows() + first;
-        let quants = M::arrange::<R>(of_rows(&x.quants, at * BLOCK));
-        let low = x.low_place(first, block).map(|at| M::arrange::<R>(of_rows(x.low(), at)));
+    for group in groups {
+        let blocks = tile.blocks(group..group + 1);
+        let at = group * x.rows() + first;
         let scales: &[f32; R] = x.scales[at..].first_chunk().expect("R rows");
-        for group in 0..BLOCK / COLUMNS {
-            let weights = &tile.quants[block].0.as_chunks().0[group];
+        // What the registers have no room for beside sums is arranged before they are there.
+        let of_block = |i: usize| (blocks.start + i).min(blocks.end - 1);
+        let quants: [_; MOST_BLOCKS] = std::array::from_fn(|i| {
+            let at = (of_block(i) * x.rows() + first) * BLOCK;
+            M::arrange::<R>(of_rows(&x.quants, at))
+        });
+        let low = x.precision().is_int14(group).then(|| -> [_; MOST_BLOCKS] {
+            std::array::from_fn(|i| {
+                let at = x.low_place(first, of_block(i)).expect("a block of 14 bits");
+                M::arrange::<R>(of_rows(x.low(), at))
+            })
+        });
+        for part in 0..BLOCK / COLUMNS {
             let mut sums = [[vdupq_n_s32(0); 2]; ROWS];
-            // SAFETY: the caller promises what `M` needs.
-            unsafe { M::add::<R>(&quants, weights, &mut sums) };
+            for (quants, weights) in quants.iter().zip(&tile.quants[blocks.clone()]) {
+                // SAFETY: the caller promises what `M` needs.
+                unsafe { M::add::<R>(quants, &weights.0.as_chunks().0[part], &mut sums) };
+            }
             if let Some(low) = &low {
                 for r in 0..ROWS {
                     sums[r] = [vshlq_n_s32::<7>(sums[r][0]), vshlq_n_s32::<7>(sums[r][1])];
                 }
-                // As another address to the compiler: weights that it kept for this would take the
-                // registers of sums.
-                // SAFETY: as above.
-                unsafe { M::add::<R>(low, black_box(weights), &mut sums) };
+                for (low, weights) in low.iter().zip(&tile.quants[blocks.clone()]) {
+                    // As another address to the compiler: weights that it kept for this would take
+                    // the registers of sums.
+                    let weights = black_box(&weights.0.as_chunks().0[part]);
+                    // SAFETY: as above.
+                    unsafe { M::add::<R>(low, weights, &mut sums) };
+                }
             }
-            let weight_scales = load(&tile.scales[block].0.as_chunks().0[group]);
+            let weight_scales = load(&tile.scales[group].0.as_chunks().0[part]);
             let minimums = match MINIMUMS {
-                true => load(&tile.minimums.expect("minimums")[block].0.as_chunks().0[group]),
+                true => load(&tile.minimums.expect("minimums")[group].0.as_chunks().0[part]),
                 false => weight_scales,
             };
             // Written out, since a loop of so much may remain one, and its sums be put into memory.
@@ -179,14 +198,14 @@ unsafe fn add_rows<M: Multiply, const R: usize, const MINIMUMS: bool>(
                 ($($r:literal)*) => {$(
                     if $r < R {
                         let products = M::row(&sums, $r);
-                        let out = &mut out[$r].as_chunks_mut::<COLUMNS>().0[group];
+                        let out = &mut out[$r].as_chunks_mut::<COLUMNS>().0[part];
                         let mut values = load(out);
                         for i in 0..2 {
                             let scale = vmulq_n_f32(weight_scales[i], scales[$r]);
                             values[i] = vfmaq_f32(values[i], vcvtq_f32_s32(products[i]), scale);
                         }
                         if MINIMUMS {
-                            let sum = x.quant_sum(first + $r, block) as f32;
+                            let sum = x.quant_sum(first + $r, group) as f32;
                             for i in 0..2 {
                                 values[i] = vfmaq_n_f32(values[i], minimums[i], sum * scales[$r]);
                             }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedBlock};
+use super::epilogue::{self, Gate, GatedGroup};
 use super::kernel::{Kernel, Tile, place};
 use crate::kernels::instructions::Scalar;
 use crate::kernels::lanes::Plain;
@@ -13,36 +13,43 @@ impl Kernel for Scalar {
         &self,
         x: &Quantized,
         tile: Tile<'_>,
-        blocks: Range<usize>,
+        groups: Range<usize>,
         out: &mut [f32],
     ) {
-        if blocks.start == 0 {
+        if groups.start == 0 {
             out.fill(0.0);
         }
         for (row, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-            for block in blocks.clone() {
-                let at = block * x.rows() + row;
+            for group in groups.clone() {
+                let at = group * x.rows() + row;
                 for (column, out) in out.iter_mut().enumerate() {
-                    let product = |quants: &[i8]| -> i32 {
+                    let product = |block: usize, quants: &[i8]| -> i32 {
                         let weight = |input| i32::from(tile.quants[block].0[place(input, column)]);
                         let quants = quants[..BLOCK].iter().enumerate();
                         quants.map(|(input, &quant)| weight(input) * i32::from(quant)).sum()
                     };
-                    let mut sum = x.corrections[at] + product(&x.quants[at * BLOCK..]);
-                    if let Some(place) = x.low_place(row, block) {
-                        sum = 128 * sum + product(&x.low()[place..]);
+                    let mut sum = x.corrections[at];
+                    for block in tile.blocks(group..group + 1) {
+                        sum += product(block, &x.quants[(block * x.rows() + row) * BLOCK..]);
                     }
-                    *out = (sum as f32).mul_add(tile.scales[block].0[column] * x.scales[at], *out);
+                    if x.precision().is_int14(group) {
+                        sum *= 128;
+                        for block in tile.blocks(group..group + 1) {
+                            let place = x.low_place(row, block).expect("a block of 14 bits");
+                            sum += product(block, &x.low()[place..]);
+                        }
+                    }
+                    *out = (sum as f32).mul_add(tile.scales[group].0[column] * x.scales[at], *out);
                     if let Some(minimums) = tile.minimums {
-                        let activation = x.quant_sum(row, block) as f32 * x.scales[at];
-                        *out = activation.mul_add(minimums[block].0[column], *out);
+                        let activation = x.quant_sum(row, group) as f32 * x.scales[at];
+                        *out = activation.mul_add(minimums[group].0[column], *out);
                     }
                 }
             }
         }
     }
 
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedBlock<'_>) {
+    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
         epilogue::gate(Plain, gate, gates, ups, out);
     }
 

@@ -26,56 +26,60 @@ fn normed(x: &[f32], weight: &[f32]) -> Vec<f64> {
 
 #[test]
 fn residual_and_norms_are_those_of_the_formula_on_every_instruction_set() {
-    let (rows, width) = (7, 96);
+    let (rows, width) = (7, 256);
     let (hidden, update) = (Noise(1).values(rows * width), Noise(2).values(rows * width));
     let (post, weight) = (Noise(3).values(width), Noise(4).values(width));
     let norm = |weight| Norm { weight, eps: 1e-6 };
-    let precision = Arc::new(Precision::mixed(width, |block| block == 1));
-    let mut first = None;
-    for isa in Isa::all() {
-        for threads in [1, 2] {
-            let (mut hidden, mut out) = (hidden.clone(), Quantized::default());
-            let update = tiled(rows, width, &update);
-            add_and_norm(
-                &mut Executor::new(isa, threads),
-                &mut hidden,
-                Some((&update, Some(norm(&post)))),
-                Some((norm(&weight), &precision, &mut out)),
-            );
-            let got = (hidden, out.quants, out.scales, out.corrections);
-            assert!(*first.get_or_insert(got.clone()) == got, "{}", isa.name());
+    for group in [1, 2, 4] {
+        let precision = Arc::new(Precision::grouped(width, group, |group| group == 1));
+        let mut first = None;
+        for isa in Isa::all() {
+            for threads in [1, 2] {
+                let (mut hidden, mut out) = (hidden.clone(), Quantized::default());
+                let update = tiled(rows, width, &update);
+                add_and_norm(
+                    &mut Executor::new(isa, threads),
+                    &mut hidden,
+                    Some((&update, Some(norm(&post)))),
+                    Some((norm(&weight), &precision, &mut out)),
+                );
+                let got = (hidden, out.quants, out.scales, out.corrections);
+                assert!(*first.get_or_insert(got.clone()) == got, "{}", isa.name());
+            }
         }
-    }
-    let (sums, ..) = first.unwrap();
-    for row in 0..rows {
-        let range = row * width..(row + 1) * width;
-        let updates = normed(&update[range.clone()], &post);
-        for (at, update) in range.zip(updates) {
-            assert!((f64::from(hidden[at]) + update - f64::from(sums[at])).abs() < 1e-5);
+        let (sums, ..) = first.unwrap();
+        for row in 0..rows {
+            let range = row * width..(row + 1) * width;
+            let updates = normed(&update[range.clone()], &post);
+            for (at, update) in range.zip(updates) {
+                assert!((f64::from(hidden[at]) + update - f64::from(sums[at])).abs() < 1e-5);
+            }
         }
     }
 }
 
 #[test]
 fn quantized_rows_are_within_half_a_quant() {
-    let (rows, width) = (5, 64);
+    let (rows, width) = (5, 256);
     let values = Noise(5).values(rows * width);
-    let mut out = Quantized::default();
-    let precision = Arc::new(Precision::int8(width));
-    quantize(&mut Executor::new(Isa::SCALAR, 1), &values, &precision, &mut out);
-    for row in 0..rows {
-        for column in 0..width {
-            let at = column / BLOCK * rows + row;
-            let error = (out.value(row, column) - values[row * width + column]).abs();
-            assert!(error <= 0.5001 * out.scales[at], "{row} {column}");
-        }
-        for block in 0..width / BLOCK {
-            let at = block * rows + row;
-            let quants = &out.quants[at * BLOCK..(at + 1) * BLOCK];
-            assert_eq!(
-                out.corrections[at],
-                -128 * quants.iter().map(|q| i32::from(*q)).sum::<i32>()
-            );
+    for size in [1, 2, 4] {
+        let mut out = Quantized::default();
+        let precision = Arc::new(Precision::grouped(width, size, |_| false));
+        quantize(&mut Executor::new(Isa::SCALAR, 1), &values, &precision, &mut out);
+        for row in 0..rows {
+            for (group, values) in values[row * width..][..width].chunks(size * BLOCK).enumerate() {
+                let at = group * rows + row;
+                let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+                assert_eq!(out.scales[at], largest * (1.0 / 127.0));
+                let mut sum = 0;
+                for (i, value) in values.iter().enumerate() {
+                    let error = (out.value(row, group * size * BLOCK + i) - value).abs();
+                    assert!(error <= 0.5001 * out.scales[at], "{row} {group} {i}");
+                    let place = (group * size + i / BLOCK) * rows + row;
+                    sum += i32::from(out.quants[place * BLOCK + i % BLOCK]);
+                }
+                assert_eq!(out.corrections[at], -128 * sum);
+            }
         }
     }
 }

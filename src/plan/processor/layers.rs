@@ -65,19 +65,23 @@ impl Layers {
     ) -> Layers {
         let config = shape.config.clone();
         let kind = if shape.minimums { BlockType::Q4_1 } else { BlockType::Q8_0 };
-        let [qkv, output, gate, up, down] =
-            matrices(&config).map(|[outputs, inputs]| made_up(exec, kind, outputs, inputs));
+        // Merged weights have a scale for two blocks, those of a file for one.
+        let most = if shape.equalised && !shape.minimums { 2 } else { 1 };
+        let group_of = |inputs: usize| if inputs.is_multiple_of(most * BLOCK) { most } else { 1 };
+        let [qkv, output, gate, up, down] = matrices(&config)
+            .map(|[outputs, inputs]| made_up(exec, kind, group_of(inputs), outputs, inputs));
         let activation = match config.activation {
             Activation::Silu => Gate::Silu,
             Activation::GeluTanh => Gate::GeluTanh,
         };
         let layer = Layer { qkv, output, gate_up: GateUp { gate, up, activation }, down };
-        let head = made_up(exec, BlockType::Q8_0, scored, config.hidden);
+        let head = made_up(exec, BlockType::Q8_0, 1, scored, config.hidden);
         let share = int14_share(shape.equalised, config.hidden);
-        // Every so many blocks one of 14 bits, as many as the engine gives on average.
+        // Every so many groups one of 14 bits, as many as the engine gives on average.
         let mixed = |width: usize| {
-            let of = |block: usize| (block as f64 * share) as usize;
-            Arc::new(Precision::mixed(width, |block| of(block + 1) > of(block)))
+            let of = |group: usize| (group as f64 * share) as usize;
+            let is_int14 = |group: usize| of(group + 1) > of(group);
+            Arc::new(Precision::grouped(width, group_of(width), is_int14))
         };
         let widths = [config.hidden, config.heads * config.head_dim, config.ffn_hidden];
         let [hidden, attended, ffn] = widths.map(mixed);
@@ -194,8 +198,14 @@ fn matrices(config: &Config) -> [[usize; 2]; 5] {
     ]
 }
 
-/// Weights that are no model's: small numbers of either sign.
-fn made_up(exec: &mut Executor, kind: BlockType, outputs: usize, inputs: usize) -> Packed {
+/// Weights that are no model's: small numbers of either sign, all with one scale.
+fn made_up(
+    exec: &mut Executor,
+    kind: BlockType,
+    group: usize,
+    outputs: usize,
+    inputs: usize,
+) -> Packed {
     /// 0.01 as an f16, little-endian.
     const SCALE: [u8; 2] = [0x1f, 0x21];
     let block = kind.block_bytes();
@@ -209,5 +219,5 @@ fn made_up(exec: &mut Executor, kind: BlockType, outputs: usize, inputs: usize) 
             bytes[2..4].copy_from_slice(&SCALE);
         }
     }
-    Packed::from_blocks(exec, kind, &bytes, outputs, inputs)
+    Packed::from_groups(exec, kind, group, &bytes, outputs, inputs)
 }
