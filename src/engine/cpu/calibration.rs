@@ -32,9 +32,9 @@ pub const TOKENS: usize = 256;
 /// The share of all multiply-adds whose activations have 14 bits, for a model of width `hidden`
 /// whose channels are `equalised` or not.
 ///
-/// With it the first choice is that of the plain forward in 99.6 % of positions, for both models
+/// With it the first choice is that of the plain forward in 99.5 % of positions, for both models
 /// whose channels are equalised: the one 640 wide needs half for that, the one 1,536 wide a tenth
-/// (99.53 % with none); see `benches/README.md` for other shares. Of other models little is known, so
+/// (99.35 % with none); see `benches/README.md` for other shares. Of other models little is known, so
 /// all of theirs have: SmolLM2-135M would have the same first choice in 98.9 % with half of them, in
 /// 99.3 % with four fifths, and has it in 99.96 %.
 pub fn int14_share(equalised: bool, hidden: usize) -> f64 {

@@ -1,6 +1,6 @@
 //! Attention of one position's heads to the keys and values before it.
 //!
-//! The query heads that share a KV head are computed together, up to four at a time, since that
+//! The query heads that share a KV head are computed together, up to six at a time, since that
 //! is what makes the work multiply-adds instead of loads: scores of all keys, softmax with the
 //! largest score taken off, then the mixture of the values. Queries are integers like keys, and
 //! weights are rounded to bf16 like values, so that two multiply-adds are done at a time where the
