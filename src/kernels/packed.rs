@@ -75,7 +75,7 @@ impl Packed {
         inputs: usize,
     ) -> Packed {
         let mut packed = Packed::empty(exec.isa);
-        packed.refill(exec, kind, group, bytes, outputs, inputs);
+        packed.fill_groups(exec, kind, group, bytes, outputs, inputs);
         packed
     }
 
@@ -91,10 +91,10 @@ impl Packed {
         outputs: usize,
         inputs: usize,
     ) {
-        self.refill(exec, kind, 1, bytes, outputs, inputs);
+        self.fill_groups(exec, kind, 1, bytes, outputs, inputs);
     }
 
-    fn refill(
+    fn fill_groups(
         &mut self,
         exec: &mut Executor,
         kind: BlockType,

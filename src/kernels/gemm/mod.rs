@@ -105,6 +105,9 @@ pub fn gate_up(
     let (rows, tiles, group) = (x.rows(), gate.tiles(), precision.group());
     assert_eq!(precision.blocks(), tiles, "blocks of the next product's inputs");
     out.resize(rows, precision);
+    if rows == 0 {
+        return;
+    }
     scratch.resize(exec.pool.threads(), rows, group);
     let threads = Disjoint::new(&mut scratch.threads);
     let (quants, low) = out.quants.split_at_mut(rows * tiles * BLOCK);
