@@ -75,26 +75,15 @@ impl Packed {
         inputs: usize,
     ) -> Packed {
         let mut packed = Packed::empty(exec.isa);
-        packed.fill_groups(exec, kind, group, bytes, outputs, inputs);
+        packed.fill(exec, kind, group, bytes, outputs, inputs);
         packed
     }
 
-    /// As [`Packed::from_blocks`], in place of what it holds, in the memory that this has.
+    /// As [`Packed::from_groups`], in place of what it holds, in the memory that this has.
     ///
     /// # Panics
     /// As there.
     pub fn fill(
-        &mut self,
-        exec: &mut Executor,
-        kind: BlockType,
-        bytes: &[u8],
-        outputs: usize,
-        inputs: usize,
-    ) {
-        self.fill_groups(exec, kind, 1, bytes, outputs, inputs);
-    }
-
-    fn fill_groups(
         &mut self,
         exec: &mut Executor,
         kind: BlockType,

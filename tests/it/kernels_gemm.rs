@@ -98,7 +98,7 @@ fn a_matrix_that_is_filled_again_is_the_new_one() {
     let mut refilled = Packed::empty(exec.isa);
     for (kind, outputs) in [(BlockType::Q4_1, 70), (BlockType::Q8_0, 33), (BlockType::Q5_1, 5)] {
         let bytes = random_blocks(kind, outputs * 64);
-        refilled.fill(&mut exec, kind, &bytes, outputs, 64);
+        refilled.fill(&mut exec, kind, 1, &bytes, outputs, 64);
         let new = Packed::from_blocks(&mut exec, kind, &bytes, outputs, 64);
         let [found, expected] = [&refilled, &new].map(|w| {
             let mut out = Tiled::default();

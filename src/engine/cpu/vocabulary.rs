@@ -82,7 +82,7 @@ impl Rowwise {
         for row in chosen {
             self.append(*row as usize, 1, bytes)?;
         }
-        packed.fill(exec, self.kind, bytes, chosen.len(), self.width);
+        packed.fill(exec, self.kind, 1, bytes, chosen.len(), self.width);
         Ok(())
     }
 
