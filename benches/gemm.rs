@@ -143,9 +143,11 @@ fn best_time(mut work: impl FnMut()) -> f64 {
 fn peak(isa: Isa, threads: usize) -> f64 {
     const LOOPS: usize = 200_000;
     let mut exec = Executor::new(isa, threads);
-    let is_avx2 = isa.name() == "avx2";
-    let multiply_add = if is_avx2 { multiply_add_int16 } else { multiply_add };
-    let at_once = if is_avx2 { 6 * 16 } else { 16 * 64 };
+    let (multiply_add, at_once): (fn(usize), usize) = match isa.name() {
+        "avx2" => (multiply_add_int16, 6 * 16),
+        "avx-vnni" => (multiply_add_256, 12 * 32),
+        _ => (multiply_add, 16 * 64),
+    };
     let seconds = best_time(|| exec.pool.run(threads, |_, _| multiply_add(LOOPS)));
     (threads * LOOPS * at_once) as f64 / seconds / 1e9
 }
@@ -168,6 +170,29 @@ fn multiply_add(loops: usize) {
     }
 
     if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+        // SAFETY: the processor has these instruction sets.
+        black_box(unsafe { sums(black_box(loops)) });
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn multiply_add_256(loops: usize) {
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avxvnni,avx2")]
+    fn sums(loops: usize) -> [__m256i; 12] {
+        let a = black_box(_mm256_set1_epi32(0x0102_0304));
+        let b = black_box(_mm256_set1_epi32(0x0403_0201));
+        let mut sums = [_mm256_setzero_si256(); 12];
+        for _ in 0..loops {
+            for sum in &mut sums {
+                *sum = _mm256_dpbusd_avx_epi32(*sum, a, b);
+            }
+        }
+        sums
+    }
+
+    if is_x86_feature_detected!("avxvnni") {
         // SAFETY: the processor has these instruction sets.
         black_box(unsafe { sums(black_box(loops)) });
     }
@@ -199,6 +224,9 @@ fn multiply_add_int16(loops: usize) {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn multiply_add(_: usize) {}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn multiply_add_256(_: usize) {}
 
 #[cfg(not(target_arch = "x86_64"))]
 fn multiply_add_int16(_: usize) {}

@@ -10,6 +10,11 @@ pub(super) struct Scalar;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx2(());
 
+/// AVX-VNNI, with AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AvxVnni(());
+
 /// AVX-512 F, BW, DQ, VL and VNNI, with AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,13 @@ impl Avx2 {
     pub fn new() -> Option<Avx2> {
         let is_here = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         is_here.then_some(Avx2(()))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl AvxVnni {
+    pub fn new() -> Option<AvxVnni> {
+        Avx2::new().filter(|_| is_x86_feature_detected!("avxvnni")).map(|_| AvxVnni(()))
     }
 }
 

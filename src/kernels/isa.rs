@@ -6,7 +6,7 @@ use std::fmt;
 use super::instructions::Amx;
 use super::instructions::Scalar;
 #[cfg(target_arch = "x86_64")]
-use super::instructions::{Avx2, Avx512, Avx512Bf16};
+use super::instructions::{Avx2, Avx512, Avx512Bf16, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 use super::instructions::{Dotprod, I8mm, Neon};
 use super::{attention::unit as attention, gemm::kernel as gemm, rows::kernel as rows};
@@ -58,7 +58,11 @@ impl Isa {
         let mut all = vec![Isa::SCALAR];
         #[cfg(target_arch = "x86_64")]
         if let Some(kernel) = Avx2::new().map(forever) {
-            all.push(Isa { name: "avx2", gemm: kernel, rows: kernel, attention: kernel });
+            let avx2 = Isa { name: "avx2", gemm: kernel, rows: kernel, attention: kernel };
+            all.push(avx2);
+            if let Some(gemm) = AvxVnni::new().map(forever) {
+                all.push(Isa { name: "avx-vnni", gemm, ..avx2 });
+            }
         }
         #[cfg(target_arch = "x86_64")]
         if let Some(kernel) = Avx512::new().map(forever) {
@@ -127,6 +131,7 @@ mod tests {
         let expected = [
             ("scalar", true),
             ("avx2", has(avx2)),
+            ("avx-vnni", has(avx2) && has("avx_vnni")),
             ("amx", has(avx2) && has(avx512) && has("amx_tile amx_int8")),
             ("avx512", has(avx2) && has(avx512)),
             ("avx512-bf16", has(avx2) && has(avx512) && has("avx512_bf16")),

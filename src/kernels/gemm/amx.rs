@@ -17,9 +17,10 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::avx512::{self, Ahead, halves, load, store};
+use super::avx512::{self, halves, load, store};
 use super::epilogue::{Gate, GatedGroup};
 use super::kernel::{Kernel, Tile, TileQuants, place};
+use super::prefetch::Ahead;
 use crate::kernels::instructions::Amx;
 use crate::kernels::{BLOCK, Quantized};
 
@@ -160,7 +161,7 @@ fn add_tiles<const MINIMUMS: bool>(
         for (i, step) in steps().enumerate() {
             if let Some(next) = next.next() {
                 for group in next.clone() {
-                    ahead.prefetch_values::<MINIMUMS>(tile, group + groups.len());
+                    ahead.prefetch_values(tile, group + groups.len());
                     for block in tile.blocks(group..group + 1) {
                         ahead.prefetch_quants(tile, block + size * groups.len());
                     }

@@ -13,60 +13,13 @@ use std::hint::black_box;
 use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedGroup};
-use super::kernel::{Kernel, Tile, TileQuants, TileValues};
+use super::kernel::{Kernel, Tile};
+use super::prefetch::Ahead;
 use crate::kernels::instructions::Avx512;
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
 const ROWS: usize = 6;
-
-/// Bytes of a line of the cache.
-const LINE: usize = 64;
-
-/// The lines of a block of weights that a turn of rows asks for some blocks before they are read:
-/// weights that come from memory arrive sooner, others cost little.
-#[derive(Clone)]
-pub(super) struct Ahead {
-    quants: Range<usize>,
-    /// Of scales, and of minimums where there are some.
-    values: Range<usize>,
-}
-
-impl Ahead {
-    /// The share of turn `turn` of so many.
-    pub fn share(turn: usize, turns: usize) -> Ahead {
-        let (quants, values) = (size_of::<TileQuants>() / LINE, size_of::<TileValues>() / LINE);
-        let [start, end] = [turn, turn + 1].map(|turn| (quants + values) * turn / turns);
-        let values = start.max(quants) - quants..end.max(quants) - quants;
-        Ahead { quants: start.min(quants)..end.min(quants), values }
-    }
-
-    /// Asks for the quants of a block. It may be that of a tile behind this one, or not be there at
-    /// all, in which case nothing happens.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub fn prefetch_quants(&self, tile: Tile<'_>, block: usize) {
-        prefetch(tile.quants.as_ptr().wrapping_add(block), &self.quants);
-    }
-
-    /// The same for the scales, and minimums, of a group.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub fn prefetch_values<const MINIMUMS: bool>(&self, tile: Tile<'_>, group: usize) {
-        prefetch(tile.scales.as_ptr().wrapping_add(group), &self.values);
-        if MINIMUMS && let Some(minimums) = tile.minimums {
-            prefetch(minimums.as_ptr().wrapping_add(group), &self.values);
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn prefetch<T>(block: *const T, lines: &Range<usize>) {
-    for line in lines.clone() {
-        _mm_prefetch::<_MM_HINT_T0>(block.cast::<i8>().wrapping_add(line * LINE));
-    }
-}
 
 impl Kernel for Avx512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
@@ -170,7 +123,7 @@ fn add_rows<const R: usize, const SIGNED: bool, const MINIMUMS: bool>(
         // and there are as many scales, and minimums where they are used, as groups.
         unsafe {
             let (scales, corrections) = (x.scales.as_ptr().add(at), x.corrections.as_ptr().add(at));
-            ahead.prefetch_values::<MINIMUMS>(tile, groups.end + i);
+            ahead.prefetch_values(tile, groups.end + i);
             let mut products = [[_mm512_setzero_si512(); 2]; R];
             for r in 0..R {
                 products[r] = [_mm512_set1_epi32(*corrections.add(r)); 2];

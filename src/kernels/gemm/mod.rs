@@ -16,6 +16,8 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod epilogue;
 pub(super) mod kernel;
 #[cfg(target_arch = "aarch64")]
@@ -24,6 +26,8 @@ mod neon;
 mod neon_dot;
 #[cfg(target_arch = "aarch64")]
 mod neon_i8mm;
+#[cfg(target_arch = "x86_64")]
+mod prefetch;
 mod scalar;
 
 use std::sync::Arc;
