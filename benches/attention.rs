@@ -105,7 +105,7 @@ fn peak_gmacs(exec: &mut Executor) -> f64 {
         #[cfg(target_arch = "x86_64")]
         "avx512" => (16, |steps| unsafe { peak_avx512(steps) }),
         #[cfg(target_arch = "x86_64")]
-        "avx2" => (8, |steps| unsafe { peak_avx2(steps) }),
+        "avx2" | "avx-vnni" => (8, |steps| unsafe { peak_avx2(steps) }),
         _ => (1, peak_scalar),
     };
     best_rate(threads * STEPS * CHAINS * lanes, || {

@@ -13,7 +13,7 @@ pub(super) struct Avx2(());
 /// AVX-VNNI, with AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AvxVnni(());
+pub(super) struct AvxVnni(pub Avx2);
 
 /// AVX-512 F, BW, DQ, VL and VNNI, with AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
@@ -56,7 +56,7 @@ impl Avx2 {
 #[cfg(target_arch = "x86_64")]
 impl AvxVnni {
     pub fn new() -> Option<AvxVnni> {
-        Avx2::new().filter(|_| is_x86_feature_detected!("avxvnni")).map(|_| AvxVnni(()))
+        Avx2::new().filter(|_| is_x86_feature_detected!("avxvnni")).map(AvxVnni)
     }
 }
 

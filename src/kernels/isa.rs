@@ -60,8 +60,8 @@ impl Isa {
         if let Some(kernel) = Avx2::new().map(forever) {
             let avx2 = Isa { name: "avx2", gemm: kernel, rows: kernel, attention: kernel };
             all.push(avx2);
-            if let Some(gemm) = AvxVnni::new().map(forever) {
-                all.push(Isa { name: "avx-vnni", gemm, ..avx2 });
+            if let Some(kernel) = AvxVnni::new().map(forever) {
+                all.push(Isa { name: "avx-vnni", gemm: kernel, attention: kernel, ..avx2 });
             }
         }
         #[cfg(target_arch = "x86_64")]
