@@ -2,24 +2,42 @@
 //!
 //! Compilers turn loops over arrays into vector code, but not what ends in one number: the largest
 //! of a block, the sum of a row. So the steps of a row are written once, over [`Lanes`], which
-//! plain arrays are and registers of AVX-512 and of NEON are. Every operation is exactly rounded and sums of
-//! lanes have one order, so both give the same bits.
+//! plain arrays are and registers of AVX2, of AVX-512 and of NEON are. Every operation is exactly rounded and sums of
+//! lanes have one order, so all give the same bits.
 
 #[cfg(target_arch = "aarch64")]
 use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::instructions::Avx512;
 #[cfg(target_arch = "aarch64")]
 use super::instructions::Neon;
+#[cfg(target_arch = "x86_64")]
+use super::instructions::{Avx2, Avx512};
 
 /// Values of a vector.
 pub(super) const LANES: usize = 16;
 
 /// Adding 1.5 · 2^23 leaves the nearest integer in the low bits of a sum.
 const ROUND: f32 = 12_582_912.0;
+
+/// `[$value, $value]` with `$i` 0 and 1: both vectors of a block. Not `map`, whose closure a compiler
+/// may leave a function of its own, and as such without the caller's instruction set.
+macro_rules! both {
+    ($i:ident => $value:expr) => {
+        [
+            {
+                let $i = 0;
+                $value
+            },
+            {
+                let $i = 1;
+                $value
+            },
+        ]
+    };
+}
+pub(super) use both;
 
 /// Operations on vectors of sixteen f32, and the proof that the processor has them.
 pub(super) trait Lanes: Copy + Sync {
@@ -121,6 +139,118 @@ impl Lanes for Plain {
     }
 }
 
+// SAFETY, of all blocks here: `self` proves that the processor has AVX2 and FMA, and what is loaded and
+// stored are arrays of as many bytes as is said.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "all for the reason above")]
+impl Lanes for Avx2 {
+    type F = [__m256; 2];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F {
+        unsafe { [_mm256_set1_ps(value); 2] }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F {
+        let from = from.as_chunks::<8>().0;
+        unsafe { both!(i => _mm256_loadu_ps(from[i].as_ptr())) }
+    }
+
+    #[inline(always)]
+    fn store(self, value: Self::F, to: &mut [f32; LANES]) {
+        let to = to.as_chunks_mut::<8>().0;
+        unsafe { both!(i => _mm256_storeu_ps(to[i].as_mut_ptr(), value[i])) };
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { both!(i => _mm256_add_ps(a[i], b[i])) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { both!(i => _mm256_sub_ps(a[i], b[i])) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { both!(i => _mm256_mul_ps(a[i], b[i])) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        unsafe { both!(i => _mm256_fmadd_ps(a[i], b[i], c[i])) }
+    }
+
+    #[inline(always)]
+    fn sum(self, value: Self::F) -> f32 {
+        unsafe { sum_of_eight(_mm256_add_ps(value[0], value[1])) }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe {
+            let bits = _mm256_set1_epi32(0x7fff_ffff);
+            both!(i => {
+                let a = _mm256_and_si256(_mm256_castps_si256(a[i]), bits);
+                let b = _mm256_and_si256(_mm256_castps_si256(b[i]), bits);
+                _mm256_castsi256_ps(_mm256_max_epi32(a, b))
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn largest_magnitude(self, a: Self::F, b: Self::F) -> f32 {
+        let larger = self.larger(a, b);
+        unsafe {
+            let [low, high] = both!(i => _mm256_castps_si256(larger[i]));
+            largest_of_eight(_mm256_max_epi32(low, high))
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, integers: Self::F, to: &mut [i8; LANES]) {
+        unsafe {
+            // The lowest byte of each word; packing keeps values of a byte, of either half by itself.
+            let byte = _mm256_set1_epi32(0xff);
+            let round = _mm256_set1_ps(ROUND);
+            let [low, high] = both!(i => {
+                let words = _mm256_castps_si256(_mm256_add_ps(integers[i], round));
+                _mm256_and_si256(words, byte)
+            });
+            let halves = _mm256_packus_epi32(low, high);
+            let halves = _mm256_permute4x64_epi64::<0b_11_01_10_00>(halves);
+            let [low, high] =
+                [_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves)];
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_packus_epi16(low, high));
+        }
+    }
+}
+
+/// Lane l and lane l + n are added for n = 4, 2, 1.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn sum_of_eight(eight: __m256) -> f32 {
+    let low = _mm256_castps256_ps128(eight);
+    let four = _mm_add_ps(low, _mm256_extractf128_ps::<1>(eight));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// The largest of integers, which are bits of f32 that are not negative.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn largest_of_eight(eight: __m256i) -> f32 {
+    let low = _mm256_castsi256_si128(eight);
+    let four = _mm_max_epi32(low, _mm256_extracti128_si256::<1>(eight));
+    let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b_01_00_11_10>(four));
+    let one = _mm_max_epi32(two, _mm_shuffle_epi32::<0b_10_11_00_01>(two));
+    _mm_cvtss_f32(_mm_castsi128_ps(one))
+}
+
 // SAFETY, of all blocks here: `self` proves that the processor has AVX-512 F and DQ, and what is
 // loaded and stored are arrays of as many bytes as is said.
 #[cfg(target_arch = "x86_64")]
@@ -167,11 +297,7 @@ impl Lanes for Avx512 {
     fn sum(self, value: __m512) -> f32 {
         unsafe {
             let low = _mm512_castps512_ps256(value);
-            let eight = _mm256_add_ps(low, _mm512_extractf32x8_ps::<1>(value));
-            let low = _mm256_castps256_ps128(eight);
-            let four = _mm_add_ps(low, _mm256_extractf128_ps::<1>(eight));
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            sum_of_eight(_mm256_add_ps(low, _mm512_extractf32x8_ps::<1>(value)))
         }
     }
 
@@ -190,12 +316,7 @@ impl Lanes for Avx512 {
         unsafe {
             let both = _mm512_castps_si512(self.larger(a, b));
             let low = _mm512_castsi512_si256(both);
-            let eight = _mm256_max_epi32(low, _mm512_extracti64x4_epi64::<1>(both));
-            let low = _mm256_castsi256_si128(eight);
-            let four = _mm_max_epi32(low, _mm256_extracti128_si256::<1>(eight));
-            let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b_01_00_11_10>(four));
-            let one = _mm_max_epi32(two, _mm_shuffle_epi32::<0b_10_11_00_01>(two));
-            _mm_cvtss_f32(_mm_castsi128_ps(one))
+            largest_of_eight(_mm256_max_epi32(low, _mm512_extracti64x4_epi64::<1>(both)))
         }
     }
 
@@ -208,24 +329,6 @@ impl Lanes for Avx512 {
         }
     }
 }
-
-/// `[$value, $value]` with `$i` 0 and 1: both vectors of a block. Not `map`, whose closure a compiler
-/// may leave a function of its own, and as such without the caller's instruction set.
-macro_rules! both {
-    ($i:ident => $value:expr) => {
-        [
-            {
-                let $i = 0;
-                $value
-            },
-            {
-                let $i = 1;
-                $value
-            },
-        ]
-    };
-}
-pub(super) use both;
 
 /// `[$value; 4]` with `$i` from 0 to 3, for the reason that [`both`] has.
 #[cfg(target_arch = "aarch64")]
@@ -373,6 +476,10 @@ mod tests {
     fn registers_compute_what_arrays_do() {
         let plain = results(Plain);
         assert_eq!(plain[4 * LANES], (0.1f32 * 1.7).sin().mul_add(90.0, 0.0).round_ties_even());
+        #[cfg(target_arch = "x86_64")]
+        if let Some(registers) = Avx2::new() {
+            assert_eq!(results(registers), plain);
+        }
         #[cfg(target_arch = "x86_64")]
         if let Some(registers) = Avx512::new() {
             assert_eq!(results(registers), plain);

@@ -11,7 +11,6 @@ use super::kernel::{Keys, PageKernel, Product};
 use super::layout::PAGE;
 use super::{bf16, int16, softmax};
 use crate::kernels::instructions::{Avx2, AvxVnni};
-use crate::kernels::lanes::Plain;
 
 /// Words, and f32 values, of a vector.
 const LANES: usize = 8;
@@ -43,7 +42,7 @@ impl PageKernel for Avx2 {
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn quantize_query(self, values: &[f32], words: &mut [u32]) -> f32 {
-        int16::quantize_query(Plain, values, words)
+        int16::quantize_query(self, values, words)
     }
 
     #[target_feature(enable = "avx2,fma")]

@@ -20,7 +20,7 @@ const VECTORS: usize = PAGE / LANES;
 /// How many elements before they are used words are fetched: 4 KiB, and across the ends of blocks,
 /// where the processor's own fetching begins anew. A sequence of its own is attended to as fast as
 /// memory is.
-pub(super) const AHEAD: usize = 2048;
+const AHEAD: usize = 2048;
 
 impl PageKernel for Avx512 {
     unsafe fn score<const HEADS: usize>(self, keys: Keys<'_, HEADS>, out: &mut [f32]) {
@@ -123,9 +123,13 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
         }
     }
     let whole = product.whole_pairs();
-    let (start, stride) = product.place(from, pairs, width);
+    let panel = Panel::new(product, from, VECTORS * LANES, width);
     for pair in product.pairs() {
-        let at = start + pair * stride;
+        let at = panel.at(pair);
+        for vector in 0..VECTORS {
+            let fetched = panel.ahead(at).wrapping_add(vector * 2 * LANES);
+            _mm_prefetch::<_MM_HINT_T0>(fetched.cast());
+        }
         let mask = if whole.contains(&pair) { !0 } else { product.mask(pair) };
         let mut values = [[_mm512_setzero_ps(); 2]; VECTORS];
         for (vector, values) in values.iter_mut().enumerate() {
@@ -148,6 +152,49 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
             let at = head * width + from + vector * LANES;
             // SAFETY: the 16 columns lie in row `head` of `out`.
             unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(at), *sum) };
+        }
+    }
+}
+
+/// A panel of columns of a block of values, and what is read after it.
+pub(super) struct Panel<'a> {
+    block: &'a [u16],
+    start: usize,
+    stride: usize,
+    /// Behind its last pair.
+    end: usize,
+    /// The next panel, or the next block.
+    follows: *const u16,
+}
+
+impl<'a> Panel<'a> {
+    /// The `columns` from `from` on, of `width`.
+    pub fn new(product: &Product<'a>, from: usize, columns: usize, width: usize) -> Panel<'a> {
+        let (block, pairs) = (product.b, product.pairs());
+        let place = |from| product.place(from, PAGE / 2, width);
+        let (start, stride) = place(from);
+        let follows = if from + columns < width {
+            let (start, stride) = place(from + columns);
+            block[start + pairs.start * stride..].as_ptr()
+        } else {
+            product.next.as_ptr()
+        };
+        Panel { block, start, stride, end: start + pairs.end * stride, follows }
+    }
+
+    /// Where a pair lies in the block.
+    #[inline]
+    pub fn at(&self, pair: usize) -> usize {
+        self.start + pair * self.stride
+    }
+
+    /// What is read [`AHEAD`] elements after the pair at `at`.
+    #[inline]
+    pub fn ahead(&self, at: usize) -> *const u16 {
+        let ahead = at + AHEAD;
+        match ahead < self.end {
+            true => self.block.as_ptr().wrapping_add(ahead),
+            false => self.follows.wrapping_add(ahead - self.end),
         }
     }
 }

@@ -10,7 +10,7 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::avx512::AHEAD;
+use super::avx512::Panel;
 use super::kernel::{Keys, PageKernel, Product};
 use super::layout::PANEL;
 use crate::kernels::instructions::Avx512Bf16;
@@ -73,27 +73,13 @@ unsafe fn multiply_columns<const HEADS: usize, const VECTORS: usize>(
             *sum = unsafe { _mm512_loadu_ps(out.as_ptr().add(at)) };
         }
     }
-    let (pairs, whole) = (product.pairs(), product.whole_pairs());
-    let place = |from| product.place(from, product.a.len() / HEADS, width);
-    let (start, stride) = place(from);
-    let end = start + pairs.end * stride;
-    // What is read after these columns: the next ones, or the next block.
-    let next = from + VECTORS * LANES;
-    let follows = if next < width {
-        let (start, stride) = place(next);
-        product.b[start + pairs.start * stride..].as_ptr()
-    } else {
-        product.next.as_ptr()
-    };
-    for pair in pairs {
-        let at = start + pair * stride;
-        let ahead = at + AHEAD;
-        let fetched = match ahead < end {
-            true => product.b.as_ptr().wrapping_add(ahead),
-            false => follows.wrapping_add(ahead - end),
-        };
+    let whole = product.whole_pairs();
+    let panel = Panel::new(product, from, VECTORS * LANES, width);
+    for pair in product.pairs() {
+        let at = panel.at(pair);
         for vector in 0..VECTORS {
-            _mm_prefetch::<_MM_HINT_T0>(fetched.wrapping_add(vector * 2 * LANES).cast());
+            let fetched = panel.ahead(at).wrapping_add(vector * 2 * LANES);
+            _mm_prefetch::<_MM_HINT_T0>(fetched.cast());
         }
         // SAFETY: this is a pair of the product, with columns that the caller promises.
         unsafe {

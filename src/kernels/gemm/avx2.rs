@@ -16,7 +16,6 @@ use super::epilogue::{self, Gate, GatedGroup};
 use super::kernel::{Kernel, Tile};
 use crate::kernels::blocks::GROUPS;
 use crate::kernels::instructions::Avx2;
-use crate::kernels::lanes::Plain;
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
@@ -54,7 +53,7 @@ impl Kernel for Avx2 {
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
-        epilogue::gate(Plain, gate, gates, ups, out);
+        epilogue::gate(*self, gate, gates, ups, out);
     }
 
     #[target_feature(enable = "avx2,fma")]

@@ -15,7 +15,6 @@ use super::epilogue::{self, Gate, GatedGroup};
 use super::kernel::{Kernel, Tile};
 use super::prefetch::Ahead;
 use crate::kernels::instructions::AvxVnni;
-use crate::kernels::lanes::Plain;
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
@@ -53,7 +52,7 @@ impl Kernel for AvxVnni {
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
-        epilogue::gate(Plain, gate, gates, ups, out);
+        epilogue::gate(self.0, gate, gates, ups, out);
     }
 
     #[target_feature(enable = "avx2,fma")]

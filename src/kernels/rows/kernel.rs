@@ -44,17 +44,17 @@ impl Kernel for Scalar {
 impl Kernel for Avx2 {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn add_and_norm(&self, work: AddAndNorm<'_>) {
-        unsafe { work.run(Plain) }
+        unsafe { work.run(*self) }
     }
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn quantize(&self, work: Quantize<'_>) {
-        unsafe { work.run(Plain) }
+        unsafe { work.run(*self) }
     }
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn take_heads(&self, work: TakeHeads<'_>) {
-        unsafe { work.run(Plain) }
+        unsafe { work.run(*self) }
     }
 }
 
