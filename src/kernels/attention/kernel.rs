@@ -52,7 +52,10 @@ pub(super) struct Keys<'a, const HEADS: usize> {
     /// A block of keys: (pairs of dimensions, 64) words, each as two elements, and the scales.
     pub block: &'a [u16],
     /// The block that comes next, for kernels that fetch in advance.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the others do not"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(dead_code, reason = "the scalar one does not")
+    )]
     pub next: &'a [u16],
 }
 
@@ -75,7 +78,10 @@ pub(super) struct Product<'a> {
     /// A block of values, (pairs of rows, width) in panels, each word as two elements.
     pub b: &'a [u16],
     /// The block that comes next, for kernels that fetch in advance.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the others do not"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(dead_code, reason = "the scalar one does not")
+    )]
     pub next: &'a [u16],
     /// Of b.
     pub rows: Range<usize>,

@@ -2,8 +2,12 @@
 //!
 //! Four words of a query, or of weights, are a register of which an instruction takes the lane that
 //! it is told, so four pairs of rows are computed together.
+//!
+//! The registers hold some of a block's columns, so a block is gone through several times; the next one
+//! is fetched meanwhile, from its begin to its end, as with AVX2.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use super::kernel::{Keys, PageKernel, Product};
 use super::layout::PAGE;
@@ -16,6 +20,8 @@ const LANES: usize = 4;
 const POSITIONS: usize = 2 * LANES;
 /// Vectors of columns that are computed together.
 const VECTORS: usize = 4;
+/// Elements that are fetched at once.
+const LINE: usize = 32;
 
 // SAFETY, of all blocks here: every processor of this architecture has NEON.
 impl PageKernel for Neon {
@@ -71,8 +77,12 @@ unsafe fn score_positions<const HEADS: usize>(
     out: &mut [f32],
 ) {
     let pairs = keys.queries.len() / HEADS;
+    // The eighth of the next block that belongs to these positions, two lines for four pairs.
+    let next = keys.next.as_ptr().wrapping_add(2 * from * pairs);
     let mut sums = [[vdupq_n_s32(0); 2]; HEADS];
     for first in (0..pairs).step_by(LANES) {
+        prefetch(next.wrapping_add(first * LINE / 2));
+        prefetch(next.wrapping_add(first * LINE / 2 + LINE));
         let mut queries = [vdupq_n_s16(0); HEADS];
         for (head, query) in queries.iter_mut().enumerate() {
             // SAFETY: `queries` has HEADS rows of `pairs`, and 4 words from `first` on are in one.
@@ -125,7 +135,11 @@ unsafe fn multiply_columns<const HEADS: usize>(product: &Product, from: usize, o
     }
     // Pairs outside the product add products with 0, which change nothing: no sum is -0.
     let (pairs, whole) = (product.pairs(), product.whole_pairs());
+    let next = product.next.as_ptr().wrapping_add(from * PAGE);
     for first in (pairs.start / LANES * LANES..pairs.end).step_by(LANES) {
+        for pair in first..first + LANES {
+            prefetch(next.wrapping_add(pair * LINE));
+        }
         // SAFETY: the caller promises sizes, and `first` is a multiple of 4 below the pairs.
         unsafe {
             match whole.start <= first && first + LANES <= whole.end {
@@ -183,6 +197,15 @@ unsafe fn add_pairs<const HEADS: usize, const MASKED: bool>(
         };
     }
     for_lanes!(add_pair);
+}
+
+/// Asks for what lies at an address, in the second cache.
+#[inline]
+fn prefetch(address: *const u16) {
+    // SAFETY: a hint, which reads nothing that the program would see and never fails.
+    unsafe {
+        asm!("prfm pldl2keep, [{}]", in(reg) address, options(nostack, readonly, preserves_flags));
+    }
 }
 
 /// The values of words: those of the first rows and those of the second.
