@@ -35,7 +35,8 @@ impl PageKernel for Avx2 {
     }
 
     unsafe fn mix<const HEADS: usize>(self, product: Product<'_>, out: &mut [f32]) {
-        product.sizes::<HEADS>(out.len());
+        let (pairs, _) = product.sizes::<HEADS>(out.len());
+        assert!(pairs == PAGE / 2, "{pairs} pairs are no page");
         // SAFETY: `self` proves the instruction set, and the sizes have been checked.
         unsafe { mix_heads::<HEADS>(&product, out) }
     }
@@ -138,7 +139,7 @@ score_positions!(score_positions_vnni, "avxvnni,avx2,fma", |sum, query, words| {
 /// [`PageKernel::mix`].
 ///
 /// # Safety
-/// The processor has AVX2 and FMA, and the product passed [`Product::sizes`].
+/// The processor has AVX2 and FMA, and the product, which passed [`Product::sizes`], is of a page.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn mix_heads<const HEADS: usize>(product: &Product, out: &mut [f32]) {
     let width = out.len() / HEADS;
@@ -183,8 +184,8 @@ unsafe fn mix_heads<const HEADS: usize>(product: &Product, out: &mut [f32]) {
 /// The columns `from .. from + 16` of a product, for `HEADS` of its heads.
 ///
 /// # Safety
-/// The processor has AVX2 and FMA, the product passed [`Product::sizes`], it has these columns, and
-/// `out` has the heads' rows of `width`.
+/// The processor has AVX2 and FMA, the product, which passed [`Product::sizes`], is of a page and has
+/// these columns, and `out` has the heads' rows of `width`.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_columns<const HEADS: usize>(
     product: &Product,

@@ -171,7 +171,8 @@ impl<'a> Panel<'a> {
     /// The `columns` from `from` on, of `width`.
     pub fn new(product: &Product<'a>, from: usize, columns: usize, width: usize) -> Panel<'a> {
         let (block, pairs) = (product.b, product.pairs());
-        let place = |from| product.place(from, PAGE / 2, width);
+        let all_pairs = block.len() / (2 * width);
+        let place = |from| product.place(from, all_pairs, width);
         let (start, stride) = place(from);
         let follows = if from + columns < width {
             let (start, stride) = place(from + columns);
