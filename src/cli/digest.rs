@@ -7,10 +7,8 @@ use super::catch_up;
 use super::console::{self, Console};
 use super::extended;
 use super::outcome::Outcome;
-use super::output::Output;
 use super::settings::{DigestSettings, StoreChoice};
 use super::wording;
-use crate::digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
 use crate::store::{Account, Identity, Run, Store};
@@ -77,7 +75,7 @@ fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> 
     let Some(inputs) = read(settings, &mut run, console)? else {
         return Ok(Outcome::Complete);
     };
-    Output::Stdout.write(|out| digest::jsonl(&run, out))?;
+    settings.outputs.list(&run)?;
     let account = run.account()?;
     console.say(&wording::listing(&account));
     tell_skipped(&account, console);

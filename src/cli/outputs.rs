@@ -108,11 +108,24 @@ impl Outputs {
     /// Writes what `records` become; `replaces` says which records of a file that is extended give
     /// way to them.
     pub(super) fn write(&self, records: &dyn Records, replaces: Replaces<'_>) -> Result<()> {
+        self.arranged(records, |records| self.write_arranged(records, replaces))
+    }
+
+    /// Writes `records` as such to standard output, in the digest's order.
+    pub(super) fn list(&self, records: &dyn Records) -> Result<()> {
+        self.arranged(records, |records| Output::Stdout.write(|out| digest::jsonl(records, out)))
+    }
+
+    fn arranged(
+        &self,
+        records: &dyn Records,
+        write: impl FnOnce(&dyn Records) -> Result<()>,
+    ) -> Result<()> {
         let Arrangement { order, group } = self.arrangement;
-        if self.arrangement == Arrangement::default() {
-            return self.write_arranged(records, replaces);
+        match self.arrangement == Arrangement::default() {
+            true => write(records),
+            false => write(&InOrder::read(records, order, group)?),
         }
-        self.write_arranged(&InOrder::read(records, order, group)?, replaces)
     }
 
     fn write_arranged(&self, records: &dyn Records, replaces: Replaces<'_>) -> Result<()> {

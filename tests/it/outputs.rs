@@ -165,6 +165,31 @@ fn order_and_groups_are_options_and_the_default_is_as_ever() {
 }
 
 #[test]
+fn a_list_stands_in_the_order_of_the_digest_that_it_foretells() {
+    let place = place();
+    place.write("both.jsonl", &format!("{DAY_BEFORE}{FIXTURE}"));
+    let run = |args: &[&str]| {
+        place.run(&[&["digest", "both.jsonl", "--dry-run", "--announce", "all"], args].concat())
+    };
+    for order in [&["--sort", "date"][..], &["--sort", "link"], &["--group", "category"]] {
+        let ids = |records: &str| {
+            let ids = records.lines().map(|line| line[7..17].to_owned());
+            ids.collect::<Vec<_>>()
+        };
+        let listed = run(order);
+        assert_eq!(listed.status, 0, "{}", listed.stderr);
+        place.write("listed.jsonl", &listed.stdout);
+        let rendered = ["render", "listed.jsonl", "--format", "jsonl"];
+        let rendered = place.run(&[&rendered[..], order].concat());
+        assert_eq!(ids(&listed.stdout), ids(&rendered.stdout), "{order:?}");
+        assert_eq!(ids(&listed.stdout).len(), 10);
+    }
+    let [by_date, by_category] =
+        [["--sort", "date"], ["--group", "category"]].map(|order| run(&order).stdout);
+    assert_ne!(by_date, by_category);
+}
+
+#[test]
 fn a_site_has_a_page_a_day_an_index_and_a_feed() {
     let place = Place::new();
     place.write("2026-11-25.jsonl", FIXTURE);

@@ -85,7 +85,8 @@ pub(super) struct DigestArgs {
     #[command(flatten)]
     pub(super) outputs: OutputArgs,
 
-    /// List the papers as records without summaries; loads no model, writes nothing
+    /// List the papers as records without summaries, in the order of the digest; loads no model, writes
+    /// nothing
     #[arg(long, conflicts_with = "output", help_heading = "Output")]
     pub(super) dry_run: bool,
 
