@@ -93,12 +93,13 @@ fn main() {
     packing(isa);
 }
 
-/// A matrix of random weights, all with the same scale.
+/// A matrix of random weights, all with the same scale. Quants are of 6 bits, so that every kernel
+/// multiplies them as it does merged weights (see [`wenzhai::kernels::blocks::has_int16_sums`]).
 fn random(exec: &mut Executor, group: usize, outputs: usize, inputs: usize) -> Packed {
     /// 1 / 128 as an f16, little-endian.
     const SCALE: [u8; 2] = [0x00, 0x20];
     let weights = Noise(1).values(outputs * inputs);
-    let quant = |weight: &f32| (weight * 127.0).round() as i8 as u8;
+    let quant = |weight: &f32| (weight * 32.0).round() as i8 as u8;
     let block = |weights: &[f32]| SCALE.into_iter().chain(weights.iter().map(quant)).collect();
     let bytes: Vec<Vec<u8>> = weights.chunks(32).map(block).collect();
     Packed::from_groups(exec, BlockType::Q8_0, group, &bytes.concat(), outputs, inputs)
@@ -138,13 +139,12 @@ fn best_time(mut work: impl FnMut()) -> f64 {
 }
 
 /// Multiply-adds a second, in billions, on registers alone: of `vpdpbusd`, or, without it, of
-/// `vpmaddwd` and `vpaddd`, where an activation of 14 bits costs no more than one of 8 and is
-/// counted double all the same.
+/// `vpmaddubsw`, two of which are added up in 16 bits before `vpmaddwd` and `vpaddd`.
 fn peak(isa: Isa, threads: usize) -> f64 {
     const LOOPS: usize = 200_000;
     let mut exec = Executor::new(isa, threads);
     let (multiply_add, at_once): (fn(usize), usize) = match isa.name() {
-        "avx2" => (multiply_add_int16, 6 * 16),
+        "avx2" => (multiply_add_int16_sums, 4 * 64),
         "avx-vnni" => (multiply_add_256, 12 * 32),
         _ => (multiply_add, 16 * 64),
     };
@@ -199,18 +199,21 @@ fn multiply_add_256(loops: usize) {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn multiply_add_int16(loops: usize) {
+fn multiply_add_int16_sums(loops: usize) {
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx2")]
-    fn sums(loops: usize) -> [__m256i; 6] {
-        let b: [__m256i; 6] = std::array::from_fn(|i| black_box(_mm256_set1_epi16(i as i16)));
-        let mut sums = [_mm256_setzero_si256(); 6];
+    fn sums(loops: usize) -> [__m256i; 4] {
+        let b: [__m256i; 4] = std::array::from_fn(|i| black_box(_mm256_set1_epi8(i as i8)));
+        let ones = black_box(_mm256_set1_epi16(1));
+        let mut sums = [_mm256_setzero_si256(); 4];
         for _ in 0..loops {
             // Not known to be the same in every turn, which would leave one product of all.
-            let a = black_box(_mm256_set1_epi32(0x0004_0003));
+            let a = [0x0102_0304, 0x0403_0201].map(|a| black_box(_mm256_set1_epi32(a)));
             for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(a, b));
+                let [first, second] = a.map(|a| _mm256_maddubs_epi16(a, b));
+                let products = _mm256_madd_epi16(_mm256_add_epi16(first, second), ones);
+                *sum = _mm256_add_epi32(*sum, products);
             }
         }
         sums
@@ -229,4 +232,4 @@ fn multiply_add(_: usize) {}
 fn multiply_add_256(_: usize) {}
 
 #[cfg(not(target_arch = "x86_64"))]
-fn multiply_add_int16(_: usize) {}
+fn multiply_add_int16_sums(_: usize) {}

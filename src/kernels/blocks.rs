@@ -11,6 +11,13 @@ pub const BLOCK: usize = 32;
 /// that multiply; the more values share one, the coarser they are.
 pub const GROUPS: [usize; 3] = [1, 2, 4];
 
+/// Places among eight neighbours whose products AVX2 adds up in 16 bits: those of two neighbours, as
+/// `vpmaddubsw` does, and of the two four places behind them.
+const SUMMED: [[usize; 4]; 2] = [[0, 1, 4, 5], [2, 3, 6, 7]];
+
+/// What quants of one sign may add up to in such places: 255 times as much is below 2^15.
+const MOST_OF_ONE_SIGN: i32 = 128;
+
 /// How a run of weights is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are ggml's and say it all")]
@@ -137,6 +144,19 @@ pub fn group(kind: BlockType, bytes: &[u8], inputs: usize) -> usize {
         row_bytes.is_multiple_of(group * kind.block_bytes()) && groups.all(of_one_scale)
     };
     GROUPS.into_iter().rev().find(|group| is_shared(*group)).unwrap_or(1)
+}
+
+/// Whether products of these quants with unsigned bytes can be added up by fours in 16 bits. It is so
+/// for all types of fewer than 6 bits, and for Q8_0 where whoever rounded the weights saw to it.
+pub fn has_int16_sums(quants: &[i8; BLOCK]) -> bool {
+    quants.as_chunks::<8>().0.iter().all(|eight| {
+        SUMMED.iter().all(|places| {
+            let quants = places.map(|place| i32::from(eight[place]));
+            let positive: i32 = quants.iter().map(|quant| quant.max(&0)).sum();
+            let negative: i32 = quants.iter().map(|quant| quant.min(&0)).sum();
+            positive <= MOST_OF_ONE_SIGN && -negative <= MOST_OF_ONE_SIGN
+        })
+    })
 }
 
 /// Decodes whole blocks to f32.

@@ -26,6 +26,8 @@ pub struct Packed {
     quants: Vec<TileQuants>,
     scales: Vec<TileValues>,
     minimums: Option<Vec<TileValues>>,
+    /// Of each tile, for its kernel.
+    narrow: Vec<bool>,
 }
 
 /// One column of a tile, to be written.
@@ -36,13 +38,15 @@ struct Column<'a> {
     quants: &'a mut [TileQuants],
     scales: &'a mut [TileValues],
     minimums: Option<&'a mut [TileValues]>,
+    is_narrow: &'a mut bool,
 }
 
 impl Packed {
     /// A matrix without outputs, to be filled.
     pub fn empty(isa: Isa) -> Packed {
         let (quants, scales) = (Vec::new(), Vec::new());
-        Packed { isa, outputs: 0, blocks: 0, group: 1, quants, scales, minimums: None }
+        let narrow = Vec::new();
+        Packed { isa, outputs: 0, blocks: 0, group: 1, quants, scales, minimums: None, narrow }
     }
 
     /// Packs a matrix of GGUF blocks, row after row (a row is an output).
@@ -108,7 +112,9 @@ impl Packed {
             refill(&mut minimums, tiles * groups, TileValues([0.0; BLOCK]));
             minimums
         });
+        refill(&mut self.narrow, tiles, true);
         let kernel = self.isa.gemm;
+        let narrow = Disjoint::new(&mut self.narrow);
         let quants = Disjoint::new(&mut self.quants);
         let scales = Disjoint::new(&mut self.scales);
         let minimums = self.minimums.as_mut().map(|minimums| Disjoint::new(minimums));
@@ -123,6 +129,7 @@ impl Packed {
                     quants: quants.part(part(blocks)),
                     scales: scales.part(part(groups)),
                     minimums: minimums.as_ref().map(|minimums| minimums.part(part(groups))),
+                    is_narrow: &mut narrow.part(part(1))[0],
                 }
             };
             for output in tile * BLOCK..outputs.min((tile + 1) * BLOCK) {
@@ -151,6 +158,7 @@ impl Packed {
         self.outputs += other.outputs;
         self.quants.append(&mut other.quants);
         self.scales.append(&mut other.scales);
+        self.narrow.append(&mut other.narrow);
     }
 
     /// The number of outputs, without padding.
@@ -215,6 +223,7 @@ impl Packed {
             quants: &self.quants[blocks],
             scales: &self.scales[groups.clone()],
             minimums: self.minimums.as_ref().map(|minimums| &minimums[groups]),
+            is_narrow: self.narrow[tile],
         }
     }
 }
@@ -250,6 +259,7 @@ impl Column<'_> {
     #[inline]
     fn put(&mut self, block: usize, weights: &QuantBlock) {
         self.kernel.pack(self.at, &weights.quants, &mut self.quants[block]);
+        *self.is_narrow &= self.kernel.is_narrow(&weights.quants);
         self.scales[block / self.group].0[self.at] = weights.scale;
         if let Some(minimums) = &mut self.minimums {
             minimums[block / self.group].0[self.at] = weights.minimum;

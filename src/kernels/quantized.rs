@@ -75,6 +75,12 @@ impl Quantized {
         self.precision.low(block).map(|low| (low * self.rows + row) * BLOCK)
     }
 
+    /// The low plane's quants of a block of `rows` rows from `first` on, if the block has 14 bits.
+    #[inline(always)]
+    pub(super) fn low_rows(&self, first: usize, rows: usize, block: usize) -> Option<&[i8]> {
+        self.low_place(first, block).map(|place| &self.low()[place..][..rows * BLOCK])
+    }
+
     /// The low plane.
     pub(super) fn low(&self) -> &[i8] {
         &self.quants[self.rows * self.width()..]

@@ -228,6 +228,58 @@ fn extreme_quants_do_not_saturate() {
 }
 
 #[test]
+fn quants_whose_sums_just_fill_16_bits_do_not_saturate() {
+    // 255 · 128 is below 2^15, 255 · 129 above it: unsigned activations reach 255.
+    let eights: [[i8; 8]; 6] = [
+        [32, 32, -32, -32, 32, 32, -32, -32],
+        [127, 1, -128, 0, 0, 0, 0, 0],
+        [0, 64, 0, -64, 64, 0, -64, 0],
+        [32, 32, -32, -32, 32, 33, -32, -33],
+        [127, 1, -128, 0, 0, 1, 0, -1],
+        [127, 127, -128, -128, 127, 127, -128, -128],
+    ];
+    let (outputs, inputs) = (32, 128);
+    for eight in eights {
+        // Every other output has the signs turned.
+        let weight = |output: usize, input: usize| match output % 2 {
+            0 => eight[input % 8],
+            _ => eight[input % 8].saturating_neg(),
+        };
+        let blocks = (0..outputs * inputs / 32).map(|i| (i * 32 / inputs, i * 32 % inputs));
+        let bytes: Vec<u8> = blocks
+            .flat_map(|(output, input)| {
+                let quants = (input..input + 32).map(move |input| weight(output, input) as u8);
+                [0x00, 0x3c].into_iter().chain(quants)
+            })
+            .collect();
+        let rows: [fn(i8) -> i32; 5] = [
+            |_| 127,
+            |_| -127,
+            |weight| 127 * i32::from(weight.signum()),
+            |weight| -127 * i32::from(weight.signum()),
+            |weight| if weight > 0 { 127 } else { -127 },
+        ];
+        let activation = |row: usize, input: usize| rows[row](eight[input % 8]);
+        let values: Vec<f32> =
+            (0..5 * inputs).map(|i| activation(i / inputs, i % inputs) as f32).collect();
+        for (isa, group) in Isa::all().into_iter().flat_map(|isa| [(isa, 1), (isa, 2), (isa, 4)]) {
+            let mut exec = Executor::new(isa, 1);
+            let kind = BlockType::Q8_0;
+            let w = Packed::from_groups(&mut exec, kind, group, &bytes, outputs, inputs);
+            let precision = Arc::new(Precision::grouped(inputs, group, |_| false));
+            let mut out = Tiled::default();
+            gemm(&mut exec, &Quantized::from_rows(&precision, &values), &w, &mut out);
+            for (row, output) in (0..5).flat_map(|row| (0..outputs).map(move |o| (row, o))) {
+                let product = |input| activation(row, input) * i32::from(weight(output, input));
+                let expected: i32 = (0..inputs).map(product).sum();
+                let found = out.segment(row, 0)[output];
+                assert_eq!(found, expected as f32, "{} {eight:?} {row}, {output}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn gate_and_up_equal_the_separate_computation() {
     let inputs = 96;
     for (outputs, kind, group) in [

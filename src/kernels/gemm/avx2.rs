@@ -1,31 +1,47 @@
 //! The products with AVX2: up to 4 rows x 16 columns at a time.
 //!
-//! Quants are taken in 16 bits: `vpmaddubsw` would multiply bytes, but its 16-bit sums of two
-//! products saturate. So a quant of 14 bits costs what one of 8 does, and both planes of its block
-//! are one product. Of a column's four weights, which lie side by side, the even and the odd ones are
-//! the two halves of 16-bit lanes; `vpmaddwd` multiplies either with the activations that belong to
-//! them, a broadcast of two, and leaves one sum a column. 8 registers hold sums; the f32 results stay
-//! in the cache.
+//! `vpmaddubsw` multiplies unsigned bytes, here activations + 128, with signed ones, weights, and adds
+//! up two products in 16 bits, which saturate. Where the quants of a tile are small enough next to one
+//! another ([`has_int16_sums`]), two such sums can be added in 16 bits as well, before `vpmaddwd` by
+//! ones widens them: five instructions for 64 multiply-adds. What the 128 are too much is known for
+//! each column and taken off where a group's sum begins.
+//!
+//! Other tiles, groups of 14 bits, and the few rows for which the columns' sums would not pay take
+//! quants in 16 bits: so a quant of 14 bits costs what one of 8 does, and both planes of its block are
+//! one product. Of a column's four weights, which lie side by side, the even and the odd ones are the
+//! two halves of 16-bit lanes; `vpmaddwd` multiplies either with the activations that belong to them,
+//! a broadcast of two, and leaves one sum a column: nine to ten instructions for 64.
+//!
+//! 8 registers hold sums; the f32 results stay in the cache.
 
 #![allow(clippy::needless_range_loop, reason = "an index here numbers registers of several arrays")]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
+use std::mem::transmute;
 use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedGroup};
-use super::kernel::{Kernel, Tile};
-use crate::kernels::blocks::GROUPS;
+use super::kernel::{Kernel, RESIDENT, Tile, TileQuants, place};
+use super::prefetch::Ahead;
+use crate::kernels::blocks::{GROUPS, has_int16_sums};
 use crate::kernels::instructions::Avx2;
 use crate::kernels::{BLOCK, Quantized};
 
 /// Rows that the registers have room for.
 const ROWS: usize = 4;
 
+/// Fewest rows for which the sums of columns are worth computing.
+const NARROW_ROWS: usize = 3;
+
 /// Blocks of the largest group.
 const MOST_BLOCKS: usize = GROUPS[GROUPS.len() - 1];
 
 /// The quants of a row's block in 16 bits: of each four the even ones, then of each four the odd ones.
 type Pairs = [[i32; BLOCK / 4]; 2];
+
+/// -128 · the sum of the weights of each column.
+type ColumnSums = [[i32; 8]; BLOCK / 8];
 
 impl Kernel for Avx2 {
     #[target_feature(enable = "avx2,fma")]
@@ -36,18 +52,30 @@ impl Kernel for Avx2 {
         groups: Range<usize>,
         out: &mut [f32],
     ) {
-        let mut row = 0;
-        while row < x.rows() {
-            let rows = ROWS.min(x.rows() - row);
-            let groups = groups.clone();
-            let out = &mut out[row * BLOCK..][..rows * BLOCK];
-            match rows {
-                1 => add_rows::<1>(x, row, tile, groups, out),
-                2 => add_rows::<2>(x, row, tile, groups, out),
-                3 => add_rows::<3>(x, row, tile, groups, out),
-                _ => add_rows::<ROWS>(x, row, tile, groups, out),
+        if groups.start == 0 {
+            out.fill(0.0);
+        }
+        let enough = tile.is_narrow && x.rows() >= NARROW_ROWS;
+        let mut sums = [None; RESIDENT];
+        for (group, sums) in groups.clone().zip(&mut sums) {
+            if enough && !x.precision().is_int14(group) {
+                *sums = Some(column_sums(&tile.quants[tile.blocks(group..group + 1)]));
             }
-            row += rows;
+        }
+        let sums = &sums[..groups.len()];
+        // Nearly as many rows at a time.
+        let (rows, turns) = (x.rows(), x.rows().div_ceil(ROWS));
+        for turn in 0..turns {
+            let (first, end) = (turn * rows / turns, (turn + 1) * rows / turns);
+            let ahead = Ahead::share(turn, turns);
+            let groups = groups.clone();
+            let out = &mut out[first * BLOCK..end * BLOCK];
+            match end - first {
+                1 => add_rows::<1>(x, first, tile, groups, sums, ahead, out),
+                2 => add_rows::<2>(x, first, tile, groups, sums, ahead, out),
+                3 => add_rows::<3>(x, first, tile, groups, sums, ahead, out),
+                _ => add_rows::<ROWS>(x, first, tile, groups, sums, ahead, out),
+            }
         }
     }
 
@@ -60,49 +88,103 @@ impl Kernel for Avx2 {
     unsafe fn best(&self, tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {
         epilogue::best(tile, first, columns, best);
     }
+
+    /// The order is the common one, but quants are what they are: weights are the signed operand.
+    fn pack(&self, column: usize, quants: &[i8; BLOCK], block: &mut TileQuants) {
+        for (group, quants) in quants.as_chunks::<4>().0.iter().enumerate() {
+            let bytes = quants.map(|quant| quant as u8);
+            block.0[place(4 * group, column)..][..4].copy_from_slice(&bytes);
+        }
+    }
+
+    fn is_narrow(&self, quants: &[i8; BLOCK]) -> bool {
+        has_int16_sums(quants)
+    }
+
+    fn quant(&self, block: &TileQuants, column: usize, input: usize) -> i8 {
+        block.0[place(input, column)] as i8
+    }
 }
 
-/// The product of `R` rows from `first` on.
+/// What the products of a group begin at when activations are 128 too large.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn column_sums(blocks: &[TileQuants]) -> ColumnSums {
+    let mut sums = ColumnSums::default();
+    for quarter in 0..BLOCK / 8 {
+        let mut sum = _mm256_setzero_si256();
+        for block in blocks {
+            for group in 0..BLOCK / 4 {
+                let weights = load_bytes(&block.0.as_chunks::<BLOCK>().0[group * 4 + quarter]);
+                // At most 256 from each of 32 fours.
+                sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi8(1), weights));
+            }
+        }
+        let sum = _mm256_madd_epi16(sum, _mm256_set1_epi16(-128));
+        // SAFETY: 8 integers of 32 bits are one register.
+        unsafe { _mm256_storeu_si256(sums[quarter].as_mut_ptr().cast(), sum) };
+    }
+    sums
+}
+
+/// The product of `R` rows from `first` on, which ask for `ahead` of each block and group of the next
+/// ones. `sums` has those of a group's columns where it is multiplied as bytes. Never inlined: each
+/// variant has the registers to itself.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn add_rows<const R: usize>(
     x: &Quantized,
     first: usize,
     tile: Tile<'_>,
     groups: Range<usize>,
+    sums: &[Option<ColumnSums>],
+    ahead: Ahead,
     out: &mut [f32],
 ) {
-    if groups.start == 0 {
-        out.fill(0.0);
-    }
     let out = &mut out.as_chunks_mut::<8>().0[..R * BLOCK / 8];
-    let mut activations = [[Pairs::default(); R]; MOST_BLOCKS];
-    for group in groups {
+    let stride = x.rows();
+    let mut bytes = [[[0; BLOCK]; R]; MOST_BLOCKS];
+    let mut wide = [[Pairs::default(); R]; MOST_BLOCKS];
+    let (asked_groups, asked_blocks) = (groups.len(), tile.blocks(groups.clone()).len());
+    for (group, sums) in groups.zip(sums) {
+        ahead.prefetch_values(tile, group + asked_groups);
         let blocks = tile.blocks(group..group + 1);
-        let activations = &mut activations[..blocks.len()];
-        for (block, activations) in blocks.clone().zip(&mut *activations) {
-            let quants = &x.quants[(block * x.rows() + first) * BLOCK..][..R * BLOCK];
-            let low = x.low_place(first, block).map(|place| &x.low()[place..][..R * BLOCK]);
-            for r in 0..R {
-                activations[r] = pairs(quants, low, r);
+        for (i, block) in blocks.clone().enumerate() {
+            ahead.prefetch_quants(tile, block + asked_blocks);
+            let quants = &x.quants[(block * stride + first) * BLOCK..][..R * BLOCK];
+            if sums.is_some() {
+                add_128(quants, &mut bytes[i]);
+            } else {
+                let low = x.low_rows(first, R, block);
+                for r in 0..R {
+                    wide[i][r] = pairs(quants, low, r);
+                }
             }
         }
-        // The correction of a group of 14 bits counts 128 times, as its first plane does.
-        let shift = if x.precision().is_int14(group) { 7 } else { 0 };
-        let at = group * x.rows() + first;
-        let (scales, corrections) = (&x.scales[at..][..R], &x.corrections[at..][..R]);
+        let scales = &x.scales[group * stride + first..][..R];
         let weight_scales = tile.scales[group].0.as_chunks::<8>().0;
         for half in 0..2 {
             let mut products = [[_mm256_setzero_si256(); 2]; R];
-            for (quants, activations) in tile.quants[blocks.clone()].iter().zip(&*activations) {
-                multiply::<R>(activations, &quants.0, half, &mut products);
+            let weights = tile.quants[blocks.clone()].iter();
+            if let Some(sums) = sums {
+                for r in 0..R {
+                    for part in 0..2 {
+                        products[r][part] = load_integers(&sums[2 * half + part]);
+                    }
+                }
+                for (weights, activations) in weights.zip(&bytes) {
+                    multiply_bytes::<R>(activations, &weights.0, half, &mut products);
+                }
+            } else {
+                for (weights, activations) in weights.zip(&wide) {
+                    multiply_wide::<R>(activations, &weights.0, half, &mut products);
+                }
             }
             for r in 0..R {
-                let correction = _mm256_set1_epi32(corrections[r] << shift);
                 let scale = _mm256_set1_ps(scales[r]);
                 for part in 0..2 {
                     let quarter = 2 * half + part;
-                    let product =
-                        _mm256_cvtepi32_ps(_mm256_add_epi32(products[r][part], correction));
+                    let product = _mm256_cvtepi32_ps(products[r][part]);
                     let scale = _mm256_mul_ps(load(&weight_scales[quarter]), scale);
                     let result = &mut out[r * 4 + quarter];
                     let mut value = _mm256_fmadd_ps(product, scale, load(result));
@@ -116,6 +198,20 @@ fn add_rows<const R: usize>(
                     unsafe { _mm256_storeu_ps(result.as_mut_ptr(), value) };
                 }
             }
+        }
+    }
+}
+
+/// The quants of `R` rows' block as unsigned bytes, 128 larger.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_128<const R: usize>(quants: &[i8], bytes: &mut [[u8; BLOCK]; R]) {
+    for (quants, bytes) in quants.as_chunks::<BLOCK>().0.iter().zip(bytes) {
+        // SAFETY: 32 bytes are one register.
+        unsafe {
+            let quants = _mm256_loadu_si256(quants.as_ptr().cast());
+            let larger = _mm256_xor_si256(quants, _mm256_set1_epi8(-128));
+            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), larger);
         }
     }
 }
@@ -146,27 +242,87 @@ fn pairs(quants: &[i8], low: Option<&[i8]>, r: usize) -> Pairs {
     pairs
 }
 
-/// Adds the integer products of a block: `R` rows and 16 columns, one half of a tile.
+/// Adds the integer products of a block whose weights have sums of 16 bits: `R` rows and 16 columns,
+/// one half of a tile.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn multiply<const R: usize>(
+fn multiply_bytes<const R: usize>(
+    activations: &[[u8; BLOCK]; R],
+    weights: &[u8; BLOCK * BLOCK],
+    half: usize,
+    sums: &mut [[__m256i; 2]; R],
+) {
+    let weights = weights.as_chunks::<BLOCK>().0;
+    for eight in 0..BLOCK / 8 {
+        let mut of_fours = [[_mm256_setzero_si256(); 2]; 2];
+        for four in 0..2 {
+            for part in 0..2 {
+                let place = (2 * eight + four) * 4 + 2 * half + part;
+                of_fours[four][part] = load_bytes(&weights[place]);
+            }
+        }
+        for r in 0..R {
+            let fours = activations[r].as_chunks::<4>().0[2 * eight..].as_ptr().cast::<i32>();
+            // SAFETY: there are two more fours in the block.
+            let [a, b] = unsafe {
+                let a = _mm256_set1_epi32(fours.read_unaligned());
+                [a, _mm256_set1_epi32(fours.add(1).read_unaligned())]
+            };
+            for part in 0..2 {
+                let first = _mm256_maddubs_epi16(a, of_fours[0][part]);
+                let second = _mm256_maddubs_epi16(b, of_fours[1][part]);
+                let sum = sums_of_two(_mm256_add_epi16(first, second));
+                sums[r][part] = _mm256_add_epi32(sums[r][part], sum);
+            }
+        }
+    }
+}
+
+/// The sums of neighbours of 16 bits: `vpmaddwd` by ones, which are read from memory each time. The
+/// compiler would keep them in a register, for which a sum would go to the stack and back.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn sums_of_two(integers: __m256i) -> __m256i {
+    // SAFETY: 16 integers of 16 bits are a register, aligned as it is.
+    static ONES: __m256i = unsafe { transmute([1_i16; 16]) };
+    let sums;
+    // SAFETY: the 32 bytes of the ones are read, and nothing else happens.
+    unsafe {
+        asm!(
+            "vpmaddwd {sums}, {integers}, ymmword ptr [rip + {ones}]",
+            sums = lateout(ymm_reg) sums,
+            integers = in(ymm_reg) integers,
+            ones = sym ONES,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    sums
+}
+
+/// The same for any weights, and for activations of up to 15 bits.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn multiply_wide<const R: usize>(
     activations: &[Pairs; R],
     weights: &[u8; BLOCK * BLOCK],
     half: usize,
     sums: &mut [[__m256i; 2]; R],
 ) {
-    let even_bytes = _mm256_set1_epi16(0xff);
+    let weights = weights.as_chunks::<BLOCK>().0;
     for group in 0..BLOCK / 4 {
+        let mut even = [_mm256_setzero_si256(); 2];
+        let mut odd = even;
         for part in 0..2 {
-            let weights = &weights.as_chunks::<BLOCK>().0[group * 4 + half * 2 + part];
-            // SAFETY: 32 bytes are one register.
-            let weights = unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) };
-            let even = _mm256_and_si256(weights, even_bytes);
-            let odd = _mm256_srli_epi16::<8>(weights);
-            for r in 0..R {
-                let [even_pair, odd_pair] = [0, 1].map(|i| activations[r][i][group]);
-                let even = _mm256_madd_epi16(even, _mm256_set1_epi32(even_pair));
-                let odd = _mm256_madd_epi16(odd, _mm256_set1_epi32(odd_pair));
+            let weights = load_bytes(&weights[group * 4 + half * 2 + part]);
+            even[part] = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights));
+            odd[part] = _mm256_srai_epi16::<8>(weights);
+        }
+        for r in 0..R {
+            let even_pair = _mm256_set1_epi32(activations[r][0][group]);
+            let odd_pair = _mm256_set1_epi32(activations[r][1][group]);
+            for part in 0..2 {
+                let even = _mm256_madd_epi16(even[part], even_pair);
+                let odd = _mm256_madd_epi16(odd[part], odd_pair);
                 sums[r][part] = _mm256_add_epi32(sums[r][part], _mm256_add_epi32(even, odd));
             }
         }
@@ -178,4 +334,18 @@ fn multiply<const R: usize>(
 fn load(values: &[f32; 8]) -> __m256 {
     // SAFETY: 8 values are one register.
     unsafe { _mm256_loadu_ps(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn load_integers(values: &[i32; 8]) -> __m256i {
+    // SAFETY: 8 integers of 32 bits are one register.
+    unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn load_bytes(bytes: &[u8; BLOCK]) -> __m256i {
+    // SAFETY: 32 bytes are one register.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }

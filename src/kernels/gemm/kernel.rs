@@ -6,14 +6,18 @@ use std::ops::Range;
 use super::epilogue::{Gate, GatedGroup};
 use crate::kernels::{BLOCK, Quantized};
 
+/// Most blocks of a tile that are multiplied with all rows before the next ones: their quants and
+/// scales take 23 KiB, which leaves room for activations in a first-level cache of 32 KiB.
+pub(super) const RESIDENT: usize = 20;
+
 /// Matrix products with an instruction set. A value proves that the processor has it.
 ///
 /// A kernel also owns how weights are packed for it: [`Kernel::pack`] and [`Kernel::quant`] may put
 /// the bytes of a block in another order, or store quants with another zero point. A packed matrix
 /// keeps its kernel, so no other one ever reads it.
 pub(in crate::kernels) trait Kernel: Debug + Sync {
-    /// Adds the product of all rows with some groups of a tile to `out`, a row of 32 after another;
-    /// what `out` holds before the first group does not count.
+    /// Adds the product of all rows with some groups of a tile, of up to [`RESIDENT`] blocks, to `out`,
+    /// a row of 32 after another; what `out` holds before the first group does not count.
     ///
     /// # Safety
     /// The processor has the instruction set, here and below.
@@ -50,6 +54,12 @@ pub(in crate::kernels) trait Kernel: Debug + Sync {
         }
     }
 
+    /// Whether these quants of a column are small enough for a faster way to multiply, which a tile
+    /// takes where they all are.
+    fn is_narrow(&self, _quants: &[i8; BLOCK]) -> bool {
+        false
+    }
+
     /// A quant that was packed.
     fn quant(&self, block: &TileQuants, column: usize, input: usize) -> i8 {
         (block.0[place(input, column)] ^ 0x80) as i8
@@ -72,6 +82,8 @@ pub(in crate::kernels) struct Tile<'a> {
     /// Of each group of blocks.
     pub scales: &'a [TileValues],
     pub minimums: Option<&'a [TileValues]>,
+    /// Whether [`Kernel::is_narrow`] holds for all of its quants.
+    pub is_narrow: bool,
 }
 
 impl Tile<'_> {

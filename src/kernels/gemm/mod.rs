@@ -38,14 +38,11 @@ use super::disjoint::Disjoint;
 use super::packed::Packed;
 use super::{BLOCK, Executor, Pool, Precision, Quantized, Tiled};
 use epilogue::GatedGroup;
+use kernel::RESIDENT;
 
 /// Multiply-adds that are taken at once, where tiles are small: some 5 us, so that taking them
 /// costs little and the last ones are not waited for long.
 const TASK: usize = 1 << 19;
-
-/// Most blocks of a tile that are multiplied with all rows before the next ones: their quants and
-/// scales take 23 KiB, which leaves room for activations in a first-level cache of 32 KiB.
-const RESIDENT: usize = 20;
 
 /// The first two matrices of a gated feed-forward network.
 #[derive(Debug, Clone)]
