@@ -16,15 +16,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
-use rayon::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::equalise::{Channels, NAMES, equalise};
-use super::{Config, LayerWeights, Weights, cause, gguf, rounding};
+use super::equalise::{self, Channels, NAMES};
+use super::merge::Merged;
+use super::{Config, LayerWeights, Weights, cause};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Largest adapter file accepted, in bytes.
@@ -116,49 +115,52 @@ impl<'a> Factors<'a> {
     /// # Errors
     /// [`ErrorKind::Model`] where the result cannot be rounded.
     pub fn merge(&self, weights: &mut Weights, head_dim: usize) -> Result<bool> {
-        // Layers are independent, and requantizing them one by one would be most of loading.
-        let equalised: Vec<bool> = weights
-            .layers
-            .par_iter_mut()
-            .enumerate()
-            .map(|(index, layer)| self.merge_layer(index, layer, head_dim))
-            .collect::<Result<_>>()?;
-        Ok(equalised.into_iter().all(|equalised| equalised))
+        let mut equalised = true;
+        for (index, layer) in weights.layers.iter_mut().enumerate() {
+            equalised &= self.merge_layer(index, layer, head_dim)?;
+        }
+        Ok(equalised)
     }
 
     fn merge_layer(&self, index: usize, layer: &mut LayerWeights, head_dim: usize) -> Result<bool> {
-        let mut equalised = false;
-        let mut merged = [const { None::<Tensor> }; 7];
+        let place = |part: &str| format!("blk.{index}.{part}");
+        let mut merged = [const { None }; 7];
         for ((part, matrix), merged) in layer.matrices().into_iter().zip(&mut merged) {
-            let place = format!("blk.{index}.{part}");
-            let factor = |which: &str| self.tensors.get(&format!("{place}.{which}"));
+            let factor = |which: &str| self.tensors.get(&format!("{}.{which}", place(part)));
             let (Some(a), Some(b)) = (factor("lora_a"), factor("lora_b")) else { continue };
-            let matrix = merge_one(matrix, [a, b], factor("lora_scale"), self.scale)
-                .map_err(|e| self.unfit(&place, e))?;
-            *merged = Some(matrix);
+            let change = Merged::new(matrix, [a, b], factor("lora_scale"), self.scale);
+            *merged = Some(change.map_err(|e| self.unfit(&place(part), e))?);
         }
-        let rms = NAMES.map(|name| self.tensors.get(&format!("blk.{index}.{name}")));
-        if let [Some(_), Some(_), Some(_), Some(_)] = rms
-            && merged.iter().all(Option::is_some)
-        {
-            let mut all = merged.map(|matrix| matrix.expect("all are there"));
-            channels(rms.map(|rms| rms.expect("all are there")))
-                .and_then(|channels| equalise(layer, &mut all, &channels, head_dim))
-                .map_err(|e| self.unfit(&format!("blk.{index}"), e))?;
-            merged = all.map(Some);
-            equalised = true;
-        }
-        for ((part, matrix), merged) in layer.matrices_mut().into_iter().zip(merged) {
-            let Some(merged) = merged else { continue };
-            let failed = || bad(self.name, &format!("blk.{index}.{part} cannot be rounded"));
-            let rounded = rounding::q8_0(&merged).map_err(|e| failed().because(cause(e)))?;
-            let data = rounded.data().map_err(|e| failed().because(cause(e)))?;
-            if !gguf::is_finite(GgmlDType::Q8_0, &data) {
-                return Err(failed().because("it is larger than a block of 8 bits can hold"));
+        let rms = NAMES.map(|name| self.tensors.get(&place(name)));
+        let factors = match rms {
+            [Some(norm), Some(output), Some(ffn_norm), Some(down)] => {
+                let all = merged.each_ref().map(Option::as_ref);
+                let rms = [norm, output, ffn_norm, down];
+                equalising(all, rms, head_dim)
+                    .map_err(|e| self.unfit(&format!("blk.{index}"), e))?
             }
-            *matrix = Arc::new(rounded);
+            _ => None,
+        };
+        let scales = factors.as_ref().map(equalise::Factors::scales).unwrap_or_default();
+        let mut rounded = [const { None }; 7];
+        for (at, (part, _)) in layer.matrices().into_iter().enumerate() {
+            let Some(merged) = &merged[at] else { continue };
+            let failed = || bad(self.name, &format!("{} cannot be rounded", place(part)));
+            let matrix = merged.round(scales[at]).map_err(|e| failed().because(cause(e)))?;
+            rounded[at] =
+                Some(matrix.ok_or_else(|| {
+                    failed().because("it is larger than a block of 8 bits can hold")
+                })?);
         }
-        Ok(equalised)
+        for ((_, matrix), rounded) in layer.matrices_mut().into_iter().zip(rounded) {
+            if let Some(rounded) = rounded {
+                *matrix = Arc::new(rounded);
+            }
+        }
+        if let Some(factors) = &factors {
+            factors.divide(layer);
+        }
+        Ok(factors.is_some())
     }
 
     /// Whether no product of factors leaves the range of f32, in which sums become no numbers.
@@ -310,25 +312,23 @@ fn values(name: &str, part: &str, view: &TensorView<'_>) -> Result<Tensor> {
     Ok(tensor)
 }
 
-fn merge_one(
-    matrix: &QTensor,
-    [a, b]: [&Tensor; 2],
-    worth: Option<&Tensor>,
-    scale: f64,
-) -> candle_core::Result<Tensor> {
-    let delta = match worth {
-        Some(worth) => b.broadcast_mul(worth)?.matmul(a)?,
-        None => b.matmul(a)?,
-    };
-    matrix.dequantize(&Device::Cpu)? + (delta * scale)?
-}
-
-fn channels(rms: [&Tensor; 4]) -> candle_core::Result<Channels> {
+/// What equalises channels of these sizes, where all matrices are rounded anew.
+fn equalising(
+    matrices: [Option<&Merged<'_>>; 7],
+    rms: [&Tensor; 4],
+    head_dim: usize,
+) -> candle_core::Result<Option<equalise::Factors>> {
+    let mut squares = [const { Vec::new() }; 7];
+    for (matrix, squares) in matrices.into_iter().zip(&mut squares) {
+        let Some(matrix) = matrix else { return Ok(None) };
+        *squares = matrix.column_squares()?;
+    }
     let [attn_norm, attn_output, ffn_norm, ffn_down] = rms.map(Tensor::to_vec1);
-    Ok(Channels {
+    let channels = Channels {
         attn_norm: attn_norm?,
         attn_output: attn_output?,
         ffn_norm: ffn_norm?,
         ffn_down: ffn_down?,
-    })
+    };
+    equalise::Factors::new(&squares, &channels, head_dim).map(Some)
 }

@@ -6,6 +6,7 @@ mod cause;
 mod config;
 mod equalise;
 mod gguf;
+mod merge;
 mod rounding;
 mod shape;
 mod unfollowed;

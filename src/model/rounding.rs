@@ -8,14 +8,13 @@
 //! (`vpmaddubsw` of AVX2): of certain four neighbours the quants of one sign add up to 128 at most, so
 //! that 255 times as much is below 2^15.
 
-use std::borrow::Cow;
-
-use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use candle_core::{Device, Tensor};
 use half::f16;
 
 /// Weights of a block.
 const BLOCK: usize = 32;
+
+/// Bytes of one, its scale included.
+const BLOCK_BYTES: usize = size_of::<f16>() + BLOCK;
 
 /// Blocks that share a scale, where a row has a whole number of such groups.
 const GROUP: usize = 2;
@@ -29,71 +28,97 @@ const SUMMED: [[usize; 4]; 2] = [[0, 1, 4, 5], [2, 3, 6, 7]];
 /// What quants of one sign may add up to in such places.
 const LARGEST_SUM: f32 = 128.0;
 
-/// Rounds a matrix. What a block of 8 bits cannot hold becomes a scale that is no number.
+/// The bytes of a row of `inputs` weights.
 ///
 /// # Errors
-/// Where its values cannot be read, or its rows are no whole number of blocks.
-pub fn q8_0(matrix: &Tensor) -> candle_core::Result<QTensor> {
-    let (_, inputs) = matrix.dims2()?;
-    let group = if inputs.is_multiple_of(GROUP * BLOCK) { GROUP } else { 1 };
-    let values = matrix.flatten_all()?.to_vec1::<f32>()?;
-    let bytes = Cow::Owned(encode(&values, group));
-    let storage = QStorage::from_data(bytes, &Device::Cpu, GgmlDType::Q8_0)?;
-    QTensor::new(storage, matrix.shape())
+/// Where they are no whole number of blocks.
+pub fn row_bytes(inputs: usize) -> candle_core::Result<usize> {
+    if !inputs.is_multiple_of(BLOCK) {
+        candle_core::bail!("rows of {inputs} weights are no blocks of {BLOCK}");
+    }
+    Ok(inputs / BLOCK * BLOCK_BYTES)
 }
 
-/// Groups of `group` blocks, each block behind its scale, an f16: the smallest with which quants are
-/// small enough, alone and added up.
-fn encode(values: &[f32], group: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(values.len() / BLOCK * (BLOCK + size_of::<f16>()));
-    for values in values.chunks(group * BLOCK) {
-        // Magnitudes are ordered as their bits are, and what is no number is above all.
-        let largest = values.iter().map(|value| value.abs().to_bits()).max();
-        let largest = f32::from_bits(largest.unwrap_or(0));
-        let sums = values.as_chunks().0.iter().map(largest_sum);
-        let least = sums.fold(0.0, f32::max) / LARGEST_SUM;
-        let scale = largest / LARGEST;
-        // What is no number stays it.
-        let scale = f16::from_f32(if scale < least { least } else { scale });
+/// Rounds a row into its blocks, each behind its scale, an f16: the smallest with which quants are small
+/// enough, alone and added up. What a block cannot hold becomes a scale that is no number.
+pub fn round_row(row: &[f32], bytes: &mut [u8]) {
+    let group = if row.len().is_multiple_of(GROUP * BLOCK) { GROUP } else { 1 };
+    for (values, bytes) in row.chunks(group * BLOCK).zip(bytes.chunks_mut(group * BLOCK_BYTES)) {
+        let values = values.as_chunks().0;
+        let scale = scale_of(values);
         let inverse = if scale == f16::ZERO { 0.0 } else { 1.0 / scale.to_f32() };
-        for values in values.chunks(BLOCK) {
-            bytes.extend(scale.to_le_bytes());
-            for values in values.as_chunks().0 {
-                let quants = quants(&values.map(|value| value * inverse));
-                bytes.extend(quants.map(|quant| quant as i8 as u8));
+        for (values, bytes) in values.iter().zip(bytes.as_chunks_mut::<BLOCK_BYTES>().0) {
+            let (scale_bytes, quant_bytes) = bytes.split_at_mut(size_of::<f16>());
+            scale_bytes.copy_from_slice(&scale.to_le_bytes());
+            let quants = quants(values, inverse);
+            for (byte, quant) in quant_bytes.iter_mut().zip(quants) {
+                *byte = quant as i8 as u8;
             }
         }
     }
-    bytes
+}
+
+fn scale_of(values: &[[f32; BLOCK]]) -> f16 {
+    // Magnitudes are ordered as their bits are, and what is no number is above all.
+    let bits = values.as_flattened().iter().map(|value| value.abs().to_bits().cast_signed());
+    let largest = f32::from_bits(bits.fold(0, i32::max).cast_unsigned());
+    let least = values.iter().map(largest_sum).fold(0.0, greater) / LARGEST_SUM;
+    let scale = largest / LARGEST;
+    // What is no number stays it.
+    f16::from_f32(if scale < least { least } else { scale })
 }
 
 /// The largest sum of the magnitudes of one sign in [`SUMMED`] places.
-fn largest_sum(values: &[f32; 8]) -> f32 {
-    let sums =
-        |values: [f32; 8]| SUMMED.map(|[a, b, c, d]| values[a] + values[b] + values[c] + values[d]);
-    let (all, magnitudes) = (sums(*values), sums(values.map(f32::abs)));
-    let of_one_sign = |i: usize| 0.5 * (magnitudes[i] + all[i].abs());
-    of_one_sign(0).max(of_one_sign(1))
-}
-
-/// The integers next to these values. Where so many were rounded up that a sum is too large, those that
-/// were rounded up the farthest are rounded down.
-fn quants(values: &[f32; 8]) -> [f32; 8] {
-    let mut quants = values.map(|value| nearest(value).clamp(-LARGEST, LARGEST));
-    while largest_sum(&quants) > LARGEST_SUM {
-        for places in SUMMED {
-            for sign in [1.0, -1.0] {
-                let sum: f32 = places.iter().map(|&place| (sign * quants[place]).max(0.0)).sum();
-                let excess = |place: &usize| sign * (quants[*place] - values[*place]);
-                let of_sign = places.into_iter().filter(|place| sign * quants[*place] > 0.0);
-                let farthest = of_sign.max_by(|a, b| excess(a).total_cmp(&excess(b)));
-                if let Some(place) = farthest.filter(|_| sum > LARGEST_SUM) {
-                    quants[place] -= sign;
-                }
+fn largest_sum(values: &[f32; BLOCK]) -> f32 {
+    let mut largest = 0.0;
+    for values in values.as_chunks::<8>().0 {
+        for sign in [1.0, -1.0] {
+            let of_sign = |place: usize| greater(sign * values[place], 0.0);
+            for [a, b, c, d] in SUMMED {
+                largest = greater(largest, (of_sign(a) + of_sign(c)) + (of_sign(b) + of_sign(d)));
             }
         }
     }
+    largest
+}
+
+/// The greater one; the second where one is no number. (`f32::max` makes sure to be a number, and takes
+/// three instructions for that.)
+fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// The integers next to these values times `inverse`, small enough alone and added up.
+fn quants(values: &[f32; BLOCK], inverse: f32) -> [f32; BLOCK] {
+    let mut quants = [0.0; BLOCK];
+    for (quant, value) in quants.iter_mut().zip(values) {
+        *quant = nearest(value * inverse).clamp(-LARGEST, LARGEST);
+    }
+    if largest_sum(&quants) > LARGEST_SUM {
+        let values = values.map(|value| value * inverse);
+        let eights = values.as_chunks().0.iter().zip(quants.as_chunks_mut().0);
+        eights.for_each(|(values, quants)| lower(quants, values));
+    }
     quants
+}
+
+/// Where so many values were rounded up that a sum is too large, those that were rounded up the farthest
+/// are rounded down.
+fn lower(quants: &mut [f32; 8], values: &[f32; 8]) {
+    for places in SUMMED {
+        for sign in [1.0, -1.0] {
+            let sum = |quants: &[f32; 8]| -> f32 {
+                places.iter().map(|&place| greater(sign * quants[place], 0.0)).sum()
+            };
+            while sum(quants) > LARGEST_SUM {
+                let excess = |place: &usize| sign * (quants[*place] - values[*place]);
+                let of_sign = places.into_iter().filter(|place| sign * quants[*place] > 0.0);
+                let farthest = of_sign.max_by(|a, b| excess(a).total_cmp(&excess(b)));
+                let place = farthest.expect("something was added up");
+                quants[place] -= sign;
+            }
+        }
+    }
 }
 
 /// The integer next to a value below 2^22, the even one of two.
@@ -105,14 +130,25 @@ fn nearest(value: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+    use candle_core::{Device, Tensor};
+
     use super::*;
     use crate::kernels::blocks::has_int16_sums;
 
     fn rounded(values: &[f32], inputs: usize) -> (Vec<u8>, Vec<f32>) {
-        let matrix = Tensor::from_slice(values, (values.len() / inputs, inputs), &Device::Cpu);
-        let rounded = q8_0(&matrix.unwrap()).unwrap();
-        let decoded = rounded.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap();
-        (rounded.data().unwrap().into_owned(), decoded.to_vec1().unwrap())
+        let row_bytes = row_bytes(inputs).unwrap();
+        let mut bytes = vec![0; values.len() / inputs * row_bytes];
+        for (row, bytes) in values.chunks(inputs).zip(bytes.chunks_mut(row_bytes)) {
+            round_row(row, bytes);
+        }
+        let blocks = Cow::Borrowed(&bytes[..]);
+        let storage = QStorage::from_data(blocks, &Device::Cpu, GgmlDType::Q8_0).unwrap();
+        let decoded = QTensor::new(storage, values.len()).unwrap();
+        let decoded = decoded.dequantize(&Device::Cpu).unwrap().to_vec1().unwrap();
+        (bytes, decoded)
     }
 
     #[test]
@@ -162,8 +198,10 @@ mod tests {
 
     #[test]
     fn sums_that_rounding_makes_too_large_are_made_smaller_by_a_step() {
-        let values = [31.8, 31.6, 0.0, 0.0, 32.2, 32.5, -64.0, -64.4];
-        assert_eq!(quants(&values), [32.0, 32.0, 0.0, 0.0, 32.0, 32.0, -64.0, -64.0]);
+        let mut values = [0.0; BLOCK];
+        values[8..16].copy_from_slice(&[31.8, 31.6, 0.0, 0.0, 32.2, 32.5, -64.0, -64.4]);
+        let quants = quants(&values, 1.0);
+        assert_eq!(quants[8..16], [32.0, 32.0, 0.0, 0.0, 32.0, 32.0, -64.0, -64.0]);
     }
 
     #[test]
