@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{BenchArgs, DigestArgs, EngineArg, EngineArgs, EvalArgs, VocabArg};
+use super::args::{BenchArgs, DigestArgs, EngineArg, EngineArgs, EvalArgs, PeerArg, VocabArg};
+use super::bench::Program;
 use super::output::Output;
 use super::outputs::Outputs;
 use super::selection::Choice;
@@ -49,8 +50,10 @@ pub(super) struct BenchSettings {
     /// Numbers of papers at a time, ascending, each once.
     pub(super) batches: Vec<usize>,
     pub(super) repeats: usize,
-    /// Python interpreter that has llama.cpp.
+    /// Python interpreter that has the programs to compare with.
     pub(super) peer: Option<PathBuf>,
+    /// These programs, each once.
+    pub(super) programs: Vec<Program>,
     pub(super) json: Option<Output>,
 }
 
@@ -138,6 +141,16 @@ impl BenchSettings {
             json.check(&papers.into_iter().collect::<Vec<_>>())?;
         }
         let model_name = writer.model.card().map_or(args.model, |card| card.name.clone());
+        let mut programs: Vec<Program> = Vec::new();
+        for arg in args.peer_program {
+            let program = match arg {
+                PeerArg::LlamaCpp => Program::LlamaCpp,
+                PeerArg::OpenVino => Program::OpenVino,
+            };
+            if !programs.contains(&program) {
+                programs.push(program);
+            }
+        }
         Ok(BenchSettings {
             writer,
             model_name,
@@ -147,6 +160,7 @@ impl BenchSettings {
             batches,
             repeats: args.repeat as usize,
             peer: args.peer,
+            programs,
             json,
         })
     }

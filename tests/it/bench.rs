@@ -65,6 +65,8 @@ fn the_numbers_of_a_report_agree_with_each_other() {
     assert_eq!((&report["papers"], &report["tokens_per_paper"]), (&3.into(), &5.into()));
     assert_eq!((&report["engine"], &report["threads"]), (&"cpu".into(), &1.into()));
     assert_eq!(report["shortlisted_tokens"], Value::Null, "the tiny model has no shortlist");
+    let known: Vec<&str> = wenzhai::kernels::Isa::all().iter().map(|isa| isa.name()).collect();
+    assert!(known.contains(&report["kernels"].as_str().unwrap()), "{report}");
     let sizes: Vec<&Value> =
         report["batches"].as_array().unwrap().iter().map(|b| &b["batch"]).collect();
     assert_eq!(sizes, [&Value::from(1), &Value::from(2)]);
@@ -97,7 +99,9 @@ fn a_table_goes_to_standard_output_and_everything_to_a_file() {
     let report: Value = serde_json::from_str(&record).unwrap();
     let table = text(&finished.stdout);
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines[1].starts_with("tiny.gguf, cpu on cpu, "), "{table}");
+    let kernels = report["kernels"].as_str().unwrap();
+    let start = format!("tiny.gguf, cpu on cpu, kernels {kernels}, threads ");
+    assert!(lines[1].starts_with(&start), "{table}");
     assert!(lines[1].ends_with(", full vocabulary"), "{table}");
     let start =
         format!("2 papers: {} tokens of prompts in all, 0 shared; 5", report["prompt_tokens"]);
@@ -199,13 +203,13 @@ mod peer {
         assert!(finished.status.success(), "{}", text(&finished.stderr));
         let report = std::fs::read_to_string(place.path().join("r.json")).unwrap();
         let report: Value = serde_json::from_str(&report).unwrap();
-        let peer = &report["peer"];
+        let peer = &report["peers"][0];
         check_near(number(&peer["papers_per_hour"]["median"]), 3.0 * 3600.0 / 2.5, "papers/h");
         let ours = number(&report["batches"][0]["papers_per_hour"]["median"]);
-        let ratio = number(&report["ratio"]);
+        let ratio = number(&peer["ratio"]);
         check_near(ratio, ours / number(&peer["papers_per_hour"]["median"]), "ratio");
         assert_eq!(peer["tried"], serde_json::json!([[3, 2.5], [3, 2.5]]));
-        assert!(text(&finished.stdout).ends_with(&format!("\nratio {ratio:.2}\n")));
+        assert!(text(&finished.stdout).ends_with(&format!("; ratio {ratio:.2}\n")));
         let calls = std::fs::read_to_string(place.path().join("calls")).unwrap();
         assert!(calls.contains("--parallel 3 --tokens 5 --threads 1"), "{calls}");
         let workload = std::fs::read_to_string(place.path().join("workload")).unwrap();
@@ -213,6 +217,28 @@ mod peer {
         let prompts = workload["prompts"].as_array().unwrap();
         let tokens: usize = prompts.iter().map(|prompt| prompt.as_array().unwrap().len()).sum();
         assert_eq!(report["prompt_tokens"], tokens);
+    }
+
+    #[test]
+    fn several_programs_take_turns() {
+        let place = place();
+        // The scripts differ: each is known by a word of its own.
+        let script = r#"
+            name=$(grep -q openvino_genai "$1" && echo second || echo first)
+            echo "$name" >> calls
+            echo '{"program": "'$name'", "load_s": 1, "wall_s": 2, "steps": 7, "peak_bytes": 1}'"#;
+        write_interpreter(place.path(), script);
+        let programs = ["--peer", "./python", "--peer-program", "llama.cpp,openvino,llama.cpp"];
+        let finished =
+            bench_five(place.path(), &[&programs[..], &["--repeat", "2", "--json", "-"]].concat());
+        assert!(finished.status.success(), "{}", text(&finished.stderr));
+        let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
+        let peers = report["peers"].as_array().unwrap();
+        let names: Vec<&Value> = peers.iter().map(|peer| &peer["program"]).collect();
+        assert_eq!(names, ["first", "second"]);
+        assert!(peers.iter().all(|peer| number(&peer["ratio"]) > 0.0));
+        let calls = std::fs::read_to_string(place.path().join("calls")).unwrap();
+        assert_eq!(calls, "first\nsecond\nfirst\nsecond\n");
     }
 
     #[test]
@@ -240,7 +266,7 @@ mod peer {
             let finished = bench_five(place.path(), &args);
             assert!(finished.status.success(), "{}", text(&finished.stderr));
             let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
-            let peer = &report["peer"];
+            let peer = &report["peers"][0];
             assert!(peer["program"].as_str().unwrap().starts_with("llama-cpp-python "), "{peer}");
             assert_eq!((&peer["steps"], &report["batches"][0]["steps"]), (&5.into(), &5.into()));
             check_spread(&peer["wall_s"]);

@@ -1,5 +1,6 @@
 //! What can be typed. What it means is [`super::settings`]' matter.
 
+mod bench;
 mod doctor;
 mod notes;
 mod plan;
@@ -9,12 +10,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::shortlist::MAX_MIN_COUNT;
+pub(super) use bench::{BenchArgs, PeerArg};
 pub(super) use doctor::DoctorArgs;
 pub(super) use plan::PlanArgs;
 
 use notes::{
-    BENCH_NOTES, CONFIG_NOTES, DIGEST_EXAMPLES, DOCTOR_NOTES, EVAL_NOTES, EXIT_STATUS,
-    MODELS_EXAMPLES, RENDER_EXAMPLES, SHORTLIST_NOTES, SITE_NOTES,
+    CONFIG_NOTES, DIGEST_EXAMPLES, DOCTOR_NOTES, EVAL_NOTES, EXIT_STATUS, MODELS_EXAMPLES,
+    RENDER_EXAMPLES, SHORTLIST_NOTES, SITE_NOTES,
 };
 
 /// Reads arXiv feeds and writes a Chinese digest of them, with a language model on this machine.
@@ -309,56 +311,6 @@ pub(super) struct ArrangementArgs {
     /// Put papers together, with headings: by their first category, or by why they were announced
     #[arg(long, value_enum, value_name = "BY", help_heading = "Output")]
     pub(super) group: Option<GroupArg>,
-}
-
-/// Measure how fast a model writes on this machine.
-#[derive(Debug, Args)]
-#[command(after_help = BENCH_NOTES)]
-pub(super) struct BenchArgs {
-    /// Name of a model, path of a GGUF file, or hf:OWNER/REPO:FILE
-    #[arg(value_name = "MODEL", default_value = crate::card::DEFAULT)]
-    pub(super) model: String,
-
-    /// Adapter to merge into the model instead of its own, or `none`
-    #[arg(long, value_name = "FILE", help_heading = "Model")]
-    pub(super) adapter: Option<PathBuf>,
-
-    /// Papers in any form that digest reads, or prompts: one JSON object with `prompt` and,
-    /// if they share one, `prefix` a line [default: 48 made-up papers]
-    #[arg(long, value_name = "FILE", help_heading = "Workload")]
-    pub(super) papers: Option<PathBuf>,
-
-    /// Take at most N of them
-    #[arg(long, value_name = "N", help_heading = "Workload",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) limit: Option<u32>,
-
-    /// Tokens to write about each, neither fewer nor more
-    #[arg(long, value_name = "N", default_value_t = 320, help_heading = "Workload",
-          value_parser = clap::value_parser!(u32).range(1..=16384))]
-    pub(super) tokens: u32,
-
-    /// Papers at a time: each number is measured
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64",
-          help_heading = "Workload", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) batch: Vec<u32>,
-
-    /// How often everything is measured; medians are told, and the extremes
-    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Workload",
-          value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(super) repeat: u32,
-
-    #[command(flatten)]
-    pub(super) engine: EngineArgs,
-
-    /// Measure llama.cpp too, in turns, on the same weights and tokens: a Python interpreter that
-    /// has llama-cpp-python
-    #[arg(long, value_name = "PYTHON", help_heading = "Report")]
-    pub(super) peer: Option<PathBuf>,
-
-    /// File to write everything to that was measured; - puts it in place of the table
-    #[arg(long, value_name = "FILE", help_heading = "Report")]
-    pub(super) json: Option<PathBuf>,
 }
 
 /// Measure how good summaries are, against references.

@@ -94,13 +94,14 @@ Examples:
 
 pub(super) const BENCH_NOTES: &str = "\
 Times are taken from the first row of the first prompt to the last token of the last paper, without
-loading. The table goes to standard output. llama.cpp is run with 8, 16, 32 and 48 sequences; the
-fastest of these is then repeated and compared with our fastest batch.
+loading. The table goes to standard output. Other programs are run with 8, 16, 32 and 48 sequences;
+the fastest of these is then repeated and compared with our fastest batch.
 
 Examples:
   wenzhai bench
   wenzhai bench --papers prompts.jsonl --batch 1,8,16,32,64 --json record.json
-  wenzhai bench --peer venv/bin/python --repeat 5";
+  wenzhai bench --peer venv/bin/python --repeat 5
+  wenzhai bench --peer venv/bin/python --peer-program llama.cpp,openvino";
 
 pub(super) const PLAN_NOTES: &str = "\
 The shape of the model is read from its file, which has to be here. cpu is measured for some

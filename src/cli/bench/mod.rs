@@ -2,8 +2,8 @@
 //!
 //! Every paper gets the same number of tokens, whatever they say, so that two runs do the same
 //! work however their engines round. The engine is made anew for every measurement: none profits
-//! from what another left behind. Where there is a peer, it takes turns with us, because shared
-//! machines have slow minutes that should strike both.
+//! from what another left behind. Where there are peers, they take turns with us, because
+//! shared machines have slow minutes that should strike all.
 
 mod measure;
 mod peer;
@@ -19,10 +19,12 @@ use super::output::Output;
 use super::settings::{BenchSettings, Verbosity};
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Isa;
 use crate::model::Model;
 use crate::writer::{Made, Writer};
 use measure::{Run, measure, peak_bytes};
-use peer::Peer;
+use peer::Peers;
+pub(super) use peer::Program;
 pub(super) use report::machine;
 use report::{Report, Setting};
 use workload::Workload;
@@ -71,7 +73,7 @@ impl Bench<'_> {
         let mut ours = vec![Vec::new(); settings.batches.len()];
         let mut setting = None;
         let mut peak = None;
-        let mut peer: Option<Peer> = None;
+        let mut peers: Option<Peers> = None;
         for round in 1..=settings.repeats {
             let heading = |what: &str, number: usize| {
                 format!("{what} {number}, {round} of {}", settings.repeats)
@@ -83,22 +85,22 @@ impl Bench<'_> {
                 setting.get_or_insert(made);
             }
             let Some(python) = &settings.peer else { continue };
-            // Before the peer's weights are written, which takes memory that an engine does not.
+            // Before the peers' weights are written, which takes memory that an engine does not.
             peak = peak.or_else(peak_bytes);
-            let peer = match &mut peer {
-                Some(peer) => peer,
-                None => peer.insert(Peer::new(python, self.model, workload, settings)?),
+            let peers = match &mut peers {
+                Some(peers) => peers,
+                None => peers.insert(Peers::new(python, self.model, workload, settings)?),
             };
-            for parallel in peer.candidates() {
-                let wall = peer.measure(parallel)?;
-                say_run(console, &heading("llama.cpp, sequences", parallel), workload, wall);
-            }
+            peers.take_turns(|program, parallel, wall| {
+                let heading = heading(&format!("{program}, sequences"), parallel);
+                say_run(console, &heading, workload, wall);
+            })?;
         }
         let setting = setting.ok_or_else(|| {
             Error::new(ErrorKind::Usage, "there is nothing to measure").hint("give a batch")
         })?;
         let peak = peak.or_else(peak_bytes);
-        Ok(Report::new(settings, workload, setting, self.model_load, peak, &ours, peer.as_ref()))
+        Ok(Report::new(settings, workload, setting, self.model_load, peak, &ours, peers.as_ref()))
     }
 
     fn measure_once(&self, batch: usize) -> Result<(Run, Setting)> {
@@ -109,7 +111,9 @@ impl Bench<'_> {
         let Made { engine, name, shortlisted, .. } = writer.engine(model, limits)?;
         let engine_load = started.elapsed();
         let run = measure(engine, limits, workload, settings.tokens)?;
-        Ok((Run { engine_load, ..run }, Setting { engine: name, shortlisted }))
+        // The engine of our own says which of its kernels ran.
+        let isa = if name == "cpu" { Some(Isa::detect()?.name()) } else { None };
+        Ok((Run { engine_load, ..run }, Setting { engine: name, isa, shortlisted }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! llama.cpp on the same weights and the same tokens, through a Python script of ours.
+//! Other programs on the same weights and the same tokens, each through a Python script of ours.
 //!
 //! The model is exported with its adapter merged, and prompts are handed over as token ids, so
 //! that nothing but the speed can differ.
@@ -16,19 +16,47 @@ use super::workload::Workload;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 
-const SCRIPT: &str = include_str!("../../../benches/llama_cpp_peer.py");
-
-/// Numbers of sequences at which it is tried; on two cores its best lay at 16 to 24.
+/// Numbers of sequences at which each is tried; on two cores llama.cpp's best lay at 16 to 24.
 const PARALLEL: [usize; 4] = [8, 16, 32, 48];
 
-/// llama.cpp, and what was measured of it.
+/// A program to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Program {
+    LlamaCpp,
+    OpenVino,
+}
+
+impl Program {
+    /// Its name in messages, the Python package that brings it, and the script that runs it.
+    fn parts(self) -> [&'static str; 3] {
+        match self {
+            Program::LlamaCpp => {
+                let script = include_str!("../../../benches/llama_cpp_peer.py");
+                ["llama.cpp", "llama-cpp-python", script]
+            }
+            Program::OpenVino => {
+                let script = include_str!("../../../benches/openvino_peer.py");
+                ["OpenVINO", "openvino-genai", script]
+            }
+        }
+    }
+}
+
+/// What peers are given, and what was measured of each.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct Peers {
     python: PathBuf,
     folder: TempDir,
     tokens: usize,
     threads: usize,
     papers: usize,
+    peers: Vec<Peer>,
+}
+
+/// What was measured of one.
+#[derive(Debug)]
+pub(super) struct Peer {
+    program: Program,
     measured: Vec<(usize, Answer)>,
 }
 
@@ -42,57 +70,95 @@ pub(super) struct Answer {
     pub(super) peak_bytes: u64,
 }
 
-impl Peer {
-    /// Lays everything ready that the script needs.
+impl Peers {
+    /// Lays everything ready that the scripts need.
     pub(super) fn new(
         python: &Path,
         model: &Model,
         workload: &Workload,
         settings: &BenchSettings,
-    ) -> Result<Peer> {
+    ) -> Result<Peers> {
         let folder = tempfile::tempdir().map_err(|cause| {
-            Error::new(ErrorKind::Io, "cannot make a folder for llama.cpp's files").because(cause)
+            Error::new(ErrorKind::Io, "cannot make a folder for peers' files").because(cause)
         })?;
-        let put = |name: &str, content: &[u8]| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, content).map_err(|cause| Error::io("write", &path, cause))
-        };
-        put("peer.py", SCRIPT.as_bytes())?;
         let json = serde_json::to_vec(workload).map_err(|cause| {
             Error::new(ErrorKind::Io, "cannot hand the prompts over").because(cause)
         })?;
-        put("workload.json", &json)?;
+        let path = folder.path().join("workload.json");
+        std::fs::write(&path, json).map_err(|cause| Error::io("write", &path, cause))?;
         model.export(&folder.path().join("model.gguf"), false)?;
-        Ok(Peer {
+        let peers = settings.programs.iter();
+        Ok(Peers {
             python: python.to_owned(),
             folder,
             tokens: settings.tokens,
             threads: settings.writer.engine.thread_count(),
             papers: workload.papers(),
-            measured: Vec::new(),
+            peers: peers.map(|&program| Peer { program, measured: Vec::new() }).collect(),
         })
     }
 
+    /// Measures each once, at first with several numbers of sequences, then with its best. Tells
+    /// `said` the program, the sequences, and the time it took.
+    pub(super) fn take_turns(&mut self, mut said: impl FnMut(&str, usize, Duration)) -> Result<()> {
+        for at in 0..self.peers.len() {
+            for parallel in self.peers[at].candidates(self.papers) {
+                let program = self.peers[at].program;
+                let [name, ..] = program.parts();
+                let answer = self.ask(program, parallel)?;
+                let wall = Duration::try_from_secs_f64(answer.wall_s).map_err(|cause| {
+                    let message = format!("{name} told an impossible time");
+                    Error::new(ErrorKind::Engine, message).because(cause)
+                })?;
+                self.peers[at].measured.push((parallel, answer));
+                said(name, parallel, wall);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter()
+    }
+
+    fn ask(&self, program: Program, parallel: usize) -> Result<Answer> {
+        let [name, package, script] = program.parts();
+        let python = self.python.display();
+        let file = |name: &str| self.folder.path().join(name);
+        let path = file("peer.py");
+        std::fs::write(&path, script).map_err(|cause| Error::io("write", &path, cause))?;
+        let output = Command::new(&self.python)
+            .args([path, file("model.gguf"), file("workload.json")])
+            .args(["--parallel", &parallel.to_string(), "--tokens", &self.tokens.to_string()])
+            .args(["--threads", &self.threads.to_string()])
+            .output()
+            .map_err(|cause| {
+                Error::new(ErrorKind::Usage, format!("cannot start {python}")).because(cause)
+            })?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().last().unwrap_or("it said nothing");
+            let message = format!("{name} in {python} failed: {last}");
+            return Err(Error::new(ErrorKind::Engine, message)
+                .hint(format!("it needs {package}: {python} -m pip install {package}")));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|cause| {
+            Error::new(ErrorKind::Engine, format!("cannot read what {python} measured"))
+                .because(cause)
+        })
+    }
+}
+
+impl Peer {
     /// The numbers of sequences to measure next: all at first, then the fastest.
-    pub(super) fn candidates(&self) -> Vec<usize> {
+    fn candidates(&self, papers: usize) -> Vec<usize> {
         if let Some((parallel, _)) = self.best() {
             return vec![parallel];
         }
         // More sequences than papers are no more than there are papers.
-        let all = PARALLEL.into_iter().map(|parallel| parallel.min(self.papers));
-        let mut candidates: Vec<usize> = all.collect();
+        let mut candidates = PARALLEL.map(|parallel| parallel.min(papers)).to_vec();
         candidates.dedup();
         candidates
-    }
-
-    /// Measures once.
-    pub(super) fn measure(&mut self, parallel: usize) -> Result<Duration> {
-        let answer = self.ask(parallel)?;
-        let wall = Duration::try_from_secs_f64(answer.wall_s).map_err(|cause| {
-            Error::new(ErrorKind::Engine, "llama.cpp told an impossible time").because(cause)
-        })?;
-        self.measured.push((parallel, answer));
-        Ok(wall)
     }
 
     /// The number of sequences at which it is fastest, and everything measured there.
@@ -110,30 +176,6 @@ impl Peer {
     pub(super) fn tried(&self) -> impl Iterator<Item = (usize, f64)> {
         self.measured.iter().map(|(parallel, answer)| (*parallel, answer.wall_s))
     }
-
-    fn ask(&self, parallel: usize) -> Result<Answer> {
-        let python = self.python.display();
-        let file = |name: &str| self.folder.path().join(name);
-        let output = Command::new(&self.python)
-            .args([file("peer.py"), file("model.gguf"), file("workload.json")])
-            .args(["--parallel", &parallel.to_string(), "--tokens", &self.tokens.to_string()])
-            .args(["--threads", &self.threads.to_string()])
-            .output()
-            .map_err(|cause| {
-                Error::new(ErrorKind::Usage, format!("cannot start {python}")).because(cause)
-            })?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().last().unwrap_or("it said nothing");
-            let message = format!("llama.cpp in {python} failed: {last}");
-            return Err(Error::new(ErrorKind::Engine, message)
-                .hint(format!("it needs llama-cpp-python: {python} -m pip install it")));
-        }
-        serde_json::from_slice(&output.stdout).map_err(|cause| {
-            Error::new(ErrorKind::Engine, format!("cannot read what {python} measured"))
-                .because(cause)
-        })
-    }
 }
 
 #[cfg(test)]
@@ -142,15 +184,8 @@ mod tests {
 
     #[test]
     fn the_fastest_number_of_sequences_is_measured_again() {
-        let mut peer = Peer {
-            python: PathBuf::new(),
-            folder: tempfile::tempdir().unwrap(),
-            tokens: 1,
-            threads: 1,
-            papers: 20,
-            measured: Vec::new(),
-        };
-        assert_eq!(peer.candidates(), [8, 16, 20], "never more sequences than papers");
+        let mut peer = Peer { program: Program::LlamaCpp, measured: Vec::new() };
+        assert_eq!(peer.candidates(20), [8, 16, 20], "never more sequences than papers");
         let answer = |wall_s| Answer {
             program: "llama.cpp".into(),
             load_s: 1.0,
@@ -159,7 +194,7 @@ mod tests {
             peak_bytes: 1,
         };
         peer.measured = vec![(8, answer(9.0)), (16, answer(7.0)), (20, answer(8.0))];
-        assert_eq!(peer.candidates(), [16]);
+        assert_eq!(peer.candidates(20), [16]);
         peer.measured.push((16, answer(7.5)));
         let (parallel, answers) = peer.best().unwrap();
         let walls: Vec<f64> = answers.iter().map(|answer| answer.wall_s).collect();

@@ -11,7 +11,7 @@ use super::super::output::Output;
 use super::super::settings::BenchSettings;
 use super::super::wording;
 use super::measure::{Run, Spread};
-use super::peer::Peer;
+use super::peer::{Peer, Peers};
 use super::workload::Workload;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,6 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
     pub(super) engine: &'static str,
+    /// Instruction set of its kernels, where they are ours.
+    pub(super) isa: Option<&'static str>,
     /// Tokens that are scored for every paper; `None`: all.
     pub(super) shortlisted: Option<usize>,
 }
@@ -31,6 +33,9 @@ pub(super) struct Report {
     machine: String,
     model: String,
     engine: &'static str,
+    /// Instruction set of the kernels that ran; absent: not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernels: Option<&'static str>,
     device: String,
     threads: usize,
     /// Tokens that are scored for every paper; absent: all.
@@ -45,11 +50,8 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_bytes: Option<u64>,
     batches: Vec<Batch>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<PeerReport>,
-    /// Our fastest batch over the peer's, in papers an hour.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    peers: Vec<PeerReport>,
 }
 
 /// Papers that are written about at a time, and how fast that is.
@@ -79,6 +81,8 @@ struct PeerReport {
     peak_bytes: u64,
     /// Sequences and seconds of every measurement, in order.
     tried: Vec<(usize, f64)>,
+    /// Our fastest batch over its own, in papers an hour.
+    ratio: f64,
 }
 
 impl Report {
@@ -89,7 +93,7 @@ impl Report {
         model_load: Duration,
         peak_bytes: Option<u64>,
         ours: &[Vec<Run>],
-        peer: Option<&Peer>,
+        peers: Option<&Peers>,
     ) -> Report {
         let papers = workload.papers();
         let batches: Vec<Batch> = settings
@@ -98,13 +102,14 @@ impl Report {
             .zip(ours)
             .map(|(batch, runs)| Batch::new(*batch, papers, runs))
             .collect();
-        let peer = peer.and_then(|peer| PeerReport::new(peer, papers));
         let fastest = batches.iter().map(|b| b.papers_per_hour.median).fold(0.0, f64::max);
+        let peers = peers.into_iter().flat_map(Peers::iter);
         Report {
             program: concat!("wenzhai ", env!("CARGO_PKG_VERSION")),
             machine: machine(),
             model: settings.model_name.clone(),
             engine: setting.engine,
+            kernels: setting.isa,
             device: settings.writer.engine.devices.to_string(),
             threads: settings.writer.engine.thread_count(),
             shortlisted_tokens: setting.shortlisted,
@@ -114,9 +119,8 @@ impl Report {
             tokens_per_paper: settings.tokens,
             model_load_s: model_load.as_secs_f64(),
             peak_bytes,
-            ratio: peer.as_ref().map(|peer| fastest / peer.papers_per_hour.median),
             batches,
-            peer,
+            peers: peers.filter_map(|peer| PeerReport::new(peer, papers, fastest)).collect(),
         }
     }
 
@@ -143,10 +147,11 @@ impl Report {
             Some(tokens) => format!("shortlist of {} tokens", wording::count(tokens as u64)),
             None => "full vocabulary".into(),
         };
+        let kernels = self.kernels.map(|isa| format!(", kernels {isa}")).unwrap_or_default();
         let mut lines = vec![
             format!("{}, {}", self.program, self.machine),
             format!(
-                "{}, {} on {}, threads {}, {vocabulary}",
+                "{}, {} on {}{kernels}, threads {}, {vocabulary}",
                 self.model, self.engine, self.device, self.threads
             ),
             format!(
@@ -167,8 +172,7 @@ impl Report {
             peak.unwrap_or_default()
         ));
         lines.extend(self.batches.iter().filter_map(Batch::phase_line));
-        lines.extend(self.peer.iter().map(PeerReport::line));
-        lines.extend(self.ratio.map(|ratio| format!("ratio {ratio:.2}")));
+        lines.extend(self.peers.iter().map(PeerReport::line));
         lines.join("\n") + "\n"
     }
 }
@@ -227,13 +231,16 @@ impl Batch {
 }
 
 impl PeerReport {
-    fn new(peer: &Peer, papers: usize) -> Option<PeerReport> {
+    fn new(peer: &Peer, papers: usize, fastest: f64) -> Option<PeerReport> {
         let (sequences, answers) = peer.best()?;
         let last = answers.last()?;
+        let speeds = answers.iter().map(|answer| papers as f64 * 3600.0 / answer.wall_s);
+        let papers_per_hour = Spread::of(speeds);
         Some(PeerReport {
             program: last.program.clone(),
             sequences,
-            papers_per_hour: Spread::of(answers.iter().map(|a| papers as f64 * 3600.0 / a.wall_s)),
+            ratio: fastest / papers_per_hour.median,
+            papers_per_hour,
             wall_s: Spread::of(answers.iter().map(|answer| answer.wall_s)),
             load_s: Spread::of(answers.iter().map(|answer| answer.load_s)),
             steps: last.steps,
@@ -245,7 +252,7 @@ impl PeerReport {
     fn line(&self) -> String {
         let Spread { median, min, max } = self.papers_per_hour;
         format!(
-            "{}, {} sequences: {} papers/h ({} to {}), {:.1} s, peak memory {}",
+            "{}, {} sequences: {} papers/h ({} to {}), {:.1} s, peak memory {}; ratio {:.2}",
             self.program,
             self.sequences,
             whole(median),
@@ -253,6 +260,7 @@ impl PeerReport {
             whole(max),
             self.wall_s.median,
             wording::bytes(self.peak_bytes),
+            self.ratio,
         )
     }
 }
