@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{BenchArgs, DigestArgs, EngineArg, EngineArgs, EvalArgs, PeerArg, VocabArg};
-use super::bench::Program;
 use super::output::Output;
 use super::outputs::Outputs;
 use super::selection::Choice;
@@ -55,6 +54,13 @@ pub(super) struct BenchSettings {
     /// These programs, each once.
     pub(super) programs: Vec<Program>,
     pub(super) json: Option<Output>,
+}
+
+/// A program to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    LlamaCpp,
+    OpenVino,
 }
 
 /// Summaries to be measured.

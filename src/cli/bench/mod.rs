@@ -24,7 +24,6 @@ use crate::model::Model;
 use crate::writer::{Made, Writer};
 use measure::{Run, measure, peak_bytes};
 use peer::Peers;
-pub(super) use peer::Program;
 pub(super) use report::machine;
 use report::{Report, Setting};
 use workload::Workload;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::super::settings::BenchSettings;
+use super::super::settings::{BenchSettings, Program};
 use super::measure::Spread;
 use super::workload::Workload;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,25 +19,16 @@ use crate::model::Model;
 /// Numbers of sequences at which each is tried; on two cores llama.cpp's best lay at 16 to 24.
 const PARALLEL: [usize; 4] = [8, 16, 32, 48];
 
-/// A program to compare with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Program {
-    LlamaCpp,
-    OpenVino,
-}
-
-impl Program {
-    /// Its name in messages, the Python package that brings it, and the script that runs it.
-    fn parts(self) -> [&'static str; 3] {
-        match self {
-            Program::LlamaCpp => {
-                let script = include_str!("../../../benches/llama_cpp_peer.py");
-                ["llama.cpp", "llama-cpp-python", script]
-            }
-            Program::OpenVino => {
-                let script = include_str!("../../../benches/openvino_peer.py");
-                ["OpenVINO", "openvino-genai", script]
-            }
+/// A program's name in messages, the Python package that brings it, and the script that runs it.
+fn parts(program: Program) -> [&'static str; 3] {
+    match program {
+        Program::LlamaCpp => {
+            let script = include_str!("../../../benches/llama_cpp_peer.py");
+            ["llama.cpp", "llama-cpp-python", script]
+        }
+        Program::OpenVino => {
+            let script = include_str!("../../../benches/openvino_peer.py");
+            ["OpenVINO", "openvino-genai", script]
         }
     }
 }
@@ -104,7 +95,7 @@ impl Peers {
         for at in 0..self.peers.len() {
             for parallel in self.peers[at].candidates(self.papers) {
                 let program = self.peers[at].program;
-                let [name, ..] = program.parts();
+                let [name, ..] = parts(program);
                 let answer = self.ask(program, parallel)?;
                 let wall = Duration::try_from_secs_f64(answer.wall_s).map_err(|cause| {
                     let message = format!("{name} told an impossible time");
@@ -122,7 +113,7 @@ impl Peers {
     }
 
     fn ask(&self, program: Program, parallel: usize) -> Result<Answer> {
-        let [name, package, script] = program.parts();
+        let [name, package, script] = parts(program);
         let python = self.python.display();
         let file = |name: &str| self.folder.path().join(name);
         let path = file("peer.py");
