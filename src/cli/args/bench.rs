@@ -52,7 +52,7 @@ pub(in crate::cli) struct BenchArgs {
     #[arg(long, value_name = "PYTHON", help_heading = "Report")]
     pub(in crate::cli) peer: Option<PathBuf>,
 
-    /// Which programs these are
+    /// Which programs these are, by llama-cpp-python and openvino-genai
     #[arg(
         long,
         value_name = "LIST",
@@ -71,10 +71,8 @@ pub(in crate::cli) struct BenchArgs {
 /// A program to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum PeerArg {
-    /// llama-cpp-python
     #[value(name = "llama.cpp")]
     LlamaCpp,
-    /// openvino-genai
     #[value(name = "openvino")]
     OpenVino,
 }
