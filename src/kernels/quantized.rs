@@ -76,6 +76,7 @@ impl Quantized {
     }
 
     /// The low plane's quants of a block of `rows` rows from `first` on, if the block has 14 bits.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AVX2 asks for it"))]
     #[inline(always)]
     pub(super) fn low_rows(&self, first: usize, rows: usize, block: usize) -> Option<&[i8]> {
         self.low_place(first, block).map(|place| &self.low()[place..][..rows * BLOCK])

@@ -83,6 +83,7 @@ pub(in crate::kernels) struct Tile<'a> {
     pub scales: &'a [TileValues],
     pub minimums: Option<&'a [TileValues]>,
     /// Whether [`Kernel::is_narrow`] holds for all of its quants.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AVX2 asks for it"))]
     pub is_narrow: bool,
 }
 
