@@ -28,9 +28,9 @@ pub struct Merged<'a> {
     outputs: usize,
     inputs: usize,
     rank: usize,
-    /// `TILE.1` columns after another of all rows of A, the last ones filled up with zeros.
+    /// A, in tiles of `TILE.1` columns: of each its rows, one after another. Zeros fill the last tile.
     a: Vec<[f32; TILE.1]>,
-    /// `TILE.0` rows after another of all columns of B, the last ones filled up with zeros.
+    /// B, in tiles of `TILE.0` rows: of each its columns, one after another. Zeros fill the last tile.
     b: Vec<[f32; TILE.0]>,
 }
 
