@@ -34,7 +34,7 @@ from tokenizer import Tokenizer
 ENGLISH_TAIL = re.compile(r"-[a-z]{3,}$")
 MOST_TO_KEEP = 20  # numbers and names of a paper
 # Numbers with a unit that Chinese has not, and those that it has.
-SCALED = re.compile(r"\b(\d+(?:,\d{3})*(?:\.\d+)?)[\s-]+((?i:thousand|million|billion|trillion))\b")
+SCALED = re.compile(r"\b([0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)[\s-]+((?i:thousand|million|billion|trillion))\b")
 MOST_SCALED = 8
 WORDS = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 UNITS = [("万亿", 10**12), ("亿", 10**8), ("万", 10**4)]

@@ -126,6 +126,11 @@ mod tests {
         );
         check("5 thousand and 1,500-thousand", &["5 thousand=5000", "1,500-thousand=150万"], &[]);
         check("7 million and again 7 million, and 7", &["7 million=700万"], &["7"]);
+        check(
+            "３ million, 𝟑 billion, ٣ thousand and 4 million",
+            &["4 million=400万"],
+            &["３", "𝟑", "٣"],
+        );
         check("7B weights, a million, GPT4 million, 3 millionaires", &[], &["7", "GPT4", "3"]);
     }
 

@@ -7,18 +7,19 @@
 //! at the source, marks of enumerations (`1）`) and ordinals (`第2`).
 //!
 //! A number that stands in the abstract in digits is *lost* if the paragraph has it neither so nor
-//! with a unit of magnitude or as a share.
+//! with a unit of magnitude, as a share, or in Chinese characters (`三分之一` for `1/3`).
 //!
 //! What is per cent in the summary is per cent in the source, or a share (`0.05`, `half`): one child
 //! in 31 is not 31 % of them.
 //!
 //! Values are compared exactly, as decimal digits and an exponent: a slip of one zero is found.
-//! Left out: whether a number stands at the right thing, and numbers in Chinese characters.
+//! Left out: whether a number stands at the right thing, and whether one in Chinese characters is
+//! invented.
 
 use std::collections::HashSet;
 
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, is_times, percents, power_of_ten, scan,
+    Decimal, Found, SCALES, TENS, WORDS, in_characters, is_times, percents, power_of_ten, scan,
     without_tex_separators,
 };
 
@@ -188,8 +189,12 @@ impl SourceNumbers {
 pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize) {
     let abstract_text = without_tex_separators(abstract_text);
     let paragraph = without_tex_separators(paragraph);
-    let written: HashSet<Decimal> =
+    let mut written: HashSet<Decimal> =
         scan(&paragraph).iter().flat_map(|found| readings(&paragraph, found)).collect();
+    written.extend(in_characters(&paragraph));
+    if ["一半", "半数"].iter().any(|half| paragraph.contains(half)) {
+        written.extend(["0.5", "50"].map(Decimal::parse));
+    }
     let (mut stated, mut lost) = (HashSet::new(), Vec::new());
     let mut before: Option<Found> = None;
     for found in scan(&abstract_text) {
@@ -297,6 +302,7 @@ mod tests {
         check("$2\\times10^5$ steps of $10^{-3}$", "20万步，每步为$10^{-3}$", &["2"]);
         check("$10^{6}$ steps", "百步", &["10"]);
         check("no numbers", "3个", &[]);
+        check("1/3 of the cost on 12 tasks, 50% of 7", "十二项任务上三分之一的开销，一半", &["7"]);
         assert_eq!(lost("7, 7.0, 8 and GPT4", "").1, 2);
     }
 }

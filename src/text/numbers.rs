@@ -107,9 +107,10 @@ const fn row(
 }
 
 impl Decimal {
-    /// The value of digits with separators of thousands and at most one full stop.
+    /// The value of ASCII digits with separators of thousands and at most one full stop; what else
+    /// stands in `text` counts for nothing.
     pub(crate) fn parse(text: &str) -> Self {
-        let plain = text.replace(',', "");
+        let plain: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
         let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
         let digits = format!("{whole}{fraction}");
         let stripped = digits.trim_end_matches('0');
@@ -173,6 +174,88 @@ pub(crate) fn scan(text: &str) -> Vec<Found> {
     found
 }
 
+/// The values of whole numbers in Chinese characters: 12 for 十二, 3 and 1 for 三分之一, 35,000 for
+/// 三万五千. Digits without units are read one by one (2024 for 二〇二四). What is mostly a part of
+/// a word, or of a number in digits, is none: a lone 一 (统一) unless it is of a fraction, and a lone
+/// unit (20万, 百分点).
+pub(crate) fn in_characters(text: &str) -> Vec<Decimal> {
+    let is_numeral = |c: char| NUMERALS.iter().any(|(numeral, _)| *numeral == c);
+    let mut values = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(is_numeral) {
+        let (before, from) = rest.split_at(start);
+        let (run, after) = from.split_at(from.find(|c| !is_numeral(c)).unwrap_or(from.len()));
+        let is_number = match run {
+            "一" => before.ends_with("分之"),
+            "十" => !after.starts_with('分'),
+            "百" | "千" | "万" | "亿" | "兆" | "万亿" => false,
+            _ => true,
+        };
+        if is_number {
+            values.push(Decimal::parse(&value_of(run).to_string()));
+        }
+        rest = after;
+    }
+    values
+}
+
+/// Numerals, and what they stand for.
+const NUMERALS: [(char, Numeral); 18] = [
+    ('零', Numeral::Digit(0)),
+    ('〇', Numeral::Digit(0)),
+    ('一', Numeral::Digit(1)),
+    ('二', Numeral::Digit(2)),
+    ('两', Numeral::Digit(2)),
+    ('三', Numeral::Digit(3)),
+    ('四', Numeral::Digit(4)),
+    ('五', Numeral::Digit(5)),
+    ('六', Numeral::Digit(6)),
+    ('七', Numeral::Digit(7)),
+    ('八', Numeral::Digit(8)),
+    ('九', Numeral::Digit(9)),
+    ('十', Numeral::Unit(10)),
+    ('百', Numeral::Unit(100)),
+    ('千', Numeral::Unit(1000)),
+    ('万', Numeral::Scale(10_000)),
+    ('亿', Numeral::Scale(100_000_000)),
+    ('兆', Numeral::Scale(1_000_000_000_000)),
+];
+
+#[derive(Clone, Copy)]
+enum Numeral {
+    Digit(u64),
+    /// Multiplies the digit before it, or one.
+    Unit(u64),
+    /// Multiplies all before it.
+    Scale(u64),
+}
+
+/// The value of a run of numerals; one that is too large for any text is the largest there is.
+fn value_of(run: &str) -> u64 {
+    // What is behind a scale, the units added up, and the digits that are still without a unit.
+    let (mut scaled, mut units, mut digits) = (0u64, 0u64, 0u64);
+    let numerals = run.chars().filter_map(|c| NUMERALS.iter().find(|(known, _)| *known == c));
+    for (_, numeral) in numerals {
+        match *numeral {
+            Numeral::Digit(digit) => digits = digits.saturating_mul(10).saturating_add(digit),
+            Numeral::Unit(unit) => {
+                units = units.saturating_add(digits.max(1).saturating_mul(unit));
+                digits = 0;
+            }
+            Numeral::Scale(scale) => {
+                let group = units.saturating_add(digits);
+                scaled = match (scaled, group) {
+                    (0, _) => group.max(1).saturating_mul(scale),
+                    (_, 0) => scaled.saturating_mul(scale),
+                    _ => scaled.saturating_add(group.saturating_mul(scale)),
+                };
+                (units, digits) = (0, 0);
+            }
+        }
+    }
+    scaled.saturating_add(units).saturating_add(digits)
+}
+
 /// Which of the numbers `found` of an English text are per cent: those before a sign or word for it,
 /// points among them, and those that a list or range joins to one (`10, 20 and 30 %`, `5-10%`).
 pub(crate) fn percents(text: &str, found: &[Found]) -> Vec<bool> {
@@ -225,4 +308,25 @@ pub(crate) fn without_tex_separators(text: &str) -> String {
 
 pub(crate) fn narrow_digit(c: char) -> char {
     char::from_digit(c as u32 - '０' as u32, 10).unwrap_or(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_chinese_characters_have_their_values() {
+        let check = |text: &str, expected: &[&str]| {
+            let expected: Vec<Decimal> =
+                expected.iter().map(|value| Decimal::parse(value)).collect();
+            assert_eq!(in_characters(text), expected, "{text}");
+        };
+        check("约三分之一，十二个，二十项，两百零五篇", &["3", "1", "12", "20", "205"]);
+        check(
+            "三万五千，一亿二千万，两万亿，二〇二四年",
+            &["35000", "120000000", "2000000000000", "2024"],
+        );
+        check("没有3个，一种统一的，20万，5个百分点，十分", &[]);
+        check(&"九".repeat(40), &[&u64::MAX.to_string()]);
+    }
 }
