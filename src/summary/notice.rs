@@ -22,17 +22,21 @@ const FEWEST_WORDS: usize = 3;
 const MOST_WORDS_OF_A_KIND: usize = 12;
 
 /// A sentence that says that the paper itself is withdrawn, at the beginning of the text. What is
-/// about withdrawals ("retracted papers are cited for years") says it of something else.
+/// about withdrawals ("retracted papers are cited for years") says it of something else: of several,
+/// or of what is not called this one, ours or the paper and withdrawn by or because of something.
 static WITHDRAWN: LazyLock<Regex> = LazyLock::new(|| {
-    let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version|draft|note|document|arxiv (?:submission|admin\w*|note))";
-    let verb = r"(?:withdrawn|retracted|removed|replaced by a withdrawal)";
-    let by = r"(?:by|due|because|since|as|for|until|from|pending|temporarily|and|in order|owing|after|while|with)";
+    let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version|draft|note|document|arxiv\ (?:submission|admin\w*(?:\ note)?|note))";
+    let verb = r"(?:withdrawn|retracted|removed|replaced\ by\ a\ withdrawal)";
+    let been =
+        r"(?:has|have|had|is|was|are|were|being|been|hereby|now|temporarily|permanently|\s)+";
+    let own = r"(?:this|our|the\ present|the\ current|the\ above|present|current|above)";
+    let why = r"(?: [\s\W]* $ | \s* [.;:\])] | \s+ (?:by|due|because|since|until|pending|temporarily|owing|in\ order|from\ (?:the\ )?arxiv|as\ (?:it|the|this|we|of)|for\ (?:now|further|revision|correction|the\ (?:moment|time))) \b )";
     compile(&format!(
         r"(?ix) ^ [\s\W]* (?:
-            (?:this|the|our|present|the\ present|the\ above)? \s* (?:\w+\s+)? {paper} s? \s+
-                (?:has|have|had|is|was|are|were|being|been|hereby|now|temporarily|\s)+ {verb} \b
-          | (?:this|the)? \s* (?:\w+\s+)? {paper} \s* [:;,-]* \s* {verb} \b (?: [\s\W]* $ | \s+ {by} \b | \s* [.;:,] )
-          | {verb} (?: [\s\W]* $ | \s+ {by} \b | \s* [.;:,] )
+            {own} \s+ (?:\w+\s+)? {paper} \s+ {been} {verb} \b
+          | {own} \s+ (?:\w+\s+)? {paper} \s* [:;,-]* \s* {verb} {why}
+          | (?:the\s+)? {paper} \s* (?: [:;,-]* | \s {been} ) \s* {verb} {why}
+          | {verb} {why}
           | (?:we|i|the\ authors?|authors?) \s+ (?:have\s+|has\s+|hereby\s+|wish\s+to\s+|would\s+like\s+to\s+|\s)* (?:withdraw|withdrew|withdrawn|retract|retracted) \b .{{0,40}} {paper}
         )"
     ))
@@ -88,6 +92,13 @@ mod tests {
             "The authors have withdrawn this submission.",
             "This draft is withdrawn until further notice",
             "This version has been removed by arXiv administrators due to a copyright claim.",
+            "Withdrawn in order to correct an error in Theorem 2.",
+            "Paper withdrawn in order to fix Lemma 3",
+            "This version has been replaced by a withdrawal notice",
+            "The paper was withdrawn from arXiv; a longer one will follow.",
+            "This short note is withdrawn, as its claim is known.",
+            "Manuscript has been retracted: see the journal.",
+            "arXiv admin note: withdrawn by the submitter",
         ] {
             assert_eq!(notice(text, ""), Some(Notice::Withdrawn), "{text}");
         }
@@ -105,6 +116,13 @@ mod tests {
             "This work has been motivated by retracted claims on room temperature.",
             "Removed edges make the graph sparse; we bound its spectral gap.",
             "This paper has shown that bank deposits are withdrawn in a panic.",
+            "Scientific papers are retracted for many reasons. We analyse 10,000 of them.",
+            "Preprints are withdrawn from servers without a word.",
+            "The documents were removed from the index to test unlearning.",
+            "The document was removed from the index to test unlearning.",
+            "Withdrawn from the market in 2004, rofecoxib is studied still.",
+            "Retracted, corrected and reinstated articles are compared.",
+            "A paper is retracted because of fraud once in a thousand. We ask how.",
         ] {
             assert_eq!(notice(text, "12 pages, 3 figures"), None, "{text}");
         }
