@@ -1,7 +1,7 @@
 //! Whether a text is Chinese, and labels and boilerplate that no summary should hold.
 
 use super::Field;
-use crate::text::is_han;
+use crate::text::{english::small_words, is_han};
 
 /// Text that no summary has of itself, wherever it stands: the feed's boilerplate, the public
 /// digest's field names, and the turns and thoughts of chat templates. In lower case.
@@ -34,14 +34,16 @@ const LABELS: [(&str, &[&str]); 13] = [
     ("tldr", &["tldr"]),
 ];
 
-/// A title must have some Chinese (it may be one long name otherwise); of the letters of the
-/// other fields at least half must be Chinese.
+/// A title must have some Chinese (it may be one long name otherwise). The other fields must have as
+/// many Chinese characters as letters of other languages, of English those of words in small letters:
+/// names and formulas are the same in any language.
 pub(super) fn is_chinese(text: &str, field: Field) -> bool {
     let han = text.chars().filter(|c| is_han(*c)).count();
-    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    let english: usize = small_words(text).map(str::len).sum();
+    let others = text.chars().filter(|c| c.is_alphabetic() && !c.is_ascii() && !is_han(*c)).count();
     match field {
         Field::Title => han > 0,
-        Field::Tldr | Field::Paragraph => han > 0 && 2 * han >= letters,
+        Field::Tldr | Field::Paragraph => han > 0 && han >= english + others,
     }
 }
 
@@ -100,12 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_half_of_the_letters() {
+    fn asks_for_as_much_chinese_as_there_is_of_others() {
         let check = |text: &str, expected: bool| {
             assert_eq!(is_chinese(text, Field::Paragraph), expected, "{text}");
         };
         check("模型abc，实验", true);
-        check("模型 GPT-based", false);
+        check("模型 based on", false);
+        check("モデルのテストですабв模型", false);
+        check("SkillOpt、Agent Workflow Memory和Reasoning的审计", true);
+        check(r"界为\[ \frac{6\pi}{11} \;\le\; K_G \]，$\log(1+\sqrt2)$", true);
         check("12345", false);
         assert!(is_chinese("DeepSeekMath-V2-Reasoner 模型", Field::Title));
         assert!(!is_chinese("Attention Is All You Need", Field::Title));

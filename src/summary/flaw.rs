@@ -25,7 +25,8 @@ pub enum Field {
 pub enum FlawKind {
     /// The field is empty.
     Missing,
-    /// The title has no Chinese character, or less than half of another field's letters are.
+    /// The title has no Chinese character, or another field fewer than letters of other languages, names
+    /// and formulas aside.
     NotChinese,
     /// The field has more than one line.
     LineBreak,
@@ -78,7 +79,7 @@ pub enum Severity {
 }
 
 impl Field {
-    /// All fields, in the order in which they are written.
+    /// All fields. Prompts have an order of their own in which they are written.
     pub const ALL: [Field; 3] = [Field::Title, Field::Tldr, Field::Paragraph];
 }
 

@@ -1,7 +1,8 @@
 //! Characters: which are Chinese, which cannot be seen, and text made fit for print.
 
 /// Makes what the model wrote fit for print: invisible characters go, white space becomes single
-/// spaces, and half-width punctuation between Chinese characters becomes full-width.
+/// spaces, and none where Chinese and Latin text meet, as in nearly all that it writes; half-width
+/// punctuation between Chinese characters becomes full-width.
 ///
 /// Nothing else is touched: a normaliser that knows better than the model hides its flaws.
 pub fn tidy(text: &str) -> String {
@@ -9,8 +10,22 @@ pub fn tidy(text: &str) -> String {
         .chars()
         .filter(|c| c.is_whitespace() || !(c.is_control() || is_invisible(*c)))
         .collect();
-    let folded = visible.split_whitespace().collect::<Vec<_>>().join(" ");
-    widen_punctuation(&folded)
+    widen_punctuation(&joined(visible.split_whitespace()))
+}
+
+/// `words` with spaces between them, but for those of which one ends in Chinese and the other begins
+/// with a Latin letter or a digit, or the other way round: "扩展了", "Rotate3D".
+fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let is_chinese =
+        |c: char| is_han(c) || matches!(c, '，' | '。' | '；' | '：' | '、' | '（' | '）');
+    let meet = |one: char, other: char| is_chinese(one) && other.is_ascii_alphanumeric();
+    words.fold(String::new(), |mut text, word| {
+        let (end, start) = (text.chars().next_back(), word.chars().next());
+        if end.zip(start).is_some_and(|(end, start)| !meet(end, start) && !meet(start, end)) {
+            text.push(' ');
+        }
+        text + word
+    })
 }
 
 /// Half-width punctuation is widened only where a Chinese character stands before it and another
@@ -78,6 +93,17 @@ mod tests {
         check("  我们\n提出\t方法 ", "我们 提出 方法");
         check("\u{feff}方\u{200b}法\u{202e}。\u{0}", "方法。");
         check("a\u{a0}b\u{2028}c", "a b c");
+    }
+
+    #[test]
+    fn nothing_is_between_chinese_and_latin_text() {
+        let check = |input: &str, expected: &str| assert_eq!(tidy(input), expected);
+        check(
+            "交换组合。 Rotate3D扩展了 TransE ，在 3 个数据集上",
+            "交换组合。Rotate3D扩展了TransE，在3个数据集上",
+        );
+        check("用GPT-4 Turbo和$ x $", "用GPT-4 Turbo和$ x $");
+        check("提升 $x$ 与 (b)", "提升 $x$ 与 (b)");
     }
 
     #[test]

@@ -32,23 +32,26 @@ pub(crate) fn is_english(word: &str) -> bool {
 
 /// The words of small letters in `text` that are English; not those that `allowed` has.
 pub(crate) fn left_in(text: &str, allowed: &str) -> Vec<String> {
+    let allowed: HashSet<&str> = words(allowed).map(|(_, word)| word).collect();
     let mut found: Vec<String> = Vec::new();
-    for (start, word) in words(text) {
-        let before = text[..start].chars().next_back();
-        let after = text[start + word.len()..].chars().next();
-        let is_part = |c: Option<char>| c.is_some_and(|c| is_other(c) || MARKS.contains(c));
-        let small = !word.contains(char::is_uppercase);
-        if small
-            && !is_part(before)
-            && !is_part(after)
-            && is_english(word)
-            && !allowed.contains(word)
-            && !found.iter().any(|known| known == word)
-        {
+    for word in small_words(text) {
+        if is_english(word) && !allowed.contains(word) && !found.iter().any(|known| known == word) {
             found.push(word.to_owned());
         }
     }
     found
+}
+
+/// The words of small letters in `text`, but for parts of names, paths, formulas and commands.
+pub(crate) fn small_words(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: Option<char>| c.is_some_and(|c| is_other(c) || MARKS.contains(c));
+    words(text)
+        .filter(move |(start, word)| {
+            let before = text[..*start].chars().next_back();
+            let after = text[start + word.len()..].chars().next();
+            !word.contains(char::is_uppercase) && !is_part(before) && !is_part(after)
+        })
+        .map(|(_, word)| word)
 }
 
 /// The words of Latin letters in `text`, compounds whole, and where they start.
@@ -85,6 +88,7 @@ mod tests {
     #[test]
     fn what_is_allowed_is_not_found() {
         assert_eq!(left_in("bandit的agent", "agent\nbandit"), Vec::<String>::new());
+        assert_eq!(left_in("一种form的方法", "transformer"), ["form"]);
         assert!(is_english("Regret") && !is_english("REGRET") && !is_english(""));
     }
 }
