@@ -80,8 +80,9 @@ impl<'a, T> Disjoint<'a, T> {
     }
 }
 
-// SAFETY: a `Disjoint` gives access to the elements only through `part`, whose caller promises
-// that parts do not overlap; so sharing it moves elements between threads, never aliases them.
-unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
-// SAFETY: it is a mutable borrow of a slice of `T`, which is `Send` where `T` is.
-unsafe impl<T: Send> Send for Disjoint<'_, T> {}
+// SAFETY: `part`, `read` and `set` give access to the elements, and their callers promise that what
+// one thread writes no other reads or writes meanwhile. Parts move elements between threads (`Send`),
+// and what is read may be read by several at once (`Sync`).
+unsafe impl<T: Send + Sync> Sync for Disjoint<'_, T> {}
+// SAFETY: copies of it are the same borrow, so sending one shares the slice, as above.
+unsafe impl<T: Send + Sync> Send for Disjoint<'_, T> {}

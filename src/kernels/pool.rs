@@ -171,11 +171,12 @@ fn serve(shared: &Shared, worker: usize) {
     loop {
         let number = || (shared.ticket.load(Acquire) >> 32) as u32;
         wait(|| number() != seen || shared.closing.load(Acquire));
+        // Before the phase is looked at, which may be the next one already: its ticket comes later.
+        seen = number();
         if shared.closing.load(Acquire) {
             return;
         }
         let phase = lock(&shared.phase).clone();
-        seen = phase.number;
         take_tasks(shared, worker, &phase);
     }
 }

@@ -133,6 +133,10 @@ fn a_shape_that_the_kernels_do_not_take_is_an_error_and_no_crash() {
     let job = Job { prefix_tokens: 0, prompt_tokens: 5, written_tokens: 5 };
     let error = measure(&shape, 10, &job, 1, 1).unwrap_err();
     assert!(error.to_string().contains("embedding width 100 is no multiple of 32"), "{error}");
+    let mut shape = Shape::read(&place.path().join("tiny.gguf"), None).unwrap();
+    (shape.config.heads, shape.config.kv_heads) = (32, 1);
+    let error = measure(&shape, 10, &job, 1, 1).unwrap_err();
+    assert!(error.to_string().contains("32 query heads that share a key head"), "{error}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::team::Team;
 use super::vocabulary::Rowwise;
 use crate::Result;
 use crate::generate::TokenId;
-use crate::kernels::attention::{self, PageShare};
+use crate::kernels::attention::{self, MAX_GROUP, PageShare};
 use crate::kernels::gemm::{self, Gate, GateUp};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows::{self, Heads, MAX_HEAD_DIM, Norm, Pairing, Projections, Rope};
@@ -353,6 +353,10 @@ impl RopeTable {
 pub fn check_shape(config: &Config) -> Result<()> {
     if config.head_dim > MAX_HEAD_DIM {
         return Err(unfit(format!("heads of {} dimensions", config.head_dim)));
+    }
+    let group = config.heads / config.kv_heads;
+    if group > MAX_GROUP {
+        return Err(unfit(format!("{group} query heads that share a key head")));
     }
     let widths = [
         ("embedding", config.hidden),

@@ -141,6 +141,9 @@ impl CpuEngine {
         let text = tokenizer.encode(calibration::TEXT);
         let tokens: Vec<TokenId> = beginning.into_iter().chain(text).collect();
         let tokens = &tokens[..tokens.len().min(calibration::TOKENS).min(max_context)];
+        if tokens.is_empty() {
+            return Err(matrix::unfit("a vocabulary without a token for any word".into()));
+        }
         self.all.work.calibration = Some(Calibration::new(self.decoder.layers()));
         self.tables.open_scratch(tokens.len())?;
         self.forward_scratch(tokens, 0, 0)?;

@@ -43,7 +43,7 @@ pub use unit::Query;
 use unit::{Blocks, MOST_HEADS, Unit};
 
 /// Query heads that may share a KV head.
-const MAX_GROUP: usize = 16;
+pub const MAX_GROUP: usize = 16;
 
 /// Multiply-adds of a task: some 15 microseconds, a hundred times the cost of taking one.
 const TASK_MACS: usize = 1 << 20;
