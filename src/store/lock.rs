@@ -19,7 +19,9 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock of the store at `path`, or says who has it.
     pub(super) fn take(path: &Path) -> Result<Self> {
-        let lock_path = beside(path, ".lock");
+        // A link to a store is that store.
+        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let lock_path = beside(&target, ".lock");
         let failed = |cause| Error::io("lock", &lock_path, cause);
         let mut options = File::options();
         let mut file = options

@@ -54,14 +54,15 @@ pub(super) fn find(connection: &Connection, key: &str) -> rusqlite::Result<Found
     Ok(record.map_or(Found::Damaged, |record| Found::Whole(Box::new(record))))
 }
 
-/// The newest whole summary of an older version of `paper` than `version`, with its version.
+/// The newest whole summary of an older version of `paper` than `version`, with its version; where
+/// `version` is not known, as in arXiv's catch-up pages, of any.
 pub(super) fn find_older(
     connection: &Connection,
     paper: &str,
     version: Option<u32>,
 ) -> rusqlite::Result<Option<(u32, Record)>> {
-    let sql = "SELECT key FROM main.summary INDEXED BY papers WHERE paper = ?1 AND version < ?2
-        ORDER BY version DESC, created DESC, key";
+    let sql = "SELECT key FROM main.summary INDEXED BY papers WHERE paper = ?1
+        AND (version < ?2 OR ?2 IS NULL) ORDER BY version DESC, created DESC, key";
     let mut statement = connection.prepare_cached(sql)?;
     let keys = statement.query_map(params![paper, version], |row| row.get(0))?;
     for key in keys.collect::<rusqlite::Result<Vec<String>>>()? {

@@ -342,8 +342,7 @@ impl Run<'_> {
         Ok(matches!(found, Found::Whole(_)))
     }
 
-    /// The version in which a paper was met, if it was; a version may be unknown itself.
-    /// Version and fate of a paper of this run.
+    /// Version and fate of a paper of this run, if it was met; a version may be unknown itself.
     fn known(&self, paper: &str) -> rusqlite::Result<Option<(Option<u32>, Option<Fate>)>> {
         let sql = "SELECT version, fate FROM temp.offered WHERE paper = ?1";
         let mut statement = self.store.connection.prepare_cached(sql)?;

@@ -311,6 +311,34 @@ fn a_second_run_is_refused_until_the_first_has_ended() {
     assert!(is_open, "{}", refusal(&path));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_store_is_that_store() {
+    let (folder, path) = scratch();
+    let _first = Store::open(&path).unwrap();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert!(refusal(&link).contains("is in use by another run"), "{}", refusal(&link));
+}
+
+#[test]
+fn a_new_version_is_listed_with_an_older_summary_though_its_number_is_not_known() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&identity(), false).unwrap();
+    run.offer(&paper(1, 1)).unwrap();
+    finish_all(&mut run);
+    drop(run);
+    for version in [Some(2), None] {
+        let mut run = store.begin(&identity(), false).unwrap();
+        let plain_abstract = "We count more sheep.".into();
+        let replacement = Paper { version, plain_abstract, ..paper(1, 2) };
+        assert_eq!(run.list_replacement(&replacement).unwrap(), Offered::New, "{version:?}");
+        assert_eq!(records(&run)[0].summarised_version, Some(1));
+        let unknown = Paper { version, ..paper(2, 2) };
+        assert_eq!(run.list_replacement(&unknown).unwrap(), Offered::Duplicate, "{version:?}");
+    }
+}
+
 #[test]
 fn refuses_what_is_no_store_of_its_own() {
     let (_folder, path) = scratch();
