@@ -1,4 +1,4 @@
-//! Text files that a person wrote: prompts and glossaries.
+//! Text files that a person wrote: prompts, glossaries, settings and lists of papers.
 //!
 //! Editors save the same text in several ways: as UTF-8 with or without a byte order mark, as UTF-16
 //! with one, with the line breaks of Unix or of Windows. It is the same text here, so that it has

@@ -50,10 +50,14 @@ pub(super) fn view(number: u64, record: &Record) -> Value {
         plain_tldr => plain_tldr(record, state),
         paragraph => text(Field::Paragraph),
         notice => record.notice.map(wording::notice),
-        notes => if has_summary { entry::notes(record) } else { Vec::new() },
+        notes => if has_summary { notes(record) } else { Vec::new() },
         failure => (state == State::Failed).then(|| one_line(&entry::failure(record))),
         abstract_text => text_value(entry::plain_abstract(&record.abstract_text)),
     }
+}
+
+fn notes(record: &Record) -> Vec<String> {
+    entry::notes(record).iter().map(|note| one_line(note)).collect()
 }
 
 /// What a document calls the place of a record in it: its arXiv id, where it has one.

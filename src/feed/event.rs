@@ -101,7 +101,7 @@ pub struct FeedReport {
     pub format: Format,
     /// Papers handed over.
     pub items: u64,
-    /// [`Event::Malformed`] handed over.
+    /// Items that could not be read, and those that an answer counts and does not hold.
     pub malformed: u64,
     /// Whether the input broke off, so that papers after the break are not known of.
     pub cut_short: bool,

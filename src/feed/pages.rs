@@ -25,7 +25,7 @@ impl Delivery<'_> {
         self.lose(Position::Whole, reason, missing)
     }
 
-    /// Tells what is missing of an answer that stands by itpage.
+    /// Tells what is missing of an answer that stands by itself.
     fn tell(&mut self, page: Page) -> Result<()> {
         let next = page.start.saturating_add(page.items);
         let missing = page.promised.unwrap_or(0).saturating_sub(page.items);

@@ -9,7 +9,7 @@
 //! What killed runs leave there is the business of [`super::leftovers`].
 //!
 //! Cards that name the same file share it; different files of one name do not collide. The marker
-//! `verified.json` saves reading a quarter of a gigabyte at every start: as long as size and time
+//! `verified.json` saves reading a gigabyte at every start: as long as size and time
 //! of the file are those noted, it is taken for the file that was hashed. Somebody who wants to
 //! deceive can; this protects from accidents. Nothing is ever evicted: a model is fetched because
 //! somebody asked for it, and deleted by deleting its folder.

@@ -208,7 +208,7 @@ fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -> Result<()
         false => String::new(),
     };
     let hint = format!("make room, or name a folder on another disk in WENZHAI_HOME{smaller}");
-    Err(Error::new(ErrorKind::Io, message).hint(hint))
+    Err(Error::new(ErrorKind::Io, message).passing().hint(hint))
 }
 
 fn first_that_delivers(

@@ -45,8 +45,8 @@ pub trait TokenFilter: fmt::Debug + Send + Sync {
     fn after<'a>(&'a self, written: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a>;
 }
 
-/// Most tokens that a filter is asked about for one pick: more than any shortlist has. What stands
-/// so far down a larger vocabulary is noise.
+/// Most tokens that a filter is asked about for one pick: more than the models' own shortlists
+/// have. What stands so far down a larger vocabulary is noise.
 pub const MAX_ASKED: usize = 1 << 15;
 
 /// Picks a token from one row of logits; `written` is what the field holds so far.

@@ -9,8 +9,9 @@
 //! one token picked last (decode) or a forced label. All three are the same thing here, a
 //! stretch of waiting tokens, and share the rows of a step: short stretches first, since they
 //! are the sequences that write, then as much of the long ones as the row budget leaves.
-//! A request reserves room for everything it can ever hold when it is admitted, so a step can never
-//! run out of memory half way; a finished sequence is replaced in the very next step.
+//! A request reserves room for everything it can ever hold when it is admitted, so a step does not run
+//! out of positions half way (a card's memory can be less than was thought: [`Scheduler::retreat`]);
+//! a finished sequence is replaced in the very next step.
 
 use std::collections::VecDeque;
 

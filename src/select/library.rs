@@ -1,5 +1,6 @@
 //! Papers that a reader likes: a bibliography, an export of Zotero, records, or a list of ids.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use biblatex::{Bibliography, ChunksExt, ParseError, ParseErrorKind};
@@ -91,11 +92,13 @@ impl Library {
     /// Adds what `papers` tell of those of which nothing but the id is known, and leaves away the
     /// others.
     pub(super) fn known(&self, papers: &[Paper]) -> Vec<Liked> {
+        let by_id: HashMap<&PaperId, &Paper> =
+            papers.iter().rev().filter_map(|paper| Some((paper.id.as_ref()?, paper))).collect();
         let known = |liked: &Liked| {
             if !liked.title.is_empty() {
                 return Some(liked.clone());
             }
-            let paper = papers.iter().find(|paper| paper.id.is_some() && paper.id == liked.id)?;
+            let paper = by_id.get(liked.id.as_ref()?)?;
             Some(Liked {
                 id: liked.id.clone(),
                 title: paper.plain_title.clone(),

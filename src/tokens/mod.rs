@@ -114,7 +114,8 @@ impl Tokenizer {
 
     /// `text`, which the program or the model's file and not a paper wrote, cut at the names of
     /// control tokens. [`Self::encode`] of the text between, together with what is next to it,
-    /// gives what [`Self::encode_template`] gives of the whole.
+    /// gives what [`Self::encode_template`] gives of the whole, but for a name of the unknown token, which
+    /// is spelled out.
     pub fn stretches(&self, text: &str) -> Vec<Stretch> {
         let mut stretches = Vec::new();
         let mut between = String::new();

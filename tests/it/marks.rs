@@ -35,6 +35,18 @@ fn a_marked_summary_goes_through_digests_of_records_as_it_is() {
 }
 
 #[test]
+fn a_mark_of_another_program_breaks_no_feed() {
+    let place = Place::new();
+    let loop_mark = r#"{"kind":"loop","field":"paragraph","detail":["a\u0001b\ufffe\nc"]}"#;
+    let record = MARKED.replace(r#"{"kind":"unfinished","field":"paragraph"}"#, loop_mark);
+    place.write("one.jsonl", &format!("{record}\n"));
+    let feed = place.run(&["render", "one.jsonl", "--format", "atom"]).stdout;
+    assert!(feed.contains("段落自我重复") || feed.contains("重复"), "{feed}");
+    let is_allowed = |c: char| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    assert_eq!(feed.chars().find(|c| !is_allowed(*c)), None, "XML 1.0, production 2");
+}
+
+#[test]
 fn marks_of_both_forms_are_worded_in_the_digest() {
     let place = Place::new();
     place.write("all.jsonl", &format!("{MARKED}\n{FIRST}\n{TITLELESS}\n"));

@@ -53,7 +53,10 @@ impl Service {
             });
         }
         let turn = Turn::take(self.folder(), target.endpoint, self.pause(target.endpoint), note)?;
-        let client = Client::new(self.limits().clone());
+        // Another try is a request like any other, and comes no sooner.
+        let mut limits = self.limits().clone();
+        limits.pause = limits.pause.max(self.pause(target.endpoint));
+        let client = Client::new(limits);
         let mut tries = Tries::new(client.limits());
         let outcome = loop {
             let outcome = self.ask(&client, target, kept.as_ref(), note);
