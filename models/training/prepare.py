@@ -31,6 +31,8 @@ from form import Form
 from glossary import read_table, terms_in
 from tokenizer import Tokenizer
 
+# One scan for both, so that the 4 of BLEU-4 is no number by itself.
+KEPT = re.compile(f"{NUMBER.pattern}|{NAME.pattern}")
 ENGLISH_TAIL = re.compile(r"-[a-z]{3,}$")
 MOST_TO_KEEP = 20  # numbers and names of a paper
 # Numbers with a unit that Chinese has not, and those that it has.
@@ -134,15 +136,17 @@ def shuffled(indices, records, recent, rng):
 def told(record, found):
     """What the prompt of `record` tells: (term, translation) pairs of those that were `found`, and
     what to keep."""
-    terms = [(term, translation) for term, translation, _ in found]
+    terms = [(term, translation) for term, translation, _ in found if term != translation]
+    # What the table says is the same in Chinese is to be kept, before all else.
+    same = [term for term, translation, _ in found if term == translation]
     translated = {term for term, _ in terms}
     # A unit of English is told in Chinese, and its number not to be kept.
     units = [*SCALED.finditer(record["abstract"])]
     spans = [match.span() for match in units]
-    keep = [item for at, item in to_keep(record["abstract"])
-            if item not in translated and not any(start <= at < end for start, end in spans)]
+    keep = same + [item for at, item in to_keep(record["abstract"]) if item not in translated
+                   and not any(start <= at < end for start, end in spans)]
     units = dict((" ".join(match[0].split()), in_chinese(match)) for match in units)
-    return terms + [*units.items()][:MOST_SCALED], [*dict.fromkeys(keep)][:MOST_TO_KEEP]
+    return terms + [*units.items()][:MOST_SCALED], [*dict.fromkeys(keep)][:max(MOST_TO_KEEP, len(same))]
 
 
 def in_chinese(match):
@@ -166,7 +170,7 @@ def told_to_learn(record, found, rng):
 def to_keep(text):
     """Numbers, acronyms and CamelCase names of `text` in the order in which they stand, with their
     places; not what Chinese would say otherwise, such as `LLM-based`."""
-    found = sorted((m.start(), m[0]) for pattern in (NUMBER, NAME) for m in pattern.finditer(text))
+    found = [(m.start(), m[0]) for m in KEPT.finditer(text)]
     return [(at, item) for at, item in found if not ENGLISH_TAIL.search(item)]
 
 

@@ -47,6 +47,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cpu")
     device = parser.parse_args().device
+    check_told()
     check_functions(device)
     for architecture in PROMPTS:
         with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +67,19 @@ def check_functions(device):
         gate, up = x.chunk(2, 1)
         gate = F.gelu(gate, approximate="tanh") if is_gelu else F.silu(gate)
         same_gradients(Gated.apply(x, is_gelu), gate * up, [x])
+
+
+def check_told():
+    """What prompts tell is what the program tells: the papers are those of its own tests
+    (src/prompt/told.rs)."""
+    text = "DeepSeek and LLMs reach 63.4% on 1,024 LLMs (BLEU-4), from 3B to 0.5 in GPT4o."
+    kept = ["DeepSeek", "LLMs", "63.4", "1,024", "BLEU-4", "3", "0.5", "GPT4o"]
+    assert told({"abstract": text}, []) == ([], kept)
+    found = [("RAG", "检索增强生成", 1), ("sheep dog", "sheep dog", 1)]
+    terms, kept = told({"abstract": "RAG finds 12 sheep dogs for LLMs."}, found)
+    assert (terms, kept) == ([("RAG", "检索增强生成")], ["sheep dog", "12", "LLMs"])
+    terms, kept = told({"abstract": "３ million, and 4 million"}, [])
+    assert terms == [("4 million", "400万")] and kept == ["３"]
 
 
 def same_gradients(ours, plain, leaves):
