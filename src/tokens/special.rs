@@ -58,8 +58,8 @@ pub(super) struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// Finds the special tokens and marks those found by name as control tokens, which some files
-    /// forget to do.
+    /// Finds the special tokens and marks those that end something as control tokens, which some
+    /// files forget to do. White space stays text, though it may end one.
     pub(super) fn find(
         metadata: &Metadata,
         vocabulary: &mut Vocabulary,
@@ -76,11 +76,11 @@ impl SpecialTokens {
             TURN_ENDS.iter().filter_map(|&name| ids.get(name).copied()).collect();
         let other_ends = OTHER_ENDS.iter().filter_map(|&name| ids.get(name).copied());
         let named: Vec<u32> = turn_ends.iter().copied().chain(other_ends).collect();
-        for &id in &named {
-            vocabulary.mark_control(id);
-        }
         let mut end_of_generation: Vec<u32> =
             keyed.into_iter().chain([fim_sep]).flatten().chain(named).collect();
+        for &id in &end_of_generation {
+            vocabulary.mark_control(id);
+        }
         end_of_generation.sort_unstable();
         end_of_generation.dedup();
         let eot = eot.or(turn_ends.first().copied());

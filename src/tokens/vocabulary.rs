@@ -82,8 +82,15 @@ impl Vocabulary {
         self.0.get(id as usize).map_or("", |(text, _)| text)
     }
 
+    /// Makes token `id` one that stands for no text, unless it stands for white space or a byte.
     pub(super) fn mark_control(&mut self, id: u32) {
-        if let Some((_, kind)) = self.0.get_mut(id as usize) {
+        // Spaces and line breaks as the two families spell them.
+        let is_space =
+            |letter: char| letter.is_whitespace() || matches!(letter, '▁' | 'Ġ' | 'ĉ' | 'Ċ' | 'č');
+        if let Some((text, kind)) = self.0.get_mut(id as usize)
+            && !matches!(kind, Kind::Byte(_))
+            && !text.chars().all(is_space)
+        {
             *kind = Kind::Control;
         }
     }

@@ -250,6 +250,29 @@ fn the_file_tells_what_begins_and_ends() {
 }
 
 #[test]
+fn what_only_a_key_makes_an_end_has_no_text_unless_it_is_white_space() {
+    for kind in [NORMAL, USER_DEFINED] {
+        let tiny = Tiny::score(&[("a", -1.0)])
+            .piece("<stop>", kind, 0.0)
+            .piece("▁", kind, 0.0)
+            .set("tokenizer.ggml.eos_token_id", Value::U32(260))
+            .set("tokenizer.ggml.eot_token_id", Value::U32(261))
+            .set("tokenizer.ggml.eom_token_id", Value::U32(3 + u32::from(b'a')));
+        let tokenizer = tiny.build();
+        assert_eq!(tokenizer.end_of_generation(), [100, 260, 261]);
+        assert_eq!(tokenizer.decode(&[259, 260]), "a");
+        assert!(!tokenizer.encode("a<stop>").contains(&260), "a paper's text ended the prompt");
+        assert_eq!(tokenizer.encode_template("<stop>"), [260]);
+        assert_eq!(tokenizer.piece_bytes(261), b" ", "white space");
+        assert_eq!(tokenizer.piece_bytes(100), b"a", "a byte");
+    }
+    let merged = Tiny::byte_level("gpt-2", "ab", &["a b"])
+        .set("tokenizer.ggml.eos_token_id", Value::U32(2))
+        .build();
+    check(&merged, "ab", &["a", "b"]);
+}
+
+#[test]
 fn errors_name_the_key_and_the_value() {
     let hint = "the file may be cut or hold no language model; fetch the model again";
     check_error(&HashMap::new(), "the GGUF file has no tokenizer.ggml.tokens", hint);
