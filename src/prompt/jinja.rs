@@ -124,10 +124,11 @@ fn watched_for<T: Send + 'static>(
 pub(super) fn checked(source: &str) -> Result<Cow<'_, str>, String> {
     let mut scan = Scan { source: source.as_bytes(), at: 0, balance: 0 };
     let (mut tags, mut renamed, mut elifs) = (Vec::new(), Vec::new(), 0);
+    let (mut line, mut counted) = (1, 0);
     while let Some(tag) = scan.next_tag() {
-        let line = || 1 + source[..tag.start].matches('\n').count();
+        line += source[counted..tag.start].matches('\n').count();
+        counted = tag.start;
         if tag.tokens.len() > MAX_TAG_TOKENS {
-            let line = line();
             return Err(format!(
                 "a tag in line {line} has more than {MAX_TAG_TOKENS} words and signs"
             ));
@@ -143,9 +144,9 @@ pub(super) fn checked(source: &str) -> Result<Cow<'_, str>, String> {
             _ => {}
         }
         if has_unnamed_namespace(&words, tag.is_block) {
-            return Err(format!("line {} makes a namespace without a name", line()));
+            return Err(format!("line {line} makes a namespace without a name"));
         }
-        tags.push((line(), words, tag.is_block));
+        tags.push((line, words, tag.is_block));
     }
     let namespaces: BTreeSet<&str> =
         tags.iter().filter(|tag| tag.2).flat_map(|(_, words, _)| set_through(words)).collect();

@@ -21,6 +21,7 @@ mod piece;
 mod told;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use minijinja::{Environment, UndefinedBehavior, context, syntax::SyntaxConfig};
 use serde::Deserialize;
@@ -66,7 +67,9 @@ pub struct Template {
     fields: Vec<FieldForm>,
     messages: Messages,
     /// The templates of the messages, by number.
-    jinja: Environment<'static>,
+    jinja: Arc<Environment<'static>>,
+    /// Whether it is one of the program's own, which need no watching.
+    is_built_in: bool,
     tells_terms: bool,
     /// What the messages say without a paper.
     own_text: String,
@@ -166,6 +169,7 @@ impl Template {
                  and {{ abstract }}, and a [[field]] for each of title, paragraph and one-liner",
             )
         };
+        let is_built_in = BUILT_IN.iter().any(|(_, known)| *known == source);
         let source = text_file::unified(source);
         let file: File = toml::from_str(&source)
             .map_err(|cause| wrong("cannot be read".into()).because(cause))?;
@@ -182,12 +186,12 @@ impl Template {
             abstract_tokens: file.abstract_tokens,
             fields,
             messages,
-            jinja,
+            jinja: Arc::new(jinja),
+            is_built_in,
             tells_terms: false,
             own_text: String::new(),
         };
-        let tried = template.clone();
-        template.own_text = jinja::watched(move || tried.try_out()).map_err(&wrong)??;
+        template.own_text = template.try_out()?;
         template.tells_terms = template.looks_at("terms");
         Ok(template)
     }
@@ -257,18 +261,21 @@ impl Template {
             terms => told.terms.iter().map(term).collect::<Vec<_>>(),
             keep => told.keep.iter().map(|item| plain(item)).collect::<Vec<_>>(),
         };
-        let count = self.count();
-        let message = |number: usize| {
-            let rendered = self.jinja.get_template(&number.to_string())?.render(&values)?;
-            // Chat templates trim the messages of some roles; here nobody has to know which.
-            Ok(pieces(if self.roles().is_some() { rendered.trim() } else { &rendered }))
+        let (jinja, count) = (Arc::clone(&self.jinja), self.count());
+        // Chat templates trim the messages of some roles; here nobody has to know which.
+        let trims = self.roles().is_some();
+        let work = move || {
+            let message = |number: usize| {
+                let rendered = jinja.get_template(&number.to_string())?.render(&values)?;
+                Ok(pieces(if trims { rendered.trim() } else { &rendered }))
+            };
+            let messages = (0..count).map(message);
+            messages.collect::<std::result::Result<_, _>>().map_err(|cause| jinja::reason(&cause))
         };
-        (0..count).map(message).collect::<std::result::Result<_, minijinja::Error>>().map_err(
-            |cause| {
-                let message = format!("prompt {}: {}", self.name, jinja::reason(&cause));
-                Error::new(ErrorKind::Usage, message)
-            },
-        )
+        let rendered = if self.is_built_in { Ok(work()) } else { jinja::watched(work) };
+        rendered
+            .and_then(|rendered| rendered)
+            .map_err(|what| Error::new(ErrorKind::Usage, format!("prompt {}: {what}", self.name)))
     }
 
     /// How many messages there are.
