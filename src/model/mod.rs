@@ -5,7 +5,7 @@ mod adapter;
 mod cause;
 mod config;
 mod equalise;
-mod gguf;
+pub(crate) mod gguf;
 mod merge;
 mod rounding;
 mod shape;

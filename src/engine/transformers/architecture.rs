@@ -9,9 +9,9 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::gguf_file::{Content, TensorInfo, Value, VersionedMagic};
 
-use crate::model;
+use crate::model::{self, gguf::Header};
 use crate::{Error, Result, error::ErrorKind};
 
 /// An architecture that candle-transformers knows and our own decoder does not.
@@ -98,10 +98,23 @@ impl Source {
     }
 }
 
+/// Opens the file at `path` and reads its header as [`Header`] does, within its bounds, into what the
+/// networks take.
 fn open(path: &Path) -> Result<(BufReader<File>, Content)> {
     let file = File::open(path).map_err(|cause| Error::io("open", path, cause))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
-    let content = Content::read(&mut reader).map_err(|e| cannot_load(path, model::cause(e)))?;
+    let header = Header::read(&mut reader).map_err(|cause| cannot_load(path, cause))?;
+    let info = |(name, info): (String, model::gguf::TensorInfo)| {
+        let (ggml_dtype, shape, offset) = (info.kind, info.shape.into(), info.bytes.start);
+        (name, TensorInfo { ggml_dtype, shape, offset })
+    };
+    let content = Content {
+        magic: VersionedMagic::GgufV3,
+        metadata: header.metadata,
+        tensor_infos: header.tensors.into_iter().map(info).collect(),
+        // Offsets are those in the file.
+        tensor_data_offset: 0,
+    };
     Ok((reader, content))
 }
 
