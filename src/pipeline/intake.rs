@@ -94,7 +94,7 @@ pub fn read(
             return Err(error);
         }
         if inputs.stopped {
-            desk.register.end_early(source);
+            desk.register.end_early(source, desk.run, desk.observer)?;
             break;
         }
         match outcome {

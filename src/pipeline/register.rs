@@ -72,35 +72,64 @@ impl Register {
         if report.cut_short || report.missing > 0 || is_early {
             return Ok(());
         }
-        if is_feed && let Some(other) = self.announced_before(&category, &papers, day, run)? {
-            let number = count(papers.len() as u64);
-            observer.warning(&format!(
-                "{source}: each of the {number} papers dated {day} was announced on {other} already; \
-                 the feed is likely that day's still. {day} is not taken for read: a later run \
-                 brings it, or arxiv:{category}@{day} now"
-            ));
+        let announcement = Announcement { category, day, followed: is_feed, papers };
+        if self.is_another_days(source, &announcement, run, observer)? {
             return Ok(());
         }
-        if is_feed && day < today && run.days_read(&category)?.days.contains(&day) {
+        let category = &announcement.category;
+        if is_feed && day < today && run.days_read(category)?.days.contains(&day) {
             observer.note(&format!(
                 "{source}: the feed is that of {day}, which was read before; none is out since"
             ));
         }
-        self.read.push(Announcement { category, day, followed: is_feed, papers });
+        self.read.push(announcement);
         Ok(())
     }
 
     /// Reading ended in the midst of the source, at the limit that was asked for. What follows is
     /// said to be left out, and is not missing then.
-    pub(super) fn end_early(&mut self, source: &Source) {
-        let (Some(open), Source::Arxiv(named)) = (self.open.take(), source) else { return };
+    pub(super) fn end_early(
+        &mut self,
+        source: &Source,
+        run: &Run<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let (Some(open), Source::Arxiv(named)) = (self.open.take(), source) else { return Ok(()) };
         let Open { category, is_feed, papers, latest } = open;
         let day = match &named.request {
             Request::Day(_, day) => Some(*day),
             _ => latest,
         };
-        let followed = is_feed;
-        self.read.extend(day.map(|day| Announcement { category, day, followed, papers }));
+        let Some(day) = day else { return Ok(()) };
+        let announcement = Announcement { category, day, followed: is_feed, papers };
+        if !self.is_another_days(source, &announcement, run, observer)? {
+            self.read.push(announcement);
+        }
+        Ok(())
+    }
+
+    /// Whether a feed is another day's, all of whose papers were announced then; says so.
+    fn is_another_days(
+        &self,
+        source: &Source,
+        announcement: &Announcement,
+        run: &Run<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<bool> {
+        let Announcement { category, day, followed, papers } = announcement;
+        if !followed {
+            return Ok(false);
+        }
+        let Some(other) = self.announced_before(category, papers, *day, run)? else {
+            return Ok(false);
+        };
+        let number = count(papers.len() as u64);
+        observer.warning(&format!(
+            "{source}: each of the {number} papers dated {day} was announced on {other} already; \
+             the feed is likely that day's still. {day} is not taken for read: a later run brings \
+             it, or arxiv:{category}@{day} now"
+        ));
+        Ok(true)
     }
 
     /// The other day on which all papers were announced, be it in an earlier run or in this one.

@@ -98,6 +98,21 @@ fn a_feed_that_still_carries_yesterday_under_todays_date_is_found_out() {
 }
 
 #[test]
+fn a_limit_does_not_hide_that_a_feed_is_yesterdays() {
+    let reader = Reader::new();
+    let limited = |day: &str, numbers: std::ops::Range<u32>| {
+        reader.server.set_feed("cs.CL", day, withdrawn(numbers));
+        reader.read(day, &["arxiv:cs.CL", "--limit", "2"])
+    };
+    limited("2026-11-23", 6..9);
+    let stale = limited("2026-11-24", 6..9);
+    let told = "each of the 2 papers dated 2026-11-24 was announced on 2026-11-23 already";
+    assert!(stale.stderr.contains(told), "{}", stale.stderr);
+    let next = reader.read_on("2026-11-25", "2026-11-25", 10..13);
+    assert_eq!((next.status, reader.digest()), (0, vec![9, 10, 11, 12]), "{}", next.stderr);
+}
+
+#[test]
 fn a_stale_feed_is_found_out_even_where_yesterday_was_not_read() {
     let reader = Reader::new();
     reader.read_on("2026-11-18", "2026-11-18", 1..3);
