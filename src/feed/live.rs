@@ -7,6 +7,7 @@ use super::page::Page;
 use super::source::arxiv::{Endpoint, Fetched, Named, Request, Service, Target};
 use super::{Event, FeedReport, Format};
 use crate::error::ErrorKind;
+use crate::http::percent_encoded;
 use crate::paper::Date;
 use crate::text::quantity::count;
 use crate::{Error, Result};
@@ -98,7 +99,7 @@ impl Reading<'_> {
     }
 
     fn query(&mut self, query: &str) -> Result<()> {
-        let query = encoded(query);
+        let query = percent_encoded(query);
         let (mut total, mut empty_answers) = (0, 0);
         loop {
             let page = self.results(&format!(
@@ -127,7 +128,7 @@ impl Reading<'_> {
             let before = self.held;
             let mut empty_answers = 0;
             loop {
-                let list = encoded(&ids.join(","));
+                let list = percent_encoded(&ids.join(","));
                 let page = self.results(&format!("id_list={list}&max_results={IDS_A_CALL}"))?;
                 empty_answers += u32::from(page.items == 0);
                 let is_promised = page.total.is_some_and(|total| total > 0);
@@ -149,7 +150,7 @@ impl Reading<'_> {
         let address = self.service.address(Endpoint::Oai);
         let first = format!(
             "{address}?verb=ListRecords&metadataPrefix=arXivRaw&set={}&from={from}&until={until}",
-            encoded(set)
+            percent_encoded(set)
         );
         let mut url = first;
         let mut total = None;
@@ -160,7 +161,7 @@ impl Reading<'_> {
             let Some(token) = page.token.filter(|_| !self.out.is_broken()) else {
                 return self.compare(total.unwrap_or(0), "records");
             };
-            url = format!("{address}?verb=ListRecords&resumptionToken={}", encoded(&token));
+            url = format!("{address}?verb=ListRecords&resumptionToken={}", percent_encoded(&token));
             if !tokens.insert(token) {
                 return Err(self.out.error("goes in a circle: a resumption token came twice"));
             }
@@ -222,18 +223,4 @@ impl Reading<'_> {
         }
         self.out.short(format!("counts {all} {what}, and {held} came"), missing)
     }
-}
-
-/// `text` as a part of a query (RFC 3986): letters and digits stay, all else is written as `%20`.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }

@@ -21,7 +21,9 @@ use super::{gguf, leftovers};
 use crate::card::{HubFile, is_file_name, is_sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash;
-use crate::http::{Answer, Client, Failure, Request, Tries, escaped, shown_address, shown_text};
+use crate::http::{
+    Answer, Client, Failure, Request, Tries, escaped, percent_encoded, shown_address, shown_text,
+};
 
 /// Redirects that are followed while size and SHA-256 are asked for: renamed repositories, mirrors.
 const REDIRECTS_MAX: u32 = 5;
@@ -103,18 +105,8 @@ fn in_shared_folder(folder: &Path, file: &HubFile) -> Option<PathBuf> {
 }
 
 fn url(endpoint: &str, HubFile { repo, revision, file }: &HubFile) -> String {
-    let file: Vec<String> = file.split('/').map(percent_encode).collect();
-    format!("{endpoint}/{repo}/resolve/{}/{}", percent_encode(revision), file.join("/"))
-}
-
-fn percent_encode(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
+    let file: Vec<String> = file.split('/').map(percent_encoded).collect();
+    format!("{endpoint}/{repo}/resolve/{}/{}", percent_encoded(revision), file.join("/"))
 }
 
 /// What the hub tells about a file before sending it.
@@ -332,8 +324,10 @@ impl Hub {
 
 /// A reason that names the address, if it does not yet.
 fn with_address(failure: Failure, url: &str) -> Reason {
-    let (message, url) = (failure.message, shown_address(url));
-    if message.contains(&url) { message.into() } else { format!("{message} ({url})").into() }
+    let (may_pass, url) = (failure.may_pass(), shown_address(url));
+    let message = failure.message;
+    let text = if message.contains(&url) { message } else { format!("{message} ({url})") };
+    Reason::from(text).passing(may_pass)
 }
 
 fn after_bytes(failure: Failure, written: u64) -> Failure {

@@ -218,9 +218,10 @@ fn first_that_delivers(
     progress: &mut dyn Progress,
 ) -> Result<Received> {
     let mut reasons = Vec::new();
-    let mut hint = None;
+    let (mut hint, mut may_pass) = (None, false);
     let mut failed = |place: &str, reason: Reason| {
         hint = hint.or(reason.hint);
+        may_pass |= reason.may_pass;
         reasons.push(format!("{place}: {reason}"));
     };
     if let Some(path) = &origins.local {
@@ -248,7 +249,8 @@ fn first_that_delivers(
     }
     let file = intake.slot.file_name();
     let message = format!("cannot fetch {file}: {}", reasons.join("; "));
-    let error = Error::new(ErrorKind::Network, message).passing();
+    let error = Error::new(ErrorKind::Network, message);
+    let error = if may_pass { error.passing() } else { error };
     Err(match hint {
         Some(hint) => error.hint(hint),
         None => error,
@@ -294,21 +296,7 @@ fn unknown_name(name: &str) -> Error {
 /// Whether somebody who typed `typed` may have meant `known`: a part of it, or two slips.
 fn is_near(typed: &str, known: &str) -> bool {
     let typed = typed.to_lowercase();
-    (typed.len() >= 3 && known.contains(&typed)) || edit_distance(&typed, known) <= 2
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    (typed.len() >= 3 && known.contains(&typed)) || strsim::levenshtein(&typed, known) <= 2
 }
 
 #[cfg(test)]
@@ -348,12 +336,5 @@ mod tests {
              `smollm2-135m`; or a path to a .gguf file, or hf:OWNER/NAME:FILE",
         );
         check_unknown("no/such.gguf", "there is no model file no/such.gguf", "");
-    }
-
-    #[test]
-    fn edit_distance_counts_slips() {
-        for (a, b, distance) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
-            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
-        }
     }
 }

@@ -152,7 +152,7 @@ fn find_python(origins: &Origins, folder: &Path) -> Result<PathBuf, Reason> {
             Err(cause) => reasons.push(format!("cannot run {name}: {}", plain(&cause))),
         }
     }
-    Err(reasons.join(", ").into())
+    Err(Reason::from(reasons.join(", ")).passing(false))
 }
 
 impl Notice {

@@ -13,17 +13,25 @@ use crate::http::escaped;
 pub(super) struct Reason {
     text: String,
     pub(super) hint: Option<&'static str>,
+    /// Whether another try, later, may do better.
+    pub(super) may_pass: bool,
 }
 
 impl Reason {
     pub(super) fn with_hint(text: String, hint: &'static str) -> Self {
-        Reason { text, hint: Some(hint) }
+        Reason { hint: Some(hint), ..Reason::from(text) }
+    }
+
+    /// The same reason, which passes or does not.
+    #[must_use]
+    pub(super) fn passing(self, may_pass: bool) -> Self {
+        Reason { may_pass, ..self }
     }
 }
 
 impl From<String> for Reason {
     fn from(text: String) -> Self {
-        Reason { text, hint: None }
+        Reason { text, hint: None, may_pass: true }
     }
 }
 

@@ -19,3 +19,13 @@ pub use failure::{Failure, FailureKind};
 pub use limits::Limits;
 pub use shown::{escaped, shown_address, shown_text};
 pub use tries::Tries;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// All characters but those that an address may have anywhere (RFC 3986, 2.3).
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `text` as a part of an address: what means something there is written as `%20`.
+pub fn percent_encoded(text: &str) -> String {
+    utf8_percent_encode(text, &RESERVED).to_string()
+}

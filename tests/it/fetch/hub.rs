@@ -221,6 +221,7 @@ fn when_all_sources_fail_each_is_named_with_its_reason_and_what_to_do() {
             no_python.display()
         )
     );
+    assert!(!error.may_pass(), "none of these reasons passes by itself");
     let hint = error.hint_text().expect("a hint");
     for part in ["wenzhai models fetch test", "https://huggingface.co/o/none", "--model PATH"] {
         assert!(hint.contains(part), "{hint}");

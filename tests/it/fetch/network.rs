@@ -179,13 +179,16 @@ fn pauses_between_tries_grow() {
     let url = format!("{}/o/r/resolve/main/m.gguf", server.url());
     let message = format!("HTTP status 502 (Bad Gateway); tried 4 times ({url})");
     assert!(error.to_string().ends_with(&message), "{error}");
+    assert!(error.may_pass());
     let times: Vec<_> = server.times().into_iter().map(|(at, _)| at).collect();
     let gaps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(gaps.len(), 3);
     for (gap, least) in gaps.into_iter().zip([pause, 2 * pause, 4 * pause]) {
         assert!(gap >= least, "{gap:?} instead of {least:?}");
     }
-    assert!(notes[0].ends_with("; trying again in 0.1 s"), "{notes:?}");
+    // Pauses that are longer than `notice` are told; a slow machine has others to tell as well.
+    let told = notes.iter().find(|note| note.contains("trying again in"));
+    assert!(told.is_some_and(|note| note.ends_with("; trying again in 0.1 s")), "{notes:?}");
 }
 
 /// The connection of the first request is kept, and closed by the server as the second one comes.

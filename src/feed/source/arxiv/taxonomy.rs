@@ -33,29 +33,13 @@ pub(super) fn is_known(name: &str) -> bool {
 /// The name that is meant, if one is near: the same in other letters, or two slips away.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let typed = name.to_lowercase();
-    let distance = |known: &str| slips(&typed, &known.to_lowercase());
+    let distance = |known: &str| strsim::levenshtein(&typed, &known.to_lowercase());
     let nearest = names().min_by_key(|known| distance(known))?;
     (distance(nearest) <= 2).then_some(nearest)
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
     NAMES.split_whitespace()
-}
-
-/// How many letters have to be put in, left out or changed.
-fn slips(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, letter) in from.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = line + 1;
-        for column in 0..to.len() {
-            let changed = corner + usize::from(letter != to[column]);
-            corner = row[column + 1];
-            row[column + 1] = changed.min(row[column] + 1).min(corner + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
