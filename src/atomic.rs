@@ -43,24 +43,45 @@ pub fn check_writable(path: &Path) -> Result<()> {
     new_temporary(&folder).map(drop).map_err(failed)
 }
 
-/// Writes the file at `path` with what `write` writes, all or nothing.
-///
-/// Its folder is made where that alone is missing. An existing file keeps its permissions; a
-/// symbolic link stays one, and its target is replaced, or made.
-/// What is no regular file (a pipe, `/dev/null`) cannot be replaced and is written straight to.
-/// `write` is handed a file and not any writer, because the GGUF format asks where it is in it.
+/// Writes the file at `path` with what `write` writes, all or nothing; see [`write_beside`].
 pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
 ) -> Result<()> {
+    write_beside(path, write)?.take_name()
+}
+
+/// A file that is on the disk as a whole, and has not taken its name yet. Dropped without that, it
+/// leaves nothing behind.
+#[must_use]
+pub struct Written {
+    path: PathBuf,
+    target: PathBuf,
+    /// None where it was written straight to its target.
+    temporary: Option<tempfile::NamedTempFile>,
+}
+
+/// Writes what `write` writes into a file beside the one at `path`, for it to take that name.
+///
+/// The folder of `path` is made where that alone is missing. An existing file keeps its permissions;
+/// a symbolic link stays one, and its target is replaced, or made.
+/// What is no regular file (a pipe, `/dev/null`) cannot be replaced and is written straight to.
+/// `write` is handed a file and not any writer, because the GGUF format asks where it is in it.
+pub fn write_beside(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+) -> Result<Written> {
     let target = target_of(path);
     let failed = |cause| Error::io("write", path, cause);
+    let written = |temporary| Written { path: path.to_owned(), target: target.clone(), temporary };
     let existing = fs::metadata(&target).ok();
     if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
         let mut file = File::options().write(true).open(&target).map_err(failed)?;
         let mut out = BufWriter::new(&mut file);
         write(&mut out)?;
-        return out.flush().map_err(failed);
+        out.flush().map_err(failed)?;
+        drop(out);
+        return Ok(written(None));
     }
     let folder = folder_of(&target);
     if !folder.exists() {
@@ -76,9 +97,18 @@ pub fn write_atomically(
         temporary.as_file().set_permissions(existing.permissions()).map_err(failed)?;
     }
     temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist(&target).map_err(|error| failed(error.error))?;
-    sync_folder(&folder);
-    Ok(())
+    Ok(written(Some(temporary)))
+}
+
+impl Written {
+    /// Takes the name, whether another file has it or none.
+    pub fn take_name(self) -> Result<()> {
+        let Some(temporary) = self.temporary else { return Ok(()) };
+        let failed = |error: tempfile::PersistError| Error::io("write", &self.path, error.error);
+        temporary.persist(&self.target).map_err(failed)?;
+        sync_folder(&folder_of(&self.target));
+        Ok(())
+    }
 }
 
 /// Where links lead from `path`, also if nothing is there yet.

@@ -56,6 +56,22 @@ pub struct Paper {
     pub updated: Option<Date>,
 }
 
+impl Paper {
+    /// What makes two offers the same paper, whatever their versions; see [`key_of`].
+    pub fn key(&self) -> String {
+        key_of(self.id.as_ref(), &self.link, &self.title)
+    }
+}
+
+/// What a paper is known by in all its versions: the arXiv id, or else the link, or else the title.
+pub fn key_of(id: Option<&PaperId>, link: &str, title: &str) -> String {
+    match id {
+        Some(id) => format!("id:{id}"),
+        None if !link.is_empty() => format!("link:{link}"),
+        None => format!("title:{title}"),
+    }
+}
+
 impl PaperId {
     /// Reads an identifier and its version, if it has one, out of what feeds call a paper by: the
     /// bare id, `arXiv:…`, `oai:arXiv.org:…`, a DOI of arXiv's, or a link to an abstract or PDF.

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, ErrorKind, Result, plain};
-use crate::paper::{Announce, Date, Paper};
+use crate::paper::{Announce, Date, Paper, PaperId, key_of};
 use crate::summary::{Fields, Flaw, Notice, Summary};
 
 /// Longest line that [`read_jsonl`] accepts. The longest abstracts of arXiv have some 6,000
@@ -100,6 +100,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// What its paper is known by in all its versions; see [`key_of`].
+    pub fn key(&self) -> String {
+        let id = PaperId::parse(&self.id).map(|(id, _)| id);
+        key_of(id.as_ref(), &self.link, &self.title)
+    }
+
     /// The record of `paper` before anything was written about it.
     pub fn of(paper: &Paper) -> Self {
         Record::default().about(paper)

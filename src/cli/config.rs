@@ -309,10 +309,18 @@ fn parse(place: &str, arguments: Vec<OsString>) -> Result<ArgMatches> {
 /// What clap says of an argument that came out of the file, at `place`.
 fn told(place: &str, cause: &clap::Error) -> Error {
     let text = cause.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let message = first.trim_start_matches("error: ");
+    // Behind the first line stand what may be written, a tip, and how a command line looks.
+    let is_of_command_line =
+        |line: &&str| line.starts_with("Usage:") || line.starts_with("For more information");
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let rest: Vec<&str> = lines.take_while(|line| !is_of_command_line(line)).collect();
     let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
-    Error::new(ErrorKind::Usage, format!("{place}{message}")).hint("see `wenzhai digest --help`")
+    let hint = match rest.is_empty() {
+        true => "see `wenzhai digest --help`".to_owned(),
+        false => rest.join("; "),
+    };
+    Error::new(ErrorKind::Usage, format!("{place}{message}")).hint(hint)
 }
 
 /// The id of the option `name`, as clap derives it.

@@ -10,6 +10,7 @@ use super::outcome::Outcome;
 use super::settings::{DigestSettings, StoreChoice};
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed::Source;
 use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
 use crate::store::{Account, Identity, Run, Store};
 use crate::writer::{Batch, Writer};
@@ -37,6 +38,7 @@ pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
         extended::read(path, &mut |record, _| run.add_existing(record))?;
     }
     let Some(inputs) = read(&settings, &mut run, &mut console)? else {
+        run.remember(&given_up)?;
         return Ok(Outcome::Complete);
     };
     let progress = summarise(&settings, &writer, &mut run, &mut console)?;
@@ -46,7 +48,7 @@ pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
         tell_interruption(&settings, &run)?;
         return Ok(Outcome::Interrupted(status));
     }
-    settings.outputs.write(&run, &|record| run.replaces(record))?;
+    settings.outputs.write(&run, &|record| run.successor(record))?;
     run.remember(&inputs.announced)?;
     run.remember(&given_up)?;
     let account = run.account()?;
@@ -153,7 +155,10 @@ fn read(
         return Err(Error::new(ErrorKind::Usage, "the limit of 0 papers leaves none to read"));
     }
     run.remember(&inputs.announced)?;
-    console.say("no paper was announced, as on weekends; nothing was written");
+    console.say(match settings.sources.iter().all(Source::is_search) {
+        true => "arXiv has no such paper; nothing was written",
+        false => "no paper was announced, as on weekends; nothing was written",
+    });
     Ok(None)
 }
 

@@ -33,7 +33,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::error::Error;
 use args::{Cli, Command};
 use outcome::Outcome;
 
@@ -69,22 +68,10 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,
         Ok(Outcome::Incomplete) => ExitCode::from(outcome::INCOMPLETE),
         Ok(Outcome::Interrupted(status)) => ExitCode::from(status),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if output::is_reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             console::print_error(&error);
             ExitCode::from(if error.may_pass() { outcome::TRY_LATER } else { outcome::WRONG })
         }
     }
-}
-
-/// Whether the reader of standard output went away.
-fn is_broken_pipe(error: &Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return io.kind() == std::io::ErrorKind::BrokenPipe;
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -1,6 +1,6 @@
 //! Where documents go: a file, whole or not at all, or standard output.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use crate::atomic::{check_writable, write_atomically};
@@ -51,7 +51,7 @@ impl Output {
         match self {
             Output::File(path) => write_atomically(path, |out| write(out)),
             Output::Stdout => {
-                let mut out = BufWriter::new(std::io::stdout().lock());
+                let mut out = BufWriter::new(Stdout(io::stdout().lock()));
                 write(&mut out)?;
                 out.flush().map_err(|cause| {
                     Error::new(ErrorKind::Io, "cannot write to standard output").because(cause)
@@ -59,6 +59,51 @@ impl Output {
             }
         }
     }
+}
+
+/// Standard output, whose errors tell when its reader went away.
+struct Stdout(StdoutLock<'static>);
+
+/// What is behind the error then.
+#[derive(Debug)]
+struct ReaderIsGone;
+
+impl std::fmt::Display for ReaderIsGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("its reader went away")
+    }
+}
+
+impl std::error::Error for ReaderIsGone {}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(told)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(told)
+    }
+}
+
+fn told(cause: io::Error) -> io::Error {
+    match cause.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, ReaderIsGone),
+        _ => cause,
+    }
+}
+
+/// Whether the reader of standard output went away, which is no error: it has what it wanted. A
+/// named pipe among the outputs is another thing.
+pub(super) fn is_reader_gone(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return io.get_ref().is_some_and(|inner| inner.is::<ReaderIsGone>());
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether two names lead to one file: the same one, links of either kind included, or, where it

@@ -2,16 +2,16 @@
 //!
 //! A name's end tells the form. `{date}` in a name is the digest's day, which is known when the
 //! records are; so such a name is checked with today's before the work, and as it is after it. All
-//! files are written before one takes its name: if one cannot be, none is new.
+//! files are on the disk before one takes its name: if one cannot be written, none is new.
 
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::args::{ArrangementArgs, Format, GroupArg, OutputArgs, SortArg};
-use super::extended::{self, Replaces};
+use super::extended::{self, Successors};
 use super::output::{Output, is_same_file};
-use crate::atomic::write_atomically;
+use crate::atomic::{Written, write_beside};
 use crate::digest::{self, Feed, Group, InOrder, Order, Overview, Page, Records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Date;
@@ -105,10 +105,10 @@ impl Outputs {
         self.extended.as_deref()
     }
 
-    /// Writes what `records` become; `replaces` says which records of a file that is extended give
-    /// way to them.
-    pub(super) fn write(&self, records: &dyn Records, replaces: Replaces<'_>) -> Result<()> {
-        self.arranged(records, |records| self.write_arranged(records, replaces))
+    /// Writes what `records` become; `successors` says what they have of the records of a file that
+    /// is extended.
+    pub(super) fn write(&self, records: &dyn Records, successors: Successors<'_>) -> Result<()> {
+        self.arranged(records, |records| self.write_arranged(records, successors))
     }
 
     /// Writes `records` as such to standard output, in the digest's order.
@@ -128,7 +128,7 @@ impl Outputs {
         }
     }
 
-    fn write_arranged(&self, records: &dyn Records, replaces: Replaces<'_>) -> Result<()> {
+    fn write_arranged(&self, records: &dyn Records, successors: Successors<'_>) -> Result<()> {
         let has_date = self.places.iter().any(|place| place.output.to_string().contains(DATE));
         let day = match has_date {
             true => Overview::of(records)?.day.unwrap_or_else(today),
@@ -137,25 +137,16 @@ impl Outputs {
         self.check(day)?;
         let (files, streams): (Vec<&Place>, Vec<&Place>) =
             self.places.iter().partition(|place| matches!(place.output, Output::File(_)));
-        self.write_files(&files, day, records, replaces)?;
+        let write = |place: &&Place| match dated(&place.output, day)? {
+            Output::File(path) => {
+                write_beside(&path, |out| self.document(place, records, successors, out)).map(Some)
+            }
+            Output::Stdout => Ok(None),
+        };
+        let written: Vec<Option<Written>> = files.iter().map(write).collect::<Result<_>>()?;
+        written.into_iter().flatten().try_for_each(Written::take_name)?;
         streams.iter().try_for_each(|place| {
-            place.output.write(|out| self.document(place, records, replaces, out))
-        })
-    }
-
-    /// Writes the first of `files` and then the others, before the first takes its name.
-    fn write_files(
-        &self,
-        files: &[&Place],
-        day: Date,
-        records: &dyn Records,
-        replaces: Replaces<'_>,
-    ) -> Result<()> {
-        let Some((first, rest)) = files.split_first() else { return Ok(()) };
-        let Output::File(path) = dated(&first.output, day)? else { return Ok(()) };
-        write_atomically(&path, |out| {
-            self.document(first, records, replaces, out)?;
-            self.write_files(rest, day, records, replaces)
+            place.output.write(|out| self.document(place, records, successors, out))
         })
     }
 
@@ -163,19 +154,17 @@ impl Outputs {
         &self,
         place: &Place,
         records: &dyn Records,
-        replaces: Replaces<'_>,
+        successors: Successors<'_>,
         out: &mut dyn Write,
     ) -> Result<()> {
         let group = self.arrangement.group;
         let is_extended = |path: &Path| matches!(&place.output, Output::File(at) if at == path);
         match place.format {
             Format::Md => digest::markdown_in_groups(records, group, out),
-            Format::Jsonl => {
-                if let Some(path) = self.extended().filter(|path| is_extended(path)) {
-                    extended::copy(path, replaces, out)?;
-                }
-                digest::jsonl(records, out)
-            }
+            Format::Jsonl => match self.extended().filter(|path| is_extended(path)) {
+                Some(path) => extended::write(path, records, successors, out),
+                None => digest::jsonl(records, out),
+            },
             Format::Html => digest::html(records, &Page { group, index: None }, out),
             Format::Atom => {
                 let name = feed_name(&place.output);

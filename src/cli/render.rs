@@ -12,8 +12,8 @@ use super::settings::{Verbosity, inputs};
 use super::sources::sources;
 use crate::digest::InOrder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::paper::PaperId;
 use crate::record::{Record, read_jsonl};
+use crate::store::Successor;
 
 pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
     let sources = sources(&args.inputs, None)?;
@@ -47,7 +47,7 @@ pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
         console::note("there are no records; nothing was written");
         return Ok(Outcome::Complete);
     }
-    outputs.write(&InOrder::new(records), &|_| Ok(false))?;
+    outputs.write(&InOrder::new(records), &|_| Ok(Successor::Nothing))?;
     Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
 }
 
@@ -56,17 +56,13 @@ pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
 #[derive(Default)]
 struct Records {
     all: Vec<Record>,
-    places: HashMap<PaperId, usize>,
+    places: HashMap<String, usize>,
     doubles: u64,
 }
 
 impl Records {
     fn push(&mut self, record: Record) {
-        let Some((id, _)) = PaperId::parse(&record.id) else {
-            self.all.push(record);
-            return;
-        };
-        match self.places.entry(id) {
+        match self.places.entry(record.key()) {
             Entry::Occupied(place) => {
                 self.all[*place.get()] = record;
                 self.doubles += 1;

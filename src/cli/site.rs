@@ -162,8 +162,7 @@ impl Records for Newest<'_> {
         let mut silent = Complaints::new(Verbosity::Quiet);
         for day in self.days {
             self.site.read(day, &mut silent)?.for_each_record(&mut |record| {
-                let key = if record.id.is_empty() { &record.link } else { &record.id };
-                if met.insert(key.clone()) { visit(record) } else { Ok(()) }
+                if met.insert(record.key()) { visit(record) } else { Ok(()) }
             })?;
         }
         Ok(())

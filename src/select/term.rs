@@ -95,8 +95,14 @@ impl FromStr for Term {
         let regex = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
         let what = match regex {
             Some(regex) => What::Regex(compile(regex, typed)?),
-            None if place == Place::Category || is_category(text) => {
+            None if place == Place::Category || place == Place::Anywhere && is_category(text) => {
                 What::Category(text.trim_end_matches(".*").to_owned())
+            }
+            // Words have no dots in them.
+            None if text.contains('.') && is_category(text) => {
+                let message = format!("the term {typed:?} looks for a category where none stands");
+                return Err(Error::new(ErrorKind::Usage, message)
+                    .hint(format!("write {text} alone, or category:{text}")));
             }
             None if text.chars().any(is_han) => {
                 What::Chinese { text: text.to_owned(), english: common_english(text) }
@@ -272,6 +278,10 @@ mod tests {
         check("author:Bo Ek", true);
         check("author:/^bo /", true);
         check("title:/^bo /", false);
+        // Beside authors and categories, what looks like a category is words.
+        let title = Paper { plain_title: "A Survey of Q-Bio".into(), ..Paper::default() };
+        assert!("title:q-bio".parse::<Term>().unwrap().is_in(&title, &[]));
+        check("title:q-bio", false);
     }
 
     #[test]
@@ -318,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_is_no_term_is_refused() {
-        for term in ["", "...", "title:", "category:", "/(/"] {
+        for term in ["", "...", "title:", "category:", "title:cs.CL", "author:math.*", "/(/"] {
             assert_eq!(term.parse::<Term>().unwrap_err().kind(), ErrorKind::Usage, "{term}");
         }
     }

@@ -2,10 +2,9 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::key::paper_key;
-use super::run::Run;
+use super::run::{Fate, Run};
 use crate::error::Result;
-use crate::paper::{Paper, PaperId};
+use crate::paper::Paper;
 use crate::record::Record;
 
 impl Run<'_> {
@@ -16,7 +15,7 @@ impl Run<'_> {
             return Ok(());
         }
         let sql = "INSERT OR REPLACE INTO temp.existing (paper, version) VALUES (?1, ?2)";
-        self.execute(sql, params![paper_key(&paper_of(record)), record.version])
+        self.execute(sql, params![record.key(), record.version])
     }
 
     /// Whether an output has `paper`, in this version or a newer one; one that is not known counts
@@ -26,25 +25,30 @@ impl Run<'_> {
             WHERE paper = ?1 AND coalesce(version >= ?2, TRUE)";
         let find = || {
             let mut statement = self.store.connection.prepare_cached(sql)?;
-            statement.query_row(params![paper_key(paper), paper.version], |_| Ok(())).optional()
+            statement.query_row(params![paper.key(), paper.version], |_| Ok(())).optional()
         };
         find().map(|found| found.is_some()).map_err(|cause| self.failed(cause))
     }
 
-    /// Whether a paper of this run takes the place of `record` in an output: it failed there, or is
-    /// of an older version.
-    pub fn replaces(&self, record: &Record) -> Result<bool> {
-        let known = self.known_version(&paper_key(&paper_of(record)));
-        known.map(|known| known.is_some()).map_err(|cause| self.failed(cause))
+    /// What this run has of the paper of `record`, which an output has: there it failed, or is of an
+    /// older version.
+    pub fn successor(&self, record: &Record) -> Result<Successor> {
+        let known = self.known(&record.key()).map_err(|cause| self.failed(cause))?;
+        Ok(match known {
+            None => Successor::Nothing,
+            Some((_, Some(Fate::Failed))) => Successor::Failed,
+            Some(_) => Successor::Written,
+        })
     }
 }
 
-/// As much of the paper as it is known by.
-fn paper_of(record: &Record) -> Paper {
-    Paper {
-        id: PaperId::parse(&record.id).map(|(id, _)| id),
-        link: record.link.clone(),
-        title: record.title.clone(),
-        ..Paper::default()
-    }
+/// What a run has of a paper that an output has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Successor {
+    /// Nothing: the run did not come to it.
+    Nothing,
+    /// A record that says why there is no summary.
+    Failed,
+    /// Another record.
+    Written,
 }

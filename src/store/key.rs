@@ -1,4 +1,4 @@
-//! Under which key a summary is kept, and when two papers are the same.
+//! Under which key a summary is kept.
 
 use crate::hash::Hasher;
 
@@ -22,21 +22,11 @@ pub struct Identity {
     pub guards: String,
 }
 
-/// What makes two offers the same paper, whatever their versions: the arXiv id, or else the
-/// link, or else the title.
-pub(super) fn paper_key(paper: &Paper) -> String {
-    match &paper.id {
-        Some(id) => format!("id:{id}"),
-        None if !paper.link.is_empty() => format!("link:{}", paper.link),
-        None => format!("title:{}", paper.title),
-    }
-}
-
 /// SHA-256, in hexadecimal, of everything that the summary of `paper` depends on.
 pub(super) fn summary_key(paper: &Paper, identity: &Identity) -> String {
     let version = paper.version.map(|version| version.to_string());
     let parts = [
-        Some(paper_key(paper)),
+        Some(paper.key()),
         version,
         Some(paper.plain_title.clone()),
         Some(paper.plain_abstract.clone()),

@@ -43,6 +43,7 @@ use rusqlite::Connection;
 
 pub use account::Account;
 pub use announced::{Announcement, DaysRead};
+pub use existing::Successor;
 pub use key::Identity;
 pub use run::{Offered, Pending, Run, Skip, Ticket};
 

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::account::Account;
 use super::failure::{START_AFRESH, failed};
-use super::key::{Identity, paper_key, summary_key};
+use super::key::{Identity, summary_key};
 use super::row::{self, Found, SummaryRow};
 use super::{Store, schema};
 use crate::digest::Records;
@@ -67,7 +67,7 @@ pub struct Ticket {
 
 /// The fate of an offered paper, as the column `fate` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Pending = 0,
     Taken = 1,
     Summarised = 2,
@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
         let key = summary_key(paper, &self.identity);
         let mut older = None;
         if !self.has_summary(paper, &key)? {
-            let found = row::find_older(&self.store.connection, &paper_key(paper), paper.version);
+            let found = row::find_older(&self.store.connection, &paper.key(), paper.version);
             older = found.map_err(|cause| self.failed(cause))?;
             if older.is_none() {
                 self.skip(Skip::Filtered);
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
     pub fn explain(&mut self, paper: &Paper, relevance: &Relevance) -> Result<()> {
         let relevance = self.to_json(relevance)?;
         let sql = "UPDATE temp.offered SET relevance = ?2 WHERE paper = ?1";
-        self.execute(sql, params![paper_key(paper), relevance])
+        self.execute(sql, params![paper.key(), relevance])
     }
 
     /// The papers that were offered, by ticket, with why the reader gets them.
@@ -275,7 +275,7 @@ impl<'a> Run<'a> {
         brings_summary: bool,
         decide: impl FnOnce(&mut Self, &str) -> Result<(Fate, Option<String>)>,
     ) -> Result<Offered> {
-        let id = paper_key(paper);
+        let id = paper.key();
         let known = self.known(&id).map_err(|cause| self.failed(cause))?;
         let offered = match known {
             None => Offered::New,
@@ -343,15 +343,14 @@ impl Run<'_> {
     }
 
     /// Version and fate of a paper of this run, if it was met; a version may be unknown itself.
-    fn known(&self, paper: &str) -> rusqlite::Result<Option<(Option<u32>, Option<Fate>)>> {
+    pub(super) fn known(
+        &self,
+        paper: &str,
+    ) -> rusqlite::Result<Option<(Option<u32>, Option<Fate>)>> {
         let sql = "SELECT version, fate FROM temp.offered WHERE paper = ?1";
         let mut statement = self.store.connection.prepare_cached(sql)?;
         let known = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Fate::from_column(row.get(1)?)));
         statement.query_row([paper], known).optional()
-    }
-
-    pub(super) fn known_version(&self, paper: &str) -> rusqlite::Result<Option<Option<u32>>> {
-        Ok(self.known(paper)?.map(|(version, _)| version))
     }
 
     fn take_rows(&mut self, limit: i64, order: &str) -> rusqlite::Result<Vec<(Ticket, String)>> {

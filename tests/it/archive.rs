@@ -206,6 +206,22 @@ fn a_paper_that_failed_is_tried_again_and_its_record_replaced() {
 }
 
 #[test]
+fn a_summary_stays_where_the_new_version_fails() {
+    let place = place();
+    let long = "On counting sheep ".repeat(2_000);
+    let failing = paper(1, 2).replacen("\"title\":\"", &format!("\"title\":\"{long}"), 1);
+    assert!(failing.contains(&long));
+    place.write("papers.jsonl", &failing);
+    let archive = summed_up(1, 1);
+    place.write("archive.jsonl", &archive);
+    let extend = ["--no-store", "--skip-existing", "-o", "archive.jsonl", "-o", "new.md"];
+    let run = digest(&place, &extend);
+    assert_eq!((run.status, counted(&run, "failed")), (2, 1), "{}", run.stderr);
+    assert_eq!(place.read("archive.jsonl"), archive);
+    assert!(place.read("new.md").contains("too long"), "the digest of the day tells of it");
+}
+
+#[test]
 fn what_cannot_be_extended_is_refused_before_the_work() {
     let place = Place::new();
     place.write("papers.jsonl", &summed_up(1, 1));

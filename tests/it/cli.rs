@@ -459,3 +459,35 @@ fn a_signal_ends_a_run_after_its_step_and_what_is_finished_is_kept() {
     let account = "read 400 = summarised 0 + reused 1 + skipped 399 + failed 0\n";
     assert_eq!(String::from_utf8(again.stderr).unwrap(), account);
 }
+
+/// Each profile is ended like a run of its own, also behind one that has written.
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_later_profile_after_its_step() {
+    let place = Place::new();
+    tiny::write_model(&place.path().join("tiny.gguf"), "gemma3", 1);
+    place.write("prompt.toml", SHORT_PROMPT);
+    place.write("one.jsonl", &bare(1));
+    place.write("papers.jsonl", &(2..400).map(bare).collect::<String>());
+    let profile = |name: &str, file: &str| {
+        format!("[digest.{name}]\nsources = [\"{file}\"]\noutput = [\"{name}.md\"]\n")
+    };
+    let head = "model = \"tiny.gguf\"\nprompt = \"prompt.toml\"\nstore = \"s.sqlite\"\n\
+                batch = 1\n";
+    let profiles = profile("a", "one.jsonl") + &profile("b", "papers.jsonl");
+    place.write("wenzhai.toml", &format!("{head}{profiles}"));
+    let run = place.command(&["digest", "--config", "wenzhai.toml"]).spawn().unwrap();
+    let finished = || {
+        let store = rusqlite::Connection::open(place.path().join("s.sqlite")).ok()?;
+        store.query_row("SELECT count(*) FROM summary", [], |row| row.get::<_, i64>(0)).ok()
+    };
+    while finished().unwrap_or_default() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    let run = run.wait_with_output().unwrap();
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(130), "{said}");
+    assert!(said.contains("papers are finished and kept"), "{said}");
+}

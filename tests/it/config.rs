@@ -123,6 +123,7 @@ fn what_is_wrong_is_named_with_its_place() {
     refused("limit = [1, 2]", "limit is one value, not a list");
     refused("redo = 1", "redo is true or false");
     refused("sort = \"size\"", "wenzhai.toml: invalid value 'size' for '--sort <BY>'");
+    refused("sort = \"size\"", "\n  hint: [possible values: ");
     refused("a =", "wenzhai.toml: line 1");
     refused("digest = 3", "digest is no table");
 }

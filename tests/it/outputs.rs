@@ -1,5 +1,7 @@
 //! Outputs, more than one at a time, and the folder of many days.
 
+use std::io::Read;
+
 use wenzhai::digest::{Group, InOrder, Records};
 use wenzhai::record::{Record, read_jsonl};
 
@@ -53,6 +55,34 @@ fn the_end_of_a_name_tells_its_form_in_digest_and_render() {
         assert_eq!(place.read("records"), place.read("b.jsonl"));
         assert_eq!(place.read("page.html"), place.read("c.HTML"));
     }
+}
+
+/// The first output is on the disk when the second cannot be written.
+#[cfg(unix)]
+#[test]
+fn where_one_output_fails_no_file_is_new() {
+    let place = place();
+    // More than a pipe holds.
+    let record =
+        |n: u32| format!("{{\"link\":\"{n}\",\"title\":\"Sheep\",\"abstract\":\"We count.\"}}\n");
+    place.write("many.jsonl", &(0..5_000).map(record).collect::<String>());
+    place.write("a.md", "yesterday");
+    let pipe = place.path().join("pipe.jsonl");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let outputs = ["-o", "a.md", "-o", "pipe.jsonl"];
+    let child = place.command(&[&["render", "many.jsonl"][..], &outputs].concat()).spawn().unwrap();
+    // It reads a little and goes away, which is an error of this output.
+    let mut reader = std::fs::File::open(&pipe).unwrap();
+    reader.read_exact(&mut [0; 10]).unwrap();
+    drop(reader);
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("pipe"), "{told}");
+    assert_eq!(place.read("a.md"), "yesterday");
+    let names = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left = names.filter(|name| name.to_string_lossy().starts_with(".wenzhai-"));
+    assert_eq!(left.count(), 0);
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(super) struct DigestArgs {
     )]
     pub(super) fields: String,
 
-    /// Say nothing but errors, and how much could not be read
+    /// Say nothing but errors, warnings, and how much could not be read
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub(super) quiet: bool,
 

@@ -105,6 +105,12 @@ impl Source {
         matches!(self, Source::Path(path) if path.is_file())
     }
 
+    /// Whether papers are asked for by what they are, and not by when they were announced.
+    pub fn is_search(&self) -> bool {
+        let Source::Arxiv(named) = self else { return false };
+        matches!(named.request, arxiv::Request::Query(_) | arxiv::Request::Ids(_))
+    }
+
     /// Opens a source that is one stream of bytes; `note` hears of waits.
     pub(in crate::feed) fn open(&self, note: &mut dyn FnMut(&str)) -> Result<Opened> {
         let plain = |bytes| Opened { bytes, charset: None };

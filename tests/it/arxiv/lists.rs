@@ -51,6 +51,7 @@ fn a_query_that_finds_nothing_is_no_error() {
     let server = ArxivServer::start();
     let finished = list(&server, &["arxiv:query:ti:nothing"]);
     assert_eq!((finished.status, finished.stdout.as_str()), (0, ""), "{}", finished.stderr);
+    assert!(finished.stderr.ends_with("arXiv has no such paper; nothing was written\n"));
 }
 
 #[test]
