@@ -1,4 +1,4 @@
-//! The real default model against llama.cpp and the plain forward. Needs weights, so each test
+//! A real model, in CI the small one, against llama.cpp and the plain forward. Needs weights, so each test
 //! runs only where its environment variables point to them and says so where they do not:
 //! `WENZHAI_TEST_MODEL` names the merged model as GGUF (`wenzhai models export`), and
 //! `WENZHAI_TEST_GREEDY` the output of `tests/llama_cpp/greedy.py` for the same weights exported
