@@ -161,12 +161,12 @@ fn readers_are_not_misled_by_hostile_papers() {
 /// What feedparser saw in `feed`, once libxml2 found it valid.
 fn read_by_others(feed: &str) -> Option<Value> {
     let Some(python) = std::env::var_os("WENZHAI_TEST_PYTHON") else {
-        eprintln!("skipped: WENZHAI_TEST_PYTHON names no Python");
+        crate::support::skipped("WENZHAI_TEST_PYTHON names no Python");
         return None;
     };
     let has = Command::new(&python).args(["-c", "import feedparser, lxml"]).output().unwrap();
     if !has.status.success() {
-        eprintln!("skipped: the Python has no feedparser or no lxml");
+        crate::support::skipped("the Python has no feedparser or no lxml");
         return None;
     }
     let folder = tempfile::tempdir().unwrap();

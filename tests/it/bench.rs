@@ -255,7 +255,7 @@ mod peer {
     #[test]
     fn llama_cpp_writes_as_many_tokens_in_as_many_steps() {
         let Some(python) = std::env::var_os("WENZHAI_TEST_PYTHON") else {
-            eprintln!("skipped: it needs WENZHAI_TEST_PYTHON");
+            crate::support::skipped("it needs WENZHAI_TEST_PYTHON");
             return;
         };
         let place = place();

@@ -127,7 +127,7 @@ fn answers_are_asked_for_by_label_from_the_first_field_on() {
 #[test]
 fn a_chat_in_a_real_vocabulary_has_the_tokens_of_its_whole_text() {
     let Some(folder) = std::env::var_os("WENZHAI_GGUF") else {
-        eprintln!("skipped: WENZHAI_GGUF names no directory");
+        crate::support::skipped("WENZHAI_GGUF names no directory");
         return;
     };
     let folders = std::fs::read_dir(folder).expect("a directory").flatten();

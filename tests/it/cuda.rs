@@ -45,7 +45,7 @@ fn lines(output: &Output) -> Vec<String> {
 #[test]
 fn a_program_without_the_feature_says_so_before_anything_is_read() {
     if cfg!(feature = "cuda") {
-        println!("skipped: this is built with the feature cuda");
+        crate::support::skipped("this is built with the feature cuda");
         return;
     }
     let place = place();
@@ -60,11 +60,13 @@ fn a_program_without_the_feature_says_so_before_anything_is_read() {
 #[test]
 fn a_program_for_cards_starts_without_one_and_says_what_is_missing() {
     let Some(program) = std::env::var_os(PROGRAM).map(PathBuf::from) else {
-        println!("skipped: it needs {PROGRAM}, a program that scripts/build-cuda made");
+        crate::support::skipped(format_args!(
+            "it needs {PROGRAM}, a program that scripts/build-cuda made"
+        ));
         return;
     };
     if has_card() {
-        println!("skipped: there is a card here");
+        crate::support::skipped("there is a card here");
         return;
     }
     let place = place();

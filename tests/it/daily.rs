@@ -43,7 +43,7 @@ fn mail_has_the_page_and_a_subject_in_utf8() {
 #[test]
 fn a_webhook_gets_every_summary_once() {
     if Command::new("jq").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no jq here");
+        crate::support::skipped("there is no jq here");
         return;
     }
     let place = Place::new();

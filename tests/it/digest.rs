@@ -34,7 +34,7 @@ fn record(link: &str, title: &str) -> Record {
 fn renders_the_public_digest_byte_for_byte() {
     let seed = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/seed"));
     let Ok(lines) = std::fs::read(seed.join("records.jsonl")) else {
-        eprintln!("skipped: no {}", seed.display());
+        crate::support::skipped(format_args!("no {}", seed.display()));
         return;
     };
     let mut records: Vec<_> = read_jsonl(&lines[..], "seed").map(Result::unwrap).collect();

@@ -77,7 +77,7 @@ fn shells_can_complete_every_command() {
                  echo \"${COMPREPLY[*]}\"";
     match Command::new("bash").args(["-c", typed]).current_dir(place.path()).output() {
         Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "digest"),
-        Err(_) => eprintln!("skipped: there is no bash here"),
+        Err(_) => crate::support::skipped("there is no bash here"),
     }
 }
 
@@ -101,7 +101,7 @@ fn without_a_driver_the_card_is_missing_and_the_status_says_so() {
     assert_eq!(unknown.status, 1);
     assert!(unknown.stderr.contains("unknown device \"tpu\""), "{}", unknown.stderr);
     if ["/dev/nvidiactl", "/dev/dxg"].iter().any(|node| std::path::Path::new(node).exists()) {
-        println!("skipped: there is a card here");
+        crate::support::skipped("there is a card here");
         return;
     }
     let run = place.run(&[&doctor[..], &["cuda:1"]].concat());

@@ -195,7 +195,7 @@ fn texts_cannot_act_on_a_terminal() {
 fn figures_of_the_public_digest_are_those_of_the_script() {
     let dev = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/dev.jsonl"));
     let Ok(references) = std::fs::read_to_string(dev) else {
-        eprintln!("skipped: no {}", dev.display());
+        crate::support::skipped(format_args!("no {}", dev.display()));
         return;
     };
     let expected = json!({

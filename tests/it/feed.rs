@@ -450,7 +450,9 @@ fn http(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 fn feeds_are_fetched_over_http() {
     let proxies = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
     if let Some(name) = proxies.iter().find(|name| std::env::var_os(name).is_some()) {
-        eprintln!("skipped: {name} is set, the loopback server would not be reached");
+        crate::support::skipped(format_args!(
+            "{name} is set, the loopback server would not be reached"
+        ));
         return;
     }
     let plain = fixture_bytes("rss.xml");

@@ -400,7 +400,7 @@ proptest! {
 fn guards_pass_the_references() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/dev.jsonl"));
     let Ok(file) = std::fs::File::open(path) else {
-        eprintln!("skipped: no {}", path.display());
+        crate::support::skipped(format_args!("no {}", path.display()));
         return;
     };
     let english: Rules = "english".parse().unwrap();

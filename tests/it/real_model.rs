@@ -23,11 +23,11 @@ struct Greedy {
 }
 
 /// The model and llama.cpp's texts, or `None` with a word about it.
-fn real(test: &str) -> Option<(Model, Vec<Greedy>)> {
+fn real() -> Option<(Model, Vec<Greedy>)> {
     let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let (Some(model), Some(greedy)) = (path("WENZHAI_TEST_MODEL"), path("WENZHAI_TEST_GREEDY"))
     else {
-        eprintln!("skipped: {test} needs WENZHAI_TEST_MODEL and WENZHAI_TEST_GREEDY");
+        crate::support::skipped("it needs WENZHAI_TEST_MODEL and WENZHAI_TEST_GREEDY");
         return None;
     };
     let lines = std::fs::read_to_string(greedy).unwrap();
@@ -67,7 +67,7 @@ fn engines(model: &Model) -> [(&'static str, Logits<'_>); 2] {
 
 #[test]
 fn first_choices_along_llama_cpp() {
-    let Some((model, texts)) = real("first_choices_along_llama_cpp") else { return };
+    let Some((model, texts)) = real() else { return };
     for (name, mut logits) in engines(&model) {
         let (mut same, mut positions) = (0, 0);
         for greedy in &texts {
@@ -85,7 +85,7 @@ fn first_choices_along_llama_cpp() {
 
 #[test]
 fn divergence_from_the_plain_forward() {
-    let Some((model, texts)) = real("divergence_from_the_plain_forward") else { return };
+    let Some((model, texts)) = real() else { return };
     let plain = PlainDecoder::new(&model).unwrap();
     let mut engines = engines(&model).map(|(name, logits)| (name, logits, Vec::new(), 0));
     // A paper's logits over the whole vocabulary are some 300 MB, so one paper at a time.

@@ -57,11 +57,10 @@ fn kept(path: &Path) -> BTreeSet<(String, i64)> {
 
 #[test]
 fn a_profile_that_is_killed_twice_loses_and_repeats_nothing() {
-    let name = "a_profile_that_is_killed_twice_loses_and_repeats_nothing";
     let (Ok(home), Ok(model)) =
         (std::env::var("WENZHAI_TEST_HOME"), std::env::var("WENZHAI_TEST_PROFILE_MODEL"))
     else {
-        eprintln!("skipped: {name} needs WENZHAI_TEST_HOME and WENZHAI_TEST_PROFILE_MODEL");
+        crate::support::skipped("it needs WENZHAI_TEST_HOME and WENZHAI_TEST_PROFILE_MODEL");
         return;
     };
     let server = ArxivServer::start();

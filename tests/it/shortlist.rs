@@ -80,7 +80,7 @@ fn few_tokens_of_reference_summaries_are_missed() {
     let dev = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/dev.jsonl"));
     let model = std::env::var_os("WENZHAI_TEST_MODEL").map(PathBuf::from);
     let (Some(model), true) = (model, dev.exists()) else {
-        eprintln!("skipped: it needs WENZHAI_TEST_MODEL and {}", dev.display());
+        crate::support::skipped(format_args!("it needs WENZHAI_TEST_MODEL and {}", dev.display()));
         return;
     };
     let tokenizer = Model::load_tokenizer(&model).unwrap();

@@ -193,7 +193,7 @@ fn lost_numbers_are_not_as_bad_as_what_is_wrong() {
 fn checks_pass_the_references() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/dev.jsonl"));
     let Ok(file) = std::fs::File::open(path) else {
-        eprintln!("skipped: no {}", path.display());
+        crate::support::skipped(format_args!("no {}", path.display()));
         return;
     };
     let mut counts = std::collections::BTreeMap::<String, usize>::new();

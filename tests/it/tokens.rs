@@ -359,7 +359,7 @@ fn real_vocabularies_agree_with_llama_cpp() {
     let (Some(gguf), Some(expected)) =
         (std::env::var_os("WENZHAI_GGUF"), std::env::var_os("WENZHAI_TOKEN_IDS"))
     else {
-        eprintln!("skipped: WENZHAI_GGUF and WENZHAI_TOKEN_IDS name no directories");
+        crate::support::skipped("WENZHAI_GGUF and WENZHAI_TOKEN_IDS name no directories");
         return;
     };
     let mut files: Vec<_> = std::fs::read_dir(&expected)

@@ -227,7 +227,7 @@ fn days_whose_digest_could_not_be_written_are_not_taken_for_read() {
         reader.server.command(&reader.place, "2026-11-19", &["digest", "arxiv:cs.CL"]);
     let full = std::fs::File::options().write(true).open("/dev/full");
     let Ok(full) = full else {
-        println!("skipped: this system has no /dev/full");
+        crate::support::skipped("this system has no /dev/full");
         return;
     };
     let failed = command.stdout(full).output().unwrap();

@@ -104,7 +104,7 @@ fn arxivs_own_pauses_cannot_be_shortened_where_it_is_arxiv_that_is_asked() {
     use wenzhai::feed::arxiv::Service;
     // Whatever the environment of this test says, it names no mirror.
     if std::env::var_os("WENZHAI_ARXIV_URL").is_some() {
-        println!("skipped: WENZHAI_ARXIV_URL is set");
+        crate::support::skipped("WENZHAI_ARXIV_URL is set");
         return;
     }
     let service = Service::from_env().unwrap();

@@ -6,7 +6,7 @@ use super::*;
 fn read_capture(name: &str, format: Format, items: usize) -> Option<Outcome> {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")).join(name);
     if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
+        crate::support::skipped(format_args!("{} is not there", path.display()));
         return None;
     }
     let outcome = read_source(&Source::Path(path)).expect(name);

@@ -107,7 +107,9 @@ fn what_is_not_valid_in_its_encoding_is_replaced_and_reported() {
 fn the_charset_of_an_answer_comes_before_a_declaration() {
     let proxies = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
     if let Some(name) = proxies.iter().find(|name| std::env::var_os(name).is_some()) {
-        eprintln!("skipped: {name} is set, the loopback server would not be reached");
+        crate::support::skipped(format_args!(
+            "{name} is set, the loopback server would not be reached"
+        ));
         return;
     }
     let fetch = |content_type: &str, body: &[u8]| {

@@ -68,7 +68,7 @@ fn what_is_neither_file_nor_folder_is_passed_over() {
     let pipe = folder.path().join("pipe.xml");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     if !made.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: there is no mkfifo");
+        crate::support::skipped("there is no mkfifo");
         return;
     }
     let only_pipe = feed::expand(vec![Source::Path(folder.path().to_owned())]);

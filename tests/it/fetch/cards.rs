@@ -107,7 +107,7 @@ fn hub_sources_are_pinned_to_a_commit_except_where_the_package_index_is_asked_fi
 fn prompts_that_cards_name_exist() {
     let prompts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/prompts"));
     if !prompts.is_dir() {
-        eprintln!("skipped: there is no prompts/");
+        crate::support::skipped("there is no prompts/");
         return;
     }
     let files = fs::read_dir(prompts).expect("prompts/").flatten();

@@ -100,7 +100,7 @@ fn a_page_that_asks_to_sign_in_is_not_taken_for_a_model() {
 fn the_example_of_such_a_page_is_refused_too() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases/sign-in-page.gguf");
     let Ok(page) = fs::read(&path) else {
-        eprintln!("skipped: there is no {}", path.display());
+        crate::support::skipped(format_args!("there is no {}", path.display()));
         return;
     };
     check_refused(page, "an HTML page instead of a GGUF file");

@@ -27,7 +27,7 @@ pub struct Chromium {
 pub fn named() -> Option<String> {
     let named = std::env::var("WENZHAI_TEST_CHROMIUM").ok().filter(|name| !name.is_empty());
     if named.is_none() {
-        eprintln!("skipped: WENZHAI_TEST_CHROMIUM names no browser");
+        crate::support::skipped("WENZHAI_TEST_CHROMIUM names no browser");
     }
     named
 }

@@ -10,3 +10,13 @@ pub mod place;
 pub mod raw_gguf;
 pub mod scribe;
 pub mod tiny;
+
+use std::io::Write;
+
+/// Says that the test that calls it does not run, and why. `eprintln!` would not do: what it writes of
+/// a test that passes, `cargo test` keeps to itself.
+pub fn skipped(why: impl std::fmt::Display) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    writeln!(std::io::stderr(), "skipped: {test}: {why}").unwrap();
+}
