@@ -36,7 +36,7 @@ Examples:
   wenzhai digest cs.CL.xml --like library.bib --top 20 -o nearest.md
 
 The digest's day, {date}, is the latest on which one of its papers was announced, published or
-changed, or today (UTC) where none tells. With --sort or --group, the papers are held in memory.
+changed, or today (UTC) where none tells. With --sort, --group or --like, the papers are held in memory.
 
 A run that was killed goes on where it stopped: every finished paper is in the store at once. Papers
 that the store has a summary of are not written about again, but listed; with --skip-existing those
