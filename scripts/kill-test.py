@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Kills a digest ten times, once at a random moment in each tenth of the time that a whole run
-takes, lets it end, and compares it with one that was left alone: the same bytes, and no paper
-summarised twice.
+"""Kills a digest ten times, at a random moment after none, a tenth, two tenths and so on of its
+papers are finished, lets it end, and compares it with one that was left alone: the same bytes, and
+no paper summarised twice.
 
 usage: scripts/kill-test.py WENZHAI INPUT [OPTION...]     options go to `wenzhai digest`
 needs: the model's weights; nothing but Python's standard library
@@ -29,9 +29,12 @@ class Digest:
     def run_to_the_end(self):
         subprocess.run(self.command, check=True)
 
-    def run_until(self, delay_s):
-        """Starts a run, kills it after `delay_s`, and tells whether it was still running then."""
+    def run_until(self, papers, delay_s):
+        """Starts a run, kills it `delay_s` after so many papers are finished, and tells whether it
+        was still running then."""
         run = subprocess.Popen([*self.command, "--quiet"])
+        while run.poll() is None and len(self.finished()) < papers:
+            time.sleep(0.05)
         try:
             if run.wait(timeout=delay_s) != 0:
                 sys.exit(f"a run ended with status {run.returncode}")
@@ -81,11 +84,11 @@ def kill_again_and_again(digest, whole_s, papers):
     """Returns how many runs were killed, and the papers that are finished after that."""
     kills, known = 0, set()
     for tenth in range(KILLS):
-        delay_s = whole_s * random.uniform(tenth, tenth + 1) / KILLS
-        was_killed = digest.run_until(delay_s)
+        first, delay_s = papers * tenth // KILLS, random.uniform(0, whole_s / KILLS)
+        was_killed = digest.run_until(first, delay_s)
         kills += was_killed
         now = digest.finished()
-        what = f"kill after {delay_s:.1f} s" if was_killed else "ended by itself"
+        what = f"killed {delay_s:.1f} s after {first}" if was_killed else "ended by itself"
         print(f"run {tenth + 1}: {what}: {len(now)} of {papers} papers finished", flush=True)
         if not known <= now:
             sys.exit("finished papers were lost or written again")
