@@ -133,6 +133,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("dbg!", &[]),
     ("unsafe", &["src/kernels/"]),
     ("ureq", &["src/http/"]),
+    ("crate::http", &["src/http/", "src/feed/", "src/fetch/", "src/cli/doctor.rs"]),
     ("hf_hub", &["src/fetch/"]),
     ("encoding_rs", &["src/feed/"]),
     ("html5gum", &["src/feed/html/"]),
