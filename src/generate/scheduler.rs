@@ -312,6 +312,10 @@ impl Sequence {
         self.fields.push(Written { tokens, ending });
         let Some(next) = self.request.fields.get(self.fields.len()) else { return true };
         self.context.extend_from_slice(&next.label);
+        if stopped && next.label.is_empty() {
+            // Something has to be read before the next token is picked.
+            self.context.push(token);
+        }
         self.field_start = self.context.len();
         false
     }

@@ -27,7 +27,7 @@ pub use attempt::MAX_TRIES;
 pub use intake::{Inputs, Intake, MAX_COUNTED, Treatment, rank, read};
 
 use crate::digest::wording;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{Malformed, Source};
 use crate::generate::{Engine, Finished, Generator, RequestId};
 use crate::prompt::{Codec, Prompt};
@@ -102,7 +102,15 @@ pub fn summarise(
     desk.begin(first)?;
     loop {
         desk.refill(ahead)?;
-        let Some(turn) = desk.generator.step()? else { break };
+        let Some(turn) = desk.generator.step()? else {
+            let left = desk.run.account()?.pending;
+            if left > 0 {
+                let message = format!("the engine has nothing to do, and {left} papers are left");
+                return Err(Error::new(ErrorKind::Engine, message)
+                    .hint("this is a bug of wenzhai; please report it"));
+            }
+            break;
+        };
         if let Some(left) = turn.reduced_to {
             observer.warning(&format!(
                 "there is no memory for as many papers at a time; going on with {left}"

@@ -19,12 +19,17 @@ fn script(context: &[TokenId]) -> TokenId {
 }
 
 fn request(id: RequestId, prompt: Vec<TokenId>, bounds: &[usize]) -> Request {
+    labelled(id, prompt, bounds, &[0, 1, 2])
+}
+
+/// A request whose labels are of these lengths.
+fn labelled(id: RequestId, prompt: Vec<TokenId>, bounds: &[usize], labels: &[usize]) -> Request {
     let stop: Arc<TokenSet> = Arc::new([STOP].into_iter().collect());
     let fields = bounds
         .iter()
         .enumerate()
         .map(|(i, &max_tokens)| Field {
-            label: vec![100 + i as u32; i],
+            label: vec![100 + i as u32; labels[i]],
             stop: stop.clone(),
             max_tokens,
             filter: None,
@@ -38,7 +43,10 @@ fn expected(request: &Request) -> Vec<Written> {
     let mut context = request.prompt.clone();
     let mut fields = Vec::new();
     for field in &request.fields {
+        let has_stopped = matches!(fields.last(), Some(Written { ending: Ending::Stopped, .. }));
         context.extend(&field.label);
+        // What stands before a field without a label is what stopped the one before it.
+        context.extend((has_stopped && field.label.is_empty()).then_some(STOP));
         let mut tokens = Vec::new();
         let ending = loop {
             let token = script(&context);
@@ -86,6 +94,7 @@ proptest! {
     fn every_job_is_written_as_if_alone(
         prompts in prop::collection::vec(prop::collection::vec(1u32..50, 1..40), 1..20),
         bounds in prop::collection::vec(1usize..12, 1..4),
+        labels in prop::collection::vec(0usize..3, 3),
         max_sequences in 1usize..9,
         rows_per_step in 1usize..40,
         prefill_rows in 1usize..40,
@@ -96,7 +105,7 @@ proptest! {
         let requests: Vec<Request> = prompts
             .into_iter()
             .enumerate()
-            .map(|(i, prompt)| request(i as RequestId, prompt, &bounds))
+            .map(|(i, prompt)| labelled(i as RequestId, prompt, &bounds, &labels))
             .collect();
         let alone = requests.iter().map(|request| (request.id, expected(request))).collect();
         prop_assert_eq!(run(limits, prefix, requests), alone);
