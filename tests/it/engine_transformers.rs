@@ -190,6 +190,12 @@ fn models_that_would_be_computed_wrongly_are_refused() {
     refuses("phi3", ("phi3.rope.freq_base", Value::F32(250_000.0)), "rope.freq_base is 250000");
     refuses("phi3", ("phi3.rope.dimension_count", Value::U32(12)), "rope.dimension_count is 12");
     refuses("glm4", ("glm4.rope.dimension_count", Value::U32(32)), "rope.dimension_count is 32");
+    refuses("glm4", ("glm4.attention.key_length", Value::U32(1)), "0 dimensions of a head");
+    let huge = Value::U32(1 << 20);
+    refuses("glm4", ("glm4.attention.key_length", huge.clone()), "524288 dimensions of a head");
+    refuses("qwen3moe", ("qwen3moe.attention.key_length", huge), "1048576 dimensions of a head");
+    refuses("phi3", ("phi3.attention.head_count", Value::U32(64)), "1 dimensions of a head");
+    refuses("phi3", ("phi3.rope.dimension_count", Value::U32(0)), "no size phi3.rope");
     refuses("qwen3moe", ("qwen3moe.rope.scaling.type", yarn), "rope.scaling.type is yarn");
     refuses("qwen3moe", ("qwen3moe.expert_used_count", Value::U32(7)), "is 7, of 6 experts");
     refuses("qwen3moe", ("qwen3moe.expert_count", Value::U32(5)), "of 6 experts, not of 5");

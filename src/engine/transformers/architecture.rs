@@ -30,6 +30,9 @@ pub enum Architecture {
 /// The base of the rotary embedding that `quantized_phi3` always takes.
 const PHI3_ROPE_BASE: f32 = 10_000.0;
 
+/// Most dimensions of a head. Networks keep tables of their angles, whatever the tensors are.
+const MAX_HEAD_DIM: usize = 512;
+
 /// Largest size that is accepted: beyond it a file is damaged, not large.
 const MAX_SIZE: usize = 1 << 20;
 
@@ -144,11 +147,19 @@ fn check(architecture: Architecture, content: &Content) -> Result<usize> {
         }
     }
     let rotates = |width: usize| {
-        let rotated = keys.size("rope.dimension_count").unwrap_or(width);
-        if rotated == width && width.is_multiple_of(2) {
-            return Ok(());
+        if !(1..=MAX_HEAD_DIM).contains(&width) || !width.is_multiple_of(2) {
+            let message = format!("{width} dimensions of a head would be rotated");
+            return Err(Error::new(ErrorKind::Model, message)
+                .hint("the file is damaged; fetch the model again"));
         }
-        Err(keys.refused("rope.dimension_count", &rotated.to_string()))
+        let rotated = match keys.get("rope.dimension_count") {
+            Some(_) => keys.size("rope.dimension_count")?,
+            None => width,
+        };
+        match rotated == width {
+            true => Ok(()),
+            false => Err(keys.refused("rope.dimension_count", &rotated.to_string())),
+        }
     };
     match architecture {
         Architecture::Phi3 => {
