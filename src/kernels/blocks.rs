@@ -147,7 +147,7 @@ pub fn group(kind: BlockType, bytes: &[u8], inputs: usize) -> usize {
 }
 
 /// Whether products of these quants with unsigned bytes can be added up by fours in 16 bits. It is so
-/// for all types of fewer than 6 bits, and for Q8_0 where whoever rounded the weights saw to it.
+/// for all types of 4 and 5 bits, and for Q8_0 where whoever rounded the weights saw to it.
 pub fn has_int16_sums(quants: &[i8; BLOCK]) -> bool {
     quants.as_chunks::<8>().0.iter().all(|eight| {
         SUMMED.iter().all(|places| {

@@ -264,8 +264,11 @@ fn smaller_instead(card: &Card, error: Error) -> Error {
 }
 
 /// Once a process, since the pool belongs to all of it.
-pub(super) fn use_threads(threads: Option<usize>) -> Result<()> {
-    let Some(threads) = threads else { return Ok(()) };
+pub(super) fn use_threads(choice: &EngineChoice) -> Result<()> {
+    if choice.threads.is_none() {
+        return Ok(());
+    }
+    let threads = choice.thread_count();
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|cause| {
         Error::new(ErrorKind::Engine, format!("cannot start {threads} threads")).because(cause)
     })

@@ -146,7 +146,7 @@ impl Writer {
     /// The model with its adapter, fetched where it is not here. Threads are set once a process.
     pub fn load_model(&self, progress: &mut dyn Progress) -> Result<Model> {
         self.choices.engine.devices.check()?;
-        loading::use_threads(self.choices.engine.threads)?;
+        loading::use_threads(&self.choices.engine)?;
         load_model(&self.choices.model, progress)
     }
 
@@ -168,7 +168,7 @@ impl Writer {
     /// Fetches the weights where they are not here, and loads them.
     pub fn load(&self, progress: &mut dyn Progress) -> Result<Loaded<'_>> {
         self.choices.engine.devices.check()?;
-        loading::use_threads(self.choices.engine.threads)?;
+        loading::use_threads(&self.choices.engine)?;
         let local = loading::fetch_model(&self.choices.model, progress)?;
         if let Some(architecture) = other::architecture(&self.choices.model, &local)? {
             let (tokenizer, engine, limits) =
