@@ -3,11 +3,12 @@
 
     python sources.py TRAIN.jsonl.gz ../zh.terms.tsv > ../zh.sources.tsv
 
-A term of the glossary is kept where references have it often enough and, in nearly all of them, the
-title or the abstract has the English of it; WRITTEN are words of other kinds, judged in the same way
-where references have them. A line has the Chinese word and its English, separated by commas: beginnings
-of words, all of one of which have to be in the source. What is kept and how often it misses goes to standard
-error.
+A term of the glossary is kept where references' paragraphs have it often enough and, beside nearly all of
+them, the title or the abstract has the English of it; titles and one-liners, which say more freely what a
+paper is, may lack it more often; WRITTEN are words of other kinds, judged in the same way
+where references have them; FURTHER adds to the English of terms. A line has the Chinese word and its
+English, separated by commas: beginnings of words, or whole ones behind `=`, all of one of which have to be
+in the source. What is kept and how often it misses goes to standard error.
 """
 
 import gzip
@@ -15,9 +16,9 @@ import json
 import re
 import sys
 
-# Fewest references that have a word, and the share of them that may lack its English: references'
-# abstracts are cut, so some of it was there.
-FEWEST, MOST_WITHOUT = 15, 0.01
+# Fewest references that have a word, and the share of them that may lack its English, in paragraphs and
+# in titles and one-liners: references' abstracts are cut, so some of it was there.
+FEWEST, MOST_WITHOUT, MOST_WITHOUT_ABOVE = 15, 0.01, 0.1
 
 # Claims and names that a model likes to make up. Those of the second list are too rare in references to
 # be counted, and have one English word each.
@@ -73,6 +74,33 @@ WRITTEN = {
     "推文": "tweet, twitter, post",
     "命名实体识别": "ner, named entit, entity",
 }
+# What else says a term of the glossary: acronyms of other letters, and looser words.
+FURTHER = {
+    "多智能体": "marl, mas, agents",
+    "智能体强化学习": "marl",
+    "字符识别": "ocr",
+    "整数线性规划": "milp, mip, integ program",
+    "混合整数": "milp, mip, minlp, miqp",
+    "马尔可夫链": "mcmc, dtmc, ctmc, markov",
+    "预训练": "plm, bert, gpt, foundation model",
+    "自编码器": "vae, vqvae, mae, sae",
+    "低秩适配": "lora, qlora",
+    "神经辐射场": "nerf",
+    "人类反馈": "rlhf, human prefer",
+    "共形": "cft, scft",
+    "标准模型": "bsm, smeft, =sm",
+    "定理证明": "theorem",
+    "密度比": "densit, dens",
+    "训练稳定性": "stabl train, stabl, stabil",
+    "受访者": "interview, particip, survey, respond, question",
+    "自洽": "consist",
+    "有界性": "bound",
+    "公理化": "axiom",
+    "病历": "ehr, emr, health record, electron record, clinic not",
+    "选择题": "multipl choic, multi choic, mcqa",
+    "合作者": "coauth, co auth, partner",
+    "语义": "meaning, sens",
+}
 RARE = {
     "表面散射": "surface scatter, !subsurface",
     "肺炎": "pneumon, covid",
@@ -91,7 +119,7 @@ OPPOSITES = {
     "等价": "equivalen, equal, same as, tantamount, iff, if and only, amount, !equivarian",
     "染色体": "chromosom, !chromophor",
     "低频": "low frequen, infrequent, rare, lower frequen, low freq, !high frequen",
-    "高频": "high frequen, frequen, !low frequen",
+    "高频": "high frequen, high freq, higher frequen, !low frequen",
     "室内": "indoor, room, house, home, in door, building, !outdoor",
     "室外": "outdoor, outside, wild, street, !indoor",
     "上界": "upper, bounded, at most, !lower bound",
@@ -154,7 +182,9 @@ def words(text):
 def has(source, english):
     """Whether `source`, a set of words, has all beginnings of one of `english`; one with a mark says that
     it has others' English instead, where it has that."""
-    stands = lambda parts: all(any(word.startswith(part) for word in source) for part in parts)
+    is_there = lambda part: part[1:] in source if part[0] == "=" else any(
+        word.startswith(part) for word in source)
+    stands = lambda parts: all(map(is_there, parts))
     marked = [[part.lstrip("!") for part in parts] for parts in english if parts[0][0] == "!"]
     return any(stands(parts) for parts in english if parts[0][0] != "!") or (
         bool(marked) and not any(stands(parts) for parts in marked)
@@ -172,27 +202,30 @@ def main(train, terms):
             candidates.setdefault(chinese, []).extend(forms)
     for chinese, english in (WRITTEN | OPPOSITES).items():
         candidates[chinese] = [form.split(" ") for form in english.split(", ")]
+    for chinese, english in FURTHER.items():
+        candidates.setdefault(chinese, []).extend(form.split(" ") for form in english.split(", "))
     by_start = {}
     for chinese in candidates:
         by_start.setdefault(chinese[:2], []).append(chinese)
 
-    counts = dict.fromkeys(candidates, 0)
-    without = dict.fromkeys(candidates, 0)
+    counts, without, counts_above, without_above = (dict.fromkeys(candidates, 0) for _ in range(4))
     papers = 0
     for line in gzip.open(train, "rt", encoding="utf-8"):
         paper = json.loads(line)
         papers += 1
-        text = paper["zh_abstract"]
         source = set(words(paper["title"] + " " + paper["abstract"]))
-        starts = {text[at : at + 2] for at in range(len(text) - 1)}
-        for chinese in {c for start in starts for c in by_start.get(start, ()) if c in text}:
-            counts[chinese] += 1
-            without[chinese] += not has(source, candidates[chinese])
+        above = paper["zh_title"] + "\n" + paper["zh_tldr"]
+        for text, met, lacking in ((paper["zh_abstract"], counts, without),
+                                   (above, counts_above, without_above)):
+            starts = {text[at : at + 2] for at in range(len(text) - 1)}
+            for chinese in {c for start in starts for c in by_start.get(start, ()) if c in text}:
+                met[chinese] += 1
+                lacking[chinese] += not has(source, candidates[chinese])
 
-    kept = [
-        c for c in candidates
-        if (counts[c] >= FEWEST or c in OPPOSITES) and without[c] <= MOST_WITHOUT * counts[c]
-    ]
+    is_often = lambda c: counts[c] >= FEWEST or c in OPPOSITES
+    is_sourced = lambda c: without[c] <= MOST_WITHOUT * counts[c] and (
+        c in WRITTEN or without_above[c] <= max(1, MOST_WITHOUT_ABOVE * counts_above[c]))
+    kept = [c for c in candidates if is_often(c) and is_sourced(c)]
     for chinese in sorted(kept):
         forms = list(dict.fromkeys(" ".join(form) for form in candidates[chinese]))
         print(chinese, ", ".join(forms), sep="\t")

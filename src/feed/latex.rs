@@ -211,7 +211,13 @@ impl<'a> Reader<'a> {
         } else if WRAPPERS.contains(&name)
             && let Some(text) = first
         {
-            self.replace(read + both(text), &inside_of(text));
+            let is_power =
+                name == "textsuperscript" && self.plain.ends_with(|c: char| c.is_ascii_digit());
+            let inside = inside_of(text);
+            match is_power && inside.parse::<i32>().is_ok() {
+                true => self.replace(read + both(text), &format!("^{{{inside}}}")),
+                false => self.replace(read + both(text), &inside),
+            }
         } else if SECOND_IS_TEXT.contains(&name)
             && let Some(aside) = first
             && let Some(text) = argument(&behind[both(aside)..])
@@ -250,6 +256,7 @@ impl<'a> Reader<'a> {
         }
         match c {
             '%' | '&' | '#' | '_' | '{' | '}' | '$' => self.replace(2, c.encode_utf8(&mut [0; 4])),
+            ',' if self.is_in_number(behind) => self.replace(2, ","),
             ' ' | ',' | ';' | ':' | '\\' => self.replace(2, " "),
             '!' | '/' | '-' => self.replace(2, ""),
             '(' | '[' => match formula(self.rest) {
@@ -258,6 +265,12 @@ impl<'a> Reader<'a> {
             },
             _ => self.keep(1),
         }
+    }
+
+    /// Whether what comes next stands between a digit and three more, as in `10\,000`.
+    fn is_in_number(&self, behind: &str) -> bool {
+        let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
+        digits == 3 && self.plain.ends_with(|c: char| c.is_ascii_digit())
     }
 
     fn keep(&mut self, length: usize) {
@@ -431,6 +444,11 @@ mod tests {
             r"95\% of R\&D, simple\_spread, \$0.35, 11.8\,KB, data\-base",
             "95% of R&D, simple_spread, $0.35, 11.8 KB, database",
         );
+        check(
+            r"10\,000 stars, 10\textsuperscript{6} and 10\textsuperscript{-9}",
+            "10,000 stars, 10^{6} and 10^{-9}",
+        );
+        check(r"x\textsuperscript{2}, 2\textsuperscript{nd}", "x2, 2nd");
         check("the ``so-called'' one's ''", "the \"so-called\" one's ''");
         check(
             r"{\epsilon}-optimal \ldots 3{,}011 and {0, 1} and {}",

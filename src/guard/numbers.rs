@@ -10,8 +10,8 @@
 
 use crate::summary::Source;
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, is_times, narrow_digit, percents, power_of_ten, scan,
-    without_tex_separators,
+    Decimal, Found, SCALES, TENS, WORDS, century, in_spaced_groups, is_times, narrow_digit,
+    percents, power_of_ten, scaled_in_words, scales, scan, second_year, without_tex_separators,
 };
 use crate::text::quantity::grouped;
 
@@ -49,7 +49,7 @@ impl Form {
 
     /// Whether no blank may stand before what follows, as before the B of `70B`.
     fn is_glued(&self) -> bool {
-        self.suffix == "年代" || self.suffix.len() == 1 && self.suffix != "%"
+        ["年代", "世纪"].contains(&&self.suffix[..]) || self.suffix.len() == 1 && self.suffix != "%"
     }
 }
 
@@ -60,9 +60,15 @@ impl Numbers {
             let text = without_tex_separators(text);
             let mut before: Option<Found> = None;
             let found = scan(&text);
-            let percents = percents(&text, &found);
-            for (found, is_percent) in found.into_iter().zip(percents) {
+            let (percents, scales) = (percents(&text, &found), scales(&text, &found));
+            for ((found, is_percent), scale) in found.into_iter().zip(percents).zip(scales) {
                 numbers.add_number(&text, &found);
+                if let Some(zeros) = scale {
+                    numbers.add_scaled(&found.value.times_ten(zeros));
+                }
+                if let Some(year) = second_year(&text, before.as_ref(), &found) {
+                    numbers.add(&year, "");
+                }
                 if is_percent {
                     numbers.add_percent(&text[found.start..found.end]);
                 }
@@ -75,6 +81,11 @@ impl Numbers {
                     }
                 }
                 before = Some(found);
+            }
+            for number in in_spaced_groups(&text) {
+                numbers.add(&number, "");
+                numbers.add(&number.replace(',', ""), "");
+                numbers.add_scaled(&Decimal::parse(&number));
             }
             numbers.add_runs(&text);
             numbers.add_words(&text.to_lowercase());
@@ -172,9 +183,14 @@ impl Numbers {
         if text[..found.start].ends_with('.') {
             self.add(&format!("0.{digits}"), "");
         }
-        if digits.len() == 4 && ["s", "'s", "’s"].iter().any(|s| text[found.end..].starts_with(s))
+        if let Some(century) = century(digits)
+            && ["s", "'s", "’s"].iter().any(|s| text[found.end..].starts_with(s))
         {
             self.add(&digits[2..], "年代");
+            self.add(&century.to_string(), "世纪");
+        }
+        if lower == "decades" {
+            self.add(&found.value.times_ten(1).plain().unwrap_or_default(), "年");
         }
         if digits.starts_with("0.") && digits.len() > 3 {
             self.add(&found.value.times_ten(2).plain().unwrap_or_default(), "%");
@@ -221,8 +237,12 @@ impl Numbers {
     }
 
     fn add_words(&mut self, lower: &str) {
+        let (scaled, decades) = scaled_in_words(lower);
+        scaled.iter().for_each(|value| self.add_scaled(value));
+        for decades in decades {
+            self.add(&decades.times_ten(1).plain().unwrap_or_default(), "年");
+        }
         let mut tens = None;
-        let mut before: Option<&str> = None;
         for word in lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| !w.is_empty()) {
             let mut rows = WORDS.iter().filter(|row| row.words.contains(&word));
             let named = rows.find_map(|row| Some((row.digits, row.before?)));
@@ -233,12 +253,6 @@ impl Numbers {
                     None => self.add_word(digits, suffix),
                 }
             }
-            if let (Some(factor), Some((_, zeros))) =
-                (before, SCALES[..5].iter().find(|(scale, _)| *scale == word))
-            {
-                self.add_scaled(&Decimal::parse(factor).times_ten(*zeros));
-            }
-            before = named.map(|(digits, _)| digits);
             tens = TENS.iter().position(|name| *name == word).map(|index| index + 2);
             if let Some(tens) = tens {
                 self.add_word(&format!("{tens}0"), "");
@@ -285,7 +299,7 @@ fn run_end(chars: &[char], at: usize) -> usize {
 fn ends_numbers(c: char) -> bool {
     !(c.is_ascii_alphanumeric()
         || narrow(c).is_ascii_digit()
-        || ",. 百千万亿年代月%％)）、".contains(c))
+        || ",. 百千万亿年代月世纪%％)）、".contains(c))
 }
 
 fn narrow(c: char) -> char {

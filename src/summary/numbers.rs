@@ -3,8 +3,8 @@
 //! A number of the summary is *invented* if the source has it in no form. The forms that are
 //! accepted were found on references: thousands separators (`1,024`, `1\,024`), units of
 //! magnitude (`2 million`, `2M`, `2\times10^6` for `200万`), per cent (`0.05` for `5%`), words
-//! (`twenty-five`, `third`, `half`, `March`), decades (`1940s` for `40年代`), and, without looking
-//! at the source, marks of enumerations (`1）`) and ordinals (`第2`).
+//! (`twenty-five`, `third`, `half`, `March`), decades and centuries (`1940s` for `20世纪40年代`, `two decades`
+//! for `20年`), and, without looking at the source, marks of enumerations (`1）`) and ordinals (`第2`).
 //!
 //! A number that stands in the abstract in digits is *lost* if the paragraph has it neither so nor
 //! with a unit of magnitude, as a share, or in Chinese characters (`三分之一` for `1/3`).
@@ -19,7 +19,8 @@
 use std::collections::HashSet;
 
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, in_characters, is_times, percents, power_of_ten, scan,
+    Decimal, Found, SCALES, TENS, WORDS, century, in_characters, in_spaced_groups, is_recent_year,
+    is_times, percents, power_of_ten, scaled_in_words, scales, scan, second_year,
     without_tex_separators,
 };
 
@@ -32,6 +33,8 @@ pub(super) struct SourceNumbers {
     magnitudes: HashSet<i32>,
     /// The last two digits of every year, for decades.
     decades: HashSet<Decimal>,
+    /// The centuries of every year.
+    centuries: HashSet<Decimal>,
     /// What may be written before a sign of per cent.
     percents: HashSet<Decimal>,
 }
@@ -54,12 +57,16 @@ impl SourceNumbers {
             forms: HashSet::new(),
             magnitudes: HashSet::new(),
             decades: HashSet::new(),
+            centuries: HashSet::new(),
             percents: HashSet::new(),
         };
         for text in texts {
             let text = without_tex_separators(text);
             known.add_digits(&text);
             known.add_words(&text.to_lowercase());
+            for number in in_spaced_groups(&text) {
+                known.add_value(Decimal::parse(&number));
+            }
         }
         known
     }
@@ -96,22 +103,39 @@ impl SourceNumbers {
         let (before, after) = (&text[..found.start], &text[found.end..]);
         let enumerates = found.end - found.start == 1 && after.starts_with([')', '）', '、']);
         let decade = after.starts_with("年代") && self.decades.contains(&found.value);
-        enumerates || decade || before.trim_end().ends_with('第') || self.has(text, found)
+        let century = after.starts_with("世纪") && self.centuries.contains(&found.value);
+        enumerates
+            || decade
+            || century
+            || before.trim_end().ends_with('第')
+            || self.has(text, found)
     }
 
     fn has(&self, text: &str, found: &Found) -> bool {
         if text[found.end..].trim_start().starts_with(['%', '％']) {
             return self.percents.contains(&found.value);
         }
-        readings(text, found).iter().any(|value| self.forms.contains(value))
+        // With a unit of magnitude it is no number that the source has without: 7亿 is not 7 billion.
+        // 千 and 百 begin words, too (5千米).
+        let scale = chinese_scale(text, found).filter(|(_, zeros)| *zeros > 3);
+        match scale {
+            Some((_, zeros)) => self.forms.contains(&found.value.times_ten(*zeros)),
+            None => readings(text, found).iter().any(|value| self.forms.contains(value)),
+        }
     }
 
     fn add_digits(&mut self, text: &str) {
         let mut before: Option<Found> = None;
         let numbers = scan(text);
-        let percents = percents(text, &numbers);
-        for (found, is_percent) in numbers.into_iter().zip(percents) {
+        let (percents, scales) = (percents(text, &numbers), scales(text, &numbers));
+        for ((found, is_percent), scale) in numbers.into_iter().zip(percents).zip(scales) {
             self.add_number(text, &found);
+            if let Some(zeros) = scale {
+                self.add_value(found.value.times_ten(zeros));
+            }
+            if let Some(year) = second_year(text, before.as_ref(), &found) {
+                self.forms.insert(Decimal::parse(&year));
+            }
             // 0.05 is 5 %, and .803 is 80.3 %.
             let digits = &text[found.start..found.end];
             let is_fraction = digits.starts_with("0.") || text[..found.start].ends_with('.');
@@ -132,18 +156,24 @@ impl SourceNumbers {
         for part in digits.split([',', '.']) {
             self.forms.insert(Decimal::parse(part));
         }
-        if digits.len() == 4 {
+        if let Some(century) = century(digits) {
             self.decades.insert(Decimal::parse(&digits[2..]));
+            self.centuries.insert(Decimal::parse(&century.to_string()));
         }
         if text[..found.start].ends_with('.') {
             self.forms.insert(Decimal::parse(&format!("0.{digits}")));
         }
-        scaled(text, found).into_iter().for_each(|value| self.add_value(value));
-        self.add_value(found.value.clone());
+        match is_recent_year(digits) {
+            true => drop(self.forms.insert(found.value.clone())),
+            false => self.add_value(found.value.clone()),
+        }
         self.forms.insert(found.value.times_ten(-2));
     }
 
     fn add_words(&mut self, lower: &str) {
+        let (scaled, decades) = scaled_in_words(lower);
+        let years = decades.iter().map(|decades| decades.times_ten(1));
+        scaled.into_iter().chain(years).for_each(|value| self.add_value(value));
         let mut tens = None;
         let words = lower.split(|c: char| !c.is_ascii_alphabetic());
         for word in words.filter(|word| !word.is_empty()) {
@@ -187,7 +217,10 @@ impl SourceNumbers {
 /// many it has in all. Digits in a name (`GPT4`, `v1.2`) are none, as in [`crate::text::patterns::NUMBER`],
 /// nor are exponents.
 pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize) {
-    let abstract_text = without_tex_separators(abstract_text);
+    let mut abstract_text = without_tex_separators(abstract_text);
+    for number in in_spaced_groups(&abstract_text) {
+        abstract_text = abstract_text.replace(&number.replace(',', " "), &number);
+    }
     let paragraph = without_tex_separators(paragraph);
     let mut written: HashSet<Decimal> =
         scan(&paragraph).iter().flat_map(|found| readings(&paragraph, found)).collect();
@@ -197,14 +230,16 @@ pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize)
     }
     let (mut stated, mut lost) = (HashSet::new(), Vec::new());
     let mut before: Option<Found> = None;
-    for found in scan(&abstract_text) {
+    let numbers = scan(&abstract_text);
+    let scales = scales(&abstract_text, &numbers);
+    for (found, scale) in numbers.into_iter().zip(scales) {
         let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
         let is_exponent =
             before.as_ref().is_some_and(|base| power_of_ten(&abstract_text, base).is_some());
         let is_number = !is_exponent && !abstract_text[..found.start].ends_with(in_name);
         if is_number && stated.insert(found.value.clone()) {
             let mut forms = powers(&abstract_text, before.as_ref(), &found);
-            forms.extend(scaled(&abstract_text, &found));
+            forms.extend(scale.map(|zeros| found.value.times_ten(zeros)));
             forms.push(found.value.clone());
             if !forms.iter().any(|form| written.contains(form)) {
                 lost.push(abstract_text[found.start..found.end].to_owned());
@@ -223,20 +258,17 @@ fn powers(text: &str, before: Option<&Found>, found: &Found) -> Vec<Decimal> {
     [Decimal::parse("1").times_ten(power)].into_iter().chain(factor).collect()
 }
 
-/// The value of an English number with the unit of magnitude behind it, `2 million`.
-fn scaled(text: &str, found: &Found) -> Option<Decimal> {
-    let after = text[found.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}']);
-    let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
-    let word = word.to_lowercase();
-    let (_, zeros) = SCALES.iter().find(|(scale, _)| *scale == word)?;
-    Some(found.value.times_ten(*zeros))
+/// The unit of magnitude behind a number of a Chinese text.
+fn chinese_scale(text: &str, found: &Found) -> Option<&'static (&'static str, i32)> {
+    let after = text[found.end..].trim_start();
+    CHINESE_SCALES.iter().find(|(word, _)| after.starts_with(word))
 }
 
 /// What a number of a Chinese text can mean: itself, with its unit of magnitude (`200万`), as a
 /// share of one (`5%`).
 fn readings(text: &str, found: &Found) -> Vec<Decimal> {
     let after = text[found.end..].trim_start();
-    let scale = CHINESE_SCALES.iter().find(|(word, _)| after.starts_with(word));
+    let scale = chinese_scale(text, found);
     let percent = after.starts_with(['%', '％']);
     let scaled = scale.map(|(_, zeros)| found.value.times_ten(*zeros));
     let share = percent.then(|| found.value.times_ten(-2));
@@ -260,6 +292,12 @@ mod tests {
         check("It affects 1 in 31 children.", "影响31%的儿童，每31名中有1名", &["31"]);
         check("a perplexity of 61.46 vs 52.98 (16 %)", "61.46% vs 52.98，16%", &["61.46"]);
         check("3 of 17 models gain 5x", "5%", &["5"]);
+        check(
+            "7B weights, 1.5 billion, 20 million",
+            "7亿，1.5亿，20万，70亿，15亿",
+            &["7", "1.5", "20"],
+        );
+        check("two models over 3 decades", "40年，30年，20世纪", &["40", "20"]);
     }
 
     #[test]
@@ -280,6 +318,14 @@ mod tests {
         check("twenty-five agents, the third of seven, half", "25个，第3个，7个，50%", &[]);
         check("in the 1940s; in March 2024", "40年代；2024年3月", &[]);
         check("two million papers", "200万篇", &[]);
+        check("the past two decades, a decade; since the 1920s", "20年，10年，20世纪20年代", &[]);
+        check("the twentieth and the twelfth century", "20世纪，12世纪", &[]);
+        check("at $60\\,\\%$ of 10 000 stars, 5\\,cm", "60%，1万颗，10,000颗，5厘米", &[]);
+        check("two-thirds, three quarters, a tenfold gain, halved", "2/3，75%，10倍，50%", &[]);
+        check("doubled in 2008-09; tripling", "2倍，2008-2009年，3倍", &[]);
+        check("fifty thousand, a hundred thousand, half a million", "5万，10万，50万", &[]);
+        check("5-10 million, between 3 and 4 billion", "500万到1000万，30亿，40亿", &[]);
+        check("20 million users, 5 km", "2千万，5千米", &[]);
         check("GPT-4 and WN18RR v1.2.3", "GPT4、WN18RR与1.2.3", &[]);
         check("no numbers", "1）方法，2)实验，第2种", &[]);
     }
@@ -302,6 +348,7 @@ mod tests {
         check("$2\\times10^5$ steps of $10^{-3}$", "20万步，每步为$10^{-3}$", &["2"]);
         check("$10^{6}$ steps", "百步", &["10"]);
         check("no numbers", "3个", &[]);
+        check("10 000 stars, 5-10 million", "1万颗，500万至1000万", &[]);
         check("1/3 of the cost on 12 tasks, 50% of 7", "十二项任务上三分之一的开销，一半", &["7"]);
         assert_eq!(lost("7, 7.0, 8 and GPT4", "").1, 2);
     }

@@ -1,5 +1,9 @@
 //! Numbers as texts write them: digits with separators, powers of ten, and words.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 /// A decimal number: `digits` without zeros at its ends, times ten to the `exponent`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Decimal {
@@ -54,36 +58,43 @@ pub(crate) struct NumberWords {
 }
 
 /// Small numbers, shares, multiples and months.
-pub(crate) const WORDS: [NumberWords; 41] = [
+pub(crate) const WORDS: [NumberWords; 48] = [
     row(&["zero"], "0", Some("")),
     row(&["no"], "0", None),
     row(&["one", "first", "single"], "1", Some("")),
     row(&["once", "i", "hundred", "million"], "1", None),
     row(&["two", "second", "twice", "both", "ii"], "2", Some("")),
-    row(&["double", "doubles"], "2", Some("倍")),
+    row(&["double", "doubles", "doubled", "doubling", "twofold"], "2", Some("倍")),
     row(&["pair"], "2", None),
     row(&["three", "third", "iii"], "3", Some("")),
-    row(&["triple", "triples"], "3", Some("倍")),
+    row(&["triple", "triples", "tripled", "tripling", "threefold"], "3", Some("倍")),
+    row(&["thirds"], "3", None),
     row(&["four", "fourth", "iv"], "4", Some("")),
-    row(&["quarter"], "4", None),
+    row(&["fourfold", "quadruple", "quadruples", "quadrupled"], "4", Some("倍")),
+    row(&["quarter", "quarters"], "4", None),
     row(&["five", "fifth"], "5", Some("")),
-    row(&["v"], "5", None),
+    row(&["fivefold"], "5", Some("倍")),
+    row(&["v", "fifths"], "5", None),
     row(&["six", "sixth"], "6", Some("")),
     row(&["seven", "seventh"], "7", Some("")),
     row(&["eight", "eighth"], "8", Some("")),
     row(&["nine", "ninth"], "9", Some("")),
     row(&["ten", "tenth"], "10", Some("")),
-    row(&["eleven"], "11", Some("")),
-    row(&["twelve", "dozen"], "12", Some("")),
-    row(&["thirteen"], "13", Some("")),
-    row(&["fourteen"], "14", Some("")),
-    row(&["fifteen"], "15", Some("")),
-    row(&["sixteen"], "16", Some("")),
-    row(&["seventeen"], "17", Some("")),
-    row(&["eighteen"], "18", Some("")),
-    row(&["nineteen"], "19", Some("")),
+    row(&["tenfold"], "10", Some("倍")),
+    row(&["decade"], "10", Some("年")),
+    row(&["eleven", "eleventh"], "11", Some("")),
+    row(&["twelve", "twelfth", "dozen"], "12", Some("")),
+    row(&["thirteen", "thirteenth"], "13", Some("")),
+    row(&["fourteen", "fourteenth"], "14", Some("")),
+    row(&["fifteen", "fifteenth"], "15", Some("")),
+    row(&["sixteen", "sixteenth"], "16", Some("")),
+    row(&["seventeen", "seventeenth"], "17", Some("")),
+    row(&["eighteen", "eighteenth"], "18", Some("")),
+    row(&["nineteen", "nineteenth"], "19", Some("")),
+    row(&["twentieth"], "20", Some("")),
     row(&["quarter"], "25", Some("%")),
-    row(&["half", "halves", "halving"], "50", Some("%")),
+    row(&["quarters"], "75", Some("%")),
+    row(&["half", "halves", "halve", "halved", "halving"], "50", Some("%")),
     row(&["january", "jan"], "1", Some("月")),
     row(&["february", "feb"], "2", Some("月")),
     row(&["march", "mar"], "3", Some("月")),
@@ -300,9 +311,102 @@ pub(crate) fn is_times(text: &str) -> bool {
     matches!(text.trim_matches([' ', '$', '{', '}']), "\\times" | "×" | "x" | "*" | "\\cdot" | "·")
 }
 
+/// Each of `found` with the power of ten of the unit of magnitude behind it, or behind the last number
+/// of its list or range (`5-10 million`); none without one.
+pub(crate) fn scales(text: &str, found: &[Found]) -> Vec<Option<i32>> {
+    let mut scales = vec![None; found.len()];
+    for (at, one) in found.iter().enumerate().rev() {
+        let after = text[one.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}']);
+        let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
+        let word = word.to_lowercase();
+        let own = SCALES.iter().chain(&[("decades", 1)]).find(|(scale, _)| *scale == word);
+        let own = own.map(|(_, zeros)| *zeros);
+        let joined = found.get(at + 1).filter(|next| joins(&text[one.end..next.start]));
+        scales[at] = own.or_else(|| joined.and(scales.get(at + 1).copied().flatten()));
+    }
+    scales
+}
+
+/// The second year of `2008-09`, where `found` is its `09`.
+pub(crate) fn second_year(text: &str, before: Option<&Found>, found: &Found) -> Option<String> {
+    let first = &text[before?.start..before?.end];
+    let (between, second) = (&text[before?.end..found.start], &text[found.start..found.end]);
+    let is_range = matches!(between, "-" | "--" | "–" | "/");
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    (is_range && digits(first, 4) && digits(second, 2)).then(|| format!("{}{second}", &first[..2]))
+}
+
+/// The century that a year is in, counted from 1: 20 for 1990.
+pub(crate) fn century(year: &str) -> Option<u32> {
+    let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+    let hundreds: u32 = year.get(..2).filter(|_| is_year)?.parse().ok()?;
+    Some(hundreds + 1)
+}
+
+/// Whether digits are likely a year, which counts nothing.
+pub(crate) fn is_recent_year(digits: &str) -> bool {
+    digits.len() == 4
+        && digits.parse().is_ok_and(|year| (1980..2036).contains(&year) && year != 2000)
+}
+
+/// Numbers with a word for a power of ten that `lower`, a text in small letters, has in words (`fifty
+/// thousand`, `half a million`), and the numbers of decades that it speaks of.
+pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
+    let (mut scaled, mut decades) = (Vec::new(), Vec::new());
+    let (mut before, mut tens): (Option<Decimal>, Option<usize>) = (None, None);
+    for word in lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| !w.is_empty()) {
+        let digits = WORDS.iter().find(|row| row.words.contains(&word)).map(|row| row.digits);
+        let scale = SCALES[..5].iter().find(|(scale, _)| *scale == word);
+        let ten = TENS.iter().position(|name| *name == word).map(|index| index + 2);
+        if let ("decades", Some(number)) = (word, &before) {
+            decades.push(number.clone());
+        }
+        before = match (word, scale, ten, digits) {
+            ("half", ..) => Some(Decimal::parse("0.5")),
+            ("a", ..) => before.filter(|before| !before.is_whole()).or(Some(Decimal::parse("1"))),
+            (_, Some((_, zeros)), ..) => {
+                let number = before.map(|before| before.times_ten(*zeros));
+                scaled.extend(number.clone());
+                number
+            }
+            (_, _, Some(ten), _) => Some(Decimal::parse(&format!("{ten}0"))),
+            (.., Some(digits)) => {
+                let tens = tens.filter(|_| digits.len() == 1).map(|tens| tens.to_string());
+                Some(Decimal::parse(&format!("{}{digits}", tens.unwrap_or_default())))
+            }
+            _ => None,
+        };
+        tens = ten;
+    }
+    (scaled, decades)
+}
+
+/// Numbers of more than three digits that `text` has in groups with a space between, `10 000`, with
+/// commas.
+pub(crate) fn in_spaced_groups(text: &str) -> Vec<String> {
+    static GROUPS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?:^|[^\d.,])([1-9]\d{0,2}(?:[ \u{a0}\u{2009}\u{202f}]\d{3})+)(?:\D|$)")
+            .unwrap()
+    });
+    let groups = GROUPS.captures_iter(text);
+    groups.map(|group| group[1].replace(|c: char| !c.is_ascii_digit(), ",")).collect()
+}
+
 /// TeX's and full-width ways to write a number, made plain.
 pub(crate) fn without_tex_separators(text: &str) -> String {
-    let plain = text.replace("{,}", ",").replace("\\,", ",").replace("\\%", "%");
+    let mut plain = String::with_capacity(text.len());
+    let text = text.replace("{,}", ",").replace("\\%", "%");
+    let mut pieces = text.split("\\,").peekable();
+    while let Some(piece) = pieces.next() {
+        plain.push_str(piece);
+        // A thin space between digits separates thousands, and stands before a sign of per cent, too.
+        if let Some(next) = pieces.peek() {
+            let is_inside = plain.ends_with(|c: char| c.is_ascii_digit())
+                && next.starts_with(|c: char| c.is_ascii_digit());
+            plain.push(if is_inside { ',' } else { ' ' });
+        }
+    }
     plain.chars().map(|c| if let '０'..='９' = c { narrow_digit(c) } else { c }).collect()
 }
 

@@ -137,6 +137,46 @@ fn numbers_stand_as_in_the_source_or_in_a_form_that_chinese_has() {
 }
 
 #[test]
+fn times_and_multiples_have_forms_of_their_own() {
+    let source = Source {
+        abstract_text: "Over the past two decades and since the 1990s, in the twentieth century and \
+            a decade after 2008-09, 10 000 stars and $60\\,\\%$ of fifty thousand doubled tenfold; \
+            half a million, a hundred thousand, 5-10 million, twenty-five billion.",
+        ..Source::default()
+    };
+    let check = |text: &str, expected: bool| {
+        assert_eq!(accepts(&source, numbers(), text), expected, "{text}");
+    };
+    for text in [
+        "过去20年",
+        "20世纪90年代",
+        "20世纪",
+        "10年后",
+        "2008-2009年",
+        "10,000颗",
+        "10000颗",
+        "1万颗",
+        "60%",
+        "5万",
+        "2倍",
+        "10倍",
+        "50万",
+        "10万",
+        "500万至1000万",
+        "250亿",
+    ] {
+        check(text, true);
+    }
+    for text in ["90世纪", "19世纪", "2009000", "100亿", "200年", "5亿", "25亿"] {
+        check(text, false);
+    }
+    let nineties = Source { abstract_text: "Since the 1990s.", ..Source::default() };
+    let allowed =
+        ["20世纪90年代", "20世界", "20个"].map(|text| accepts(&nineties, numbers(), text));
+    assert_eq!(allowed, [true, false, false]);
+}
+
+#[test]
 fn numbers_of_a_list_stand_with_or_without_blanks() {
     let abstract_text = "We share weights alpha in [0,1] among (12,1,5) devices and 1,024 mazes.";
     let source = Source { title: "T", abstract_text, ..Source::default() };
