@@ -144,7 +144,7 @@ fn read(
     }
     if account.read > 0 {
         let message = format!("no paper is left of {}", wording::count(account.read));
-        if others + account.existing > 0 && account.malformed == 0 {
+        if others + account.existing + account.deleted > 0 && account.malformed == 0 {
             run.remember(&inputs.announced)?;
             console.say(&format!("{message}: {}; nothing was written", wording::skipped(&account)));
             return Ok(None);

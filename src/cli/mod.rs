@@ -27,6 +27,7 @@ mod selection;
 mod settings;
 mod site;
 mod sources;
+mod unique;
 mod wording;
 
 use std::process::ExitCode;

@@ -42,19 +42,23 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
     Ok(if is_complete && failed.is_empty() { Outcome::Complete } else { Outcome::Incomplete })
 }
 
-/// Refuses profiles that would write over each other's files. An archive that each of them extends
-/// is no such file.
+/// Refuses profiles that would write over each other's files, or read what an earlier one has read up. An
+/// archive that each of them extends is no such file.
 fn check_apart(digests: &[(Option<String>, DigestArgs)]) -> Result<()> {
     for (at, (name, args)) in digests.iter().enumerate() {
         for (earlier, other) in &digests[..at] {
+            let names =
+                [earlier, name].map(|name| name.as_deref().unwrap_or_default()).join(" and ");
+            if [args, other].iter().all(|args| args.inputs.iter().any(|input| input == "-")) {
+                let message = format!("both profiles {names} read standard input");
+                return Err(Error::new(ErrorKind::Usage, message)
+                    .hint("the earlier one leaves nothing of it; write it to a file before"));
+            }
             if args.dry_run || args.skip_existing && other.skip_existing {
                 continue;
             }
             if let Some(path) = outputs::in_common(&args.outputs, &other.outputs) {
-                let names = [earlier, name].map(|name| name.as_deref().unwrap_or_default());
-                let path = path.display();
-                let message =
-                    format!("{path} is an output of both profiles {}", names.join(" and "));
+                let message = format!("{} is an output of both profiles {names}", path.display());
                 return Err(Error::new(ErrorKind::Usage, message)
                     .hint("the later one would write over it; give each a name of its own"));
             }

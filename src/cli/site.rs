@@ -14,13 +14,14 @@ use super::console::{self, Complaints};
 use super::outcome::Outcome;
 use super::outputs::{Arrangement, today};
 use super::settings::Verbosity;
-use super::{input, wording};
+use super::unique::Unique;
+use super::wording;
 use crate::atomic::{check_writable, write_atomically};
 use crate::digest::{self, DayOfSite, Feed, FeedSite, InOrder, Page, Records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
 use crate::paper::Date;
-use crate::record::{Record, read_jsonl};
+use crate::record::Record;
 
 const INDEX: &str = "index.html";
 const FEED: &str = "feed.xml";
@@ -125,20 +126,21 @@ impl Site<'_> {
         Ok(days)
     }
 
-    /// The records of a day, arranged; lines that are none are complained of and left out.
+    /// The records of a day, each paper once and arranged; lines that are none are complained of and
+    /// left out. What tells no day is of the file's.
     fn read(&self, day: &DayFile, complaints: &mut Complaints) -> Result<InOrder> {
-        let source = Source::Path(day.records.clone());
-        let mut records = Vec::new();
-        for record in read_jsonl(input::open(&source)?, source.to_string()) {
-            match record {
-                Ok(record) => records.push(record),
-                Err(error) if error.kind() == ErrorKind::Input => {
-                    complaints.add(&error.to_string(), true)
-                }
-                Err(error) => return Err(error),
+        let mut unique = Unique::default();
+        unique.read(&Source::Path(day.records.clone()), complaints)?;
+        let mut records = unique.records;
+        for record in &mut records {
+            if record.published.is_none() {
+                record.updated.get_or_insert(day.date);
             }
         }
-        Ok(InOrder::arranged(records, self.arrangement.order, self.arrangement.group))
+        Ok(match self.arrangement {
+            Arrangement { order: None, group: None } => InOrder::new(records),
+            Arrangement { order, group } => InOrder::arranged(records, order, group),
+        })
     }
 
     /// What the feed is called: as the folder is.

@@ -1,11 +1,12 @@
 //! Tells what an input is by how it begins, and hands it to the parser of its form.
 
 use std::io::Read;
+use std::path::Path;
 
 use super::delivery::Delivery;
 use super::encoding::Unknown;
 use super::reader::{TextReader, Unreadable};
-use super::{html, json, source, xml};
+use super::{Format, html, json, source, xml};
 use crate::error::ErrorKind;
 use crate::text::printable;
 use crate::{Error, Result};
@@ -29,6 +30,14 @@ pub(super) fn parse(
         Some('{' | '[') if json::is_document(&opening) => json::read_document(&mut text, delivery),
         Some('{') => json::read_lines(&mut text, delivery),
         Some(_) => Err(unknown_form(delivery, &opening)),
+        // Records of nothing, as of a shard without papers.
+        None if Path::new(name.trim_end_matches(".gz"))
+            .extension()
+            .is_some_and(|e| e == "jsonl") =>
+        {
+            delivery.is_a(Format::Records);
+            Ok(())
+        }
         None => Err(delivery.error("is empty")),
     }
 }

@@ -122,7 +122,7 @@ impl Selection {
 
     /// What is done with `paper`; `chinese` is what is known of it in Chinese.
     pub fn judge(&self, paper: &Paper, chinese: &[&str]) -> Verdict {
-        let day = paper.published.or(paper.updated);
+        let day = paper.published.max(paper.updated);
         let too_early = day.zip(self.since).is_some_and(|(day, since)| day < since);
         let too_late = day.zip(self.until).is_some_and(|(day, until)| day > until);
         if too_early || too_late || self.drop.iter().any(|term| term.is_in(paper, chinese)) {

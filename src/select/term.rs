@@ -1,5 +1,6 @@
 //! Terms that readers keep papers for, or drop them for.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,7 +18,8 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 ///
 /// A term in Chinese is looked for in summaries, and in English where a list of common terms or a
 /// glossary says what that is. Words are compared whole, without their case and without the s of a plural, and may be joined by
-/// a hyphen instead of a space; a word of capitals, such as `RAG`, is compared with its case.
+/// a hyphen instead of a space; a word of capitals, such as `RAG`, is compared with its case. What has
+/// signs in it, such as `C++` and `Qwen2.5`, is looked for as it stands.
 #[derive(Debug, Clone)]
 pub struct Term {
     /// As it was typed.
@@ -40,6 +42,8 @@ enum Place {
 enum What {
     /// Words in a row, any of these.
     Words(Vec<Vec<Pattern>>),
+    /// What has signs in it, such as `TCP/IP` and `C++`, in small letters; see [`has_literally`].
+    Literal(String),
     /// A category, or an archive with all of its categories.
     Category(String),
     /// Chinese, and what it may be in English.
@@ -91,7 +95,8 @@ impl FromStr for Term {
         let place =
             places.iter().find_map(|(name, place)| Some((typed.strip_prefix(name)?, *place)));
         let (text, place) = place.unwrap_or((typed, Place::Anywhere));
-        let text = text.trim();
+        let text = with_hyphens(text.trim());
+        let text = &text[..];
         let regex = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
         let what = match regex {
             Some(regex) => What::Regex(compile(regex, typed)?),
@@ -107,12 +112,15 @@ impl FromStr for Term {
             None if text.chars().any(is_han) => {
                 What::Chinese { text: text.to_owned(), english: common_english(text) }
             }
+            None if text.contains(is_sign) && text.contains(char::is_alphanumeric) => {
+                What::Literal(text.to_lowercase())
+            }
             None => What::Words(vec![Pattern::of(text)]),
         };
         let is_empty = match &what {
             What::Words(words) => words.iter().all(Vec::is_empty),
             What::Category(name) => name.is_empty(),
-            What::Chinese { .. } | What::Regex(_) => false,
+            What::Chinese { .. } | What::Regex(_) | What::Literal(_) => false,
         };
         if is_empty {
             let message = format!("the term {typed:?} has no word");
@@ -155,6 +163,7 @@ impl Term {
         match &self.what {
             What::Category(name) => categories.any(|category| is_within(category, name)),
             What::Words(words) => texts.any(|text| has_words(text, words)),
+            What::Literal(literal) => texts.any(|text| has_literally(text, literal)),
             What::Regex(regex) => texts.chain(categories).any(|text| regex.is_match(text)),
             What::Chinese { text, english } => {
                 let may_be_chinese = self.place != Place::Author;
@@ -221,13 +230,42 @@ fn is_within(category: &str, name: &str) -> bool {
 
 /// Whether `text` has one of `terms`, each some words in a row.
 fn has_words(text: &str, terms: &[Vec<Pattern>]) -> bool {
-    let words = words::words(text);
+    let text = with_hyphens(text);
+    let words = words::words(&text);
     let begins = |at: usize, term: &[Pattern]| {
         let rest = &words[at..];
-        term.len() <= words::joined(text, rest, term.len())
+        term.len() <= words::joined(&text, rest, term.len())
             && term.iter().zip(rest).all(|(pattern, word)| pattern.is(word))
     };
     terms.iter().any(|term| !term.is_empty() && (0..words.len()).any(|at| begins(at, term)))
+}
+
+/// Whether `literal` stands in `text` as it is, whatever the case, and is no part of a longer word or of
+/// more of the same signs: `C++` and not the C of it.
+fn has_literally(text: &str, literal: &str) -> bool {
+    let text = with_hyphens(text).to_lowercase();
+    let goes_on = |inside: Option<char>, outside: Option<char>| match (inside, outside) {
+        (Some(inside), Some(outside)) if inside.is_alphanumeric() => outside.is_alphanumeric(),
+        (inside, outside) => inside == outside,
+    };
+    text.match_indices(literal).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + literal.len()..]);
+        !goes_on(literal.chars().next(), before.chars().next_back())
+            && !goes_on(literal.chars().next_back(), after.chars().next())
+    })
+}
+
+/// Whether words are not joined by `c`.
+fn is_sign(c: char) -> bool {
+    !c.is_alphanumeric() && !matches!(c, ' ' | '-' | '\'' | '’')
+}
+
+/// `text` with a hyphen for every dash between words: `Kullback--Leibler` and `Kullback–Leibler`.
+fn with_hyphens(text: &str) -> Cow<'_, str> {
+    match text.contains('–') || text.contains("--") {
+        true => Cow::Owned(text.replace("---", "—").replace("--", "-").replace('–', "-")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 #[cfg(test)]
@@ -268,6 +306,43 @@ mod tests {
         let paper = Paper { plain_title: "A rag doll".into(), ..Paper::default() };
         assert!(!"RAG".parse::<Term>().unwrap().is_in(&paper, &[]));
         assert!("rag".parse::<Term>().unwrap().is_in(&paper, &[]));
+    }
+
+    #[test]
+    fn signs_are_part_of_a_term() {
+        let check = |term: &str, title: &str, expected: bool| {
+            let paper = Paper { plain_title: title.into(), ..Paper::default() };
+            assert_eq!(
+                term.parse::<Term>().unwrap().is_in(&paper, &[]),
+                expected,
+                "{term}: {title}"
+            );
+        };
+        for (term, title) in [
+            ("Qwen2.5", "On Qwen2.5-VL"),
+            ("llama 3.1", "Llama 3.1: sheep"),
+            ("TCP/IP", "TCP/IP"),
+            ("R&D", "R&D of sheep"),
+            ("DALL·E", "DALL·E 3"),
+            ("C++", "A C++ library"),
+            ("A*", "(A*)"),
+            ("Kullback--Leibler", "Kullback–Leibler bounds"),
+            ("Kullback–Leibler", "A Kullback--Leibler bound"),
+            ("vision-language", "Vision–language models"),
+            ("I/O", "I/O-bound"),
+        ] {
+            check(term, title, true);
+        }
+        for (term, title) in [
+            ("C++", "C is a language"),
+            ("C#", "C"),
+            ("A*", "A survey"),
+            ("A*", "A**"),
+            ("Qwen2.5", "Qwen2.57"),
+            ("Node.js", "Node"),
+        ] {
+            check(term, title, false);
+        }
     }
 
     #[test]

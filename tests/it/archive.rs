@@ -222,6 +222,15 @@ fn a_summary_stays_where_the_new_version_fails() {
 }
 
 #[test]
+fn an_empty_file_of_records_has_none() {
+    let place = Place::new();
+    place.write("empty.jsonl", "");
+    place.write("one.jsonl", &summed_up(1, 1));
+    let run = place.run(&["digest", "empty.jsonl", "one.jsonl", "--no-store", "-o", "d.jsonl"]);
+    assert_eq!((run.status, ids(&place.read("d.jsonl")).len()), (0, 1), "{}", run.stderr);
+}
+
+#[test]
 fn what_cannot_be_extended_is_refused_before_the_work() {
     let place = Place::new();
     place.write("papers.jsonl", &summed_up(1, 1));

@@ -155,7 +155,7 @@ fn what_cannot_be_measured_is_told() {
         assert_eq!((finished.status.code(), text(&finished.stdout)), (Some(1), ""), "{message}");
         assert!(text(&finished.stderr).contains(message), "{}", text(&finished.stderr));
     };
-    check("", &[], "error: prompts.jsonl is empty");
+    check("", &[], "error: prompts.jsonl holds no paper");
     check("{\"prompt\":\"a\"}\n{}\n", &[], "error: prompts.jsonl, line 2: not a prompt");
     check(
         "{\"prompt\":\"a\"}\n{\"prompt\":\"a\",\"prefix\":\"b\"}\n",

@@ -85,6 +85,29 @@ fn where_one_output_fails_no_file_is_new() {
     assert_eq!(left.count(), 0);
 }
 
+/// Files that were put together have papers twice, and records of other programs no days.
+#[test]
+fn a_page_of_a_site_has_each_paper_once_and_the_day_of_its_file() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("days")).unwrap();
+    let record = |n: u32, tldr: &str| {
+        format!(
+            "{{\"id\":\"2699.0000{n}\",\"link\":\"https://arxiv.org/abs/2699.0000{n}\",\"title\":\"T{n}\",\
+             \"abstract\":\"A.\",\"zh_title\":\"题\",\"zh_tldr\":\"{tldr}\",\"zh_abstract\":\"文。\"}}\n"
+        )
+    };
+    let records = record(1, "先。") + &record(2, "二。") + &record(1, "后。");
+    place.write("days/2026-11-01.jsonl", &records);
+    let run = place.run(&["site", "days"]);
+    assert!(run.stderr.starts_with("1 days, 2 papers"), "{}", run.stderr);
+    let page = place.read("days/2026-11-01.html");
+    assert!(page.contains("2026-11-01") && page.contains("后。") && !page.contains("先。"));
+    let place_of = |id: &str| page.find(id).unwrap();
+    assert!(place_of("2699.00002") < place_of("2699.00001"), "by link, descending");
+    let feed = place.read("days/feed.xml");
+    assert_eq!(feed.matches("<updated>2026-11-01T00:00:00Z</updated>").count(), 3, "{feed}");
+}
+
 #[test]
 fn a_date_in_a_name_is_the_digests_day() {
     let place = place();

@@ -193,11 +193,12 @@ pub(super) struct SelectionArgs {
     #[arg(long, value_name = "TERM", help_heading = "Selection")]
     pub(super) drop: Vec<String>,
 
-    /// Leave out papers of earlier days, as 2026-11-25
+    /// Leave out papers announced, published or last changed earlier, as 2026-11-25; not those that
+    /// tell no day
     #[arg(long, value_name = "DATE", help_heading = "Selection")]
     pub(super) since: Option<String>,
 
-    /// Leave out papers of later days
+    /// Leave out papers of later days, likewise
     #[arg(long, value_name = "DATE", help_heading = "Selection")]
     pub(super) until: Option<String>,
 

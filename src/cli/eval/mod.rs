@@ -118,7 +118,7 @@ fn measure(settings: &EvalSettings, matching: &Matching, coverage: Coverage) -> 
     let worst = scored.into_iter().take(settings.worst);
     Report {
         program: concat!("wenzhai ", env!("CARGO_PKG_VERSION")),
-        records: settings.records.to_string(),
+        written: settings.records.to_string(),
         references: settings.references.to_string(),
         figures: evaluator.figures(),
         coverage,

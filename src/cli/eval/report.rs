@@ -20,7 +20,8 @@ use crate::text::is_invisible;
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) program: &'static str,
-    pub(super) records: String,
+    /// Names of the two inputs.
+    pub(super) written: String,
     pub(super) references: String,
     #[serde(flatten)]
     pub(super) figures: Figures,
@@ -76,7 +77,7 @@ impl Report {
             [self.figures.papers, matched, missing, failed, retried, flagged, cut]
                 .map(wording::count);
         let mut lines = vec![
-            format!("{}, {} against {}", self.program, self.records, self.references),
+            format!("{}, {} against {}", self.program, self.written, self.references),
             format!("{papers} papers: {matched} with a record, {missing} without"),
             format!(
                 "of those with a record: {failed} failed, {retried} retried, {flagged} flagged, {cut} cut"
