@@ -102,8 +102,8 @@ pub struct Record {
 impl Record {
     /// What its paper is known by in all its versions; see [`key_of`].
     pub fn key(&self) -> String {
-        let id = PaperId::parse(&self.id).map(|(id, _)| id);
-        key_of(id.as_ref(), &self.link, &self.title)
+        let id = PaperId::parse(&self.id).or_else(|| PaperId::parse(&self.link));
+        key_of(id.as_ref().map(|(id, _)| id), &self.link, &self.title)
     }
 
     /// The record of `paper` before anything was written about it.

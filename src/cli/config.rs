@@ -184,8 +184,12 @@ impl Config {
         let in_profile = |name: &str| {
             let exclusive = EXCLUSIVE.iter().flat_map(|&(a, b)| [(a, b), (b, a)]);
             let mut others = exclusive.filter(|(a, _)| *a == name).map(|(_, other)| other);
+            // A flag that is off excludes nothing.
+            let is_on = |table: &Table, name: &str| {
+                table.get(name).is_some_and(|value| *value != Value::Boolean(false))
+            };
             table.is_some_and(|table| {
-                table.contains_key(name) || others.any(|other| table.contains_key(other))
+                table.contains_key(name) || others.any(|other| is_on(table, other))
             })
         };
         let hidden = |name: &str| is_typed(name) || in_profile(name);
@@ -239,6 +243,7 @@ impl Config {
             let option = options.iter().find(|option| option.get_long() == Some(key));
             let Some(option) = option.filter(|_| !matches!(key.as_str(), "help" | "config")) else {
                 let known = options.iter().filter_map(|option| option.get_long());
+                let known = known.filter(|name| !matches!(*name, "help" | "config"));
                 let known = known.chain(profile.map(|_| "sources"));
                 let error = refused("is no option of digest");
                 return Err(match nearest(key, known) {

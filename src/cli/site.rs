@@ -137,10 +137,11 @@ impl Site<'_> {
                 record.updated.get_or_insert(day.date);
             }
         }
-        Ok(match self.arrangement {
-            Arrangement { order: None, group: None } => InOrder::new(records),
-            Arrangement { order, group } => InOrder::arranged(records, order, group),
-        })
+        let records = InOrder::new(records);
+        match self.arrangement {
+            Arrangement { order: None, group: None } => Ok(records),
+            Arrangement { order, group } => InOrder::read(&records, order, group),
+        }
     }
 
     /// What the feed is called: as the folder is.

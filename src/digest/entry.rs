@@ -2,7 +2,7 @@
 
 use super::line::is_blank;
 use super::wording;
-use crate::paper::Date;
+use crate::paper::{Date, PaperId};
 use crate::record::Record;
 use crate::summary::Field;
 
@@ -56,8 +56,16 @@ pub(super) fn heading(record: &Record) -> &str {
 /// The full stop stays; a title that is nothing else stays whole.
 pub(super) fn short_title(title: &str) -> &str {
     let title = title.trim();
+    // Behind the id stands a category; where none does, the title itself names a paper.
+    let is_suffix = |text: &str| {
+        let inside = text.strip_prefix("(arXiv:").and_then(|text| text.strip_suffix(')'));
+        let parts = inside.and_then(|inside| inside.split_once(' '));
+        parts.is_some_and(|(id, rest)| {
+            PaperId::parse(id).is_some() && rest.starts_with('[') && rest.contains(']')
+        })
+    };
     match title.rfind("(arXiv:") {
-        Some(start) if start > 0 && title.ends_with(')') => title[..start].trim_end(),
+        Some(start) if start > 0 && is_suffix(&title[start..]) => title[..start].trim_end(),
         _ if is_blank(title) => "（无题）",
         _ => title,
     }

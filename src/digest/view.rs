@@ -28,7 +28,7 @@ pub(super) fn view(number: u64, record: &Record) -> Value {
         let is_there = has_summary && record.fields.has(field);
         if is_there { text_value(entry::text(record, field)) } else { Value::from(()) }
     };
-    let is_english = !has_summary || is_blank(&record.zh_title);
+    let is_english = !record.has_summary() || is_blank(&record.zh_title);
     context! {
         anchor => anchor(number, record),
         link => web_address(&record.link),

@@ -55,10 +55,8 @@ pub(super) fn split_suffix(folded: &str) -> Option<(&str, Boilerplate)> {
     let inside = folded[start..].strip_prefix("(arXiv:")?.strip_suffix(')')?;
     let (name, rest) = inside.split_once(' ').unwrap_or((inside, ""));
     let (id, version) = PaperId::parse(name)?;
-    let (category, marker) = match rest.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?,
-        None => ("", rest),
-    };
+    // Without a category it is the title itself that names a paper: "Comment on … (arXiv:2401.08491)".
+    let (category, marker) = rest.strip_prefix('[')?.split_once(']')?;
     let announce = match marker.trim() {
         "" => Announce::New,
         "CROSS LISTED" => Announce::Cross,
@@ -231,8 +229,13 @@ mod tests {
             "U.S. Law",
             Announce::Cross,
         );
-        check("(arXiv:2699.00001) (arXiv:2699.00002)", "(arXiv:2699.00001)", Announce::New);
-        for title in ["T.", "T (arXiv: a history)", "T (arXiv:2699.00001v1 [cs.CL] SOLD)"] {
+        check("(arXiv:2699.00001) (arXiv:2699.00002 [cs.CL])", "(arXiv:2699.00001)", Announce::New);
+        for title in [
+            "T.",
+            "Comment on T (arXiv:2699.00001)",
+            "T (arXiv: a history)",
+            "T (arXiv:2699.00001v1 [cs.CL] SOLD)",
+        ] {
             assert_eq!(split_suffix(title), None, "{title}");
         }
     }

@@ -69,6 +69,35 @@ fn one_profile_that_fails_does_not_keep_the_others_from_running() {
 }
 
 #[test]
+fn a_flag_that_is_off_in_a_profile_excludes_nothing() {
+    let profile = "[digest.a]\nsources = [\"papers.jsonl\"]\nno-store = false\ndry-run = false\n";
+    let place = place(&format!("store = \"s.sqlite\"\noutput = \"d.md\"\n{profile}"));
+    let run = place.run(&["digest", "a"]);
+    assert_eq!((run.status, run.stdout.as_str()), (0, ""), "{}", run.stderr);
+    assert!(place.has("s.sqlite") && place.has("d.md"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_all_profiles_fail_one_that_may_pass_tells_to_run_again() {
+    let profile = |name: &str, source: &str, output: &str| {
+        format!("[digest.{name}]\nsources = [\"{source}\"]\noutput = [\"{output}\"]\n")
+    };
+    let full = profile("full", "papers.jsonl", "/dev/full");
+    let missing = profile("missing", "nothing.xml", "d.md");
+    for settings in [format!("{full}{missing}"), format!("{missing}{full}")] {
+        let run = place(&format!("no-store = true\nformat = \"md\"\n{settings}")).run(&["digest"]);
+        assert_eq!(run.status, 75, "{}", run.stderr);
+        assert!(run.stderr.contains("/dev/full") && run.stderr.contains("nothing.xml"));
+    }
+}
+
+/// Two profiles of standard input.
+fn place_of_stdin() -> Place {
+    place("no-store = true\n[digest.a]\nsources = [\"-\"]\n[digest.b]\nsources = [\"-\"]\n")
+}
+
+#[test]
 fn profiles_do_not_write_over_each_other() {
     let settings = PROFILES.replace("goats.jsonl", "sheep.jsonl");
     for arguments in [&["config", "check"][..], &["digest"]] {
@@ -78,6 +107,8 @@ fn profiles_do_not_write_over_each_other() {
         let what = "sheep.jsonl is an output of both profiles sheep and goats";
         assert!(stderr.contains(what), "{stderr}");
         assert!(!place.has("sheep.jsonl"), "nothing is written");
+        let asked = place_of_stdin().run(arguments);
+        assert!(asked.status == 1 && asked.stderr.contains("both profiles a and b read standard"));
     }
     // One of them alone may, and both may extend an archive.
     assert_eq!(place(&settings).run(&["digest", "goats"]).status, 0);
@@ -124,6 +155,7 @@ fn what_is_wrong_is_named_with_its_place() {
     refused("redo = 1", "redo is true or false");
     refused("sort = \"size\"", "wenzhai.toml: invalid value 'size' for '--sort <BY>'");
     refused("sort = \"size\"", "\n  hint: [possible values: ");
+    refused("config = \"x\"", "config is no option of digest\n");
     refused("a =", "wenzhai.toml: line 1");
     refused("digest = 3", "digest is no table");
 }

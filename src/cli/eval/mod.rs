@@ -93,7 +93,11 @@ fn warn(settings: &EvalSettings, coverage: &Coverage) {
         *coverage;
     for (file, number, what) in [
         (references, repeated_references, "of papers that came before; each of them counts"),
-        (records, repeated_records, "of papers that came before; the last one counts"),
+        (
+            records,
+            repeated_records,
+            "of papers that came before; the one of the reference's version counts, or else the last",
+        ),
         (records, without_reference, "without a reference, left out"),
         (references, missing, "without a record, counted as failed"),
     ] {

@@ -36,7 +36,7 @@ pub struct TitleOfSite {
     anchor: String,
     heading: String,
     title: String,
-    is_marked: bool,
+    mark: &'static str,
 }
 
 impl DayOfSite {
@@ -51,7 +51,11 @@ impl DayOfSite {
                     anchor: anchor(number, record),
                     heading: one_line(entry::heading(record)),
                     title: one_line(entry::short_title(&record.title)),
-                    is_marked: entry::state(record) != State::Clean,
+                    mark: match entry::state(record) {
+                        State::Marked => "⚠",
+                        State::Failed => "❌",
+                        State::Clean | State::Noticed => "",
+                    },
                 });
                 Ok(())
             })?;
@@ -91,7 +95,7 @@ fn day_value(day: &DayOfSite, is_first: bool) -> Value {
             anchor => title.anchor.as_str(),
             heading => text_value(&title.heading),
             title => (title.title != title.heading).then(|| text_value(&title.title)),
-            is_marked => title.is_marked,
+            mark => title.mark,
         }
     };
     context! {
