@@ -74,9 +74,10 @@ pub fn write_beside(
     let target = target_of(path);
     let failed = |cause| Error::io("write", path, cause);
     let written = |temporary| Written { path: path.to_owned(), target: target.clone(), temporary };
-    let existing = fs::metadata(&target).ok();
+    // Of a pipe that only a descriptor names (`/dev/stdout`), the target has no place.
+    let existing = fs::metadata(path).or_else(|_| fs::metadata(&target)).ok();
     if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
-        let mut file = File::options().write(true).open(&target).map_err(failed)?;
+        let mut file = File::options().write(true).open(path).map_err(failed)?;
         let mut out = BufWriter::new(&mut file);
         write(&mut out)?;
         out.flush().map_err(failed)?;

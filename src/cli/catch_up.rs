@@ -33,12 +33,16 @@ pub(super) fn add_missed_days(
         {
             let page = |day: &Date| Source::Arxiv(named.with(Request::Day(category.clone(), *day)));
             let mut days = missed(category, named, store, &mut given_up)?;
+            let mut again = caught_up_today(category, named, store)?;
             let is_there = |page: &Source| {
                 named_anyway.contains(page) || all.contains(page) || later.contains(page)
             };
             days.retain(|day| !is_there(&page(day)));
+            again.retain(|day| !is_there(&page(day)));
             tell(named, &days, is_wanted, console);
             if is_wanted {
+                days.extend(again);
+                days.sort_unstable();
                 let pages = days.iter().map(page);
                 if settings.limit.is_some() { later.extend(pages) } else { all.extend(pages) }
             }
@@ -48,6 +52,17 @@ pub(super) fn add_missed_days(
     all.append(&mut later);
     settings.sources = all;
     Ok(given_up)
+}
+
+/// The days that an earlier run of today caught up on: they are in today's digest, which this run writes
+/// anew.
+fn caught_up_today(category: &str, named: &Named, store: &Store) -> Result<Vec<Date>> {
+    let (today, known) = (named.service.today(), store.days_read(category)?);
+    let since = known.followed_since;
+    let is_todays = |(day, read): &(Date, Date)| {
+        *read == today && *day < today && since.is_some_and(|since| *day >= since)
+    };
+    Ok(known.caught_up.into_iter().filter(is_todays).map(|(day, _)| day).collect())
 }
 
 /// The days of a category since it is followed that were not read; today's is its feed's.
@@ -77,6 +92,7 @@ fn missed(
         day,
         followed: false,
         papers: Vec::new(),
+        read: today,
     }));
     Ok(days)
 }

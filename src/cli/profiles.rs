@@ -28,7 +28,10 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
         match digest::run(name.as_deref(), args) {
             Ok(Outcome::Complete) => {}
             Ok(Outcome::Incomplete) => is_complete = false,
-            Ok(Outcome::Interrupted(status)) => return Ok(Outcome::Interrupted(status)),
+            Ok(Outcome::Interrupted(status)) => {
+                failed.iter().for_each(console::print_error);
+                return Ok(Outcome::Interrupted(status));
+            }
             Err(error) => failed.push(error),
         }
     }

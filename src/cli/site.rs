@@ -34,6 +34,8 @@ const PAPERS_OF_FEED: u64 = 2_000;
 const PAPERS_OF_INDEX: u64 = 10_000;
 /// Days after which no further one is read: more than two centuries of them.
 const MAX_DAYS: usize = 100_000;
+/// How often a page is written whose records change while it is.
+const PAGE_TRIES: usize = 3;
 /// Where a file of ours says that it is one.
 const MARK_WITHIN_BYTES: u64 = 16 << 10;
 
@@ -66,10 +68,18 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
     let (mut pages, mut papers) = (0, 0);
     let mut of_index = Vec::new();
     for day in &days {
-        let records = site.read(day, &mut complaints)?;
+        let mut records = site.read(day, &mut complaints)?;
         if args.redo || is_older(&day.page, &day.records)? {
             let page = Page { group: site.arrangement.group, index: Some(INDEX) };
-            write_atomically(&day.page, |out| digest::html(&records, &page, out))?;
+            for _ in 0..PAGE_TRIES {
+                let before = modified(&day.records)?;
+                records = site.read(day, &mut Complaints::new(Verbosity::Quiet))?;
+                write_atomically(&day.page, |out| digest::html(&records, &page, out))?;
+                // A digest may have replaced them meanwhile, and the page is younger than these.
+                if modified(&day.records)? == before {
+                    break;
+                }
+            }
             pages += 1;
         }
         let with_titles = papers < PAPERS_OF_INDEX;
@@ -194,11 +204,15 @@ fn date_of(path: &Path) -> Option<Date> {
 
 /// Whether `page` is not there, or not younger than its `records`.
 fn is_older(page: &Path, records: &Path) -> Result<bool> {
-    let written = |path: &Path| -> std::io::Result<SystemTime> { fs::metadata(path)?.modified() };
-    let of_records = written(records)
-        .and_then(|written| Ok(written.max(put_there(records)?)))
-        .map_err(|cause| Error::io("read", records, cause))?;
-    Ok(written(page).map_or(true, |of_page| of_page <= of_records))
+    let of_records = modified(records)?;
+    let of_page = fs::metadata(page).and_then(|page| page.modified());
+    Ok(of_page.map_or(true, |of_page| of_page <= of_records))
+}
+
+/// When the file was written, or put where it is.
+fn modified(path: &Path) -> Result<SystemTime> {
+    let time = || Ok(fs::metadata(path)?.modified()?.max(put_there(path)?));
+    time().map_err(|cause| Error::io("read", path, cause))
 }
 
 /// When the file took its place: one that is moved or copied there may say that it was written

@@ -89,7 +89,7 @@ impl<'a> Delivery<'a> {
     /// Reports that so many papers are not where they should be.
     pub(super) fn lose(&mut self, position: Position, reason: String, number: u64) -> Result<()> {
         let fault = self.fault(position, reason);
-        self.malformed += number;
+        self.malformed = self.malformed.saturating_add(number);
         self.first_fault.get_or_insert_with(|| fault.clone());
         (self.sink)(Event::Short(fault, number))
     }

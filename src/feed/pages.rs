@@ -9,9 +9,19 @@ use super::{Format, Position};
 use crate::Result;
 use crate::text::quantity::count;
 
+/// Most papers that an answer may count: three times what arXiv has.
+const MAX_PAPERS: u64 = 10_000_000;
+
 impl Delivery<'_> {
     /// Takes in what an answer says of the whole.
     pub(super) fn page(&mut self, page: Page) -> Result<()> {
+        let most =
+            [page.start, page.total.unwrap_or(0), page.promised.unwrap_or(0)].into_iter().max();
+        if let Some(number) = most.filter(|number| *number > MAX_PAPERS) {
+            return Err(
+                self.error(&format!("counts {} papers, more than there are", count(number)))
+            );
+        }
         if self.follows_pages {
             self.last_page = Some(page);
             return Ok(());
@@ -21,7 +31,7 @@ impl Delivery<'_> {
 
     /// Reports items that an answer counts and does not hold.
     pub(super) fn short(&mut self, reason: String, missing: u64) -> Result<()> {
-        self.missing += missing;
+        self.missing = self.missing.saturating_add(missing);
         self.lose(Position::Whole, reason, missing)
     }
 

@@ -133,6 +133,23 @@ impl About {
     }
 }
 
+/// What tells whether an answer goes on with the file that is here.
+struct Identity {
+    /// Whether the content is known by a hash, of itself or of its `ETag`.
+    is_known: bool,
+    /// What the last answer said of the content (RFC 9110, 8.8): its `ETag`, or else its time.
+    validator: Option<String>,
+}
+
+impl Identity {
+    /// Whether `answer` is of the same content as the one before, as far as both tell.
+    fn admits(&mut self, answer: &Answer) -> bool {
+        let validator = answer.header("etag").or_else(|| answer.header("last-modified"));
+        let known = std::mem::replace(&mut self.validator, validator.map(str::to_owned));
+        known.is_none() || self.validator.is_none() || known == self.validator
+    }
+}
+
 /// Why an attempt did not bring the file to its end.
 enum Stop {
     /// The network; another attempt may do better.
@@ -237,10 +254,16 @@ impl Hub {
             None => intake.create(&part)?,
         };
         let mut tries = Tries::new(self.client.limits());
+        // What comes once more after a restart is no gain.
+        let mut most = writer.written();
+        let mut identity = Identity {
+            is_known: intake.expected.sha256.is_some() || key.is_some(),
+            validator: None,
+        };
         while !writer.is_full() {
-            let before = writer.written();
-            let outcome = self.attempt(&mut writer, url, progress);
-            tries.gain(writer.written().saturating_sub(before));
+            let outcome = self.attempt(&mut writer, &mut identity, url, progress);
+            tries.gain(writer.written().saturating_sub(most));
+            most = most.max(writer.written());
             match outcome {
                 Ok(()) => break,
                 Err(Stop::Reason(reason)) => return Err(reason),
@@ -256,11 +279,12 @@ impl Hub {
     fn attempt(
         &self,
         writer: &mut Writer,
+        identity: &mut Identity,
         url: &str,
         progress: &mut dyn Progress,
     ) -> Result<(), Stop> {
         let mut request = self.signed(Request::get(url), url);
-        if writer.written() > 0 {
+        if writer.written() > 0 && (identity.is_known || identity.validator.is_some()) {
             request = request.header("range", format!("bytes={}-", writer.written()));
         }
         let mut answer = self.client.send(&request, &mut |text| progress.note(text))?;
@@ -270,6 +294,10 @@ impl Hub {
             200..300 => (0, answer.header("content-length").and_then(|text| text.parse().ok())),
             _ => return Err(self.refusal(&answer, url).into()),
         };
+        if !identity.admits(&answer) {
+            writer.restart()?;
+            return Err(Failure::broken("is another file than a moment ago").into());
+        }
         let media_type = answer.header("content-type").map(str::to_owned);
         let mut next = |progress: &mut dyn Progress, written| {
             let piece = answer.next_piece(&mut |text| progress.note(text));

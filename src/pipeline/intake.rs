@@ -144,7 +144,7 @@ impl Desk<'_, '_> {
             }
             Event::Short(what, missing) => {
                 self.observer.malformed(&what, true);
-                (0..missing).for_each(|_| self.run.skip(Skip::Malformed));
+                self.run.skip_many(Skip::Malformed, missing);
                 return Ok(());
             }
             Event::Deleted => {

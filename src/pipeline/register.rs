@@ -72,7 +72,7 @@ impl Register {
         if report.cut_short || report.missing > 0 || is_early {
             return Ok(());
         }
-        let announcement = Announcement { category, day, followed: is_feed, papers };
+        let announcement = Announcement { category, day, followed: is_feed, papers, read: today };
         if self.is_another_days(source, &announcement, run, observer)? {
             return Ok(());
         }
@@ -101,7 +101,8 @@ impl Register {
             _ => latest,
         };
         let Some(day) = day else { return Ok(()) };
-        let announcement = Announcement { category, day, followed: is_feed, papers };
+        let read = named.service.today();
+        let announcement = Announcement { category, day, followed: is_feed, papers, read };
         if !self.is_another_days(source, &announcement, run, observer)? {
             self.read.push(announcement);
         }
@@ -116,7 +117,7 @@ impl Register {
         run: &Run<'_>,
         observer: &mut dyn Observer,
     ) -> Result<bool> {
-        let Announcement { category, day, followed, papers } = announcement;
+        let Announcement { category, day, followed, papers, .. } = announcement;
         if !followed {
             return Ok(false);
         }

@@ -3,9 +3,10 @@
 //!
 //! A day is noted once the digest with its papers is written. A run that ends before reads it again.
 
-use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use rusqlite::{Connection, params};
 
 use super::failure::failed;
@@ -25,6 +26,8 @@ pub struct Announcement {
     pub followed: bool,
     /// The papers, with their versions where they were told.
     pub papers: Vec<(String, Option<u32>)>,
+    /// The day of the run that read it.
+    pub read: Date,
 }
 
 /// What is known of a category's days.
@@ -34,6 +37,9 @@ pub struct DaysRead {
     pub followed_since: Option<Date>,
     /// All days that were read.
     pub days: BTreeSet<Date>,
+    /// Those whose papers came from a page and not from the feed, with the days of the runs that read
+    /// them.
+    pub caught_up: BTreeMap<Date, Date>,
 }
 
 impl Announcement {
@@ -99,14 +105,19 @@ impl Run<'_> {
 }
 
 fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite::Result<DaysRead> {
-    let sql = "SELECT day, followed FROM main.announcement WHERE category = ?1 AND reader = ?2";
+    let sql = "SELECT day, followed, papers, read FROM main.announcement
+        WHERE category = ?1 AND reader = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([category, reader])?;
     let mut known = DaysRead::default();
     while let Some(row) = rows.next()? {
         let Some(day) = date(&row.get::<_, String>(0)?) else { continue };
         known.days.insert(day);
-        if row.get(1)? && known.followed_since.is_none_or(|since| day < since) {
+        let (followed, papers): (bool, i64) = (row.get(1)?, row.get(2)?);
+        if !followed && papers > 0 {
+            known.caught_up.insert(day, day_of(row.get(3)?));
+        }
+        if followed && known.followed_since.is_none_or(|since| day < since) {
             known.followed_since = Some(day);
         }
     }
@@ -123,11 +134,9 @@ fn remember(
         followed = max(followed, excluded.followed), papers = excluded.papers, read = excluded.read";
     let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version, reader)
         VALUES (?1, ?2, ?3, ?4, ?5)";
-    let read = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let read = i64::try_from(read).unwrap_or(i64::MAX);
     let transaction = connection.transaction()?;
-    for Announcement { category, day, followed, papers } in announcements {
-        let day = day.to_string();
+    for Announcement { category, day, followed, papers, read } in announcements {
+        let (day, read) = (day.to_string(), seconds_of(*read));
         let number = i64::try_from(papers.len()).unwrap_or(i64::MAX);
         let values = params![category, day, followed, number, read, reader];
         transaction.prepare_cached(day_read)?.execute(values)?;
@@ -141,4 +150,14 @@ fn remember(
 
 fn date(text: &str) -> Option<Date> {
     text.parse().ok()
+}
+
+/// Seconds from the beginning of 1970 to that of `day`, in UTC.
+fn seconds_of(day: Date) -> i64 {
+    day.to_zoned(TimeZone::UTC).map_or(0, |start| start.timestamp().as_second())
+}
+
+/// The day in UTC of so many seconds after the beginning of 1970.
+fn day_of(seconds: i64) -> Date {
+    Timestamp::from_second(seconds).unwrap_or_default().to_zoned(TimeZone::UTC).date()
 }

@@ -190,8 +190,13 @@ impl<'a> Run<'a> {
 
     /// Counts an item of the input that is not offered.
     pub fn skip(&mut self, why: Skip) {
+        self.skip_many(why, 1);
+    }
+
+    /// Counts so many papers that the run does not look at.
+    pub fn skip_many(&mut self, why: Skip, number: u64) {
         let counted = &mut self.counted;
-        counted.read += 1;
+        counted.read += number;
         *match why {
             Skip::Malformed => &mut counted.malformed,
             Skip::Filtered => &mut counted.filtered,
@@ -199,7 +204,7 @@ impl<'a> Run<'a> {
             Skip::Deleted => &mut counted.deleted,
             Skip::OtherShard => &mut counted.other_shards,
             Skip::Existing => &mut counted.existing,
-        } += 1;
+        } += number;
     }
 
     /// Up to `limit` papers that nobody has taken yet, longest abstract first, so that papers of

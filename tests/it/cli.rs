@@ -343,6 +343,16 @@ fn render_leaves_bad_lines_out_and_nothing_unwritten_over() {
     assert_eq!(place.read("digest.md"), "yesterday");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_may_be_a_descriptor() {
+    let place = Place::new();
+    place.write("papers.jsonl", &summed_up(1));
+    let run = place.run(&["render", "papers.jsonl", "-o", "/dev/stdout"]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.starts_with("# 摘要"), "{}", run.stdout);
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let place = Place::new();

@@ -121,7 +121,7 @@ fn the_table_reads_well() {
         text(&finished.stdout).replace(env!("CARGO_PKG_VERSION"), "VERSION")
     );
     assert_snapshot!(text(&finished.stderr), @r"
-    warning: records.jsonl: 2 of papers that came before; the last one counts
+    warning: records.jsonl: 2 of papers that came before; the one of the reference's version counts, or else the last
     warning: records.jsonl: 1 without a reference, left out
     warning: references.jsonl: 1 without a record, counted as failed
     ");

@@ -187,8 +187,9 @@ impl Walk {
         if let Some([shown, _, all]) = counts
             && let (Some(shown), Some(all)) = (number(shown), number(all))
         {
-            self.promised += shown;
-            *self.in_sections.get_or_insert(0) += all;
+            self.promised = self.promised.saturating_add(shown);
+            let in_sections = self.in_sections.get_or_insert(0);
+            *in_sections = in_sections.saturating_add(all);
         }
     }
 

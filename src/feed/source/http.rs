@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use super::arxiv::user_agent;
+use super::arxiv::{self, user_agent};
 use crate::error::ErrorKind;
 use crate::http::{Answer, Client, Failure, FailureKind, Limits, Request, Tries, shown_text};
 use crate::{Error, Result};
@@ -30,7 +30,12 @@ pub(super) fn open(
     name: &str,
     note: &mut dyn FnMut(&str),
 ) -> Result<(impl Read + use<>, Option<String>)> {
-    let limits = Limits { tries: TRIES, silence: SILENCE, ..Limits::default() };
+    let mut limits = Limits { tries: TRIES, silence: SILENCE, ..Limits::default() };
+    // An address of arXiv's is asked in turn with its other endpoints.
+    let turn = arxiv::turn_of(url, &mut |text| note(text))?;
+    if let Some((_, pause)) = &turn {
+        limits.pause = limits.pause.max(*pause);
+    }
     let contact = std::env::var("WENZHAI_CONTACT").ok();
     let contact = contact.as_deref().map(str::trim).filter(|contact| !contact.is_empty());
     let request = Request::get(url)
@@ -39,15 +44,21 @@ pub(super) fn open(
     let client = Client::new(limits);
     let mut tries = Tries::new(client.limits());
     let mut note = |text: &str| note(&format!("{name}: {text}"));
-    let answer = loop {
+    let outcome = loop {
         let failure = match client.send(&request, &mut note) {
-            Ok(answer) if (200..300).contains(&answer.status) => break answer,
+            Ok(answer) if (200..300).contains(&answer.status) => break Ok(answer),
             Ok(answer) => (answer.failure(), Some(answer.status)),
             Err(failure) => (failure, None),
         };
         let (failure, status) = failure;
-        tries.pause(failure, &mut note).map_err(|failure| refused(&failure, status, name))?;
+        if let Err(failure) = tries.pause(failure, &mut note) {
+            break Err(refused(&failure, status, name));
+        }
     };
+    if let Some((turn, _)) = turn {
+        turn.end();
+    }
+    let answer = outcome?;
     let charset = answer.header("content-type").and_then(charset).map(str::to_owned);
     let body = Body { answer, piece: Vec::new(), taken: 0, bytes: 0, began: Instant::now() };
     Ok((body, charset))

@@ -27,6 +27,9 @@ use crate::text::printable;
 use crate::{Error, Result};
 use fields::{Field, Fields};
 
+/// Most characters that are kept of a name; those that mean something have twenty at most.
+const MAX_KEPT_CHARS: usize = 100;
+
 /// Most characters of an element's name in a message.
 const MAX_NAME_CHARS: usize = 60;
 
@@ -337,6 +340,9 @@ fn is_of_head(path: &str) -> bool {
     )
 }
 
+/// The name of an element or attribute without its prefix; one that is longer than any that means
+/// something here is cut, since the names of all open elements are kept.
 fn local_name(name: &str) -> String {
-    name.rsplit(':').next().unwrap_or(name).to_owned()
+    let name = name.rsplit(':').next().unwrap_or(name);
+    name.chars().take(MAX_KEPT_CHARS).collect()
 }

@@ -124,6 +124,21 @@ fn a_stale_feed_is_found_out_even_where_yesterday_was_not_read() {
     assert_eq!((monday.status, reader.digest()), (0, vec![5, 6, 7, 8]), "{}", monday.stderr);
 }
 
+/// A digest is written anew as a whole, so that it must have again what an earlier run of the day had.
+#[test]
+fn a_second_run_on_the_same_day_has_the_days_that_the_first_caught_up_on() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    for run in 1..=2 {
+        let caught_up = reader.read_on("2026-11-20", "2026-11-20", 5..6);
+        assert_eq!((caught_up.status, reader.digest()), (0, vec![3, 4, 5]), "run {run}");
+        assert_eq!(caught_up.stderr.contains("not read yet"), run == 1, "{}", caught_up.stderr);
+    }
+    assert_eq!(reader.pages(), ["2026-11-19"], "the page is kept");
+    let monday = reader.read_on("2026-11-23", "2026-11-23", 6..9);
+    assert_eq!((monday.status, reader.digest()), (0, vec![6, 7, 8]), "{}", monday.stderr);
+}
+
 #[test]
 fn a_second_run_on_the_same_day_is_no_stale_feed() {
     let reader = Reader::new();

@@ -88,15 +88,32 @@ fn requests_are_apart_whichever_process_makes_them() {
         command
     };
     server.set_papers(vec![paper(1)]);
-    let two =
-        [run("arxiv:2699.00001"), run("arxiv:query:ti:herons")].map(|mut c| c.spawn().unwrap());
-    for child in two {
+    // Of whatever endpoint.
+    let three = [run("arxiv:2699.00001"), run("arxiv:query:ti:herons"), run("arxiv:cs.CL")]
+        .map(|mut c| c.spawn().unwrap());
+    for child in three {
         assert!(child.wait_with_output().unwrap().status.success());
     }
     let asked = server.asked();
-    assert_eq!(asked.len(), 2);
-    let apart = asked[1].at - asked[0].at;
-    assert!(apart >= Duration::from_millis(700), "{apart:?}");
+    assert_eq!(asked.len(), 3);
+    for pair in asked.windows(2) {
+        let apart = pair[1].at - pair[0].at;
+        assert!(apart >= Duration::from_millis(700), "{apart:?}");
+    }
+}
+
+#[test]
+fn of_inputs_that_all_fail_one_that_may_pass_tells_to_run_again() {
+    for sources in [["arxiv:cs.CL", "nothing.xml"], ["nothing.xml", "arxiv:cs.CL"]] {
+        let server = two_papers();
+        for _ in 0..5 {
+            server.fail("/rss", Fault::Status(503, None));
+        }
+        let args = ["digest", sources[0], sources[1], "--dry-run"];
+        let run = server.run(&Place::new(), TODAY, &args);
+        assert_eq!(run.status, 75, "{}", run.stderr);
+        assert!(run.stderr.contains("nothing.xml") && run.stderr.contains("HTTP status 503"));
+    }
 }
 
 #[test]

@@ -45,6 +45,38 @@ fn messages_quote_no_control_characters_and_not_much() {
 }
 
 #[test]
+fn long_names_are_not_kept_for_every_element_inside() {
+    let names: Vec<String> = (0..10).map(|n| format!("{}{n}", "x".repeat(1 << 20))).collect();
+    let open: String = names.iter().map(|name| format!("<{name}>")).collect();
+    let close: String = names.iter().rev().map(|name| format!("</{name}>")).collect();
+    let paper = "<item><title>T</title><link>l</link><description>A</description></item>";
+    let feed =
+        format!("<rss><channel>{open}{}{close}{paper}</channel></rss>", "<a/>".repeat(20_000));
+    let began = std::time::Instant::now();
+    assert_eq!(read_bytes(&feed).unwrap().items.len(), 1);
+    // It took minutes.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_no_answer_can_hold_is_not_counted() {
+    for number in ["18446744073709551615", "1000000000"] {
+        let page = format!(
+            "<!DOCTYPE html><html><body><h1>Catchup results for cs.CL on Thu, 26 Nov 2026</h1>\
+             <h3>New submissions (showing {number} of {number} entries)</h3>\
+             <h3>Cross submissions (showing {number} of {number} entries)</h3></body></html>"
+        );
+        let told = said(&page);
+        assert!(told.contains("more than there are"), "{told}");
+        let api = format!(
+            "<feed xmlns:opensearch=\"http://a9.com/-/spec/opensearch/1.1/\"><id>http://arxiv.org/api/x</id>\
+             <opensearch:totalResults>{number}</opensearch:totalResults></feed>"
+        );
+        assert!(said(&api).contains("more than there are"), "{}", said(&api));
+    }
+}
+
+#[test]
 fn the_password_of_an_address_is_not_told() {
     let name = |url: &str| Source::parse(url).unwrap().to_string();
     assert_eq!(name("https://me:secret@host.org/rss?a=b@c"), "https://***@host.org/rss?a=b@c");

@@ -222,6 +222,23 @@ fn a_connection_that_closes_without_an_answer_is_tried_again() {
     fetch(card_for(&file, SOURCE), &cache, &server.origins(&offline)).0.expect("fetched");
 }
 
+/// A mirror that breaks off, and knows of no bytes behind those that it sent.
+#[test]
+fn what_comes_again_after_a_restart_is_no_gain() {
+    let file = content(3_000_000);
+    let sent = file.clone();
+    let server = Server::start(move |request, _, stream| match request.range {
+        Some(_) => head(stream, "416 Range Not Satisfiable", &["content-length: 0".to_owned()]),
+        None => {
+            head(stream, "200 OK", &[format!("content-length: {}", sent.len())])?;
+            stream.write_all(&sent[..2_000_000])
+        }
+    });
+    let (_folder, cache, offline) = nothing();
+    refused(card_for(&file, SOURCE), &cache, &server.origins(&offline));
+    assert!(server.requests().len() < 12, "{}", server.requests().len());
+}
+
 #[test]
 fn a_server_that_asks_for_a_pause_gets_it() {
     let file = content(5_000);

@@ -8,21 +8,26 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::endpoint::Endpoint;
+use super::service::Service;
 use crate::{Error, Result};
 
 /// Most bytes of the file that are read.
 const MAX_BYTES: u64 = 1 << 10;
 
+/// The pause that arXiv's terms ask for between requests of whatever kind.
+const SHARED_PAUSE: Duration = Duration::from_secs(3);
+
 /// The right to ask, until dropped.
-pub(super) struct Turn {
+pub(in crate::feed::source) struct Turn {
     file: File,
     times: Vec<(String, u64)>,
     endpoint: Endpoint,
 }
 
 impl Turn {
-    /// Waits until nobody else asks, and until `pause` has passed since the last request of this
-    /// endpoint; `note` hears of a wait for another process.
+    /// Waits until nobody else asks, until `pause` has passed since the last request of this endpoint,
+    /// and as much of it as all endpoints share since that of any; `note` hears of a wait for another
+    /// process.
     pub(super) fn take(
         folder: &Path,
         endpoint: Endpoint,
@@ -55,21 +60,29 @@ impl Turn {
             let (endpoint, time) = line.split_once(' ')?;
             Some((endpoint.to_owned(), time.parse().ok()?))
         });
-        let turn = Turn { times: times.collect(), file, endpoint };
+        let mut turn = Turn { times: times.collect(), file, endpoint };
         thread::sleep(turn.left(pause));
+        // A run that is killed while it asks has asked all the same.
+        turn.note_time();
         Ok(turn)
     }
 
-    /// What is left of the pause. A clock that was set back makes no longer one.
+    /// What is left of the pauses. A clock that was set back makes no longer one.
     fn left(&self, pause: Duration) -> Duration {
-        let last = self.times.iter().find(|(endpoint, _)| endpoint == self.endpoint.name());
-        let Some((_, last)) = last else { return Duration::ZERO };
-        let passed = Duration::from_millis(now().saturating_sub(*last));
-        pause.saturating_sub(passed)
+        let left = |(endpoint, last): &(String, u64)| {
+            let pause =
+                if endpoint == self.endpoint.name() { pause } else { pause.min(SHARED_PAUSE) };
+            pause.saturating_sub(Duration::from_millis(now().saturating_sub(*last)))
+        };
+        self.times.iter().map(left).max().unwrap_or_default()
     }
 
     /// Notes that the request has ended just now.
-    pub(super) fn end(mut self) {
+    pub(in crate::feed::source) fn end(mut self) {
+        self.note_time();
+    }
+
+    fn note_time(&mut self) {
         let name = self.endpoint.name();
         self.times.retain(|(endpoint, _)| endpoint != name);
         self.times.push((name.to_owned(), now()));
@@ -79,6 +92,27 @@ impl Turn {
         let _ = self.file.set_len(0).and_then(|()| self.file.rewind());
         let _ = self.file.write_all(text.as_bytes());
     }
+}
+
+/// The turn to ask for what is at `url`, and the pause between requests, where it is an address of
+/// arXiv's.
+pub(in crate::feed::source) fn turn_of(
+    url: &str,
+    note: &mut dyn FnMut(&str),
+) -> Result<Option<(Turn, Duration)>> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let endpoint = match host.strip_suffix("arxiv.org") {
+        Some("rss.") => Endpoint::Rss,
+        Some("" | "www.") => Endpoint::Page,
+        Some("oaipmh.") => Endpoint::Oai,
+        Some(other) if other.ends_with('.') => Endpoint::Api,
+        _ => return Ok(None),
+    };
+    let (folder, pause) = (Service::from_env()?.folder().to_owned(), endpoint.pause());
+    Turn::take(&folder, endpoint, pause, note).map(|turn| Some((turn, pause)))
 }
 
 fn now() -> u64 {
