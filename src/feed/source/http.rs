@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use super::arxiv::{self, user_agent};
+use super::arxiv::{turn_of, user_agent};
 use crate::error::ErrorKind;
 use crate::http::{Answer, Client, Failure, FailureKind, Limits, Request, Tries, shown_text};
 use crate::{Error, Result};
@@ -32,7 +32,7 @@ pub(super) fn open(
 ) -> Result<(impl Read + use<>, Option<String>)> {
     let mut limits = Limits { tries: TRIES, silence: SILENCE, ..Limits::default() };
     // An address of arXiv's is asked in turn with its other endpoints.
-    let turn = arxiv::turn_of(url, &mut |text| note(text))?;
+    let turn = turn_of(url, &mut |text| note(text))?;
     if let Some((_, pause)) = &turn {
         limits.pause = limits.pause.max(*pause);
     }
