@@ -106,6 +106,11 @@ impl Record {
         key_of(id.as_ref().map(|(id, _)| id), &self.link, &self.title)
     }
 
+    /// Whether nothing but a title tells its paper from others.
+    pub(crate) fn is_known_by_title(&self) -> bool {
+        self.link.is_empty() && PaperId::parse(&self.id).is_none()
+    }
+
     /// The record of `paper` before anything was written about it.
     pub fn of(paper: &Paper) -> Self {
         Record::default().about(paper)

@@ -43,6 +43,7 @@ pub(super) fn add_missed_days(
             if is_wanted {
                 days.extend(again);
                 days.sort_unstable();
+                settings.caught_up.extend(days.iter().map(|day| (category.clone(), *day)));
                 let pages = days.iter().map(page);
                 if settings.limit.is_some() { later.extend(pages) } else { all.extend(pages) }
             }
@@ -93,6 +94,7 @@ fn missed(
         followed: false,
         papers: Vec::new(),
         read: today,
+        caught_up: false,
     }));
     Ok(days)
 }

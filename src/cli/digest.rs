@@ -12,7 +12,7 @@ use super::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
 use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
-use crate::store::{Account, Identity, Run, Store};
+use crate::store::{Account, Announcement, Identity, Run, Store};
 use crate::writer::{Batch, Writer};
 
 /// Makes a digest; `profile` is the one of the file of settings, for which days are remembered.
@@ -116,6 +116,9 @@ fn read(
     let shard = settings.choice.shard;
     let intake = Intake { selection: Some(selection), shard, limit: settings.limit, treatment };
     let mut inputs = pipeline::read(&settings.sources, intake, run, console)?;
+    for Announcement { category, day, caught_up, .. } in &mut inputs.announced {
+        *caught_up = settings.caught_up.iter().any(|(of, on)| of == category && on == day);
+    }
     console.finish_reading();
     if let Some(damaged) = wording::damaged(run.damaged()) {
         console::warn(&damaged);

@@ -175,7 +175,11 @@ impl Records for Newest<'_> {
         let mut silent = Complaints::new(Verbosity::Quiet);
         for day in self.days {
             self.site.read(day, &mut silent)?.for_each_record(&mut |record| {
-                if met.insert(record.key()) { visit(record) } else { Ok(()) }
+                if record.is_known_by_title() || met.insert(record.key()) {
+                    visit(record)
+                } else {
+                    Ok(())
+                }
             })?;
         }
         Ok(())

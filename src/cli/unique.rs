@@ -35,6 +35,10 @@ impl Unique {
     }
 
     fn push(&mut self, record: Record) {
+        // A title alone may be another paper's, too.
+        if record.is_known_by_title() {
+            return self.records.push(record);
+        }
         match self.places.entry(record.key()) {
             Entry::Occupied(place) => {
                 self.records[*place.get()] = record;

@@ -82,7 +82,7 @@ impl Numbers {
                 }
                 before = Some(found);
             }
-            for number in in_spaced_groups(&text) {
+            for (_, number) in in_spaced_groups(&text) {
                 numbers.add(&number, "");
                 numbers.add(&number.replace(',', ""), "");
                 numbers.add_scaled(&Decimal::parse(&number));

@@ -72,7 +72,14 @@ impl Register {
         if report.cut_short || report.missing > 0 || is_early {
             return Ok(());
         }
-        let announcement = Announcement { category, day, followed: is_feed, papers, read: today };
+        let announcement = Announcement {
+            category,
+            day,
+            followed: is_feed,
+            papers,
+            read: today,
+            caught_up: false,
+        };
         if self.is_another_days(source, &announcement, run, observer)? {
             return Ok(());
         }
@@ -102,7 +109,8 @@ impl Register {
         };
         let Some(day) = day else { return Ok(()) };
         let read = named.service.today();
-        let announcement = Announcement { category, day, followed: is_feed, papers, read };
+        let announcement =
+            Announcement { category, day, followed: is_feed, papers, read, caught_up: false };
         if !self.is_another_days(source, &announcement, run, observer)? {
             self.read.push(announcement);
         }

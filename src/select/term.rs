@@ -42,7 +42,8 @@ enum Place {
 enum What {
     /// Words in a row, any of these.
     Words(Vec<Vec<Pattern>>),
-    /// What has signs in it, such as `TCP/IP` and `C++`, in small letters; see [`has_literally`].
+    /// What has signs in it, such as `TCP/IP` and `C++`, in small letters and without hyphens; see
+    /// [`has_literally`].
     Literal(String),
     /// A category, or an archive with all of its categories.
     Category(String),
@@ -95,8 +96,7 @@ impl FromStr for Term {
         let place =
             places.iter().find_map(|(name, place)| Some((typed.strip_prefix(name)?, *place)));
         let (text, place) = place.unwrap_or((typed, Place::Anywhere));
-        let text = with_hyphens(text.trim());
-        let text = &text[..];
+        let text = text.trim();
         let regex = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
         let what = match regex {
             Some(regex) => What::Regex(compile(regex, typed)?),
@@ -112,10 +112,15 @@ impl FromStr for Term {
             None if text.chars().any(is_han) => {
                 What::Chinese { text: text.to_owned(), english: common_english(text) }
             }
-            None if text.contains(is_sign) && text.contains(char::is_alphanumeric) => {
-                What::Literal(text.to_lowercase())
+            None => {
+                // What encloses or ends a phrase is none of it.
+                let phrase = text.trim_start_matches(QUOTES).trim_end_matches(ENDS);
+                let phrase = with_hyphens(phrase);
+                match phrase.contains(is_sign) && phrase.contains(char::is_alphanumeric) {
+                    true => What::Literal(phrase.to_lowercase().replace('-', " ")),
+                    false => What::Words(vec![Pattern::of(&phrase)]),
+                }
             }
-            None => What::Words(vec![Pattern::of(text)]),
         };
         let is_empty = match &what {
             What::Words(words) => words.iter().all(Vec::is_empty),
@@ -243,7 +248,7 @@ fn has_words(text: &str, terms: &[Vec<Pattern>]) -> bool {
 /// Whether `literal` stands in `text` as it is, whatever the case, and is no part of a longer word or of
 /// more of the same signs: `C++` and not the C of it.
 fn has_literally(text: &str, literal: &str) -> bool {
-    let text = with_hyphens(text).to_lowercase();
+    let text = with_hyphens(text).to_lowercase().replace('-', " ");
     let goes_on = |inside: Option<char>, outside: Option<char>| match (inside, outside) {
         (Some(inside), Some(outside)) if inside.is_alphanumeric() => outside.is_alphanumeric(),
         (inside, outside) => inside == outside,
@@ -254,6 +259,9 @@ fn has_literally(text: &str, literal: &str) -> bool {
             && !goes_on(literal.chars().next_back(), after.chars().next())
     })
 }
+
+const QUOTES: [char; 6] = ['"', '\'', '“', '”', '‘', '’'];
+const ENDS: [char; 12] = ['"', '\'', '“', '”', '‘', '’', ',', ';', ':', '.', '!', '?'];
 
 /// Whether words are not joined by `c`.
 fn is_sign(c: char) -> bool {
@@ -330,6 +338,11 @@ mod tests {
             ("Kullback–Leibler", "A Kullback--Leibler bound"),
             ("vision-language", "Vision–language models"),
             ("I/O", "I/O-bound"),
+            ("Llama 3.1", "Llama-3.1-8B"),
+            ("\"large language model\"", "Large language models"),
+            ("large language model,", "A large language model"),
+            ("/Kullback–Leibler/", "Kullback–Leibler bounds"),
+            (r"/\]--\[/", "Graph [1]--[2] codes"),
         ] {
             check(term, title, true);
         }

@@ -28,6 +28,8 @@ pub struct Announcement {
     pub papers: Vec<(String, Option<u32>)>,
     /// The day of the run that read it.
     pub read: Date,
+    /// Whether it was read by its date because an earlier feed was missed.
+    pub caught_up: bool,
 }
 
 /// What is known of a category's days.
@@ -104,6 +106,10 @@ impl Run<'_> {
     }
 }
 
+/// What the column `followed` has; 0 is a day that was asked for by its date.
+const FOLLOWED: i64 = 1;
+const CAUGHT_UP: i64 = -1;
+
 fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite::Result<DaysRead> {
     let sql = "SELECT day, followed, papers, read FROM main.announcement
         WHERE category = ?1 AND reader = ?2";
@@ -113,8 +119,9 @@ fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite:
     while let Some(row) = rows.next()? {
         let Some(day) = date(&row.get::<_, String>(0)?) else { continue };
         known.days.insert(day);
-        let (followed, papers): (bool, i64) = (row.get(1)?, row.get(2)?);
-        if !followed && papers > 0 {
+        let (how, papers): (i64, i64) = (row.get(1)?, row.get(2)?);
+        let followed = how == FOLLOWED;
+        if how == CAUGHT_UP && papers > 0 {
             known.caught_up.insert(day, day_of(row.get(3)?));
         }
         if followed && known.followed_since.is_none_or(|since| day < since) {
@@ -135,7 +142,13 @@ fn remember(
     let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version, reader)
         VALUES (?1, ?2, ?3, ?4, ?5)";
     let transaction = connection.transaction()?;
-    for Announcement { category, day, followed, papers, read } in announcements {
+    for announcement in announcements {
+        let Announcement { category, day, followed, papers, read, caught_up } = announcement;
+        let followed = match (followed, caught_up) {
+            (true, _) => FOLLOWED,
+            (false, true) => CAUGHT_UP,
+            (false, false) => 0,
+        };
         let (day, read) = (day.to_string(), seconds_of(*read));
         let number = i64::try_from(papers.len()).unwrap_or(i64::MAX);
         let values = params![category, day, followed, number, read, reader];

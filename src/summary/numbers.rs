@@ -64,7 +64,7 @@ impl SourceNumbers {
             let text = without_tex_separators(text);
             known.add_digits(&text);
             known.add_words(&text.to_lowercase());
-            for number in in_spaced_groups(&text) {
+            for (_, number) in in_spaced_groups(&text) {
                 known.add_value(Decimal::parse(&number));
             }
         }
@@ -218,8 +218,8 @@ impl SourceNumbers {
 /// nor are exponents.
 pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize) {
     let mut abstract_text = without_tex_separators(abstract_text);
-    for number in in_spaced_groups(&abstract_text) {
-        abstract_text = abstract_text.replace(&number.replace(',', " "), &number);
+    for (place, number) in in_spaced_groups(&abstract_text).into_iter().rev() {
+        abstract_text.replace_range(place, &number);
     }
     let paragraph = without_tex_separators(paragraph);
     let mut written: HashSet<Decimal> =
@@ -349,6 +349,8 @@ mod tests {
         check("$10^{6}$ steps", "百步", &["10"]);
         check("no numbers", "3个", &[]);
         check("10 000 stars, 5-10 million", "1万颗，500万至1000万", &[]);
+        check("10 000-20 000 of 30\u{a0}000", "1万至2万，3万", &[]);
+        check("GPT-3 175B, Llama 3 405B on 224 224x7", "GPT-3 175B和Llama 3 405B，224，224x7", &[]);
         check("1/3 of the cost on 12 tasks, 50% of 7", "十二项任务上三分之一的开销，一半", &["7"]);
         assert_eq!(lost("7, 7.0, 8 and GPT4", "").1, 2);
     }

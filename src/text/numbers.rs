@@ -1,5 +1,6 @@
 //! Numbers as texts write them: digits with separators, powers of ten, and words.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -382,15 +383,21 @@ pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
     (scaled, decades)
 }
 
-/// Numbers of more than three digits that `text` has in groups with a space between, `10 000`, with
-/// commas.
-pub(crate) fn in_spaced_groups(text: &str) -> Vec<String> {
-    static GROUPS: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?:^|[^\d.,])([1-9]\d{0,2}(?:[ \u{a0}\u{2009}\u{202f}]\d{3})+)(?:\D|$)")
-            .unwrap()
-    });
-    let groups = GROUPS.captures_iter(text);
-    groups.map(|group| group[1].replace(|c: char| !c.is_ascii_digit(), ",")).collect()
+/// Numbers of more than three digits that `text` has in groups with a space between, `10 000`: where, and
+/// with commas. What follows a letter or is followed by one is a name: `GPT-3 175B`.
+pub(crate) fn in_spaced_groups(text: &str) -> Vec<(Range<usize>, String)> {
+    static GROUPS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"[1-9]\d{0,2}(?:[ \u{a0}\u{2009}\u{202f}]\d{3})+\b").unwrap());
+    let is_number = |found: &regex::Match<'_>| {
+        let mut before = text[..found.start()].chars().rev();
+        match before.next() {
+            Some('-' | '–') => before.next().is_none_or(|c| !c.is_alphabetic()),
+            before => before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '.' | ',')),
+        }
+    };
+    let with_commas = |text: &str| text.replace(|c: char| !c.is_ascii_digit(), ",");
+    let found = GROUPS.find_iter(text).filter(is_number);
+    found.map(|found| (found.range(), with_commas(found.as_str()))).collect()
 }
 
 /// TeX's and full-width ways to write a number, made plain.

@@ -486,12 +486,13 @@ fn a_signal_ends_a_later_profile_after_its_step() {
                 batch = 1\n";
     let profiles = profile("a", "one.jsonl") + &profile("b", "papers.jsonl");
     place.write("wenzhai.toml", &format!("{head}{profiles}"));
-    let run = place.command(&["digest", "--config", "wenzhai.toml"]).spawn().unwrap();
+    let mut run = place.command(&["digest", "--config", "wenzhai.toml"]).spawn().unwrap();
     let finished = || {
         let store = rusqlite::Connection::open(place.path().join("s.sqlite")).ok()?;
         store.query_row("SELECT count(*) FROM summary", [], |row| row.get::<_, i64>(0)).ok()
     };
     while finished().unwrap_or_default() < 3 {
+        assert!(run.try_wait().unwrap().is_none(), "it ended by itself");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let mut kill = std::process::Command::new("kill");

@@ -1,7 +1,5 @@
 //! Outputs, more than one at a time, and the folder of many days.
 
-use std::io::Read;
-
 use wenzhai::digest::{Group, InOrder, Records};
 use wenzhai::record::{Record, read_jsonl};
 
@@ -72,6 +70,7 @@ fn where_one_output_fails_no_file_is_new() {
     let outputs = ["-o", "a.md", "-o", "pipe.jsonl"];
     let child = place.command(&[&["render", "many.jsonl"][..], &outputs].concat()).spawn().unwrap();
     // It reads a little and goes away, which is an error of this output.
+    use std::io::Read;
     let mut reader = std::fs::File::open(&pipe).unwrap();
     reader.read_exact(&mut [0; 10]).unwrap();
     drop(reader);

@@ -32,7 +32,11 @@ pub(super) fn open(
 ) -> Result<(impl Read + use<>, Option<String>)> {
     let mut limits = Limits { tries: TRIES, silence: SILENCE, ..Limits::default() };
     // An address of arXiv's is asked in turn with its other endpoints.
-    let turn = turn_of(url, &mut |text| note(text))?;
+    // Where turns cannot be kept, a folder that cannot be written for one, it is asked all the same.
+    let turn = turn_of(url, &mut |text| note(text)).unwrap_or_else(|error| {
+        note(&format!("{name}: asked without regard to other runs: {error}"));
+        None
+    });
     if let Some((_, pause)) = &turn {
         limits.pause = limits.pause.max(*pause);
     }

@@ -135,6 +135,15 @@ fn a_second_run_on_the_same_day_has_the_days_that_the_first_caught_up_on() {
         assert_eq!(caught_up.stderr.contains("not read yet"), run == 1, "{}", caught_up.stderr);
     }
     assert_eq!(reader.pages(), ["2026-11-19"], "the page is kept");
+    // A day that was asked for by its date is in another digest.
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.read("2026-11-20", &["arxiv:cs.CL@2026-11-19"]);
+    reader.read_on("2026-11-20", "2026-11-20", 5..6);
+    assert_eq!(reader.digest(), [5]);
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.read_on("2026-11-20", "2026-11-20", 5..6);
     let monday = reader.read_on("2026-11-23", "2026-11-23", 6..9);
     assert_eq!((monday.status, reader.digest()), (0, vec![6, 7, 8]), "{}", monday.stderr);
 }
