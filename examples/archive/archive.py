@@ -14,6 +14,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -43,11 +44,13 @@ def main():
     add("--stores", type=Path, help="folder on each machine's own disk [default: WORK]")
     add("--wenzhai", default="wenzhai", help="the program")
     add("--address", default="auto", help="of the cluster; local starts one on this machine")
-    add("options", nargs="*", help="of wenzhai digest, behind --")
-    asked = parser.parse_args()
+    parser.epilog = "What stands behind -- are options of wenzhai digest."
+    typed = sys.argv[1:]
+    end = typed.index("--") if "--" in typed else len(typed)
+    asked, options = parser.parse_args(typed[:end]), typed[end + 1:]
     ray.init(address=asked.address, log_to_driver=False)
     where = (asked.input, asked.work, asked.digest)
-    run(asked.wenzhai, *where, asked.shards, asked.threads, asked.stores, asked.options)
+    run(asked.wenzhai, *where, asked.shards, asked.threads, asked.stores, options)
 
 
 def run(wenzhai, papers, work, digest, shards, threads=1, stores=None, options=()):

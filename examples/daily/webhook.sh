@@ -3,9 +3,11 @@
 # The field is called `text`, as Slack, Mattermost and others have it. Needs jq and curl.
 set -eu
 records=$1 url=$2
-jq -c --slurp '
-    [.[] | select(.zh_tldr // "" != "") | "\(.zh_title): \(.zh_tldr)\n\(.link)"]
-    | range(0; length; 10) as $at | {text: (.[$at:$at + 10] | join("\n\n"))}' "$records" |
+# Not in the pipe, which would go on without it.
+messages=$(jq -c --slurp '
+    [.[] | select((.zh_tldr // "") != "") | "\(.zh_title): \(.zh_tldr)\n\(.link)"]
+    | range(0; length; 10) as $at | {text: (.[$at:$at + 10] | join("\n\n"))}' "$records")
+[ -z "$messages" ] || printf '%s\n' "$messages" |
     while read -r message; do
         curl --fail --silent --show-error --retry 3 -H 'Content-Type: application/json' \
             --data "$message" "$url"

@@ -100,8 +100,12 @@ def read_table(path):
     """key → (term, translation, papers); a term that was never counted is in one."""
     with open(path, encoding="utf8") as lines:
         rows = [line.rstrip("\n").split("\t") for line in lines if not line.startswith("#")]
-    table = {key_of(term): (term, translation, int(*papers) if papers else 1)
-             for term, translation, *papers in rows}
+    table = {}
+    for term, translation, *papers in rows:
+        key = key_of(term)
+        if key in table:
+            raise ValueError(f"{path}: `{table[key][0]}` and `{term}` are one word")
+        table[key] = (term, translation, int(*papers) if papers else 1)
     for key, (term, *_) in table.items():
         words = words_of(term)
         joined = all(is_joined(term, a[2], b[1]) for a, b in zip(words, words[1:]))

@@ -5,8 +5,8 @@
 Papers from --recent on (a year and month as in arXiv's ids) have summaries in the style that is
 wanted: they make up --recent-share of every stretch of the order. The rest are older papers, the
 best rated first. Of either, --demanding-share have at least two numbers. Papers come again when all
-of their kind were seen; those whose paragraph loses a number are left out. --joined-share are made
-of two papers, as long as whole abstracts are: those to learn from are cut.
+of their kind were seen; those whose paragraph loses a number are left out. At most --joined-share are
+made of two papers, as long as whole abstracts are: those to learn from are cut.
 
 The prompt tells which numbers and names of the abstract to keep as they stand and, with --terms, how
 the table of glossary.py translates the terms that it has, as the program does. In training all that

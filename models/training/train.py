@@ -298,7 +298,10 @@ class Trainer:
 
     def run(self):
         args, state = self.args, self.state
-        (args.run / "until").write_text(args.until)
+        # An end that was written there since stands, unless another one is asked for now.
+        if args.until != state.get("until") or not (args.run / "until").exists():
+            (args.run / "until").write_text(args.until)
+        state["until"] = args.until
         if self.data.dev_papers() and not state["step"]:
             self.report(step=0, dev_loss=round(self.dev_loss(), 4))
         saved = measured = reported = time.time()
