@@ -68,17 +68,19 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
     let (mut pages, mut papers) = (0, 0);
     let mut of_index = Vec::new();
     for day in &days {
+        let mut before = modified(&day.records)?;
         let mut records = site.read(day, &mut complaints)?;
         if args.redo || is_older(&day.page, &day.records)? {
             let page = Page { group: site.arrangement.group, index: Some(INDEX) };
             for _ in 0..PAGE_TRIES {
-                let before = modified(&day.records)?;
-                records = site.read(day, &mut Complaints::new(Verbosity::Quiet))?;
                 write_atomically(&day.page, |out| digest::html(&records, &page, out))?;
                 // A digest may have replaced them meanwhile, and the page is younger than these.
-                if modified(&day.records)? == before {
+                let now = modified(&day.records)?;
+                if now == before {
                     break;
                 }
+                before = now;
+                records = site.read(day, &mut Complaints::new(Verbosity::Quiet))?;
             }
             pages += 1;
         }

@@ -4,8 +4,9 @@
 //! Which words these are is told by a list (`models/zh.sources.tsv`, which
 //! `models/training/sources.py` measures): terms and claims that 28,017 references have often, and
 //! 99 of 100 times beside their English. A word's English is one of several phrases, each of which is
-//! beginnings of words, or whole words behind `=`; where in the source these stand does not matter. Behind a mark stands what a
-//! word is mistaken for (`!equivarian` for 等价): such a word is wrong only where the source has that.
+//! beginnings of words, or whole words behind `=`; where in the source these stand does not matter.
+//! Behind a mark stands what a word is mistaken for (`!equivarian` for 等价): such a word is wrong only
+//! where the source has that.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

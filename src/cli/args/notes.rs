@@ -36,7 +36,8 @@ Examples:
   wenzhai digest cs.CL.xml --like library.bib --top 20 -o nearest.md
 
 The digest's day, {date}, is the latest on which one of its papers was announced, published or
-changed, or today (UTC) where none tells. With --sort, --group or --like, the papers are held in memory.
+changed, or today (UTC) where none tells. With --sort, --group or --like, the papers are held in
+memory.
 
 A run that was killed goes on where it stopped: every finished paper is in the store at once. Papers
 that the store has a summary of are not written about again, but listed; with --skip-existing those
@@ -81,7 +82,8 @@ Example:
 pub(super) const SITE_NOTES: &str = "\
 Writes beside the records 2026-11-25.html for each day, where it is missing or older than its
 records, index.html with the titles of the newest 10,000 papers to search in, and feed.xml with the
-papers of the newest seven days, or of fewer once they have 2,000. Other files of these names are not written over.
+papers of the newest seven days, or of fewer once they have 2,000. Other files of these names are
+not written over.
 
 Example, every morning:
   wenzhai digest https://rss.arxiv.org/rss/cs.CL -o 'days/{date}.jsonl'; wenzhai site days";
