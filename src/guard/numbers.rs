@@ -179,7 +179,10 @@ impl Numbers {
         let suffix = if is_scaled { &lower[..] } else { "" };
         self.add(digits, suffix);
         self.add(&digits.replace(',', ""), suffix);
-        self.add_scaled(&found.value.times_ten(scale));
+        // With its unit, `of` adds it.
+        if scale == 0 {
+            self.add_scaled(&found.value);
+        }
         if text[..found.start].ends_with('.') {
             self.add(&format!("0.{digits}"), "");
         }
