@@ -135,7 +135,9 @@ impl About {
 
 /// What tells whether an answer goes on with the file that is here.
 struct Identity {
-    /// Whether the content is known by a hash, of itself or of its `ETag`.
+    /// Whether the whole file is held against a hash at the end, whatever its pieces say.
+    is_verified: bool,
+    /// Whether the content is known by that hash, or by the `ETag` that was told before.
     is_known: bool,
     /// What the last answer said of the content (RFC 9110, 8.8): its `ETag`, or else its time.
     validator: Option<String>,
@@ -146,7 +148,7 @@ impl Identity {
     fn admits(&mut self, answer: &Answer) -> bool {
         let validator = answer.header("etag").or_else(|| answer.header("last-modified"));
         let known = std::mem::replace(&mut self.validator, validator.map(str::to_owned));
-        known.is_none() || self.validator.is_none() || known == self.validator
+        self.is_verified || known.is_none() || self.validator.is_none() || known == self.validator
     }
 }
 
@@ -257,7 +259,8 @@ impl Hub {
         // What comes once more after a restart is no gain.
         let mut most = writer.written();
         let mut identity = Identity {
-            is_known: intake.expected.sha256.is_some() || key.is_some(),
+            is_verified: intake.expected.sha256.is_some(),
+            is_known: key.is_some(),
             validator: None,
         };
         while !writer.is_full() {
