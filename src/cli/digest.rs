@@ -1,5 +1,6 @@
 //! `wenzhai digest`: feeds into a digest.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::args::DigestArgs;
@@ -15,9 +16,14 @@ use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
 use crate::store::{Account, Announcement, Identity, Run, Store};
 use crate::writer::{Batch, Writer};
 
-/// Makes a digest; `profile` is the one of the file of settings, for which days are remembered.
-pub(super) fn run(profile: Option<&str>, args: DigestArgs) -> Result<Outcome> {
-    let mut settings = DigestSettings::of(args)?;
+/// Makes a digest; `profile` is the one of `config`, the file of settings, for which days are
+/// remembered.
+pub(super) fn run(
+    profile: Option<&str>,
+    args: DigestArgs,
+    config: Option<&Path>,
+) -> Result<Outcome> {
+    let mut settings = DigestSettings::of(args, config)?;
     let mut console = Console::new(settings.verbosity);
     if settings.dry_run {
         return dry_run(&settings, &mut console);

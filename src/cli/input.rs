@@ -16,7 +16,7 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn BufRead>> {
             let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
             feed::utf8_lines(&source.to_string(), file)
         }
-        Source::Url(_) | Source::Arxiv(_) => {
+        Source::Url { .. } | Source::Arxiv(_) => {
             Err(Error::new(ErrorKind::Usage, format!("{source} is not a file"))
                 .hint("records are read from files; fetch it first"))
         }

@@ -295,14 +295,18 @@ fn placeholder_other_than_date(name: &str) -> Option<&str> {
     None
 }
 
-/// What a feed is called: its file's name without its end and day, so that it stays the same feed.
+/// What a feed is called: its file's name without its end and day, so that it stays the same feed; where
+/// that says only what it is, its folder's name.
 fn feed_name(output: &Output) -> String {
     let Output::File(path) = output else { return String::new() };
     let stem = path.file_stem().map(OsStr::to_string_lossy).unwrap_or_default();
     let name = stem.replace(DATE, "");
     let name = name.trim_matches(|c: char| "-_. ".contains(c));
     match name {
-        "digest" | "feed" | "index" | "atom" => String::new(),
+        "" | "digest" | "feed" | "index" | "atom" => {
+            let folder = path.parent().and_then(Path::file_name).map(OsStr::to_string_lossy);
+            folder.unwrap_or_default().into_owned()
+        }
         name => name.to_owned(),
     }
 }

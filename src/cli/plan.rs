@@ -10,7 +10,7 @@ use super::bench::machine;
 use super::console::Console;
 use super::outcome::Outcome;
 use super::output::Output;
-use super::settings::Verbosity;
+use super::settings::{Verbosity, weights};
 use super::wording::{bytes, count};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event};
@@ -84,7 +84,7 @@ struct Amount {
 
 pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
     let json = args.json.clone().map(|path| Output::of(Some(path)));
-    json.iter().try_for_each(|json| json.check(&[]))?;
+    json.iter().try_for_each(|json| json.check(&weights(&args.model, None)))?;
     let devices = devices(&args.device)?;
     let mut console = Console::new(Verbosity::Normal);
     let choices = Choices::new(&args.model)?;
@@ -92,16 +92,19 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
     let shape = read_shape(&choices.model, &path)?;
     let scored = scored_tokens(&choices.model)?.unwrap_or(shape.vocabulary);
     let job = job(&args, choices, &shape, &path, &mut console)?;
-    let work = Work::of(&shape, scored);
+    check_context(&job, &shape)?;
+    let work = Work::of(&shape, scored).reserving(&job);
     let share = f64::from(args.share) / 100.0;
     let batch = args.batch.map(|batch| batch as usize);
+    let papers = args.papers.iter().copied().max().unwrap_or(u64::MAX);
+    let at_once = usize::try_from(papers).unwrap_or(usize::MAX).max(1);
     let mut planned = Vec::with_capacity(devices.len());
     for device in devices {
         planned.push(match device {
             Some(card) => {
-                let batch = batch.or_else(|| work.batch_on(card));
-                let fits = work.batch_on(card).is_some();
-                let batch = batch.filter(|_| fits);
+                // What memory has no room for is not computed at a time, whatever is asked for.
+                let most = work.batch_on(card).map(|most| most.min(at_once));
+                let batch = most.map(|most| batch.map_or(most, |batch| batch.min(most)));
                 let estimate = batch.map(|batch| work.on_card(&job, card, batch, share));
                 Device::new(
                     card.name,
@@ -115,8 +118,7 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
             None => {
                 let free = system::available_memory();
                 let batch = batch.unwrap_or_else(|| work.batch_on_processor(free));
-                let papers = args.papers.iter().copied().max().unwrap_or(u64::MAX);
-                let batch = batch.min(usize::try_from(papers).unwrap_or(batch)).max(1);
+                let batch = batch.min(at_once);
                 console.say(&format!("measuring this processor, {batch} papers at a time"));
                 let threads = args.threads.map(|threads| threads as usize);
                 let threads = EngineChoice { threads, ..EngineChoice::default() }.thread_count();
@@ -186,6 +188,17 @@ fn local_path(choices: &Choices, name: &str) -> Result<PathBuf> {
         Error::new(ErrorKind::Model, message)
             .hint(format!("`wenzhai models fetch {name}` brings it"))
     })
+}
+
+/// Refuses papers that are longer than what the model reads at a time.
+fn check_context(job: &Job, shape: &Shape) -> Result<()> {
+    let (tokens, most) = (job.positions(), limits_of(&shape.config, 1, 0).max_context);
+    if tokens <= most {
+        return Ok(());
+    }
+    let message = format!("a paper of {tokens} tokens, in a context of {most}");
+    Err(Error::new(ErrorKind::Usage, message)
+        .hint("lower --prompt-tokens or --written-tokens, or take a model of a longer context"))
 }
 
 /// The tokens of a paper: as asked for, or those of the sample's prompts.

@@ -19,13 +19,14 @@ const EXAMPLE: &str = include_str!("example.toml");
 /// keep the others from being made.
 pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
     let typed: Vec<OsString> = std::env::args_os().collect();
-    let digests = Config::find(args.config.as_deref())?.digests(&typed)?;
+    let config = Config::find(args.config.as_deref())?;
+    let digests = config.digests(&typed)?;
     check_apart(&digests)?;
     let number = digests.len();
     let (mut failed, mut is_complete) = (Vec::new(), true);
     for (name, args) in digests {
         tell(name.as_deref(), args.quiet);
-        match digest::run(name.as_deref(), args) {
+        match digest::run(name.as_deref(), args, config.path()) {
             Ok(Outcome::Complete) => {}
             Ok(Outcome::Incomplete) => is_complete = false,
             Ok(Outcome::Interrupted(status)) => {
@@ -98,7 +99,7 @@ pub(super) fn show(command: &ConfigCommand) -> Result<Outcome> {
             let digests = config.digests(&all)?;
             check_apart(&digests)?;
             for (_, args) in digests {
-                DigestSettings::of(args)?;
+                DigestSettings::of(args, config.path())?;
             }
             let names: Vec<&str> = config.names().collect();
             console::note(&match (config.path(), names.as_slice()) {

@@ -44,7 +44,7 @@ impl Choice {
         if let Some(glossary) = glossary {
             selection = selection.translated(glossary);
         }
-        if selection.untranslated().next().is_some()
+        if selection.has_chinese()
             && let Some(text) = card::find(card::DEFAULT).and_then(Card::glossary_text)
         {
             selection = selection.translated(&Glossary::parse(card::DEFAULT, text)?);

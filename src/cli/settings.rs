@@ -92,12 +92,14 @@ pub(super) enum StoreChoice {
 }
 
 impl DigestSettings {
-    pub(super) fn of(args: DigestArgs) -> Result<Self> {
+    /// `config` is the file of settings that has a say in it.
+    pub(super) fn of(args: DigestArgs, config: Option<&Path>) -> Result<Self> {
         let sources = sources(&args.inputs, args.contact.as_deref())?;
         let sources = expand(sources)?;
         let store = StoreChoice::of(args.store, args.no_store)?;
         let mut kept = inputs(&sources);
         kept.extend(store.files());
+        kept.extend(config.map(|path| ("the file of settings", path.to_owned())));
         kept.extend(args.prompt.clone().map(|path| ("the prompt", path)));
         kept.extend(args.glossary.clone().map(|path| ("the glossary", path)));
         kept.extend(weights(&args.model.model, args.model.adapter.as_deref()));
@@ -140,6 +142,7 @@ impl BenchSettings {
         let mut batches: Vec<usize> = args.batch.iter().map(|&batch| batch as usize).collect();
         batches.sort_unstable();
         batches.dedup();
+        let mut kept = weights(&args.model, args.adapter.as_deref());
         let writer = Choices {
             model: model_choice(&args.model, args.adapter)?,
             engine: engine_choice(&args.engine)?,
@@ -147,8 +150,8 @@ impl BenchSettings {
         };
         let json = args.json.map(|path| Output::of(Some(path)));
         if let Some(json) = &json {
-            let papers = args.papers.clone().map(|path| ("an input", path));
-            json.check(&papers.into_iter().collect::<Vec<_>>())?;
+            kept.extend(args.papers.clone().map(|path| ("an input", path)));
+            json.check(&kept)?;
         }
         let model_name = writer.model.card().map_or(args.model, |card| card.name.clone());
         let mut programs: Vec<Program> = Vec::new();
@@ -219,7 +222,7 @@ pub(super) fn inputs<'a>(
 ) -> Vec<(&'static str, PathBuf)> {
     let path = |source: &Source| match source {
         Source::Path(path) => Some(("an input", path.clone())),
-        Source::Stdin | Source::Url(_) | Source::Arxiv(_) => None,
+        Source::Stdin | Source::Url { .. } | Source::Arxiv(_) => None,
     };
     sources.into_iter().filter_map(path).collect()
 }

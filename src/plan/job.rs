@@ -19,6 +19,11 @@ impl Job {
         (self.prompt_tokens + self.written_tokens).saturating_sub(1)
     }
 
+    /// Positions that a paper comes to hold, with those that all papers share.
+    pub fn positions(&self) -> usize {
+        self.prefix_tokens + self.prompt_tokens + self.written_tokens
+    }
+
     /// Steps that a paper takes for itself where `batch` are written about at a time, and a step
     /// reads `prefill_rows` of prompts beside them.
     pub(super) fn steps(&self, batch: usize, prefill_rows: usize) -> f64 {

@@ -74,6 +74,13 @@ impl Work {
         }
     }
 
+    /// The same with room for papers of `job`, where they are longer than what is reserved otherwise.
+    #[must_use]
+    pub fn reserving(self, job: &Job) -> Work {
+        let paper_bytes = self.paper_bytes.max(job.positions() as u64 * self.token_bytes);
+        Work { paper_bytes, ..self }
+    }
+
     /// Positions that the rows of a paper from the `from`th on attend to, on average over layers.
     fn positions(&self, job: &Job, from: usize) -> f64 {
         let seen = |window: &Option<usize>| -> f64 {

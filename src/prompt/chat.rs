@@ -13,8 +13,11 @@
 //!
 //! What a template may take is bounded ([`super::jinja`]).
 //!
-//! Left out: `strftime_now`. A prompt that holds the day would not write the same digest tomorrow;
-//! templates ask whether the function is there, and name a fixed day where it is not.
+//! `strftime_now` is left out at first: a prompt that holds the day would not write the same digest
+//! tomorrow, and many templates ask whether the function is there, and name a fixed day where it
+//! is not. Those that do not ask get a fixed day of ours.
+//!
+//! A model that always thinks has its thinking begun by the template; it is ended there at once.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind as JinjaErrorKind, Value, context};
@@ -30,6 +33,9 @@ const MAX_SOURCE_BYTES: usize = 256 << 10;
 /// Noncharacters (Unicode 16, section 23.7) that enclose the number of a message.
 const MESSAGE_BEGIN: char = '\u{fdd2}';
 const MESSAGE_END: char = '\u{fdd3}';
+
+/// What begins a thought in the templates of models that think.
+const THINKING: &str = "<think>";
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -114,10 +120,18 @@ fn render_watched(
     roles: &[Role],
 ) -> std::result::Result<Vec<Part>, String> {
     let source = jinja::checked(template.source)?;
-    let jinja = compile(&source).map_err(|cause| jinja::reason(&cause))?;
+    let mut jinja = compile(&source).map_err(|cause| jinja::reason(&cause))?;
+    let asks_blindly = |cause: &minijinja::Error| {
+        cause.kind() == JinjaErrorKind::UnknownFunction
+            && jinja::reason(cause).contains("strftime_now")
+    };
+    let first: Vec<_> = roles.iter().enumerate().map(|(at, role)| (*role, mark(at))).collect();
+    if fill(&jinja, template, &first).is_err_and(|cause| asks_blindly(&cause)) {
+        jinja.add_function("strftime_now", |format: String| on_a_fixed_day(&format));
+    }
     let attempt = |messages: Vec<(Role, String)>| {
         let rendered = fill(&jinja, template, &messages).map_err(|cause| jinja::reason(&cause))?;
-        cut(&rendered, roles.len())
+        Ok(without_thinking(cut(&rendered, roles.len())?))
     };
     let numbered = || (0..).zip(roles).map(|(number, role)| (*role, mark(number)));
     match (attempt(numbered().collect()), roles) {
@@ -158,6 +172,34 @@ fn fill(
         bos_token => template.beginning,
         eos_token => template.end,
     })
+}
+
+/// The first day of 2025, which was a Wednesday, in the form of C's `strftime`.
+fn on_a_fixed_day(format: &str) -> String {
+    let parts = [
+        ("%Y", "2025"),
+        ("%m", "01"),
+        ("%d", "01"),
+        ("%B", "January"),
+        ("%b", "Jan"),
+        ("%A", "Wednesday"),
+        ("%a", "Wed"),
+        ("%H", "00"),
+        ("%M", "00"),
+        ("%S", "00"),
+    ];
+    parts.iter().fold(format.to_owned(), |text, (part, value)| text.replace(part, value))
+}
+
+/// Ends the thinking that a template has begun, as the templates do that can be told not to think.
+fn without_thinking(mut parts: Vec<Part>) -> Vec<Part> {
+    if let Some(Part::Frame(last)) = parts.last_mut()
+        && last.trim_end().ends_with(THINKING)
+    {
+        last.truncate(last.trim_end().len());
+        last.push_str("\n\n</think>\n\n");
+    }
+    parts
 }
 
 fn mark(number: usize) -> String {
@@ -226,11 +268,28 @@ mod tests {
         check("{{ messages[0].content[:2] }}", "it changes the text of messages");
         check("{{ raise_exception('not for this') }}", "not for this");
         check("{% for m in messages %}", "syntax error");
-        check("{{ strftime_now('%d') }}", "strftime_now is unknown");
+        check("{{ strftime_then('%d') }}", "strftime_then is unknown");
         let endless =
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         check(endless, "it takes more than 10000 steps");
         check(&" ".repeat(MAX_SOURCE_BYTES + 1), "bytes, the limit is 262144");
+    }
+
+    #[test]
+    fn a_day_that_a_template_must_have_is_always_the_same() {
+        let day =
+            "{% set today = strftime_now('%d %B %Y') %}{{ today }}: {{ messages[0].content }}";
+        assert_eq!(rendered(day, &[User]).unwrap(), "01 January 2025: [0]");
+        let asks = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}26 Jul 2024\
+                    {% endif %}: {{ messages[0].content }}";
+        assert_eq!(rendered(asks, &[User]).unwrap(), "26 Jul 2024: [0]");
+    }
+
+    #[test]
+    fn a_thought_that_the_template_begins_is_ended() {
+        let template = "{{ messages[0].content }}<|Assistant|><think>\n";
+        let expected = "[0]<|Assistant|><think>\n\n</think>\n\n";
+        assert_eq!(rendered(template, &[User]).unwrap(), expected);
     }
 
     #[test]

@@ -154,19 +154,25 @@ impl<'a> Codec<'a> {
         let title = &paper.plain_title;
         // What could fail apart from its length fails here, whatever the abstract.
         let without = self.tokens(title, "", &Told::default())?.len();
+        let most = self.max_positions.saturating_sub(self.answer_positions());
+        let too_long = || {
+            let message = format!(
+                "too long: {without} tokens without the abstract, and a prompt has at most {most}"
+            );
+            Err(Error::new(ErrorKind::Input, message))
+        };
+        if without > most {
+            return too_long();
+        }
         // Of what is cut off nothing is told.
         let told = |text: &str| Told::of(title, text, self.glossary);
-        let most = self.max_positions.saturating_sub(self.answer_positions());
         let fits = |text: &str| {
             self.encoding.encode(text).len() <= self.template.abstract_tokens()
                 && self.tokens(title, text, &told(text)).is_ok_and(|tokens| tokens.len() <= most)
         };
         let (abstract_text, cut) = cut_at_sentence(&paper.plain_abstract, fits);
         if cut && abstract_text.is_empty() {
-            let message = format!(
-                "too long: {without} tokens without the abstract, and a prompt has at most {most}"
-            );
-            return Err(Error::new(ErrorKind::Input, message));
+            return too_long();
         }
         let told = told(&abstract_text);
         let tokens = self.tokens(title, &abstract_text, &told)?;

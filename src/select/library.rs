@@ -215,8 +215,11 @@ impl Liked {
         let field =
             |name| entry.get(name).map(|chunks| chunks.format_verbatim()).unwrap_or_default();
         let names = ["eprint", "doi", "url", "journal", "note"].map(field);
+        // Or "arXiv preprint arXiv:2611.00001".
+        let last = |name: &'_ String| name.split_whitespace().next_back().map(str::to_owned);
+        let names = names.iter().flat_map(|name| [Some(name.clone()), last(name)]).flatten();
         Liked {
-            id: names.iter().find_map(|name| Some(PaperId::parse(name)?.0)),
+            id: names.into_iter().find_map(|name| Some(PaperId::parse(&name)?.0)),
             title: field("title"),
             abstract_text: field("abstract"),
         }
@@ -256,6 +259,8 @@ mod tests {
                    abstract={We count.}}\n@misc{b, title=\"Goats\", url={https://arxiv.org/abs/2699.00002}}";
         let id = Some("2699.00001");
         check(bib, &[(id, "Counting Sheep", "We count."), (Some("2699.00002"), "Goats", "")]);
+        let scholar = "@article{c, title={Sheep}, journal={arXiv preprint arXiv:2699.00001}}";
+        check(scholar, &[(id, "Sheep", "")]);
         let csl = r#"[{"id":"http://zotero.org/items/1","title":"Sheep","abstract":"We count.",
                       "DOI":"10.48550/arXiv.2699.00001","number":"arXiv:2699.00001"}]"#;
         check(csl, &[(id, "Sheep", "We count.")]);

@@ -40,8 +40,8 @@ pub struct Selection {
     pub keep: Vec<Term>,
     /// Of these terms a paper may have none.
     pub drop: Vec<Term>,
-    /// The first day, by the paper's publication or else its last change; papers without a day are
-    /// taken.
+    /// The first day, by the later of the paper's publication and its last change; papers without
+    /// a day are taken.
     pub since: Option<Date>,
     /// The last day.
     pub until: Option<Date>,
@@ -112,6 +112,11 @@ impl Selection {
         let terms = self.keep.iter_mut().chain(&mut self.drop);
         terms.for_each(|term| term.translate(glossary));
         self
+    }
+
+    /// Whether a glossary would have something to say of its terms.
+    pub fn has_chinese(&self) -> bool {
+        self.keep.iter().chain(&self.drop).any(Term::is_chinese)
     }
 
     /// Terms in Chinese for which no English one is known, so that they find none but summaries

@@ -67,7 +67,7 @@ impl Pattern {
     fn of(text: &str) -> Vec<Pattern> {
         let pattern = |word: words::Word<'_>| Pattern {
             text: words::stem(word.text).into_owned(),
-            is_acronym: word.is_acronym(),
+            is_acronym: is_all_capitals(word.text),
             stem: word.stem,
         };
         words::words(text).into_iter().map(pattern).collect()
@@ -76,6 +76,13 @@ impl Pattern {
     fn is(&self, word: &words::Word<'_>) -> bool {
         self.stem == word.stem && (!self.is_acronym || self.text == words::stem(word.text))
     }
+}
+
+/// Whether `word` is written in capitals, such as `RAG` and `LLMs`, and not in both, as `PyTorch`: those
+/// are spelt in many ways.
+fn is_all_capitals(word: &str) -> bool {
+    let mut capitals = word.strip_suffix('s').unwrap_or(word).chars();
+    capitals.clone().filter(|c| c.is_uppercase()).count() > 1 && !capitals.any(char::is_lowercase)
 }
 
 impl FromStr for Term {
@@ -148,6 +155,10 @@ impl Term {
         if let What::Chinese { text, english } = &mut self.what {
             english.extend(glossary.terms_for(text).map(Pattern::of));
         }
+    }
+
+    pub(super) fn is_chinese(&self) -> bool {
+        matches!(self.what, What::Chinese { .. })
     }
 
     pub(super) fn is_untranslated(&self) -> bool {
@@ -314,6 +325,9 @@ mod tests {
         let paper = Paper { plain_title: "A rag doll".into(), ..Paper::default() };
         assert!(!"RAG".parse::<Term>().unwrap().is_in(&paper, &[]));
         assert!("rag".parse::<Term>().unwrap().is_in(&paper, &[]));
+        let paper = Paper { plain_title: "Latex in Pytorch".into(), ..Paper::default() };
+        assert!("PyTorch".parse::<Term>().unwrap().is_in(&paper, &[]), "spelt otherwise");
+        assert!("LaTeX".parse::<Term>().unwrap().is_in(&paper, &[]));
     }
 
     #[test]

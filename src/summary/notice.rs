@@ -23,21 +23,33 @@ const MOST_WORDS_OF_A_KIND: usize = 12;
 
 /// A sentence that says that the paper itself is withdrawn, at the beginning of the text. What is
 /// about withdrawals ("retracted papers are cited for years") says it of something else: of several,
-/// or of what is not called this one, ours or the paper and withdrawn by or because of something.
+/// of what is not called this one, ours or the paper, or that it was taken away from elsewhere
+/// ("withdrawn from a conference").
 static WITHDRAWN: LazyLock<Regex> = LazyLock::new(|| {
     let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version|draft|note|document|arxiv\ (?:submission|admin\w*(?:\ note)?|note))";
+    let gone = r"(?:withdrawn|retracted)";
     let verb = r"(?:withdrawn|retracted|removed|replaced\ by\ a\ withdrawal)";
-    let been =
-        r"(?:has|have|had|is|was|are|were|being|been|hereby|now|temporarily|permanently|\s)+";
+    let adverb =
+        r"(?:has|have|had|hereby|now|since|temporarily|permanently|voluntarily|therefore|already)";
+    let been = format!(
+        r"(?: (?:{adverb}\s+)* (?:is|was|are|were|been) (?:\s+being)? (?:\s+{adverb})* \s+ )"
+    );
     let own = r"(?:this|our|the\ present|the\ current|the\ above|present|current|above)";
-    let why = r"(?: [\s\W]* $ | \s* [.;:\])] | \s+ (?:by|due|because|since|until|pending|temporarily|owing|in\ order|from\ (?:the\ )?arxiv|as\ (?:it|the|this|we|of)|for\ (?:now|further|revision|correction|the\ (?:moment|time))) \b )";
+    let end = r"[\s\W]* $ | \s* [.;:\])]";
+    let reason = r"due|because|since|until|pending|temporarily|owing|in\ order|from\ (?:the\ )?arxiv|as\ (?:it|the|this|we|of)|for\ (?:now|further|revision|correction|the\ (?:moment|time))";
+    let why = format!(r"(?: {end} | \s+ (?:by|{reason}) \b )");
+    let why_own = format!(
+        r"(?: {end} | \s* (?: , | - ) | \s+ (?:by|{reason}|notice|and|after|at\ (?:the|my|our)\ request|in\ favou?r|to\ (?:be|correct|fix|revise|make|avoid|allow)|while|so|but) \b )"
+    );
+    let whom = r"by \s+ (?:(?:the|its|all|both)\s+)? (?:\w+\s+)? (?:authors?|submitters?|arxiv|admin\w*|editors?|journal|publisher|me|us) \b";
     compile(&format!(
         r"(?ix) ^ [\s\W]* (?:
-            {own} \s+ (?:\w+\s+)? {paper} \s+ {been} {verb} \b
+            {own} \s+ (?:\w+\s+)? {paper} \s+ {been} {verb} {why_own}
           | {own} \s+ (?:\w+\s+)? {paper} \s* [:;,-]* \s* {verb} {why}
           | (?:the\s+)? {paper} \s* (?: [:;,-]* | \s {been} ) \s* {verb} {why}
-          | {verb} {why}
-          | (?:we|i|the\ authors?|authors?) \s+ (?:have\s+|has\s+|hereby\s+|wish\s+to\s+|would\s+like\s+to\s+|\s)* (?:withdraw|withdrew|withdrawn|retract|retracted) \b .{{0,40}} {paper}
+          | {verb} (?: {end} | \s+ {whom} )
+          | {gone} \s+ (?:{reason}) \b
+          | (?:we|i|the\ authors?|authors?) \s+ (?:have\s+|has\s+|hereby\s+|wish\s+to\s+|would\s+like\s+to\s+|\s)* (?:withdraw|withdrew|withdrawn|retract|retracted) \s+ (?:this|our|the) \s+ (?:\w+\s+)? {paper} \b
         )"
     ))
 });
@@ -99,6 +111,10 @@ mod tests {
             "This short note is withdrawn, as its claim is known.",
             "Manuscript has been retracted: see the journal.",
             "arXiv admin note: withdrawn by the submitter",
+            "This paper has been withdrawn, see the comments.",
+            "This paper has since been withdrawn and will be rewritten.",
+            "The authors hereby retract the present manuscript.",
+            "Removed by arXiv administrators.",
         ] {
             assert_eq!(notice(text, ""), Some(Notice::Withdrawn), "{text}");
         }
@@ -123,8 +139,18 @@ mod tests {
             "Withdrawn from the market in 2004, rofecoxib is studied still.",
             "Retracted, corrected and reinstated articles are compared.",
             "A paper is retracted because of fraud once in a thousand. We ask how.",
+            "This version has removed Section 5, 12 pages",
+            "This version has removed the proof of Lemma 2",
+            "This paper was withdrawn from ICLR 2025 and accepted at ICML 2025, 12 pages",
+            "Our work is removed from the usual setting of sheep in open fields.",
+            "We withdraw the assumption that neural networks are smooth.",
+            "The authors withdraw energy from a network of batteries.",
+            "We retract every point onto a manifold and note its distance.",
+            "Removed by a filter, noisy samples do no harm.",
+            "Withdrawn by the state in 1990, the subsidy is missed still.",
         ] {
             assert_eq!(notice(text, "12 pages, 3 figures"), None, "{text}");
+            assert_eq!(notice("We study sheep that count.", text), None, "{text}");
         }
     }
 

@@ -97,6 +97,19 @@ fn an_entry_keeps_its_id_from_version_to_version() {
 }
 
 #[test]
+fn feeds_of_two_folders_are_two_feeds() {
+    let place = crate::support::place::Place::new();
+    place.write("in.jsonl", &serde_json::to_string(&fixture()[0]).unwrap());
+    let id = |folder: &str| {
+        std::fs::create_dir(place.path().join(folder)).unwrap();
+        let name = format!("{folder}/feed.xml");
+        assert_eq!(place.run(&["render", "in.jsonl", "-o", &name]).status, 0);
+        texts(&place.read(&name), "id").remove(0)
+    };
+    assert_ne!(id("sheep"), id("goats"));
+}
+
+#[test]
 fn no_text_of_a_paper_leaves_its_element() {
     let feed = feed(vec![hostile()], "2027-01-01");
     assert_eq!(texts(&feed, "entry").len(), 1, "{feed}");

@@ -54,6 +54,10 @@ impl Outcome {
     }
 }
 
+fn address(url: String) -> Source {
+    Source::Url { url, contact: None }
+}
+
 fn read_source(source: &Source) -> wenzhai::Result<Outcome> {
     let mut outcome = Outcome::default();
     outcome.report = Some(feed::read(source, &mut |event| outcome.take(event))?);
@@ -387,7 +391,7 @@ fn an_error_of_the_sink_ends_reading() {
 fn arguments_are_sources_and_folders_stand_for_their_files() {
     assert_eq!(Source::parse("-").unwrap(), Source::Stdin);
     let url = "HTTPS://rss.arxiv.org/rss/cs.CL";
-    assert_eq!(Source::parse(url).unwrap(), Source::Url(url.to_owned()));
+    assert_eq!(Source::parse(url).unwrap(), Source::Url { url: url.to_owned(), contact: None });
     assert_eq!(Source::parse("https.xml").unwrap(), Source::Path(PathBuf::from("https.xml")));
 
     let folder = tempfile::tempdir().expect("a folder");
@@ -473,18 +477,18 @@ fn feeds_are_fetched_over_http() {
     }
 
     let (url, _) = serve(http("404 Not Found", "", b"<html/>"));
-    check_error(read_source(&Source::Url(url)), ErrorKind::Network, &["404 (Not Found)"]);
+    check_error(read_source(&address(url)), ErrorKind::Network, &["404 (Not Found)"]);
     let (url, _) = serve(http("503 Service Unavailable", "Retry-After: 9999\r\n", b""));
-    let error = check_error(read_source(&Source::Url(url)), ErrorKind::Network, &["503"]);
+    let error = check_error(read_source(&address(url)), ErrorKind::Network, &["503"]);
     assert!(error.hint_text().is_some_and(|hint| hint.contains("pause")));
     let mut short = http("200 OK", "", &plain);
     short.truncate(short.len() - 300);
     let (url, _) = serve(short);
-    let outcome = read_source(&Source::Url(url)).expect("what came before the break");
+    let outcome = read_source(&address(url)).expect("what came before the break");
     assert!(outcome.report().cut_short && outcome.items[0] == expected[0]);
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a port");
     let url = format!("http://{closed}/");
-    check_error(read_source(&Source::Url(url.clone())), ErrorKind::Network, &[&url]);
+    check_error(read_source(&address(url.clone())), ErrorKind::Network, &[&url]);
 }
 
 #[test]

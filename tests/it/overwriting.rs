@@ -40,11 +40,27 @@ fn no_output_replaces_an_input_the_store_or_what_is_read_besides() {
         &["render", "in.jsonl", "-o", "in.jsonl"][..],
         &["eval", "in.jsonl", "d.md", "--json", "in.jsonl"],
         &["models", "export", "in.jsonl", "-o", "in.jsonl"],
+        &["plan", "--model", "./in.jsonl", "--json", "in.jsonl"],
+        &["bench", "./in.jsonl", "--json", "in.jsonl"],
     ] {
         let run = place.run(command);
         assert_eq!(run.status, 1, "{command:?}");
         assert!(run.stderr.contains("would be written over"), "{command:?}: {}", run.stderr);
     }
+}
+
+#[test]
+fn no_output_replaces_the_file_of_settings() {
+    let place = place();
+    let settings = "[digest.mine]\nsources = [\"in.jsonl\"]\noutput = [\"wenzhai.toml\"]\n";
+    place.write("wenzhai.toml", settings);
+    for command in [&["config", "check"][..], &["digest", "mine", "--no-store"]] {
+        let run = place.run(command);
+        assert_eq!(run.status, 1, "{command:?}");
+        let refused = "wenzhai.toml is the file of settings, and would be written over";
+        assert!(run.stderr.contains(refused), "{command:?}: {}", run.stderr);
+    }
+    assert_eq!(place.read("wenzhai.toml"), settings);
 }
 
 #[test]

@@ -42,6 +42,22 @@ fn row() -> usize {
 }
 
 #[test]
+fn papers_that_memory_or_the_context_has_no_room_for_are_not_planned() {
+    let place = place();
+    let batch = |tokens: &str, papers: &str| {
+        let prompt = ["--prompt-tokens", tokens, "--written-tokens", "50", "--batch", "1024"];
+        let more = ["--device", "t4", "--papers", papers];
+        number(&report(&place, &[&prompt[..], &more].concat())["devices"][0]["batch"])
+    };
+    assert_eq!(batch("100", "2000"), 256.0, "the most on a card");
+    assert_eq!(batch("100", "7"), 7.0);
+    let run = plan(&place, &["--prompt-tokens", "4090", "--written-tokens", "50"]);
+    assert_eq!(run.status, 1);
+    let refused = "error: a paper of 4140 tokens, in a context of 4096\n";
+    assert!(run.stderr.starts_with(refused), "{}", run.stderr);
+}
+
+#[test]
 fn a_card_is_as_fast_as_its_arithmetic_or_its_memory_allows() {
     let place = place();
     let vocabulary = tiny::vocabulary().len();

@@ -76,6 +76,17 @@ fn terms_and_days_choose_papers() {
 }
 
 #[test]
+fn a_common_term_in_chinese_is_known_by_every_name_that_the_glossary_has() {
+    let place = Place::new();
+    let title = "Adversarial samples of sheep";
+    place
+        .write("feed.jsonl", &format!(r#"{{"id":"2699.00009","title":"{title}","abstract":"a"}}"#));
+    let digest = ["digest", "feed.jsonl", "--dry-run", "--keep", "对抗样本"];
+    let run = place.run(&digest);
+    assert!(run.stdout.contains(title), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
 fn nothing_left_is_told_and_writes_nothing() {
     let place = Place::new();
     let (ids, run) = digest(&place, &["--keep", "submarine"]);

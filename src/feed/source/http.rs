@@ -24,9 +24,11 @@ pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
 pub const MAX_RESPONSE_BYTES: u64 = 256 << 20;
 
 /// Requests `url` and hands over the body as it arrives, and the charset that the answer names;
-/// `name` is what messages call it, and `note` hears of waits.
+/// `contact` is whom the server can write to, `name` what messages call it, and `note` hears of
+/// waits.
 pub(super) fn open(
     url: &str,
+    contact: Option<&str>,
     name: &str,
     note: &mut dyn FnMut(&str),
 ) -> Result<(impl Read + use<>, Option<String>)> {
@@ -40,8 +42,6 @@ pub(super) fn open(
     if let Some((_, pause)) = &turn {
         limits.pause = limits.pause.max(*pause);
     }
-    let contact = std::env::var("WENZHAI_CONTACT").ok();
-    let contact = contact.as_deref().map(str::trim).filter(|contact| !contact.is_empty());
     let request = Request::get(url)
         .header("user-agent", user_agent(contact))
         .header("accept-encoding", "gzip".to_owned());

@@ -28,8 +28,13 @@ pub enum Source {
     Stdin,
     /// A file, or a folder that is yet to be [`expand`]ed.
     Path(PathBuf),
-    /// An http or https address.
-    Url(String),
+    /// An http or https address, and whom its server can write to.
+    Url {
+        /// The address.
+        url: String,
+        /// An address of e-mail or a page, which requests name.
+        contact: Option<String>,
+    },
     /// A source of arXiv's, `arxiv:cs.CL`; several at once are yet to be [`expand`]ed.
     Arxiv(arxiv::Named),
 }
@@ -81,7 +86,7 @@ impl Source {
         Source::parse_with(argument, || arxiv::Service::from_env().map(Arc::new))
     }
 
-    /// [`Source::parse`], with whom to ask for sources of arXiv's.
+    /// [`Source::parse`], with whom to ask for sources of arXiv's, and who asks.
     pub fn parse_with(
         argument: &str,
         service: impl FnOnce() -> Result<Arc<arxiv::Service>>,
@@ -92,7 +97,8 @@ impl Source {
         Ok(if argument == "-" {
             Source::Stdin
         } else if starts_with("http://") || starts_with("https://") {
-            Source::Url(argument.to_owned())
+            let contact = service()?.contact().map(str::to_owned);
+            Source::Url { url: argument.to_owned(), contact }
         } else if let Some(named) = arxiv::Named::parse(argument, service)? {
             Source::Arxiv(named)
         } else {
@@ -124,8 +130,9 @@ impl Source {
                 let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
                 Ok(plain(Box::new(file)))
             }
-            Source::Url(url) => {
-                let (bytes, charset) = http::open(url, &self.to_string(), note)?;
+            Source::Url { url, contact } => {
+                let name = self.to_string();
+                let (bytes, charset) = http::open(url, contact.as_deref(), &name, note)?;
                 Ok(Opened { bytes: Box::new(bytes), charset })
             }
             Source::Arxiv(named) => {
@@ -141,7 +148,7 @@ impl fmt::Display for Source {
         match self {
             Source::Stdin => f.write_str("standard input"),
             Source::Path(path) => write!(f, "{}", path.display()),
-            Source::Url(url) => f.write_str(&without_password(url)),
+            Source::Url { url, .. } => f.write_str(&without_password(url)),
             Source::Arxiv(named) => write!(f, "{named}"),
         }
     }

@@ -71,11 +71,15 @@ fn who_asks_can_be_reached_if_they_want() {
     server.run(&place, TODAY, &contact);
     let mut command = server.command(&place, TODAY, &["digest", "arxiv:cs.CL", "--dry-run"]);
     command.env("WENZHAI_CONTACT", "https://pond.example").output().unwrap();
+    let feed = server.address("/rss/cs.CL");
+    let contact = ["digest", &feed, "--dry-run", "--contact", "ida@pond.example"];
+    assert_eq!(server.run(&place, TODAY, &contact).status, 0);
     let agents: Vec<String> = server.asked().into_iter().map(|asked| asked.user_agent).collect();
     let name = concat!("wenzhai/", env!("CARGO_PKG_VERSION"), " (digest for one reader");
     assert_eq!(agents[0], format!("{name})"));
     assert_eq!(agents[1], format!("{name}; ida@pond.example)"));
     assert_eq!(agents[2], format!("{name}; https://pond.example)"));
+    assert_eq!(agents[3], agents[1], "an address");
 }
 
 #[test]

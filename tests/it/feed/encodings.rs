@@ -114,7 +114,7 @@ fn the_charset_of_an_answer_comes_before_a_declaration() {
     }
     let fetch = |content_type: &str, body: &[u8]| {
         let (url, _) = serve(http("200 OK", &format!("Content-Type: {content_type}\r\n"), body));
-        read_source(&Source::Url(url))
+        read_source(&address(url))
     };
     let title = |content_type: &str, body: &[u8]| {
         fetch(content_type, body).expect(content_type).papers()[0].title.clone()

@@ -82,8 +82,7 @@ fn the_password_of_an_address_is_not_told() {
     assert_eq!(name("https://me:secret@host.org/rss?a=b@c"), "https://***@host.org/rss?a=b@c");
     assert_eq!(name("http://host.org/rss@home"), "http://host.org/rss@home");
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a port");
-    let error =
-        read_source(&Source::Url(format!("http://me:secret@{closed}/"))).expect_err("closed");
+    let error = read_source(&address(format!("http://me:secret@{closed}/"))).expect_err("closed");
     let mut told = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {

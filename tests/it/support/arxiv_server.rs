@@ -169,11 +169,16 @@ impl ArxivServer {
         self.asked().into_iter().map(|asked| asked.path).collect()
     }
 
+    /// The address of a path.
+    pub fn address(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
     /// The program in `place`, with this server for arXiv, on a day, and without pauses.
     pub fn command(&self, place: &Place, today: &str, args: &[&str]) -> Command {
         let mut command = place.command(args);
         command
-            .env("WENZHAI_ARXIV_URL", format!("http://127.0.0.1:{}", self.port))
+            .env("WENZHAI_ARXIV_URL", self.address(""))
             .env("WENZHAI_ARXIV_TODAY", today)
             .env("WENZHAI_ARXIV_PAUSE", "0.01")
             .env("WENZHAI_ARXIV_TIMEOUT", "20")

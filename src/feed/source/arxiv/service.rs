@@ -120,6 +120,11 @@ impl Service {
         Ok(Service { contact, ..self })
     }
 
+    /// Whom a server can write to.
+    pub fn contact(&self) -> Option<&str> {
+        self.contact.as_deref()
+    }
+
     /// The day that counts as today: that of Greenwich, at whose midnight or an hour later arXiv
     /// announces.
     pub fn today(&self) -> Date {
