@@ -37,7 +37,7 @@ const HOSTS: [(&str, &str, &str, &str); 3] = [
         "PyPI",
         "https://pypi.org",
         "PIP_INDEX_URL",
-        "models can be put into the cache by hand: `wenzhai models show`",
+        "models can be put by hand where `wenzhai models show` says",
     ),
     ("the hub", "https://huggingface.co", "HF_ENDPOINT", "HF_ENDPOINT names a mirror"),
 ];

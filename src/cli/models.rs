@@ -72,8 +72,12 @@ fn show(name: &str) -> Result<()> {
         return Err(Error::new(ErrorKind::Usage, message)
             .hint("the models with a card are those of `wenzhai models list`"));
     };
-    let here = fetch::status(card, &Cache::from_env()?);
-    let to_fetch = || format!("not yet; `wenzhai models fetch {name}` brings it");
+    let cache = Cache::from_env()?;
+    let here = fetch::status(card, &cache);
+    let to_fetch = || {
+        let place = fetch::place(card, &cache);
+        format!("not yet; `wenzhai models fetch {name}` brings it to {}", place.display())
+    };
     let state = here.map_or_else(to_fetch, |file| file.path.display().to_string());
     print(|out| {
         put(out, &format!("{}: {}\n\n", titled(card), card.description))?;

@@ -130,7 +130,12 @@ pub fn status(card: &Card, cache: &Cache) -> Option<Present> {
         .filter(|present| expected.fits(present.bytes, &present.sha256))
 }
 
-/// The same for a file on the hub.
+/// Where the weights of `card` lie, or belong.
+pub fn place(card: &Card, cache: &Cache) -> PathBuf {
+    cache.slot_of_card(card).file().to_owned()
+}
+
+/// [`status`] for a file on the hub.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] where its path does not end in a plain file name.

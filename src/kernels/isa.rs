@@ -27,6 +27,9 @@ pub struct Isa {
 /// The environment variable that forces an instruction set.
 pub const VARIABLE: &str = "WENZHAI_ISA";
 
+/// The one that needs a permission.
+const AMX: &str = "amx";
+
 impl Isa {
     /// The scalar kernels, which every processor has.
     pub const SCALAR: Isa =
@@ -37,13 +40,14 @@ impl Isa {
     /// # Errors
     /// [`ErrorKind::Usage`] where the variable names one that is unknown or not here.
     pub fn detect() -> Result<Isa> {
-        let all = Isa::all();
         let Some(name) = std::env::var_os(VARIABLE) else {
-            return Ok(*all.last().expect("the scalar kernels are always there"));
+            // What is not used is not asked for: the permission for tiles cannot be given back.
+            return Ok(*Isa::listed(false).last().expect("the scalar kernels are always there"));
         };
         let name = name.to_string_lossy();
-        all.iter().copied().find(|isa| isa.name == name).ok_or_else(|| {
-            let known: Vec<_> = all.iter().map(|isa| isa.name).collect();
+        let listed = Isa::listed(name == AMX);
+        listed.into_iter().find(|isa| isa.name == name).ok_or_else(|| {
+            let known: Vec<_> = Isa::all().iter().map(|isa| isa.name).collect();
             Error::new(ErrorKind::Usage, format!("{VARIABLE}={name} cannot be used here"))
                 .hint(format!("this processor has {}", known.join(", ")))
         })
@@ -51,6 +55,13 @@ impl Isa {
 
     /// All that this processor has; the last one is used where none is asked for.
     pub fn all() -> Vec<Isa> {
+        Isa::listed(true)
+    }
+
+    /// The same, with AMX only where it is wanted.
+    fn listed(with_amx: bool) -> Vec<Isa> {
+        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        let _ = with_amx;
         #[cfg_attr(
             not(any(target_arch = "x86_64", target_arch = "aarch64")),
             allow(unused_mut, reason = "no others there")
@@ -72,8 +83,8 @@ impl Isa {
             // Not last, so that it has to be asked for: its products are checked, but no machine has
             // timed them yet.
             #[cfg(target_os = "linux")]
-            if let Some(gemm) = Amx::new().map(forever) {
-                all.push(Isa { name: "amx", gemm, ..bf16.unwrap_or(avx512) });
+            if let Some(gemm) = with_amx.then(Amx::new).flatten().map(forever) {
+                all.push(Isa { name: AMX, gemm, ..bf16.unwrap_or(avx512) });
             }
             all.push(avx512);
             all.extend(bf16);

@@ -187,7 +187,12 @@ fn take_tasks(shared: &Shared, worker: usize, phase: &Phase) {
         // SAFETY: a task of the phase was claimed and is not done, so its closure is alive.
         let work = unsafe { &*phase.work };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(worker, task as usize))) {
-            lock(&shared.panic).get_or_insert(panic);
+            let mut first = lock(&shared.panic);
+            match *first {
+                None => *first = Some(panic),
+                // Not dropped: a payload's own drop may panic, and nothing may end a phase early.
+                Some(_) => std::mem::forget(panic),
+            }
         }
         if shared.done.fetch_add(1, AcqRel) + 1 == phase.tasks as usize && worker != 0 {
             phase.caller.unpark();
@@ -276,6 +281,30 @@ mod tests {
             });
         }
         assert_eq!(done.load(Relaxed), 6);
+    }
+
+    #[test]
+    fn payloads_that_panic_when_they_are_dropped_end_no_phase_early() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                if !std::thread::panicking() {
+                    panic!("dropped");
+                }
+            }
+        }
+        let mut pool = Pool::new(3);
+        let done = AtomicUsize::new(0);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            pool.run(50, |_, task| {
+                done.fetch_add(1, Relaxed);
+                if task % 2 == 0 {
+                    resume_unwind(Box::new(Bomb));
+                }
+            });
+        }));
+        std::mem::forget(outcome.expect_err("the first payload"));
+        assert_eq!(done.load(Relaxed), 50);
     }
 
     #[test]

@@ -50,13 +50,13 @@ impl Precision {
         let columns = group * BLOCK;
         assert!(width.is_multiple_of(columns), "a width of {width} is no multiple of {columns}");
         let mut count = 0;
-        let mut place = |block| {
-            is_int14(block / group).then(|| {
-                count += 1;
-                count - 1
-            })
-        };
-        let low = (0..width / BLOCK).map(&mut place).collect();
+        let mut low = Vec::with_capacity(width / BLOCK);
+        // Asked once a group, so that its blocks lie together whatever is answered.
+        for of_group in 0..width / columns {
+            let begin = is_int14(of_group).then_some(count);
+            low.extend((0..group as u32).map(|block| begin.map(|begin| begin + block)));
+            count += begin.map_or(0, |_| group as u32);
+        }
         Precision { group, low, int14_blocks: count as usize }
     }
 

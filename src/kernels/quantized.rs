@@ -87,11 +87,12 @@ impl Quantized {
         &self.quants[self.rows * self.width()..]
     }
 
-    /// The sum of the quants of a row's group.
+    /// The sum of the quants of a row's group: its correction over that of one, which is exact in f32
+    /// and takes no division.
     #[inline(always)]
-    pub(super) fn quant_sum(&self, row: usize, group: usize) -> i32 {
-        let unit = if self.precision.is_int14(group) { -1 } else { -128 };
-        self.corrections[group * self.rows + row] / unit
+    pub(super) fn quant_sum(&self, row: usize, group: usize) -> f32 {
+        let unit = if self.precision.is_int14(group) { -1.0 } else { -1.0 / 128.0 };
+        self.corrections[group * self.rows + row] as f32 * unit
     }
 
     /// Rows.
@@ -371,7 +372,7 @@ mod tests {
                 assert!((found - value).abs() <= 0.501 * mixed.scales[block], "{column}");
                 sum += found / mixed.scales[block];
             }
-            assert_eq!(mixed.quant_sum(0, block), sum.round() as i32);
+            assert_eq!(mixed.quant_sum(0, block), sum.round());
         }
         let mut power = [1.0; 3];
         int8.add_power(&mut power);

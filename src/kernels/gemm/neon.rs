@@ -12,6 +12,7 @@
 use std::arch::aarch64::*;
 use std::fmt::Debug;
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedGroup};
@@ -159,28 +160,28 @@ unsafe fn add_rows<M: Multiply, const R: usize, const MINIMUMS: bool>(
         let at = group * x.rows() + first;
         let scales: &[f32; R] = x.scales[at..].first_chunk().expect("R rows");
         // What the registers have no room for beside sums is arranged before they are there.
-        let of_block = |i: usize| (blocks.start + i).min(blocks.end - 1);
-        let quants: [_; MOST_BLOCKS] = std::array::from_fn(|i| {
-            let at = (of_block(i) * x.rows() + first) * BLOCK;
-            M::arrange::<R>(of_rows(&x.quants, at))
-        });
-        let low = x.precision().is_int14(group).then(|| -> [_; MOST_BLOCKS] {
-            std::array::from_fn(|i| {
-                let at = x.low_place(first, of_block(i)).expect("a block of 14 bits");
-                M::arrange::<R>(of_rows(x.low(), at))
-            })
-        });
+        let (mut quants, mut low) = (Arranged::<'_, M>::new(), Arranged::<'_, M>::new());
+        for block in blocks.clone() {
+            quants.push::<R>(of_rows(&x.quants, (block * x.rows() + first) * BLOCK));
+        }
+        let is_int14 = x.precision().is_int14(group);
+        if is_int14 {
+            for block in blocks.clone() {
+                let at = x.low_place(first, block).expect("a block of 14 bits");
+                low.push::<R>(of_rows(x.low(), at));
+            }
+        }
         for part in 0..BLOCK / COLUMNS {
             let mut sums = [[vdupq_n_s32(0); 2]; ROWS];
-            for (quants, weights) in quants.iter().zip(&tile.quants[blocks.clone()]) {
+            for (quants, weights) in quants.blocks().iter().zip(&tile.quants[blocks.clone()]) {
                 // SAFETY: the caller promises what `M` needs.
                 unsafe { M::add::<R>(quants, &weights.0.as_chunks().0[part], &mut sums) };
             }
-            if let Some(low) = &low {
+            if is_int14 {
                 for r in 0..ROWS {
                     sums[r] = [vshlq_n_s32::<7>(sums[r][0]), vshlq_n_s32::<7>(sums[r][1])];
                 }
-                for (low, weights) in low.iter().zip(&tile.quants[blocks.clone()]) {
+                for (low, weights) in low.blocks().iter().zip(&tile.quants[blocks.clone()]) {
                     // As another address to the compiler: weights that it kept for this would take
                     // the registers of sums.
                     let weights = black_box(&weights.0.as_chunks().0[part]);
@@ -205,7 +206,7 @@ unsafe fn add_rows<M: Multiply, const R: usize, const MINIMUMS: bool>(
                             values[i] = vfmaq_f32(values[i], vcvtq_f32_s32(products[i]), scale);
                         }
                         if MINIMUMS {
-                            let sum = x.quant_sum(first + $r, group) as f32;
+                            let sum = x.quant_sum(first + $r, group);
                             for i in 0..2 {
                                 values[i] = vfmaq_n_f32(values[i], minimums[i], sum * scales[$r]);
                             }
@@ -216,6 +217,32 @@ unsafe fn add_rows<M: Multiply, const R: usize, const MINIMUMS: bool>(
             }
             finish_rows!(0 1 2 3 4 5 6 7);
         }
+    }
+}
+
+/// The activations of a group, arranged block by block.
+struct Arranged<'a, M: Multiply> {
+    blocks: [MaybeUninit<M::Activations<'a>>; MOST_BLOCKS],
+    count: usize,
+}
+
+impl<'a, M: Multiply> Arranged<'a, M> {
+    #[inline(always)]
+    fn new() -> Self {
+        Arranged { blocks: [const { MaybeUninit::uninit() }; MOST_BLOCKS], count: 0 }
+    }
+
+    #[inline(always)]
+    fn push<const R: usize>(&mut self, rows: &'a [[i8; BLOCK]; R]) {
+        self.blocks[self.count].write(M::arrange::<R>(rows));
+        self.count += 1;
+    }
+
+    #[inline(always)]
+    fn blocks(&self) -> &[M::Activations<'a>] {
+        let blocks = &self.blocks[..self.count];
+        // SAFETY: so many were written, and the layout is that of what is inside.
+        unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), blocks.len()) }
     }
 }
 

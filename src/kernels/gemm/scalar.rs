@@ -41,7 +41,7 @@ impl Kernel for Scalar {
                     }
                     *out = (sum as f32).mul_add(tile.scales[group].0[column] * x.scales[at], *out);
                     if let Some(minimums) = tile.minimums {
-                        let activation = x.quant_sum(row, group) as f32 * x.scales[at];
+                        let activation = x.quant_sum(row, group) * x.scales[at];
                         *out = activation.mul_add(minimums[group].0[column], *out);
                     }
                 }
