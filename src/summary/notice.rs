@@ -36,15 +36,16 @@ static WITHDRAWN: LazyLock<Regex> = LazyLock::new(|| {
     );
     let own = r"(?:this|our|the\ present|the\ current|the\ above|present|current|above)";
     let end = r"[\s\W]* $ | \s* [.;:\])]";
-    let reason = r"due|because|since|until|pending|temporarily|owing|in\ order|from\ (?:the\ )?arxiv|as\ (?:it|the|this|we|of)|for\ (?:now|further|revision|correction|the\ (?:moment|time))";
+    let reason = r"due|because|since|until|pending|temporarily|owing|in\ order|from\ (?:the\ |this\ )?(?:arxiv|archive|server|publication|consideration)|as\ (?:it|the|this|we|of)|for\ (?:now|further|revision|correction|the\ (?:moment|time))";
     let why = format!(r"(?: {end} | \s+ (?:by|{reason}) \b )");
+    // Anything but where it was taken away from.
     let why_own = format!(
-        r"(?: {end} | \s* (?: , | - ) | \s+ (?:by|{reason}|notice|and|after|at\ (?:the|my|our)\ request|in\ favou?r|to\ (?:be|correct|fix|revise|make|avoid|allow)|while|so|but) \b )"
+        r"(?: {why} | \s* [,(\[/\u{{2013}}\u{{2014}}-] | \s+ (?: [^f\s] | f [^r\s] | fr [^o\s] | fro [^m\s] ) )"
     );
     let whom = r"by \s+ (?:(?:the|its|all|both)\s+)? (?:\w+\s+)? (?:authors?|submitters?|arxiv|admin\w*|editors?|journal|publisher|me|us) \b";
     compile(&format!(
         r"(?ix) ^ [\s\W]* (?:
-            {own} \s+ (?:\w+\s+)? {paper} \s+ {been} {verb} {why_own}
+            {own} \s+ (?:\w+\s+)? {paper} \s+ {been} (?: {gone} {why_own} | {verb} {why} | replaced\ by\ a\ withdrawal \b )
           | {own} \s+ (?:\w+\s+)? {paper} \s* [:;,-]* \s* {verb} {why}
           | (?:the\s+)? {paper} \s* (?: [:;,-]* | \s {been} ) \s* {verb} {why}
           | {verb} (?: {end} | \s+ {whom} )
@@ -112,6 +113,10 @@ mod tests {
             "Manuscript has been retracted: see the journal.",
             "arXiv admin note: withdrawn by the submitter",
             "This paper has been withdrawn, see the comments.",
+            "This paper has been withdrawn (error in Lemma 2).",
+            "This paper has been withdrawn on 3 May 2011.",
+            "This paper has been withdrawn for revision and more experiments.",
+            "This manuscript has been withdrawn from publication.",
             "This paper has since been withdrawn and will be rewritten.",
             "The authors hereby retract the present manuscript.",
             "Removed by arXiv administrators.",
