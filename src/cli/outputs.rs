@@ -296,7 +296,7 @@ fn placeholder_other_than_date(name: &str) -> Option<&str> {
 }
 
 /// What a feed is called: its file's name without its end and day, so that it stays the same feed; where
-/// that says only what it is, its folder's name.
+/// that says only what it is, its folder's name, as it was typed.
 fn feed_name(output: &Output) -> String {
     let Output::File(path) = output else { return String::new() };
     let stem = path.file_stem().map(OsStr::to_string_lossy).unwrap_or_default();

@@ -102,9 +102,7 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
     for device in devices {
         planned.push(match device {
             Some(card) => {
-                // What memory has no room for is not computed at a time, whatever is asked for.
-                let most = work.batch_on(card).map(|most| most.min(at_once));
-                let batch = most.map(|most| batch.map_or(most, |batch| batch.min(most)));
+                let batch = work.batch_on(card, batch).map(|batch| batch.min(at_once));
                 let estimate = batch.map(|batch| work.on_card(&job, card, batch, share));
                 Device::new(
                     card.name,
@@ -117,8 +115,7 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
             }
             None => {
                 let free = system::available_memory();
-                let batch = batch.unwrap_or_else(|| work.batch_on_processor(free));
-                let batch = batch.min(at_once);
+                let batch = work.batch_on_processor(free, batch).min(at_once);
                 console.say(&format!("measuring this processor, {batch} papers at a time"));
                 let threads = args.threads.map(|threads| threads as usize);
                 let threads = EngineChoice { threads, ..EngineChoice::default() }.thread_count();

@@ -107,19 +107,20 @@ impl Work {
         steps * weights as f64 + tokens * token as f64
     }
 
-    /// Papers at a time on a processor with `free` bytes of memory before the model is loaded, by
-    /// the rule of the writer.
-    pub fn batch_on_processor(&self, free: Option<u64>) -> usize {
+    /// Papers at a time on a processor with `free` bytes of memory before the model is loaded: as many
+    /// as were `asked` for and fit, or else by the rule of the writer.
+    pub fn batch_on_processor(&self, free: Option<u64>, asked: Option<usize>) -> usize {
         let left = free.map(|free| free.saturating_sub(self.weight_bytes));
-        left.map_or(MAX_BATCH, |left| papers_for(left, self.paper_bytes, MAX_BATCH))
+        let most = asked.unwrap_or(MAX_BATCH);
+        left.map_or(most, |left| papers_for(left, self.paper_bytes, most))
     }
 
     /// The same on a card, which holds the embedding, too; `None` where the model does not fit.
-    pub fn batch_on(&self, card: &Card) -> Option<usize> {
+    pub fn batch_on(&self, card: &Card, asked: Option<usize>) -> Option<usize> {
         let (_, weights) = self.held_by(card);
         let left = card.memory_bytes.checked_sub(weights + F32_BYTES * self.embedding)?;
         let each = CARD_VALUES * self.paper_bytes;
-        (left >= each).then(|| papers_for(left, each, MAX_CARD_BATCH))
+        (left >= each).then(|| papers_for(left, each, asked.unwrap_or(MAX_CARD_BATCH)))
     }
 
     /// What `card` would do at `share` of its roofline (from 0 to 1).

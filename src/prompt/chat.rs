@@ -17,7 +17,7 @@
 //! tomorrow, and many templates ask whether the function is there, and name a fixed day where it
 //! is not. Those that do not ask get a fixed day of ours.
 //!
-//! A model that always thinks has its thinking begun by the template; it is ended there at once.
+//! Where the template of a model that always thinks begins a thought, it is ended there at once.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind as JinjaErrorKind, Value, context};
@@ -120,17 +120,19 @@ fn render_watched(
     roles: &[Role],
 ) -> std::result::Result<Vec<Part>, String> {
     let source = jinja::checked(template.source)?;
-    let mut jinja = compile(&source).map_err(|cause| jinja::reason(&cause))?;
+    let jinja = compile(&source).map_err(|cause| jinja::reason(&cause))?;
     let asks_blindly = |cause: &minijinja::Error| {
         cause.kind() == JinjaErrorKind::UnknownFunction
             && jinja::reason(cause).contains("strftime_now")
     };
-    let first: Vec<_> = roles.iter().enumerate().map(|(at, role)| (*role, mark(at))).collect();
-    if fill(&jinja, template, &first).is_err_and(|cause| asks_blindly(&cause)) {
-        jinja.add_function("strftime_now", |format: String| on_a_fixed_day(&format));
-    }
     let attempt = |messages: Vec<(Role, String)>| {
-        let rendered = fill(&jinja, template, &messages).map_err(|cause| jinja::reason(&cause))?;
+        let mut rendered = fill(&jinja, template, &messages);
+        if rendered.as_ref().is_err_and(asks_blindly) {
+            let mut jinja = jinja.clone();
+            jinja.add_function("strftime_now", |format: String| on_a_fixed_day(&format));
+            rendered = fill(&jinja, template, &messages);
+        }
+        let rendered = rendered.map_err(|cause| jinja::reason(&cause))?;
         Ok(without_thinking(cut(&rendered, roles.len())?))
     };
     let numbered = || (0..).zip(roles).map(|(number, role)| (*role, mark(number)));
@@ -187,6 +189,11 @@ fn on_a_fixed_day(format: &str) -> String {
         ("%H", "00"),
         ("%M", "00"),
         ("%S", "00"),
+        ("%y", "25"),
+        ("%-d", "1"),
+        ("%-m", "1"),
+        ("%e", " 1"),
+        ("%F", "2025-01-01"),
     ];
     parts.iter().fold(format.to_owned(), |text, (part, value)| text.replace(part, value))
 }
@@ -280,6 +287,9 @@ mod tests {
         let day =
             "{% set today = strftime_now('%d %B %Y') %}{{ today }}: {{ messages[0].content }}";
         assert_eq!(rendered(day, &[User]).unwrap(), "01 January 2025: [0]");
+        let refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}\
+                       {{ strftime_now('%F') }}: {{ messages[0].content }}";
+        assert_eq!(rendered(refuses, &[System, User]).unwrap(), "2025-01-01: [0]\n\n[1]");
         let asks = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}26 Jul 2024\
                     {% endif %}: {{ messages[0].content }}";
         assert_eq!(rendered(asks, &[User]).unwrap(), "26 Jul 2024: [0]");

@@ -215,11 +215,12 @@ impl Liked {
         let field =
             |name| entry.get(name).map(|chunks| chunks.format_verbatim()).unwrap_or_default();
         let names = ["eprint", "doi", "url", "journal", "note"].map(field);
-        // Or "arXiv preprint arXiv:2611.00001".
-        let last = |name: &'_ String| name.split_whitespace().next_back().map(str::to_owned);
-        let names = names.iter().flat_map(|name| [Some(name.clone()), last(name)]).flatten();
+        let preprint = |name: &String| {
+            let name = name.trim();
+            PaperId::parse(name.strip_prefix("arXiv preprint ").unwrap_or(name))
+        };
         Liked {
-            id: names.into_iter().find_map(|name| Some(PaperId::parse(&name)?.0)),
+            id: names.iter().find_map(|name| Some(preprint(name)?.0)),
             title: field("title"),
             abstract_text: field("abstract"),
         }

@@ -18,7 +18,8 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 ///
 /// A term in Chinese is looked for in summaries, and in English where a list of common terms or a
 /// glossary says what that is. Words are compared whole, without their case and without the s of a plural, and may be joined by
-/// a hyphen instead of a space; a word of capitals, such as `RAG`, is compared with its case. What has
+/// a hyphen instead of a space; a word of capitals, such as `RAG`, is compared with its case, and so are
+/// short names in both, such as `LoRA`; longer ones (`PyTorch`) need some capital. What has
 /// signs in it, such as `C++` and `Qwen2.5`, is looked for as it stands.
 #[derive(Debug, Clone)]
 pub struct Term {
@@ -60,29 +61,54 @@ enum What {
 struct Pattern {
     text: String,
     stem: String,
-    is_acronym: bool,
+    case: Case,
 }
+
+/// Which case a word has to be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Case {
+    Any,
+    /// Some capital: names in both cases are spelt in many ways, `PyTorch` and `Pytorch`, and words such
+    /// as latex are something else.
+    Capital,
+    Exact,
+}
+
+/// Most letters of a name in both cases that is compared as it stands, such as `MoE` and `LoRA`: there
+/// are other words of these letters.
+const SHORT_NAME: usize = 4;
 
 impl Pattern {
     fn of(text: &str) -> Vec<Pattern> {
         let pattern = |word: words::Word<'_>| Pattern {
             text: words::stem(word.text).into_owned(),
-            is_acronym: is_all_capitals(word.text),
+            case: if word.is_acronym() { Case::Exact } else { Case::Any },
             stem: word.stem,
         };
         words::words(text).into_iter().map(pattern).collect()
     }
 
-    fn is(&self, word: &words::Word<'_>) -> bool {
-        self.stem == word.stem && (!self.is_acronym || self.text == words::stem(word.text))
+    /// What somebody typed, who may not know how a name is spelt.
+    fn typed(text: &str) -> Vec<Pattern> {
+        let mut patterns = Pattern::of(text);
+        for pattern in patterns.iter_mut().filter(|pattern| pattern.case == Case::Exact) {
+            let singular = pattern.text.strip_suffix('s').unwrap_or(&pattern.text);
+            let is_long = singular.chars().count() > SHORT_NAME;
+            if is_long && singular.contains(char::is_lowercase) {
+                pattern.case = Case::Capital;
+            }
+        }
+        patterns
     }
-}
 
-/// Whether `word` is written in capitals, such as `RAG` and `LLMs`, and not in both, as `PyTorch`: those
-/// are spelt in many ways.
-fn is_all_capitals(word: &str) -> bool {
-    let mut capitals = word.strip_suffix('s').unwrap_or(word).chars();
-    capitals.clone().filter(|c| c.is_uppercase()).count() > 1 && !capitals.any(char::is_lowercase)
+    fn is(&self, word: &words::Word<'_>) -> bool {
+        self.stem == word.stem
+            && match self.case {
+                Case::Any => true,
+                Case::Capital => word.text.contains(char::is_uppercase),
+                Case::Exact => self.text == words::stem(word.text),
+            }
+    }
 }
 
 impl FromStr for Term {
@@ -125,7 +151,7 @@ impl FromStr for Term {
                 let phrase = with_hyphens(phrase);
                 match phrase.contains(is_sign) && phrase.contains(char::is_alphanumeric) {
                     true => What::Literal(phrase.to_lowercase().replace('-', " ")),
-                    false => What::Words(vec![Pattern::of(&phrase)]),
+                    false => What::Words(vec![Pattern::typed(&phrase)]),
                 }
             }
         };
@@ -328,6 +354,10 @@ mod tests {
         let paper = Paper { plain_title: "Latex in Pytorch".into(), ..Paper::default() };
         assert!("PyTorch".parse::<Term>().unwrap().is_in(&paper, &[]), "spelt otherwise");
         assert!("LaTeX".parse::<Term>().unwrap().is_in(&paper, &[]));
+        let paper = Paper { plain_title: "We react: latex, rope, GAN".into(), ..Paper::default() };
+        for name in ["ReAct", "LaTeX", "RoPE", "GaN"] {
+            assert!(!name.parse::<Term>().unwrap().is_in(&paper, &[]), "{name}");
+        }
     }
 
     #[test]

@@ -21,39 +21,52 @@ const FEWEST_WORDS: usize = 3;
 /// An abstract that says what kind of document it is, and has no more words, says nothing else.
 const MOST_WORDS_OF_A_KIND: usize = 12;
 
-/// A sentence that says that the paper itself is withdrawn, at the beginning of the text. What is
-/// about withdrawals ("retracted papers are cited for years") says it of something else: of several,
-/// of what is not called this one, ours or the paper, or that it was taken away from elsewhere
-/// ("withdrawn from a conference").
-static WITHDRAWN: LazyLock<Regex> = LazyLock::new(|| {
+/// A sentence that says that the paper itself is withdrawn, at the beginning of an abstract.
+static WITHDRAWN: LazyLock<Regex> = LazyLock::new(|| withdrawal(r"[^,]{0,200} (?: [.;!] | $ )"));
+
+/// The same in a remark, which says such a thing in fewer words and has no sentence behind it.
+static WITHDRAWN_IN_REMARK: LazyLock<Regex> = LazyLock::new(|| withdrawal(""));
+
+/// What a remark says of a paper that was withdrawn elsewhere, and lives.
+static LIVES: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)\b(?:accepted|to appear)\b"));
+
+/// A sentence that says that the paper itself is withdrawn. What is about withdrawals ("retracted papers
+/// are cited for years") says it of something else: of several, of what is not called this one, ours
+/// or the paper, or that it was taken away from elsewhere ("withdrawn from a conference"). `tail`
+/// is how a sentence goes on that does not say what is withdrawn.
+fn withdrawal(tail: &str) -> Regex {
     let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version|draft|note|document|arxiv\ (?:submission|admin\w*(?:\ note)?|note))";
     let gone = r"(?:withdrawn|retracted)";
     let verb = r"(?:withdrawn|retracted|removed|replaced\ by\ a\ withdrawal)";
-    let adverb =
-        r"(?:has|have|had|hereby|now|since|temporarily|permanently|voluntarily|therefore|already)";
-    let been = format!(
-        r"(?: (?:{adverb}\s+)* (?:is|was|are|were|been) (?:\s+being)? (?:\s+{adverb})* \s+ )"
+    let adverb = r"(?:hereby|now|since|temporarily|permanently|voluntarily|therefore|already)";
+    let been = format!(r"(?: (?: has|have|had|is|was|are|were|being|been | {adverb} ) \s+ )+");
+    let is = format!(
+        r"(?: (?: has|have|had | {adverb} ) \s+ )* (?:is|was|are|were|been) \s+ (?: (?: being | {adverb} ) \s+ )*"
     );
     let own = r"(?:this|our|the\ present|the\ current|the\ above|present|current|above)";
-    let end = r"[\s\W]* $ | \s* [.;:\])]";
-    let reason = r"due|because|since|until|pending|temporarily|owing|in\ order|from\ (?:the\ |this\ )?(?:arxiv|archive|server|publication|consideration)|as\ (?:it|the|this|we|of)|for\ (?:now|further|revision|correction|the\ (?:moment|time))";
-    let why = format!(r"(?: {end} | \s+ (?:by|{reason}) \b )");
-    // Anything but where it was taken away from.
-    let why_own = format!(
-        r"(?: {why} | \s* [,(\[/\u{{2013}}\u{{2014}}-] | \s+ (?: [^f\s] | f [^r\s] | fr [^o\s] | fro [^m\s] ) )"
+    let end = r"[\s\W]* $ | \s* [.;:!\])]";
+    let arxiv = r"from \s+ (?: the\ authors? \b | (?:(?:the|this)\ )? (?:[\w-]+\ ){0,2}? (?:arxiv|archive|e-?print|server|circulation) \b | (?:hep|math|cs|cond|quant|astro|gr|nucl|physics|stat|nlin)\b | (?:publication|consideration) (?: [\s\W]* $ | \s* [.;] | \s+ by\b ) )";
+    let reason = r"due|because|since|until|pending|temporarily|owing|in\ order|as\ (?:it|the|this|we|of)|for\ (?:now|further|revision|correction|the\ (?:moment|time))";
+    let why = format!(r"(?: {end} | \s+ (?: (?:by|{reason}) \b | {arxiv} ) )");
+    // Anything but what else it was taken away from.
+    let after_gone = format!(
+        r"(?: {why} | \s* [^\w\s] | \s+ (?: [^f\s] | f [^r\s] | fr [^o\s] | fro [^m\s] ) )"
+    );
+    let after_removed = format!(
+        r"(?: {why} | \s* [,(] | \s+ (?:and|at\ (?:the|my|our)\ request|to\ (?:correct|fix)) \b )"
     );
     let whom = r"by \s+ (?:(?:the|its|all|both)\s+)? (?:\w+\s+)? (?:authors?|submitters?|arxiv|admin\w*|editors?|journal|publisher|me|us) \b";
     compile(&format!(
-        r"(?ix) ^ [\s\W]* (?:
-            {own} \s+ (?:\w+\s+)? {paper} \s+ {been} (?: {gone} {why_own} | {verb} {why} | replaced\ by\ a\ withdrawal \b )
-          | {own} \s+ (?:\w+\s+)? {paper} \s* [:;,-]* \s* {verb} {why}
-          | (?:the\s+)? {paper} \s* (?: [:;,-]* | \s {been} ) \s* {verb} {why}
+        r"(?ix) ^ [\s\W]* (?: arxiv\ admin\w* (?:\ note)? \s* : \s* )? (?:
+            {own} \s+ (?:\w+\s+)? {paper} \s+ (?: {been} {gone} {after_gone} | {is} removed {after_removed} | {is} replaced\ by\ a\ withdrawal \b )
+          | {own} \s+ (?:\w+\s+)? {paper} \s* [:;,-]* \s* (?:{adverb}\s+)* {verb} {why}
+          | (?:the\s+)? {paper} \s* (?: [:;,-]* \s* (?:{adverb}\s+)* | \s {is} ) {verb} {why}
           | {verb} (?: {end} | \s+ {whom} )
-          | {gone} \s+ (?:{reason}) \b
-          | (?:we|i|the\ authors?|authors?) \s+ (?:have\s+|has\s+|hereby\s+|wish\s+to\s+|would\s+like\s+to\s+|\s)* (?:withdraw|withdrew|withdrawn|retract|retracted) \s+ (?:this|our|the) \s+ (?:\w+\s+)? {paper} \b
+          | (?: {gone} | removed ) \s+ (?: (?:{reason}) \b | {arxiv} ) {tail}
+          | (?:we|i|the\ authors?|authors?) \s+ (?: (?:have|has|are|am|hereby|decided\ to|wish\ to|would\ like\ to) \s+ )* (?:withdraws?|withdrew|withdrawn|withdrawing|retracts?|retracted|retracting) \s+ (?:this|our|the|their|my|his|her) \s+ (?: (?:present|current|above|whole|entire|short|full|arxiv|submitted) \s+ )? {paper} \b
         )"
     ))
-});
+}
 
 /// What an abstract is that says only what kind of document it is.
 static KIND_OF_DOCUMENT: LazyLock<Regex> = LazyLock::new(|| {
@@ -70,7 +83,8 @@ fn compile(pattern: &str) -> Regex {
 /// Why there is nothing to summarise in `abstract_text`, if there is nothing. `comment` is what
 /// the authors remarked beside it, where withdrawals are announced as well.
 pub fn notice(abstract_text: &str, comment: &str) -> Option<Notice> {
-    if WITHDRAWN.is_match(abstract_text) || WITHDRAWN.is_match(comment) {
+    let is_remarked = || WITHDRAWN_IN_REMARK.is_match(comment) && !LIVES.is_match(comment);
+    if WITHDRAWN.is_match(abstract_text) || is_remarked() {
         return Some(Notice::Withdrawn);
     }
     let words = abstract_text.split_whitespace().filter(|word| has_letters(word)).count();
@@ -120,6 +134,24 @@ mod tests {
             "This paper has since been withdrawn and will be rewritten.",
             "The authors hereby retract the present manuscript.",
             "Removed by arXiv administrators.",
+            "Paper temporarily withdrawn due to an error in equation (5)",
+            "This paper hereby withdrawn by author",
+            "This paper is now being withdrawn due to a gap.",
+            "This paper has withdrawn by the author",
+            "This paper has been withdrawn from the e-print archive",
+            "This paper has been withdrawn from hep-th for a while.",
+            "This paper has been withdrawn from circulation.",
+            "This paper has been withdrawn! The proof is wrong.",
+            "*This paper has been withdrawn* by the author",
+            "The authors have withdrawn their paper due to an error in Theorem 1.",
+            "I have withdrawn my paper due to a mistake.",
+            "We have decided to withdraw this paper.",
+            "This paper has been removed, see hep-th/0501001",
+            "This paper has been removed at the request of the authors",
+            "This paper was removed (error in Lemma 2)",
+            "Removed due to an error in the proof.",
+            "Removed from arXiv by the author",
+            "arXiv admin note: This version has been removed by arXiv administrators due to a claim",
         ] {
             assert_eq!(notice(text, ""), Some(Notice::Withdrawn), "{text}");
         }
@@ -153,9 +185,29 @@ mod tests {
             "We retract every point onto a manifold and note its distance.",
             "Removed by a filter, noisy samples do no harm.",
             "Withdrawn by the state in 1990, the subsidy is missed still.",
+            "We withdraw the previous version of this paper; this is the corrected one.",
+            "Withdrawn from consideration at NeurIPS 2024; accepted at ICLR 2025, 12 pages",
+            "This paper was withdrawn from consideration at ICLR 2025 and accepted at ICML 2025",
+            "This paper was withdrawn from publication in PRL and submitted to PRB",
         ] {
             assert_eq!(notice(text, "12 pages, 3 figures"), None, "{text}");
             assert_eq!(notice("We study sheep that count.", text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_remark_on_a_paper_that_lives_withdraws_nothing() {
+        for comment in [
+            "This paper was withdrawn during review at ICLR 2025, accepted at ICML 2025",
+            "This paper was withdrawn by the authors from ICLR 2025; accepted at ICML 2025",
+        ] {
+            assert_eq!(notice("We study sheep that count.", comment), None, "{comment}");
+        }
+        for text in [
+            "Withdrawn due to safety concerns in 2004, rofecoxib is studied still.",
+            "Retracted because of misconduct, articles continue to be cited.",
+        ] {
+            assert_eq!(notice(text, ""), None, "{text}");
         }
     }
 

@@ -49,7 +49,7 @@ fn papers_that_memory_or_the_context_has_no_room_for_are_not_planned() {
         let more = ["--device", "t4", "--papers", papers];
         number(&report(&place, &[&prompt[..], &more].concat())["devices"][0]["batch"])
     };
-    assert_eq!(batch("100", "2000"), 256.0, "the most on a card");
+    assert_eq!(batch("100", "2000"), 1024.0, "as asked for");
     assert_eq!(batch("100", "7"), 7.0);
     let run = plan(&place, &["--prompt-tokens", "4090", "--written-tokens", "50"]);
     assert_eq!(run.status, 1);
@@ -114,7 +114,7 @@ fn a_model_that_is_too_large_for_a_card_is_told() {
     let place = place();
     let mut shape = Shape::read(&place.path().join("tiny.gguf"), None).unwrap();
     let t4 = Card::find("t4").unwrap();
-    let fits = |shape: &Shape| Work::of(shape, shape.vocabulary).batch_on(t4);
+    let fits = |shape: &Shape| Work::of(shape, shape.vocabulary).batch_on(t4, None);
     assert_eq!(fits(&shape), Some(256), "as many as there may be");
     // 14 GB of weights leave 2 GB, seven tenths of which are for keys and values.
     shape.config.ffn_hidden = 14_000_000_000 * 8 / 9 / (3 * HIDDEN * LAYERS);
@@ -123,6 +123,14 @@ fn a_model_that_is_too_large_for_a_card_is_told() {
     let expected = (16_000_000_000.0 - 14_000_000_000.0) * 0.7 / (2 * each) as f64;
     let found = fits(&shape).unwrap() as f64;
     assert!((found / expected - 1.0).abs() < 0.1, "{found}, not some {expected:.1}");
+    // Of papers twice as long as what is reserved half as many go there, and no more than that.
+    let job = Job { prefix_tokens: 8, prompt_tokens: 1800, written_tokens: 240 };
+    let long = Work::of(&shape, shape.vocabulary).reserving(&job);
+    assert_eq!(long.paper_bytes, 2 * each);
+    for asked in [None, Some(1024)] {
+        let most = long.batch_on(t4, asked).unwrap() as f64;
+        assert!((2.0 * most / expected - 1.0).abs() < 0.15, "{most}, not some {expected:.1} / 2");
+    }
     shape.config.ffn_hidden *= 2;
     assert_eq!(fits(&shape), None);
 }

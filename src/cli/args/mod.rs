@@ -123,8 +123,8 @@ pub(super) struct DigestArgs {
     #[arg(long, help_heading = "Papers")]
     pub(super) no_catch_up: bool,
 
-    /// Address of e-mail or page by which arXiv can reach you; sent with requests for arxiv:NAME
-    /// [default: WENZHAI_CONTACT]
+    /// Address of e-mail or page by which servers can reach you; sent with requests for arxiv:NAME
+    /// and for addresses [default: WENZHAI_CONTACT]
     #[arg(long, value_name = "CONTACT", help_heading = "Papers")]
     pub(super) contact: Option<String>,
 

@@ -48,7 +48,7 @@ impl Service {
     ///
     /// | variable | what it does |
     /// |---|---|
-    /// | `WENZHAI_CONTACT` | an address or page by which arXiv can reach who asks |
+    /// | `WENZHAI_CONTACT` | an address or page by which arXiv, or the server of an address, can reach who asks |
     /// | `WENZHAI_ARXIV_URL` | a mirror: `/rss`, `/catchup`, `/api/query` and `/oai` below it are asked |
     /// | `WENZHAI_ARXIV_PAUSE` | seconds between two requests to the mirror |
     /// | `WENZHAI_ARXIV_TRIES` | how often a request is tried |
