@@ -3,11 +3,11 @@
 use super::card::Card;
 use super::job::Job;
 use super::processor::Speed;
-use crate::engine::candle::Matrices;
+use crate::engine::candle::{BLOCK_CAPACITY, CARD_LANES, Matrices};
 use crate::engine::cpu::Costs;
 use crate::model::Shape;
 use crate::writer::{
-    MAX_BATCH, MAX_CARD_BATCH, PREFILL_ROWS, ROWS_PER_STEP, paper_bytes, papers_for,
+    MAX_BATCH, MAX_CARD_BATCH, PREFILL_ROWS, ROWS_PER_STEP, paper_bytes, papers_for, whole_blocks,
 };
 
 /// Bytes that the engines take for a weight: an int8, and an f32 scale for 32 of them.
@@ -119,8 +119,13 @@ impl Work {
     pub fn batch_on(&self, card: &Card, asked: Option<usize>) -> Option<usize> {
         let (_, weights) = self.held_by(card);
         let left = card.memory_bytes.checked_sub(weights + F32_BYTES * self.embedding)?;
-        let each = CARD_VALUES * self.paper_bytes;
-        (left >= each).then(|| papers_for(left, each, asked.unwrap_or(MAX_CARD_BATCH)))
+        let in_block = BLOCK_CAPACITY as u64 * self.token_bytes;
+        let each = CARD_VALUES * self.paper_bytes.max(in_block);
+        let fitting = |most| papers_for(left, each, most);
+        (left >= each).then(|| match asked {
+            Some(asked) => fitting(asked),
+            None => whole_blocks(fitting(MAX_CARD_BATCH), CARD_LANES),
+        })
     }
 
     /// What `card` would do at `share` of its roofline (from 0 to 1).

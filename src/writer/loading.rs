@@ -7,7 +7,7 @@ use std::path::Path;
 use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
 use crate::card::{self, Card};
 use crate::engine::SplitEngine;
-use crate::engine::candle::{CandleEngine, CandleSettings, Matrices};
+use crate::engine::candle::{CandleEngine, CandleSettings, Devices, Matrices};
 use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
@@ -67,7 +67,7 @@ pub(super) fn make_engine(
             CandleEngine::with_settings(model, &settings)
         };
         let mut engines = choice.devices.all().iter().map(make).collect::<Result<Vec<_>>>()?;
-        let room = Batch::on_cards(&engines);
+        let room = Batch::of_engines(&engines, &choice.devices);
         let name = match engines[0].matrices() {
             Matrices::F32 => "candle",
             Matrices::F16 => "candle, f16",
@@ -113,11 +113,17 @@ impl Batch {
         }
     }
 
-    /// The same for cards that deal the papers out evenly; `None` where one does not tell.
-    fn on_cards(engines: &[CandleEngine]) -> Option<Batch> {
+    /// The same for engines, of cards or of this processor, that have loaded the model and deal the
+    /// papers out evenly; `None` where one does not tell.
+    fn of_engines(engines: &[CandleEngine], devices: &Devices) -> Option<Batch> {
+        let each = engines[0].paper_bytes(POSITIONS_PER_SEQUENCE);
+        if devices.is_cpu() {
+            let free = system::available_memory()?;
+            let papers = papers_for(free, each, MAX_BATCH);
+            return Some(Batch { papers, memory: Some((free, each)) });
+        }
         let free = engines.iter().map(CandleEngine::free_memory);
         let free = free.collect::<Option<Vec<u64>>>()?.into_iter().min()?;
-        let each = (POSITIONS_PER_SEQUENCE * engines[0].position_bytes()) as u64;
         let of_one = Batch::on_card(free, each, engines[0].lanes());
         Some(Batch { papers: engines.len() * of_one.papers, ..of_one })
     }
@@ -125,10 +131,14 @@ impl Batch {
     /// The same for a card with `free` bytes left, which takes memory for `lanes` papers of `each`
     /// bytes at a time: whole blocks, where there is room for more than one.
     fn on_card(free: u64, each: u64, lanes: usize) -> Batch {
-        let papers = papers_for(free, each, MAX_CARD_BATCH);
-        let papers = if papers > lanes { papers - papers % lanes } else { papers };
+        let papers = whole_blocks(papers_for(free, each, MAX_CARD_BATCH), lanes);
         Batch { papers, memory: Some((free, each)) }
     }
+}
+
+/// So many of `papers` as fill blocks of `lanes`, where there are more than one block has.
+pub fn whole_blocks(papers: usize, lanes: usize) -> usize {
+    if papers > lanes { papers - papers % lanes } else { papers }
 }
 
 /// Bytes of keys and values that are reserved for a paper.

@@ -41,7 +41,7 @@ use crate::tokens::Tokenizer;
 pub use choices::{AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice};
 pub use loading::{
     Batch, MAX_BATCH, MAX_CARD_BATCH, Made, PREFILL_ROWS, ROWS_PER_STEP, limits_of, load_model,
-    paper_bytes, papers_for, read_shape, scored_tokens,
+    paper_bytes, papers_for, read_shape, scored_tokens, whole_blocks,
 };
 
 /// Who writes the summaries of a run.
@@ -184,7 +184,7 @@ impl Writer {
         };
         let limits_for = |papers| self.limits(&model, papers, loading::POSITIONS_PER_SEQUENCE);
         let Made { engine, room, .. } = self.engine(&model, limits_for(batch.papers))?;
-        // A card tells how much room it has once the weights are there.
+        // An engine with memory of its own tells how much room it has once the weights are there.
         let batch = room.filter(|_| self.choices.batch.is_none()).unwrap_or(batch);
         let limits = limits_for(batch.papers);
         Ok(Loaded { writer: self, tokenizer: model.into_tokenizer(), engine, limits, batch })

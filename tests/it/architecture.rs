@@ -131,7 +131,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("stdout()", &["src/cli/"]),
     ("stderr()", &["src/cli/"]),
     ("dbg!", &[]),
-    ("unsafe", &["src/kernels/"]),
+    // One call turns off what several streams of a card would need.
+    ("unsafe", &["src/kernels/", "src/engine/candle/device.rs"]),
     ("ureq", &["src/http/"]),
     ("crate::http", &["src/http/", "src/feed/", "src/fetch/", "src/cli/doctor.rs"]),
     ("hf_hub", &["src/fetch/"]),

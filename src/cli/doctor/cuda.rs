@@ -79,13 +79,16 @@ fn program(built: bool) -> Finding {
     }
 }
 
-/// The file by which the kernel's driver lends the card.
+/// The file by which the kernel's driver lends the card. CUDA counts the cards that it sees: in a
+/// container that was lent the fourth of a machine it is number 0.
 fn node(root: &Path, number: usize) -> Finding {
     let what = "card";
     // WSL lends all cards by one file.
     let nodes = [format!("dev/nvidia{number}"), "dev/dxg".to_owned()];
+    let lent = cards(root);
     match nodes.iter().find(|node| root.join(node).exists()) {
         Some(node) => Finding::good(what, format!("/{node}")),
+        None if number < lent.len() => Finding::good(what, format!("/dev/nvidia{}", lent[number])),
         None if root.join("dev/nvidiactl").exists() => Finding::of(
             what,
             State::Bad,
@@ -99,6 +102,17 @@ fn node(root: &Path, number: usize) -> Finding {
             "install NVIDIA's driver; in a container, start it with `--gpus all`",
         ),
     }
+}
+
+/// The numbers of the cards that have such a file, ascending.
+fn cards(root: &Path) -> Vec<usize> {
+    let entries = fs::read_dir(root.join("dev")).into_iter().flatten().flatten();
+    let number = |entry: fs::DirEntry| {
+        entry.file_name().to_str()?.strip_prefix("nvidia")?.parse::<usize>().ok()
+    };
+    let mut numbers: Vec<usize> = entries.filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 fn library(root: &Path, of_user: &OsStr) -> Finding {
@@ -221,8 +235,8 @@ mod tests {
         check(&[node, blas, blas_lt, rand], true, &format!("{start}the driver is missing"));
         check(&[library, blas, blas_lt, rand], true, &format!("{start}the card is missing"));
         check(&[node, library, blas, rand], true, &format!("{start}the toolkit is missing"));
-        let other = ["dev/nvidia1", library, blas, blas_lt, rand];
-        check(&other, true, &format!("{start}the card is missing"));
+        // The only one that a container was lent is CUDA's number 0.
+        check(&["dev/nvidia3", "dev/nvidiactl", library, blas, blas_lt, rand], true, good);
         check(&[node, library], false, &format!("{start}the program for cuda is missing"));
     }
 

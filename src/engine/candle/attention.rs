@@ -30,6 +30,17 @@ struct Alone<'a> {
     /// The first row in the step, and how many there are.
     first_row: usize,
     rows: usize,
+    /// For each window of the model which keys are read, and what is added to their scores.
+    views: Vec<SpanView>,
+}
+
+/// The keys that the rows of a span see with one window.
+struct SpanView {
+    window: Option<usize>,
+    first_key: usize,
+    keys: usize,
+    /// (rows, keys): 0 or minus infinity; `None` where the only row sees all of them.
+    mask: Option<Tensor>,
 }
 
 /// Spans of one row whose sequences share a block.
@@ -77,23 +88,31 @@ impl<'a> Plan<'a> {
             let of_block = members.get(cache.place(span.slot).block);
             span.rows.len() == 1 && of_block.is_some_and(|members| !members.is_empty())
         };
+        let windows = windows_of(config);
         let alone: Vec<Alone<'_>> = spans
             .iter()
             .filter(|span| !in_group(span))
             .map(|span| {
                 let place = cache.place(span.slot);
-                let (first_row, rows) = (span.rows.start, span.rows.len());
                 let block = cache.block(place.block);
-                Alone { block, lane: place.lane, start: span.start, first_row, rows }
+                let views = SpanView::all(span.start, span.rows.len(), &windows, device)?;
+                Ok(Alone {
+                    block,
+                    lane: place.lane,
+                    start: span.start,
+                    first_row: span.rows.start,
+                    rows: span.rows.len(),
+                    views,
+                })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let groups = members.iter().enumerate().filter(|(_, members)| !members.is_empty());
         let together: Vec<Together<'_>> = groups
             .clone()
             .map(|(block, members)| {
                 let lanes: Vec<usize> =
                     members.iter().map(|span| cache.place(span.slot).lane).collect();
-                Together::new(cache.block(block), members, &lanes, config, device)
+                Together::new(cache.block(block), members, &lanes, config, &windows, device)
             })
             .collect::<Result<_>>()?;
         let order = match together.is_empty() {
@@ -112,9 +131,15 @@ impl<'a> Plan<'a> {
     }
 
     /// A sequence by itself, from its first position on, in the only lane of `block`.
-    pub fn of_one(block: &'a Block, rows: usize) -> Plan<'a> {
-        let alone = Alone { block, lane: 0, start: 0, first_row: 0, rows };
-        Plan { alone: vec![alone], together: Vec::new(), order: None }
+    pub fn of_one(
+        block: &'a Block,
+        rows: usize,
+        config: &Config,
+        device: &Device,
+    ) -> Result<Plan<'a>> {
+        let views = SpanView::all(0, rows, &windows_of(config), device)?;
+        let alone = Alone { block, lane: 0, start: 0, first_row: 0, rows, views };
+        Ok(Plan { alone: vec![alone], together: Vec::new(), order: None })
     }
 
     /// Stores the new keys and values of a layer and attends: q (rows, heads, head_dim), scaled; k
@@ -125,9 +150,12 @@ impl<'a> Plan<'a> {
         window: Option<usize>,
         [q, k, v]: [&Tensor; 3],
     ) -> Result<Tensor> {
-        // The spans are independent: one task each.
-        let alone = self.alone.par_iter().map(|span| span.attend(layer, window, [q, k, v]));
-        let mut attended = alone.collect::<Result<Vec<_>>>()?;
+        let attend = |span: &Alone<'_>| span.attend(layer, window, [q, k, v]);
+        // The spans are independent: one task each, but for a device that takes tasks in order.
+        let mut attended = match q.device() {
+            Device::Cpu => self.alone.par_iter().map(attend).collect::<Result<Vec<_>>>()?,
+            _ => self.alone.iter().map(attend).collect::<Result<_>>()?,
+        };
         for group in &self.together {
             attended.push(group.attend(layer, window, [q, k, v])?);
         }
@@ -152,7 +180,9 @@ impl Alone<'_> {
         let (keys, values) = (keys.narrow(0, self.lane, 1)?, values.narrow(0, self.lane, 1)?);
         keys.slice_set(&of_span(k)?.unsqueeze(0)?, 2, self.start)?;
         values.slice_set(&of_span(v)?.unsqueeze(0)?, 2, self.start)?;
-        attend_span(&of_span(q)?, &keys.squeeze(0)?, &values.squeeze(0)?, self.start, window)
+        let view = self.views.iter().find(|view| view.window == window);
+        let view = view.expect("a view for every window");
+        attend_span(&of_span(q)?, &keys.squeeze(0)?, &values.squeeze(0)?, view)
     }
 }
 
@@ -162,6 +192,7 @@ impl<'a> Together<'a> {
         members: &[&Span<'_>],
         lanes: &[usize],
         config: &Config,
+        windows: &[Option<usize>],
         device: &Device,
     ) -> Result<Together<'a>> {
         let Config { kv_heads, head_dim, .. } = *config;
@@ -176,10 +207,7 @@ impl<'a> Together<'a> {
                 destinations.extend(std::iter::repeat_n(row as u32, head_dim));
             }
         }
-        let mut windows: Vec<Option<usize>> = config.layers.iter().map(|l| l.window).collect();
-        windows.sort_unstable();
-        windows.dedup();
-        let view = |window| View::new(window, &position_of_lane, device);
+        let view = |window: &Option<usize>| View::new(*window, &position_of_lane, device);
         let to_device = |numbers: Vec<u32>| Tensor::new(numbers, device);
         Ok(Together {
             block,
@@ -191,7 +219,7 @@ impl<'a> Together<'a> {
                 (members.len() * kv_heads, head_dim),
                 device,
             )?,
-            views: windows.into_iter().map(view).collect::<Result<_>>()?,
+            views: windows.iter().map(view).collect::<Result<_>>()?,
         })
     }
 
@@ -241,53 +269,58 @@ impl View {
     }
 }
 
-/// One sequence: q (heads, rows, head_dim) at positions from `start` on, against all keys up to
-/// its own within the window. Returns (rows, heads, head_dim).
-fn attend_span(
-    q: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
-    start: usize,
-    window: Option<usize>,
-) -> Result<Tensor> {
-    let (heads, rows, head_dim) = q.dims3()?;
-    let kv_heads = keys.dim(0)?;
-    let end = start + rows;
-    // The first row sees furthest back.
-    let first_key = window.map_or(0, |window| (start + 1).saturating_sub(window));
-    let seen = end - first_key;
-    let keys = keys.narrow(1, first_key, seen)?;
-    let values = values.narrow(1, first_key, seen)?;
-    let q = q.reshape((kv_heads, heads / kv_heads * rows, head_dim))?;
-    let mut scores = q.matmul(&keys.transpose(1, 2)?)?;
-    if rows > 1 {
-        let mask = mask(start, rows, first_key, seen, window, q.device())?;
-        scores = scores
-            .reshape((kv_heads, heads / kv_heads, rows, seen))?
-            .broadcast_add(&mask)?
-            .reshape((kv_heads, heads / kv_heads * rows, seen))?;
+impl SpanView {
+    /// What `rows` rows from position `start` on see, with each of `windows`.
+    fn all(
+        start: usize,
+        rows: usize,
+        windows: &[Option<usize>],
+        device: &Device,
+    ) -> Result<Vec<SpanView>> {
+        let view = |&window: &Option<usize>| {
+            // The first row sees furthest back.
+            let first_key = window.map_or(0, |window| (start + 1).saturating_sub(window));
+            let keys = start + rows - first_key;
+            let visible = |position: usize, key: usize| {
+                key <= position && window.is_none_or(|window| position - key < window)
+            };
+            let value = |at: usize| match visible(start + at / keys, first_key + at % keys) {
+                true => 0.0,
+                false => f32::NEG_INFINITY,
+            };
+            let mask = (rows > 1).then(|| {
+                let values: Vec<f32> = (0..rows * keys).map(value).collect();
+                Tensor::from_vec(values, (rows, keys), device)
+            });
+            Ok(SpanView { window, first_key, keys, mask: mask.transpose()? })
+        };
+        windows.iter().map(view).collect()
     }
-    let attended = softmax_last_dim(&scores)?.matmul(&values.contiguous()?)?;
-    attended.reshape((heads, rows, head_dim))?.transpose(0, 1)?.contiguous()
 }
 
-/// 0 where the row may see the key, minus infinity elsewhere: (rows, keys).
-fn mask(
-    start: usize,
-    rows: usize,
-    first_key: usize,
-    seen: usize,
-    window: Option<usize>,
-    device: &Device,
-) -> Result<Tensor> {
-    let visible = |position: usize, key: usize| {
-        key <= position && window.is_none_or(|window| position - key < window)
-    };
-    let values: Vec<f32> = (0..rows * seen)
-        .map(|at| match visible(start + at / seen, first_key + at % seen) {
-            true => 0.0,
-            false => f32::NEG_INFINITY,
-        })
-        .collect();
-    Tensor::from_vec(values, (rows, seen), device)
+/// The windows that layers of `config` have.
+fn windows_of(config: &Config) -> Vec<Option<usize>> {
+    let mut windows: Vec<Option<usize>> = config.layers.iter().map(|l| l.window).collect();
+    windows.sort_unstable();
+    windows.dedup();
+    windows
+}
+
+/// One sequence: q (heads, rows, head_dim) against the keys that `view` says. Returns (rows, heads,
+/// head_dim).
+fn attend_span(q: &Tensor, keys: &Tensor, values: &Tensor, view: &SpanView) -> Result<Tensor> {
+    let (heads, rows, head_dim) = q.dims3()?;
+    let kv_heads = keys.dim(0)?;
+    let keys = keys.narrow(1, view.first_key, view.keys)?;
+    let values = values.narrow(1, view.first_key, view.keys)?;
+    let q = q.reshape((kv_heads, heads / kv_heads * rows, head_dim))?;
+    let mut scores = q.matmul(&keys.transpose(1, 2)?)?;
+    if let Some(mask) = &view.mask {
+        scores = scores
+            .reshape((kv_heads, heads / kv_heads, rows, view.keys))?
+            .broadcast_add(mask)?
+            .reshape((kv_heads, heads / kv_heads * rows, view.keys))?;
+    }
+    let attended = softmax_last_dim(&scores)?.matmul(&values)?;
+    attended.reshape((heads, rows, head_dim))?.transpose(0, 1)?.contiguous()
 }

@@ -1,8 +1,9 @@
 //! Keys and values of the sequences in flight, in blocks that several of them share.
 //!
 //! A block has lanes, one for each of its sequences, all of one capacity, so that those that have
-//! one row in a step can attend in one operation. Sequences of other capacities live in other
-//! blocks. A lane holds zeros behind what its own sequence has written: nothing of the sequence
+//! one row in a step can attend in one operation. Blocks have room for the papers that there are:
+//! if each had its own capacity, there would be a block for every length, and most of its lanes
+//! empty. Longer sequences live in longer blocks. A lane holds zeros behind what its own sequence has written: nothing of the sequence
 //! that had it before.
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -10,8 +11,11 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::device::is_out_of_memory;
 use crate::model::Config;
 
-/// Capacities are rounded up to multiples of this where blocks are shared.
-const CAPACITY_STEP: usize = 256;
+/// Positions of a lane where blocks are shared: the longest abstract that arXiv takes, with
+/// formulas, what is told beside it, and an answer at its bounds.
+pub const BLOCK_CAPACITY: usize = 1536;
+/// Sequences that need more have blocks whose capacities are multiples of this.
+const CAPACITY_STEP: usize = 512;
 
 /// Where the sequence of a slot lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,13 +108,14 @@ impl KvCache {
         self.close(slot);
         let capacity = match self.lanes {
             1 => capacity,
-            _ => capacity.next_multiple_of(CAPACITY_STEP),
+            _ => capacity.next_multiple_of(CAPACITY_STEP).max(BLOCK_CAPACITY),
         };
-        let free = self.blocks.iter().enumerate().find_map(|(block, of_block)| {
-            let of_block = of_block.as_ref().filter(|block| block.capacity == capacity)?;
+        let free = self.blocks.iter().enumerate().filter_map(|(block, of_block)| {
+            let of_block = of_block.as_ref().filter(|block| block.capacity >= capacity)?;
             let lane = of_block.taken.iter().position(|taken| !taken)?;
-            Some(Place { block, lane })
+            Some((of_block.capacity, Place { block, lane }))
         });
+        let free = free.min_by_key(|(capacity, _)| *capacity).map(|(_, place)| place);
         let place = match free {
             Some(place) => place,
             None => {

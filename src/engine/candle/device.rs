@@ -20,6 +20,9 @@ pub enum DeviceChoice {
     Metal,
 }
 
+/// How many sequences share a block of keys and values on a card.
+pub(crate) const CARD_LANES: usize = 32;
+
 /// How a device is treated. The model itself asks for no device: what differs is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handling {
@@ -55,7 +58,7 @@ impl Handling {
             (Device::Cpu, _) => Matrices::F32,
             (_, free) => Matrices::on_card(free, weights),
         };
-        Handling { matrices, lanes: if matches!(device, Device::Cpu) { 1 } else { 32 } }
+        Handling { matrices, lanes: if matches!(device, Device::Cpu) { 1 } else { CARD_LANES } }
     }
 }
 
@@ -101,7 +104,7 @@ impl DeviceChoice {
                 .hint(format!("{hint}; --device cpu needs nothing")));
         }
         let opened = caught(|| match self {
-            DeviceChoice::Cuda(number) => Device::new_cuda(number),
+            DeviceChoice::Cuda(number) => open_card(number),
             _ => Device::new_metal(0),
         });
         let hint = match self {
@@ -119,6 +122,19 @@ impl DeviceChoice {
             Err(panic) => Err(failed(&what_is_missing(&panic)).hint(hint)),
         }
     }
+}
+
+/// A card with one stream for all threads. `Device::new_cuda` takes the stream of the thread that
+/// asks: what another thread begins there has no order with it.
+fn open_card(number: usize) -> candle_core::Result<Device> {
+    let device = Device::new_cuda_with_stream(number)?;
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(card) = &device {
+        // SAFETY: events order the uses of a tensor on several streams, and every tensor of this
+        // device is used on its one stream alone, which has an order.
+        unsafe { card.disable_event_tracking() };
+    }
+    Ok(device)
 }
 
 /// What `open` gives, or with what it panicked: the bindings to CUDA panic where a library of it
@@ -158,10 +174,12 @@ pub(super) fn free_memory(device: &Device) -> Option<u64> {
     }
 }
 
-/// Whether the device has no memory left: CUDA's name for it, and Metal's words.
+/// Whether the device has no memory left: CUDA's names for it, and Metal's words.
 pub(super) fn is_out_of_memory(cause: &candle_core::Error) -> bool {
     let text = cause.to_string();
-    ["OUT_OF_MEMORY", "out of memory", "nsufficient Memory"].iter().any(|sign| text.contains(sign))
+    ["OUT_OF_MEMORY", "ALLOC_FAILED", "out of memory", "nsufficient Memory"]
+        .iter()
+        .any(|sign| text.contains(sign))
 }
 
 /// An error of a step; [`ErrorKind::Memory`] where the device has no memory for it.
@@ -300,6 +318,7 @@ mod tests {
         let kind = |text: &str| step_failed(candle_core::Error::Msg(text.to_owned())).kind();
         let of_cuda = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
         assert_eq!(kind(of_cuda), ErrorKind::Memory);
+        assert_eq!(kind("CublasError(CUBLAS_STATUS_ALLOC_FAILED)"), ErrorKind::Memory);
         assert_eq!(kind("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)"), ErrorKind::Engine);
     }
 }

@@ -182,12 +182,12 @@ impl List {
         if ids.is_empty() {
             return Ok(None);
         }
-        let mask: Vec<f32> = self
-            .own
-            .iter()
-            .flat_map(|own| ids.iter().map(|id| own.binary_search(id).is_ok()))
-            .map(|may| if may { 0.0 } else { f32::NEG_INFINITY })
-            .collect();
+        let mut mask = vec![f32::NEG_INFINITY; self.own.len() * ids.len()];
+        for (own, row) in self.own.iter().zip(mask.chunks_exact_mut(ids.len())) {
+            for id in own {
+                row[ids.partition_point(|other| other < id)] = 0.0;
+            }
+        }
         let device = self.table.device();
         let mask = Tensor::from_vec(mask, (self.own.len(), ids.len()), device)?;
         Ok(Some(Union { scored: rows_of(&self.table, &ids)?, ids, mask }))

@@ -20,6 +20,7 @@ mod rotary;
 use candle_core::{Device, Tensor};
 
 use self::attention::Plan;
+pub(crate) use self::cache::BLOCK_CAPACITY;
 use self::cache::{Block, KvCache};
 use self::device::step_failed;
 use self::head::Head;
@@ -31,6 +32,7 @@ use crate::model::{self, Config, Model};
 use crate::shortlist::Shortlist;
 use crate::{Error, Result, error::ErrorKind};
 
+pub(crate) use device::CARD_LANES;
 pub use device::{DeviceChoice, Devices, Handling, Matrices};
 
 /// What an engine is made for.
@@ -153,10 +155,11 @@ impl CandleEngine {
         self.handling.matrices
     }
 
-    /// Bytes that keys and values of a position take.
-    pub fn position_bytes(&self) -> usize {
+    /// Bytes that keys and values of a paper take, which needs `positions` of them on average.
+    pub fn paper_bytes(&self, positions: usize) -> u64 {
+        let positions = if self.handling.lanes > 1 { BLOCK_CAPACITY } else { positions };
         // In f32; the model's figure is for 16 bits.
-        2 * self.config.position_bytes()
+        (positions * 2 * self.config.position_bytes()) as u64
     }
 
     /// The logits that follow every one of `tokens`, read as one sequence: (tokens, vocabulary).
@@ -182,7 +185,8 @@ impl CandleEngine {
             sample: None,
         };
         let batch = Batch { tokens: tokens.to_vec(), spans: vec![span], closed: Vec::new() };
-        self.forward(&batch, &Plan::of_one(block, tokens.len()))
+        let plan = Plan::of_one(block, tokens.len(), &self.config, &self.device)?;
+        self.forward(&batch, &plan)
     }
 
     /// Hidden states (rows, hidden) behind the last norm.
