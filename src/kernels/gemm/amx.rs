@@ -28,7 +28,7 @@ use crate::kernels::{BLOCK, Quantized};
 /// Rows of a tile register.
 const ROWS: usize = 16;
 
-/// Groups whose sums are added to results at once, so that results are loaded and stored once.
+/// Groups whose sums are multiplied together: four registers hold those of two.
 const STEP: usize = 2;
 
 /// Planes that a group of activations may have.
@@ -174,13 +174,10 @@ fn add_tiles<const MINIMUMS: bool>(
                 request(next.clone());
                 multiply_step(x, tile, next, first, &mut sums[(i + 1) % 2]);
             }
-            let sums = &sums[i % 2];
-            for row in done..rows.min(first + ROWS) {
-                let results = &mut out[2 * row..2 * row + 2];
+            for (group, sums) in step.zip(&sums[i % 2]) {
+                let rows = done..rows.min(first + ROWS);
                 // SAFETY: the sums of this step were written before those of the next.
-                unsafe {
-                    add_row::<MINIMUMS>(x, tile, step.clone(), row, row - first, sums, results);
-                }
+                unsafe { add_group::<MINIMUMS>(x, tile, group, rows, done - first, sums, out) };
             }
         }
     }
@@ -278,51 +275,55 @@ unsafe fn multiply(a: Product, b: Product, blocks: usize, rows: usize) {
     }
 }
 
-/// Adds the sums of a step to the results of a row, which is row `at` of the sums.
+/// Adds the sums of a group to the results of `rows`, the first of which is row `at` of the sums.
 ///
 /// # Safety
-/// [`multiply_step`] wrote the sums of this step.
+/// [`multiply_step`] wrote these sums.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-unsafe fn add_row<const MINIMUMS: bool>(
+unsafe fn add_group<const MINIMUMS: bool>(
     x: &Quantized,
     tile: Tile<'_>,
-    step: Range<usize>,
-    row: usize,
+    group: usize,
+    rows: Range<usize>,
     at: usize,
-    sums: &[[MaybeUninit<Sums>; PLANES]; STEP],
+    [high, low]: &[MaybeUninit<Sums>; PLANES],
     out: &mut [[f32; 16]],
 ) {
-    let mut results = [_mm512_setzero_ps(); 2];
-    if step.start > 0 {
-        results = [load(&out[0]), load(&out[1])];
-    }
-    for (group, [high, low]) in step.zip(sums) {
-        let is_int14 = x.precision().is_int14(group);
-        let scale = x.scales[group * x.rows() + row];
-        let weight_scales = halves(&tile.scales[group].0);
+    // What rows have in common stays in registers; of each its sums, results and scale are read.
+    let weight_scales = halves(&tile.scales[group].0);
+    let minimums = tile.minimums.filter(|_| MINIMUMS).map(|minimums| halves(&minimums[group].0));
+    let scales = &x.scales[group * x.rows()..][rows.clone()];
+    let is_int14 = x.precision().is_int14(group);
+    // SAFETY: the caller promises that the sums of each group were written, the second where it has
+    // 14 bits.
+    let (high, low) = unsafe {
+        let high = high.assume_init_ref();
+        (high, if is_int14 { low.assume_init_ref() } else { high })
+    };
+    let of_rows = |half: &[[i32; 16]; ROWS]| half[at..at + rows.len()].as_ptr();
+    let [high, low] = [high, low].map(|sums| sums.0.each_ref().map(of_rows));
+    let results = out[2 * rows.start..2 * rows.end].as_chunks_mut::<2>().0;
+    for (i, (results, &scale)) in results.iter_mut().zip(scales).enumerate() {
         let activation_scale = _mm512_set1_ps(scale);
         for half in 0..2 {
-            // SAFETY: the caller promises that the sums of each group were written.
-            let mut sum = load_integers(&unsafe { high.assume_init_ref() }.0[half][at]);
+            // SAFETY: there are as many sums as results.
+            let mut sum = unsafe { load_integers(&*high[half].add(i)) };
             if is_int14 {
-                // SAFETY: as above, where it has 14 bits.
-                let low = load_integers(&unsafe { low.assume_init_ref() }.0[half][at]);
+                // SAFETY: as above.
+                let low = unsafe { load_integers(&*low[half].add(i)) };
                 sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(sum), low);
             }
-            let scale = _mm512_mul_ps(weight_scales[half], activation_scale);
-            results[half] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, results[half]);
-        }
-        if MINIMUMS {
-            let minimums = halves(&tile.minimums.expect("minimums")[group].0);
-            let activation = _mm512_set1_ps(x.quant_sum(row, group) * scale);
-            for half in 0..2 {
-                results[half] = _mm512_fmadd_ps(activation, minimums[half], results[half]);
+            let before = if group > 0 { load(&results[half]) } else { _mm512_setzero_ps() };
+            let both = _mm512_mul_ps(weight_scales[half], activation_scale);
+            let mut result = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), both, before);
+            if let Some(minimums) = minimums {
+                let sum = x.quant_sum(rows.start + i, group);
+                result = _mm512_fmadd_ps(_mm512_set1_ps(sum * scale), minimums[half], result);
             }
+            store(result, &mut results[half]);
         }
     }
-    store(results[0], &mut out[0]);
-    store(results[1], &mut out[1]);
 }
 
 #[inline]
