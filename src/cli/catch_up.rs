@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::feed::Source;
 use crate::feed::arxiv::{self, Named, Request};
 use crate::paper::Date;
-use crate::store::{Announcement, Store};
+use crate::store::{Announcement, DaysRead, Run, Store};
 
 /// How many days are named one by one.
 const DAYS_NAMED: usize = 5;
@@ -33,7 +33,8 @@ pub(super) fn add_missed_days(
         {
             let page = |day: &Date| Source::Arxiv(named.with(Request::Day(category.clone(), *day)));
             let mut days = missed(category, named, store, &mut given_up)?;
-            let mut again = caught_up_today(category, named, store)?;
+            let (today, known) = (named.service.today(), store.days_read(category)?);
+            let mut again = caught_up_in(&known, today, today);
             let is_there = |page: &Source| {
                 named_anyway.contains(page) || all.contains(page) || later.contains(page)
             };
@@ -55,15 +56,52 @@ pub(super) fn add_missed_days(
     Ok(given_up)
 }
 
-/// The days that an earlier run of today caught up on: they are in today's digest, which this run writes
-/// anew.
-fn caught_up_today(category: &str, named: &Named, store: &Store) -> Result<Vec<Date>> {
-    let (today, known) = (named.service.today(), store.days_read(category)?);
-    let since = known.followed_since;
-    let is_todays = |(day, read): &(Date, Date)| {
-        *read == today && *day < today && since.is_some_and(|since| *day >= since)
+/// Puts before each feed that turned out to be of a day that an earlier run has read the days that run
+/// caught up on: they are in the digest of that day, which is written anew. Whether there are any.
+pub(super) fn add_days_beside(
+    settings: &mut DigestSettings,
+    announced: &[Announcement],
+    run: &Run<'_>,
+) -> Result<bool> {
+    if !settings.catch_up {
+        return Ok(false);
+    }
+    let mut is_more = false;
+    for Announcement { category, day, .. } in announced.iter().filter(|day| day.followed) {
+        let is_feed = |source: &&Source| match source {
+            Source::Arxiv(named) => named.request == Request::Feed(category.clone()),
+            _ => false,
+        };
+        let Some(Source::Arxiv(named)) = settings.sources.iter().find(is_feed).cloned() else {
+            continue;
+        };
+        let known = run.days_read(category)?;
+        let Some(read) = known.days.get(day) else { continue };
+        for day in caught_up_in(&known, *read, *day) {
+            let page = Source::Arxiv(named.with(Request::Day(category.clone(), day)));
+            if settings.sources.contains(&page) {
+                continue;
+            }
+            is_more = true;
+            settings.caught_up.push((category.clone(), day));
+            let feed = settings.sources.iter().position(|source| is_feed(&source));
+            match feed.filter(|_| settings.limit.is_none()) {
+                Some(at) => settings.sources.insert(at, page),
+                None => settings.sources.push(page),
+            }
+        }
+    }
+    Ok(is_more)
+}
+
+/// The days before `end` that a run of the day `read` caught up on.
+fn caught_up_in(known: &DaysRead, read: Date, end: Date) -> Vec<Date> {
+    let is_of_run = |day: &Date| {
+        known.days.get(day) == Some(&read)
+            && *day < end
+            && known.followed_since.is_some_and(|since| *day >= since)
     };
-    Ok(known.caught_up.into_iter().filter(is_todays).map(|(day, _)| day).collect())
+    known.caught_up.iter().copied().filter(is_of_run).collect()
 }
 
 /// The days of a category since it is followed that were not read; today's is its feed's.
@@ -77,7 +115,7 @@ fn missed(
     let known = store.days_read(category)?;
     let Some(since) = known.followed_since else { return Ok(Vec::new()) };
     let mut days = arxiv::announcement_days(since, today);
-    days.retain(|day| *day < today && !known.days.contains(day));
+    days.retain(|day| *day < today && !known.days.contains_key(day));
     let first = arxiv::first_caught_up(today);
     let gone: Vec<Date> = days.extract_if(.., |day| *day < first).collect();
     if let [oldest, .., newest] | [oldest @ newest] = &gone[..] {

@@ -39,11 +39,13 @@ pub(super) fn run(
     let mut store = open_store(&settings, &console)?;
     store.read_for(&reader(profile, &settings));
     let given_up = catch_up::add_missed_days(&mut settings, &store, &console)?;
-    let mut run = store.begin(writer.identity(), settings.redo)?;
-    if let Some(path) = settings.outputs.extended() {
-        extended::read(path, &mut |record, _| run.add_existing(record))?;
+    let (mut run, mut inputs) = begin(&settings, &writer, &mut store, &mut console)?;
+    let announced = inputs.as_ref().map_or(&[][..], |inputs| &inputs.announced);
+    if catch_up::add_days_beside(&mut settings, announced, &run)? {
+        drop(run);
+        (run, inputs) = begin(&settings, &writer, &mut store, &mut console)?;
     }
-    let Some(inputs) = read(&settings, &mut run, &mut console)? else {
+    let Some(inputs) = inputs else {
         run.remember(&given_up)?;
         return Ok(Outcome::Complete);
     };
@@ -64,6 +66,21 @@ pub(super) fn run(
     console.say(&format!("{}{effort}{stopped}", wording::account(&account)));
     tell_skipped(&account, &console);
     Ok(outcome(&inputs, &account))
+}
+
+/// Begins a run with what the output holds already and what the inputs have.
+fn begin<'a>(
+    settings: &DigestSettings,
+    writer: &Writer,
+    store: &'a mut Store,
+    console: &mut Console,
+) -> Result<(Run<'a>, Option<Inputs>)> {
+    let mut run = store.begin(writer.identity(), settings.redo)?;
+    if let Some(path) = settings.outputs.extended() {
+        extended::read(path, &mut |record, _| run.add_existing(record))?;
+    }
+    let inputs = read(settings, &mut run, console)?;
+    Ok((run, inputs))
 }
 
 /// For whose digests days are remembered: those of a profile, and of its shards one by one, since a

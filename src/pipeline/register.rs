@@ -84,7 +84,7 @@ impl Register {
             return Ok(());
         }
         let category = &announcement.category;
-        if is_feed && day < today && run.days_read(category)?.days.contains(&day) {
+        if is_feed && day < today && run.days_read(category)?.days.contains_key(&day) {
             observer.note(&format!(
                 "{source}: the feed is that of {day}, which was read before; none is out since"
             ));

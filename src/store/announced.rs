@@ -26,7 +26,7 @@ pub struct Announcement {
     pub followed: bool,
     /// The papers, with their versions where they were told.
     pub papers: Vec<(String, Option<u32>)>,
-    /// The day of the run that read it.
+    /// The day of the run that read it. Of a day that is known already the first is kept.
     pub read: Date,
     /// Whether it was read by its date because an earlier feed was missed.
     pub caught_up: bool,
@@ -37,11 +37,10 @@ pub struct Announcement {
 pub struct DaysRead {
     /// The first day that was read from its feed.
     pub followed_since: Option<Date>,
-    /// All days that were read.
-    pub days: BTreeSet<Date>,
-    /// Those whose papers came from a page and not from the feed, with the days of the runs that read
-    /// them.
-    pub caught_up: BTreeMap<Date, Date>,
+    /// All days that were read, with the days of the runs that read them first.
+    pub days: BTreeMap<Date, Date>,
+    /// Those whose papers came from a page and not from the feed.
+    pub caught_up: BTreeSet<Date>,
 }
 
 impl Announcement {
@@ -118,11 +117,11 @@ fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite:
     let mut known = DaysRead::default();
     while let Some(row) = rows.next()? {
         let Some(day) = date(&row.get::<_, String>(0)?) else { continue };
-        known.days.insert(day);
+        known.days.insert(day, day_of(row.get(3)?));
         let (how, papers): (i64, i64) = (row.get(1)?, row.get(2)?);
         let followed = how == FOLLOWED;
         if how == CAUGHT_UP && papers > 0 {
-            known.caught_up.insert(day, day_of(row.get(3)?));
+            known.caught_up.insert(day);
         }
         if followed && known.followed_since.is_none_or(|since| day < since) {
             known.followed_since = Some(day);
@@ -136,9 +135,10 @@ fn remember(
     reader: &str,
     announcements: &[Announcement],
 ) -> rusqlite::Result<()> {
+    // A day that is read again is in the digest of its first run still.
     let day_read = "INSERT INTO main.announcement (category, day, followed, papers, read, reader)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
-        followed = max(followed, excluded.followed), papers = excluded.papers, read = excluded.read";
+        followed = max(followed, excluded.followed), papers = excluded.papers";
     let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version, reader)
         VALUES (?1, ?2, ?3, ?4, ?5)";
     let transaction = connection.transaction()?;

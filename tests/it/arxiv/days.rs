@@ -148,6 +148,39 @@ fn a_second_run_on_the_same_day_has_the_days_that_the_first_caught_up_on() {
     assert_eq!((monday.status, reader.digest()), (0, vec![6, 7, 8]), "{}", monday.stderr);
 }
 
+/// Before the next feed is out the last one is still there, and its digest is written anew.
+#[test]
+fn a_run_that_comes_too_early_has_the_days_that_were_caught_up_on_with_that_feed() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.read_on("2026-11-20", "2026-11-20", 5..6);
+    let first = reader.place.read("digest.md");
+    for _ in 1..=2 {
+        let early = reader.read_on("2026-11-23", "2026-11-20", 5..6);
+        assert_eq!(early.status, 0, "{}", early.stderr);
+        assert!(early.stderr.contains("none is out since"), "{}", early.stderr);
+        assert_eq!(reader.place.read("digest.md"), first);
+    }
+    assert_eq!(reader.pages(), ["2026-11-19"], "the page is kept");
+    let monday = reader.read_on("2026-11-23", "2026-11-23", 6..9);
+    assert_eq!((monday.status, reader.digest()), (0, vec![6, 7, 8]), "{}", monday.stderr);
+}
+
+/// The day begins before its announcement is out.
+#[test]
+fn a_page_that_was_kept_while_it_was_empty_is_asked_for_again() {
+    let reader = Reader::new();
+    reader.server.set_day("cs.CL", "2026-11-24", withdrawn(0..0));
+    let early = reader.read("2026-11-24", &["arxiv:cs.CL@2026-11-24"]);
+    assert!(early.stderr.contains("nothing was written"), "{}", early.stderr);
+    reader.server.set_day("cs.CL", "2026-11-24", withdrawn(9..10));
+    for _ in 1..=2 {
+        let next = reader.read("2026-11-25", &["arxiv:cs.CL@2026-11-24"]);
+        assert_eq!((next.status, reader.digest()), (0, vec![9]), "{}", next.stderr);
+    }
+    assert_eq!(reader.pages().len(), 2, "what is settled is not asked for again");
+}
+
 #[test]
 fn a_second_run_on_the_same_day_is_no_stale_feed() {
     let reader = Reader::new();

@@ -24,6 +24,10 @@ pub(super) struct Head {
     pub(super) etag: Option<String>,
     pub(super) last_modified: Option<String>,
     pub(super) charset: Option<String>,
+    /// Whether it cannot change any more. A page of today is asked for again tomorrow: it may have been
+    /// kept before it was filled.
+    #[serde(default)]
+    pub(super) is_settled: bool,
     /// Seconds since 1970 when it was last known to be what the server has.
     pub(super) confirmed: u64,
     pub(super) sha256: String,

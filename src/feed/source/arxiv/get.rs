@@ -44,7 +44,8 @@ impl Service {
     ) -> Result<Fetched> {
         let cache = Cache::open(self.folder());
         let kept = cache.find(&target.url);
-        if let Some((head, bytes)) = kept.as_ref().filter(|_| target.is_settled) {
+        let is_settled = |(head, _): &&(Head, Vec<u8>)| target.is_settled && head.is_settled;
+        if let Some((head, bytes)) = kept.as_ref().filter(is_settled) {
             return Ok(Fetched {
                 bytes: bytes.clone(),
                 charset: head.charset.clone(),
@@ -76,6 +77,7 @@ impl Service {
         let is_of_use =
             |head: &Head| got.is_settled || head.etag.is_some() || head.last_modified.is_some();
         if let Some(head) = got.head.filter(is_of_use) {
+            let head = Head { is_settled: got.is_settled, ..head };
             Cache::open(self.folder()).keep(head, &got.bytes);
         }
     }
