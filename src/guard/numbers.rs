@@ -241,7 +241,16 @@ impl Numbers {
 
     fn add_words(&mut self, lower: &str) {
         let (scaled, decades) = scaled_in_words(lower);
-        scaled.iter().for_each(|value| self.add_scaled(value));
+        for value in &scaled {
+            self.add_scaled(value);
+            // Two hundred is 200 as well; larger ones nobody writes out.
+            if let Some(digits) = value.plain().filter(|digits| digits.len() <= 6) {
+                self.add(&digits, "");
+                if digits.len() > 3 && !digits.contains('.') {
+                    self.add(&grouped(&digits), "");
+                }
+            }
+        }
         for decades in decades {
             self.add(&decades.times_ten(1).plain().unwrap_or_default(), "年");
         }

@@ -13,15 +13,15 @@
 //! in 31 is not 31 % of them.
 //!
 //! Values are compared exactly, as decimal digits and an exponent: a slip of one zero is found.
-//! Left out: whether a number stands at the right thing, and whether one in Chinese characters is
-//! invented.
+//! Numbers in Chinese characters are looked at where they have digits and units (三百五十); 三 alone
+//! is mostly a part of a word. Left out: whether a number stands at the right thing.
 
 use std::collections::HashSet;
 
 use crate::text::numbers::{
     Decimal, Found, SCALES, TENS, WORDS, century, in_characters, in_spaced_groups, is_recent_year,
     is_times, percents, power_of_ten, scaled_in_words, scales, scan, second_year,
-    without_tex_separators,
+    units_in_characters, without_tex_separators,
 };
 
 /// All numbers that a summary may state.
@@ -96,7 +96,30 @@ impl SourceNumbers {
                 invented.push(number);
             }
         }
+        for (start, number, value) in units_in_characters(&text) {
+            let around = (&text[..start], &text[start + number.len()..]);
+            if !self.accepts_in_characters(around, &value)
+                && !invented.iter().any(|known| known == number)
+            {
+                invented.push(number.to_owned());
+            }
+        }
         invented
+    }
+
+    /// Whether the source has a number that stands in Chinese characters between `before` and `after`.
+    fn accepts_in_characters(&self, (before, after): (&str, &str), value: &Decimal) -> bool {
+        // A part of a number in digits (3百五十) or with a fraction (九十五点五) is not looked at.
+        let is_part = before.ends_with(|c: char| c.is_ascii_digit()) || after.starts_with('点');
+        if before.ends_with("百分之") {
+            return self.percents.contains(value);
+        }
+        is_part
+            || before.ends_with(['第', '几', '数'])
+            || after.starts_with(['几', '多', '余'])
+            || (after.starts_with("年代") && self.decades.contains(value))
+            || (after.starts_with("世纪") && self.centuries.contains(value))
+            || self.forms.contains(value)
     }
 
     fn accepts(&self, text: &str, found: &Found) -> bool {

@@ -177,6 +177,19 @@ fn times_and_multiples_have_forms_of_their_own() {
 }
 
 #[test]
+fn numbers_in_words_may_be_written_in_digits() {
+    let abstract_text = "Two hundred languages, one hundred and fifty tasks, five thousand hours, and \
+        10$^{6}$ stars, or 2.1$\\times$10$^5$ of them.";
+    let source = Source { title: "T", abstract_text, ..Source::default() };
+    for text in ["200种", "150项", "5000小时", "5,000小时", "100万颗", "21万颗"] {
+        assert!(accepts(&source, numbers(), text), "{text}");
+    }
+    for text in ["250种", "500小时", "50000", "600万颗", "210万颗"] {
+        assert!(!accepts(&source, numbers(), text), "{text}");
+    }
+}
+
+#[test]
 fn numbers_of_a_list_stand_with_or_without_blanks() {
     let abstract_text = "We share weights alpha in [0,1] among (12,1,5) devices and 1,024 mazes.";
     let source = Source { title: "T", abstract_text, ..Source::default() };

@@ -141,6 +141,27 @@ fn magnitudes_are_those_of_the_source() {
     assert_eq!(invented("我们在数十家商店销售商品。"), ["数十"]);
 }
 
+/// A number in characters that has digits and units can be nothing else.
+#[test]
+fn numbers_in_characters_are_those_of_the_source() {
+    let source = Source {
+        abstract_text: "Since the 1990s thirty annotators read 35,000 pages in the 21st century, \
+            one hundred and fifty of them twice; 95% agree and 12 do not.",
+        ..Source::default()
+    };
+    let invented = |text: &str| {
+        let summary = Summary { zh_abstract: text.into(), ..good() };
+        let flaws = check(&source, &summary, &[]);
+        let of_numbers = flaws.into_iter().filter(|flaw| flaw.kind == FlawKind::InventedNumbers);
+        of_numbers.flat_map(|flaw| flaw.detail).collect::<Vec<_>>()
+    };
+    let true_ones = "自九十年代起，三十名标注者在二十一世纪阅读了三万五千页，其中一百五十页读了两遍，\
+        百分之九十五一致，十二人不同，几十人第十三次统一十分相似的一百多页。";
+    assert_eq!(invented(true_ones), [""; 0]);
+    let false_ones = "二十名标注者阅读了三千五百页，百分之三十五一致。";
+    assert_eq!(invented(false_ones), ["二十", "三千五百", "三十五"]);
+}
+
 #[test]
 fn a_bound_must_not_cut_a_sentence() {
     let mut summary = good();

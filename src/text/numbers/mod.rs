@@ -1,9 +1,15 @@
 //! Numbers as texts write them: digits with separators, powers of ten, and words.
 
+mod characters;
+mod words;
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
+
+pub(crate) use characters::{in_characters, units_in_characters};
+pub(crate) use words::{TENS, WORDS, scaled_in_words};
 
 /// A decimal number: `digits` without zeros at its ends, times ten to the `exponent`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,79 +51,6 @@ pub(crate) const SCALES: [(&str, i32); 9] = [
 ];
 /// Chinese units of magnitude by which numbers are grouped, the largest first.
 pub(crate) const CHINESE_UNITS: [(&str, i32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
-/// Words for the tens from twenty on.
-pub(crate) const TENS: [&str; 8] =
-    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-/// A number in words. Checks take every word for its number; what may be *written* for it is
-/// narrower.
-pub(crate) struct NumberWords {
-    pub(crate) words: &'static [&'static str],
-    pub(crate) digits: &'static str,
-    /// What has to follow where the digits are written for one of the words, such as the `月` of
-    /// `3月` for `March`; `None` where digits would not be natural.
-    pub(crate) before: Option<&'static str>,
-}
-
-/// Small numbers, shares, multiples and months.
-pub(crate) const WORDS: [NumberWords; 48] = [
-    row(&["zero"], "0", Some("")),
-    row(&["no"], "0", None),
-    row(&["one", "first", "single"], "1", Some("")),
-    row(&["once", "i", "hundred", "million"], "1", None),
-    row(&["two", "second", "twice", "both", "ii"], "2", Some("")),
-    row(&["double", "doubles", "doubled", "doubling", "twofold"], "2", Some("倍")),
-    row(&["pair"], "2", None),
-    row(&["three", "third", "iii"], "3", Some("")),
-    row(&["triple", "triples", "tripled", "tripling", "threefold"], "3", Some("倍")),
-    row(&["thirds"], "3", None),
-    row(&["four", "fourth", "iv"], "4", Some("")),
-    row(&["fourfold", "quadruple", "quadruples", "quadrupled"], "4", Some("倍")),
-    row(&["quarter", "quarters"], "4", None),
-    row(&["five", "fifth"], "5", Some("")),
-    row(&["fivefold"], "5", Some("倍")),
-    row(&["v", "fifths"], "5", None),
-    row(&["six", "sixth"], "6", Some("")),
-    row(&["seven", "seventh"], "7", Some("")),
-    row(&["eight", "eighth"], "8", Some("")),
-    row(&["nine", "ninth"], "9", Some("")),
-    row(&["ten", "tenth"], "10", Some("")),
-    row(&["tenfold"], "10", Some("倍")),
-    row(&["decade"], "10", Some("年")),
-    row(&["eleven", "eleventh"], "11", Some("")),
-    row(&["twelve", "twelfth", "dozen"], "12", Some("")),
-    row(&["thirteen", "thirteenth"], "13", Some("")),
-    row(&["fourteen", "fourteenth"], "14", Some("")),
-    row(&["fifteen", "fifteenth"], "15", Some("")),
-    row(&["sixteen", "sixteenth"], "16", Some("")),
-    row(&["seventeen", "seventeenth"], "17", Some("")),
-    row(&["eighteen", "eighteenth"], "18", Some("")),
-    row(&["nineteen", "nineteenth"], "19", Some("")),
-    row(&["twentieth"], "20", Some("")),
-    row(&["quarter"], "25", Some("%")),
-    row(&["quarters"], "75", Some("%")),
-    row(&["half", "halves", "halve", "halved", "halving"], "50", Some("%")),
-    row(&["january", "jan"], "1", Some("月")),
-    row(&["february", "feb"], "2", Some("月")),
-    row(&["march", "mar"], "3", Some("月")),
-    row(&["april", "apr"], "4", Some("月")),
-    row(&["may"], "5", Some("月")),
-    row(&["june", "jun"], "6", Some("月")),
-    row(&["july", "jul"], "7", Some("月")),
-    row(&["august", "aug"], "8", Some("月")),
-    row(&["september", "sep"], "9", Some("月")),
-    row(&["october", "oct"], "10", Some("月")),
-    row(&["november", "nov"], "11", Some("月")),
-    row(&["december", "dec"], "12", Some("月")),
-];
-
-const fn row(
-    words: &'static [&'static str],
-    digits: &'static str,
-    before: Option<&'static str>,
-) -> NumberWords {
-    NumberWords { words, digits, before }
-}
-
 impl Decimal {
     /// The value of ASCII digits with separators of thousands and at most one full stop; what else
     /// stands in `text` counts for nothing.
@@ -186,88 +119,6 @@ pub(crate) fn scan(text: &str) -> Vec<Found> {
     found
 }
 
-/// The values of whole numbers in Chinese characters: 12 for 十二, 3 and 1 for 三分之一, 35,000 for
-/// 三万五千. Digits without units are read one by one (2024 for 二〇二四). What is mostly a part of
-/// a word, or of a number in digits, is none: a lone 一 (统一) unless it is of a fraction, and a lone
-/// unit (20万, 百分点).
-pub(crate) fn in_characters(text: &str) -> Vec<Decimal> {
-    let is_numeral = |c: char| NUMERALS.iter().any(|(numeral, _)| *numeral == c);
-    let mut values = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(is_numeral) {
-        let (before, from) = rest.split_at(start);
-        let (run, after) = from.split_at(from.find(|c| !is_numeral(c)).unwrap_or(from.len()));
-        let is_number = match run {
-            "一" => before.ends_with("分之"),
-            "十" => !after.starts_with('分'),
-            "百" | "千" | "万" | "亿" | "兆" | "万亿" => false,
-            _ => true,
-        };
-        if is_number {
-            values.push(Decimal::parse(&value_of(run).to_string()));
-        }
-        rest = after;
-    }
-    values
-}
-
-/// Numerals, and what they stand for.
-const NUMERALS: [(char, Numeral); 18] = [
-    ('零', Numeral::Digit(0)),
-    ('〇', Numeral::Digit(0)),
-    ('一', Numeral::Digit(1)),
-    ('二', Numeral::Digit(2)),
-    ('两', Numeral::Digit(2)),
-    ('三', Numeral::Digit(3)),
-    ('四', Numeral::Digit(4)),
-    ('五', Numeral::Digit(5)),
-    ('六', Numeral::Digit(6)),
-    ('七', Numeral::Digit(7)),
-    ('八', Numeral::Digit(8)),
-    ('九', Numeral::Digit(9)),
-    ('十', Numeral::Unit(10)),
-    ('百', Numeral::Unit(100)),
-    ('千', Numeral::Unit(1000)),
-    ('万', Numeral::Scale(10_000)),
-    ('亿', Numeral::Scale(100_000_000)),
-    ('兆', Numeral::Scale(1_000_000_000_000)),
-];
-
-#[derive(Clone, Copy)]
-enum Numeral {
-    Digit(u64),
-    /// Multiplies the digit before it, or one.
-    Unit(u64),
-    /// Multiplies all before it.
-    Scale(u64),
-}
-
-/// The value of a run of numerals; one that is too large for any text is the largest there is.
-fn value_of(run: &str) -> u64 {
-    // What is behind a scale, the units added up, and the digits that are still without a unit.
-    let (mut scaled, mut units, mut digits) = (0u64, 0u64, 0u64);
-    let numerals = run.chars().filter_map(|c| NUMERALS.iter().find(|(known, _)| *known == c));
-    for (_, numeral) in numerals {
-        match *numeral {
-            Numeral::Digit(digit) => digits = digits.saturating_mul(10).saturating_add(digit),
-            Numeral::Unit(unit) => {
-                units = units.saturating_add(digits.max(1).saturating_mul(unit));
-                digits = 0;
-            }
-            Numeral::Scale(scale) => {
-                let group = units.saturating_add(digits);
-                scaled = match (scaled, group) {
-                    (0, _) => group.max(1).saturating_mul(scale),
-                    (_, 0) => scaled.saturating_mul(scale),
-                    _ => scaled.saturating_add(group.saturating_mul(scale)),
-                };
-                (units, digits) = (0, 0);
-            }
-        }
-    }
-    scaled.saturating_add(units).saturating_add(digits)
-}
-
 /// Which of the numbers `found` of an English text are per cent: those before a sign or word for it,
 /// points among them, and those that a list or range joins to one (`10, 20 and 30 %`, `5-10%`).
 pub(crate) fn percents(text: &str, found: &[Found]) -> Vec<bool> {
@@ -299,10 +150,12 @@ fn joins(between: &str) -> bool {
         && !between.contains(['.', ';', ':', '!', '?', '(', ')'])
 }
 
-/// The exponent, if `found` is the 10 of `10^6` or `10^{6}`.
+/// The exponent, if `found` is the 10 of `10^6`, `10^{6}` or `10$^6$`.
 pub(crate) fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
-    let power = text[found.end..].strip_prefix('^')?.trim_start_matches(['{', ' ']);
-    let (sign, power) = power.strip_prefix('-').map_or((1, power), |rest| (-1, rest));
+    // Astronomers write `10$^{6}$`.
+    let after = text[found.end..].trim_start_matches(['$', ' ']);
+    let power = after.strip_prefix('^')?.trim_start_matches(['{', ' ']);
+    let (sign, power) = power.strip_prefix(['-', '−']).map_or((1, power), |rest| (-1, rest));
     let digits: String = power.chars().take_while(char::is_ascii_digit).collect();
     let is_ten = &text[found.start..found.end] == "10" && digits.len() <= 2;
     digits.parse::<i32>().ok().filter(|_| is_ten).map(|power| sign * power)
@@ -351,38 +204,6 @@ pub(crate) fn is_recent_year(digits: &str) -> bool {
         && digits.parse().is_ok_and(|year| (1980..2036).contains(&year) && year != 2000)
 }
 
-/// Numbers with a word for a power of ten that `lower`, a text in small letters, has in words (`fifty
-/// thousand`, `half a million`), and the numbers of decades that it speaks of.
-pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
-    let (mut scaled, mut decades) = (Vec::new(), Vec::new());
-    let (mut before, mut tens): (Option<Decimal>, Option<usize>) = (None, None);
-    for word in lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| !w.is_empty()) {
-        let digits = WORDS.iter().find(|row| row.words.contains(&word)).map(|row| row.digits);
-        let scale = SCALES[..5].iter().find(|(scale, _)| *scale == word);
-        let ten = TENS.iter().position(|name| *name == word).map(|index| index + 2);
-        if let ("decades", Some(number)) = (word, &before) {
-            decades.push(number.clone());
-        }
-        before = match (word, scale, ten, digits) {
-            ("half", ..) => Some(Decimal::parse("0.5")),
-            ("a", ..) => before.filter(|before| !before.is_whole()).or(Some(Decimal::parse("1"))),
-            (_, Some((_, zeros)), ..) => {
-                let number = before.map(|before| before.times_ten(*zeros));
-                scaled.extend(number.clone());
-                number
-            }
-            (_, _, Some(ten), _) => Some(Decimal::parse(&format!("{ten}0"))),
-            (.., Some(digits)) => {
-                let tens = tens.filter(|_| digits.len() == 1).map(|tens| tens.to_string());
-                Some(Decimal::parse(&format!("{}{digits}", tens.unwrap_or_default())))
-            }
-            _ => None,
-        };
-        tens = ten;
-    }
-    (scaled, decades)
-}
-
 /// Numbers of more than three digits that `text` has in groups with a space between, `10 000`: where, and
 /// with commas. What follows a letter or is followed by one is a name: `GPT-3 175B`.
 pub(crate) fn in_spaced_groups(text: &str) -> Vec<(Range<usize>, String)> {
@@ -426,18 +247,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_in_chinese_characters_have_their_values() {
-        let check = |text: &str, expected: &[&str]| {
-            let expected: Vec<Decimal> =
-                expected.iter().map(|value| Decimal::parse(value)).collect();
-            assert_eq!(in_characters(text), expected, "{text}");
-        };
-        check("约三分之一，十二个，二十项，两百零五篇", &["3", "1", "12", "20", "205"]);
-        check(
-            "三万五千，一亿二千万，两万亿，二〇二四年",
-            &["35000", "120000000", "2000000000000", "2024"],
-        );
-        check("没有3个，一种统一的，20万，5个百分点，十分", &[]);
-        check(&"九".repeat(40), &[&u64::MAX.to_string()]);
+    fn powers_of_ten_are_read_however_they_are_set() {
+        for text in ["10^6", "10^{6}", "10$^6$", "10$^{6}$", "10^ 6"] {
+            let found = scan(text).into_iter().next().unwrap();
+            assert_eq!(power_of_ten(text, &found), Some(6), "{text}");
+        }
+        let found = scan("10^{−3}").into_iter().next().unwrap();
+        assert_eq!(power_of_ten("10^{−3}", &found), Some(-3));
     }
 }
