@@ -35,7 +35,7 @@ static LIVES: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)\b(?:accepted|to 
 /// or the paper, or that it was taken away from elsewhere ("withdrawn from a conference"). `tail`
 /// is how a sentence goes on that does not say what is withdrawn.
 fn withdrawal(tail: &str) -> Regex {
-    let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version|draft|note|document|arxiv\ (?:submission|admin\w*(?:\ note)?|note))";
+    let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version(?:\ of\ (?:the|this|our)\ (?:paper|article|manuscript|work))?|draft|note|document|letter|comment|thesis|chapter|report|entry|arxiv\ (?:submission|admin\w*(?:\ note)?|note))";
     let gone = r"(?:withdrawn|retracted)";
     let verb = r"(?:withdrawn|retracted|removed|replaced\ by\ a\ withdrawal)";
     let adverb = r"(?:hereby|now|since|temporarily|permanently|voluntarily|therefore|already)";
@@ -46,7 +46,7 @@ fn withdrawal(tail: &str) -> Regex {
     let own = r"(?:this|our|the\ present|the\ current|the\ above|present|current|above)";
     let end = r"[\s\W]* $ | \s* [.;:!\])]";
     let arxiv = r"from \s+ (?: the\ authors? \b | (?:(?:the|this)\ )? (?:[\w-]+\ ){0,2}? (?:arxiv|archive|e-?print|server|circulation) \b | (?:hep|math|cs|cond|quant|astro|gr|nucl|physics|stat|nlin)\b | (?:publication|consideration) (?: [\s\W]* $ | \s* [.;] | \s+ by\b ) )";
-    let reason = r"due|because|since|until|pending|temporarily|owing|in\ order|as\ (?:it|the|this|we|of)|for\ (?:now|further|revision|correction|the\ (?:moment|time))";
+    let reason = r"due|because|since|until|pending|temporarily|owing|in\ order|as\ (?:it|the|this|we|of)|at\ (?:the|my|our)\ request|for\ (?:now|further|revision|correction|the\ (?:moment|time))";
     let why = format!(r"(?: {end} | \s+ (?: (?:by|{reason}) \b | {arxiv} ) )");
     // Anything but what else it was taken away from.
     let after_gone = format!(
