@@ -80,7 +80,7 @@ impl Raw {
             abstract_text,
             plain_title,
             plain_abstract,
-            authors: folded_list(self.authors),
+            authors: folded_list(self.authors.iter().map(|name| without_latex(&fold(name)))),
             categories: folded_list(told_category.into_iter().chain(self.categories)),
             announce,
             comment: fold(&self.comment),

@@ -124,7 +124,7 @@ fn rdf_feeds_are_read() {
     assert_eq!(papers[0].plain_title, "Can a Kettle Detect $p_T<5$ GeV Muons?");
     assert_eq!(papers[0].plain_abstract, "We boil water at $2.6<\\eta<4$ & count the bubbles.");
     assert_eq!(papers[0].abstract_text, papers[0].plain_abstract);
-    assert_eq!(papers[0].authors, ["Nia Oro", "Andr\\'e Vey"]);
+    assert_eq!(papers[0].authors, ["Nia Oro", "André Vey"]);
     assert_eq!(papers[0].categories, ["hep-ex"]);
     assert_eq!(papers[0].announce, Some(Announce::New));
     assert_eq!((papers[1].version, papers[1].announce), (Some(3), Some(Announce::Replace)));

@@ -75,13 +75,14 @@ fn parse_query(query: &str) -> Result<Request> {
 fn parse_ids(list: &str) -> Result<Request> {
     let mut ids: Vec<String> = Vec::new();
     for id in list.split(',').map(str::trim).filter(|id| !id.is_empty()) {
-        // The name as it was typed: a version may stand behind it.
-        if PaperId::parse(id).is_none() || id.contains("arxiv.org/") {
+        let Some((id, version)) = PaperId::parse(id).filter(|_| !id.contains("arxiv.org/")) else {
             let message = format!("`{}` is no arXiv id", printable(id, MAX_NAME_CHARS));
             return Err(usage(message, "write arxiv:2411.00001,2411.00002v2,astro-ph/0601001"));
-        }
-        if !ids.iter().any(|known| known == id) {
-            ids.push(id.to_owned());
+        };
+        // As the API takes it, however it was typed: a DOI, or with arXiv: before it.
+        let id = version.map_or_else(|| id.to_string(), |version| format!("{id}v{version}"));
+        if !ids.contains(&id) {
+            ids.push(id);
         }
     }
     bounded(ids.len(), "ids")?;

@@ -4,135 +4,13 @@
 //! What is no markup that is known here stays as well, unbalanced braces and commands of a paper's
 //! own included: a text is never cut.
 
-use unicode_normalization::char::compose;
+mod accents;
+mod groups;
+mod names;
 
-/// Deepest nesting of braces that is looked into.
-const DEEPEST: usize = 16;
-
-/// Commands whose argument is the text.
-const WRAPPERS: [&str; 19] = [
-    "emph",
-    "textit",
-    "textbf",
-    "texttt",
-    "textsc",
-    "textsf",
-    "textrm",
-    "textsl",
-    "textup",
-    "textmd",
-    "textnormal",
-    "textsuperscript",
-    "textsubscript",
-    "text",
-    "underline",
-    "uline",
-    "mbox",
-    "url",
-    "path",
-];
-/// Commands whose second argument is the text.
-const SECOND_IS_TEXT: [&str; 3] = ["textcolor", "colorbox", "href"];
-/// Commands that point elsewhere, or set aside what their argument says.
-const ASIDES: [&str; 17] = [
-    "color",
-    "cite",
-    "citep",
-    "citealp",
-    "parencite",
-    "autocite",
-    "footcite",
-    "ref",
-    "eqref",
-    "autoref",
-    "cref",
-    "Cref",
-    "label",
-    "footnote",
-    "thanks",
-    "begin",
-    "end",
-];
-/// Commands that change what follows, to the end of their group.
-const DECLARATIONS: [&str; 22] = [
-    "em",
-    "it",
-    "bf",
-    "sc",
-    "tt",
-    "rm",
-    "sf",
-    "sl",
-    "bfseries",
-    "mdseries",
-    "itshape",
-    "scshape",
-    "slshape",
-    "upshape",
-    "ttfamily",
-    "rmfamily",
-    "sffamily",
-    "normalfont",
-    "small",
-    "large",
-    "item",
-    "noindent",
-];
-/// Characters by their names. In mathematics they are left alone.
-const CHARACTERS: [(&str, &str); 52] = [
-    ("ss", "ß"),
-    ("o", "ø"),
-    ("O", "Ø"),
-    ("l", "ł"),
-    ("L", "Ł"),
-    ("ae", "æ"),
-    ("AE", "Æ"),
-    ("oe", "œ"),
-    ("OE", "Œ"),
-    ("aa", "å"),
-    ("AA", "Å"),
-    ("i", "ı"),
-    ("j", "ȷ"),
-    ("deg", "°"),
-    ("textdegree", "°"),
-    ("S", "§"),
-    ("pounds", "£"),
-    ("textasciitilde", "~"),
-    ("ldots", "…"),
-    ("dots", "…"),
-    ("textellipsis", "…"),
-    ("textendash", "–"),
-    ("textemdash", "—"),
-    ("textbackslash", "\\"),
-    ("textregistered", "®"),
-    ("texttrademark", "™"),
-    ("textmu", "µ"),
-    ("LaTeX", "LaTeX"),
-    ("TeX", "TeX"),
-    ("times", "×"),
-    ("texttimes", "×"),
-    ("pm", "±"),
-    ("approx", "≈"),
-    ("sim", "~"),
-    ("alpha", "α"),
-    ("beta", "β"),
-    ("gamma", "γ"),
-    ("delta", "δ"),
-    ("epsilon", "ε"),
-    ("varepsilon", "ε"),
-    ("eta", "η"),
-    ("theta", "θ"),
-    ("kappa", "κ"),
-    ("lambda", "λ"),
-    ("Lambda", "Λ"),
-    ("mu", "μ"),
-    ("nu", "ν"),
-    ("pi", "π"),
-    ("rho", "ρ"),
-    ("sigma", "σ"),
-    ("tau", "τ"),
-    ("omega", "ω"),
-];
+use accents::{accent_by_letter, accent_by_mark, accented};
+use groups::{argument, formula, without_options};
+use names::{ASIDES, CHARACTERS, CITATIONS, DECLARATIONS, LETTERS, SECOND_IS_TEXT, WRAPPERS};
 
 /// `text`, whose white space is folded, without markup.
 pub(super) fn without_latex(text: &str) -> String {
@@ -178,14 +56,19 @@ impl<'a> Reader<'a> {
     fn is_tie(&self) -> bool {
         let before = self.plain.chars().next_back();
         let after = self.rest.chars().nth(1);
-        before.is_some_and(|c| c.is_alphanumeric() || ".,;:)".contains(c))
-            && after.is_some_and(|c| c.is_alphanumeric() || "\\$({".contains(c))
+        before.is_some_and(|c| c.is_alphanumeric() || ".,;:)]}$%".contains(c))
+            && after.is_some_and(|c| c.is_alphanumeric() || "\\$({[".contains(c))
     }
 
-    /// `{\em so}`, `{\"o}` and `{}` lose their braces; those of `{0, 1}` are the text's own.
+    /// `{\em so}`, `{\"o}` and `{}` lose their braces, and letters of a word, as in `{A}nomaly`; those of
+    /// `{0, 1}` are the text's own.
     fn group(&mut self) {
         let Some(inside) = argument(self.rest) else { return self.keep(1) };
-        let is_markup = inside.trim().is_empty() || inside == "," || inside.starts_with('\\');
+        let is_of_word = inside.chars().all(char::is_alphabetic)
+            && (self.plain.ends_with(char::is_alphabetic)
+                || self.rest[inside.len() + 2..].starts_with(char::is_alphabetic));
+        let is_markup =
+            inside.trim().is_empty() || inside == "," || inside.starts_with('\\') || is_of_word;
         if is_markup {
             self.replace(inside.len() + 2, &inside_of(inside));
         } else {
@@ -201,6 +84,10 @@ impl<'a> Reader<'a> {
         }
         let name = &after[..letters];
         let behind = after[letters..].strip_prefix('*').unwrap_or(&after[letters..]);
+        let behind = match CITATIONS.contains(&name) {
+            true => without_options(behind),
+            false => behind,
+        };
         let read = self.rest.len() - behind.len();
         let first = argument(behind);
         let both = |text: &str| text.len() + 2;
@@ -237,9 +124,18 @@ impl<'a> Reader<'a> {
                 Some(text) => self.replace(read + gap + both(text), &inside_of(text)),
                 None => self.replace(read + gap, ""),
             }
-        } else if let Some((_, text)) = CHARACTERS.iter().find(|(known, _)| *known == name) {
-            let empty = if behind.starts_with("{}") { 2 } else { 0 };
-            self.replace(read + empty, text);
+        } else if let Some(at) = CHARACTERS.iter().position(|(known, _)| *known == name) {
+            // The space behind the name of a letter ends the name: \O rsted.
+            let is_ended = at < LETTERS
+                && behind
+                    .strip_prefix(' ')
+                    .is_some_and(|next| next.starts_with(char::is_lowercase));
+            let end = match behind {
+                _ if is_ended => 1,
+                _ if behind.starts_with("{}") => 2,
+                _ => 0,
+            };
+            self.replace(read + end, CHARACTERS[at].1);
         } else {
             self.keep(read);
         }
@@ -249,6 +145,16 @@ impl<'a> Reader<'a> {
     fn command_of_a_mark(&mut self) {
         let Some(c) = self.rest[1..].chars().next() else { return self.keep(1) };
         let behind = &self.rest[1 + c.len_utf8()..];
+        if c == '"' && self.is_escaped_quote(behind) {
+            return self.replace(2, "\"");
+        }
+        if c == '~' && self.plain.ends_with('/') {
+            // In an address.
+            return self.replace(2, "~");
+        }
+        if matches!(c, '~' | '^') && behind.starts_with("{}") {
+            return self.replace(4, c.encode_utf8(&mut [0; 4]));
+        }
         if let Some(mark) = accent_by_mark(c)
             && let Some((length, accented)) = accented(behind, mark)
         {
@@ -265,6 +171,18 @@ impl<'a> Reader<'a> {
             },
             _ => self.keep(1),
         }
+    }
+
+    /// Whether the quotation mark of a `\"` stands before `behind` because somebody escaped it, as JSON
+    /// has it, and is no accent: nothing that could have one follows, or it begins a word and one that
+    /// ends a word follows.
+    fn is_escaped_quote(&self, behind: &str) -> bool {
+        let ends = |behind: &str| {
+            !behind.starts_with(|c: char| c.is_ascii_alphabetic() || c == '{' || c == '\\')
+        };
+        let begins_word = !self.plain.ends_with(char::is_alphanumeric);
+        let mut others = behind.match_indices("\\\"").map(|(at, mark)| &behind[at + mark.len()..]);
+        ends(behind) || (begins_word && others.next().is_some_and(ends))
     }
 
     /// Whether what comes next stands between a digit and three more, as in `10\,000`.
@@ -309,99 +227,6 @@ fn inside_of(text: &str) -> String {
     reader.plain
 }
 
-/// What stands in the braces that `text` begins with, unless braces are nested deeper than anybody
-/// writes: each level is read by itself.
-fn argument(text: &str) -> Option<&str> {
-    let mut depth = 0usize;
-    let mut is_escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'{' => depth += 1,
-            b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 {
-            return (at > 0).then(|| &text[1..at]);
-        }
-        if depth > DEEPEST {
-            return None;
-        }
-    }
-    None
-}
-
-/// Length of the formula that `text` begins with, delimiters included. None begins in another, so
-/// that of many that are never closed each is read up to the next.
-fn formula(text: &str) -> Option<usize> {
-    const DELIMITERS: [(&str, &str); 4] =
-        [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")];
-    let (open, close) = DELIMITERS.iter().find(|(open, _)| text.starts_with(open))?;
-    let mut at = open.len();
-    loop {
-        let rest = &text[at..];
-        if rest.starts_with(close) {
-            return (at > open.len()).then_some(at + close.len());
-        }
-        if open.starts_with('\\') && (rest.starts_with("\\(") || rest.starts_with("\\[")) {
-            return None;
-        }
-        let mut chars = rest.chars();
-        at += chars.next()?.len_utf8();
-        if rest.starts_with('\\') {
-            at += chars.next()?.len_utf8();
-        }
-    }
-}
-
-/// Length of the letter that `text` begins with, in braces or not, and that letter with an accent.
-fn accented(text: &str, mark: char) -> Option<(usize, char)> {
-    let letter = |text: &str| match text.trim() {
-        "\\i" => Some('i'),
-        "\\j" => Some('j'),
-        text => {
-            let mut chars = text.chars();
-            chars.next().filter(|c| c.is_ascii_alphabetic() && chars.next().is_none())
-        }
-    };
-    let (length, base) = match argument(text) {
-        Some(inside) => (inside.len() + 2, letter(inside)?),
-        None => {
-            let gap = text.len() - text.trim_start().len();
-            let bytes = if text[gap..].starts_with('\\') { 2 } else { 1 };
-            (gap + bytes, letter(text.get(gap..gap + bytes)?)?)
-        }
-    };
-    Some((length, compose(base, mark)?))
-}
-
-fn accent_by_mark(c: char) -> Option<char> {
-    Some(match c {
-        '`' => '\u{300}',
-        '\'' => '\u{301}',
-        '^' => '\u{302}',
-        '~' => '\u{303}',
-        '=' => '\u{304}',
-        '.' => '\u{307}',
-        '"' => '\u{308}',
-        _ => return None,
-    })
-}
-
-fn accent_by_letter(name: &str) -> Option<char> {
-    Some(match name {
-        "u" => '\u{306}',
-        "r" => '\u{30a}',
-        "H" => '\u{30b}',
-        "v" => '\u{30c}',
-        "d" => '\u{323}',
-        "c" => '\u{327}',
-        "k" => '\u{328}',
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,9 +249,10 @@ mod tests {
         );
         check(r"Erd\H{o}s, \v{C}ech, Bo\c cek, c\`adl\`ag", "Erdős, Čech, Boçek, càdlàg");
         check(
-            r"{\L}ojasiewicz, \O rsted, Stra\ss{}e, 38{\deg}C",
-            "Łojasiewicz, Ø rsted, Straße, 38°C",
+            r"{\L}ojasiewicz, \O rsted, \L ukasiewicz, \AA{} and \deg C, Stra\ss{}e, 38{\deg}C",
+            "Łojasiewicz, Ørsted, Łukasiewicz, Å and ° C, Straße, 38°C",
         );
+        check(r"Nguy\~{\^e}n and Vi\d{\^e}t", "Nguyễn and Việt");
     }
 
     #[test]
@@ -457,9 +283,19 @@ mod tests {
     }
 
     #[test]
+    fn escaped_quotes_are_no_accents_and_letters_of_a_word_need_no_braces() {
+        check(
+            r#"The \"attention\" mechanism of G\"odel and \"Orebro, said \"so.\""#,
+            "The \"attention\" mechanism of Gödel and Örebro, said \"so.\"",
+        );
+        check("{T}ransparent {A}nomaly Bi{LSTM} of {a, b}", "Transparent Anomaly BiLSTM of {a, b}");
+    }
+
+    #[test]
     fn asides_leave_no_gap() {
         check(r"due to Mualem \& Feldman~\cite{a2023} shows", "due to Mualem & Feldman shows");
         check(r"gradients \cite{b,c}, and more~\citep{d}.", "gradients, and more.");
+        check(r"by \cite[Theorem 1]{x} and (\citep[e.g.][p. 3]{y}).", "by and ().");
         check(
             r"the result of \citet{gold:62} in time\footnote{We use $x$.}",
             "the result of gold:62 in time",
@@ -471,6 +307,10 @@ mod tests {
         check(
             "Claude Fable~5 of ~2.7 (~4.4), Sec.~$3$ at x.edu/~me",
             "Claude Fable 5 of ~2.7 (~4.4), Sec. $3$ at x.edu/~me",
+        );
+        check(
+            r"at $13$~TeV, 95\%~CL, shown in~[12], http://x.edu/\~me, 10\^{}6 and \~{}5",
+            "at $13$ TeV, 95% CL, shown in [12], http://x.edu/~me, 10^6 and ~5",
         );
     }
 
