@@ -20,6 +20,8 @@ pub struct Identity {
     pub glossary: Option<String>,
     /// What guards held the text while it was written.
     pub guards: String,
+    /// Whether tokens beyond the model's shortlist could be written.
+    pub full_vocabulary: bool,
 }
 
 /// SHA-256, in hexadecimal, of everything that the summary of `paper` depends on.
@@ -36,7 +38,9 @@ pub(super) fn summary_key(paper: &Paper, identity: &Identity) -> String {
         identity.glossary.clone(),
         Some(identity.guards.clone()),
     ];
-    hash_parts(parts.iter().map(Option::as_deref))
+    // Without it the key is what it was before this was a part of it.
+    let vocabulary = identity.full_vocabulary.then_some(Some("full vocabulary"));
+    hash_parts(parts.iter().map(Option::as_deref).chain(vocabulary))
 }
 
 /// SHA-256, in hexadecimal, of texts in a row, of which some may be missing.
@@ -89,6 +93,7 @@ mod tests {
             Identity { prompt: "m".into(), ..plain.clone() },
             Identity { glossary: Some("m".into()), ..plain.clone() },
             Identity { guards: "m".into(), ..plain.clone() },
+            Identity { full_vocabulary: true, ..plain.clone() },
         ] {
             assert_ne!(summary_key(&paper, &plain), summary_key(&paper, &other), "{other:?}");
         }

@@ -105,6 +105,7 @@ impl Writer {
             prompt: prompt.identity().to_owned(),
             glossary: glossary.as_ref().and_then(Glossary::identity).map(str::to_owned),
             guards: choices.guards.to_string(),
+            full_vocabulary: choices.engine.full_vocabulary,
         };
         Ok(Writer { choices, name, identity, prompt, glossary })
     }

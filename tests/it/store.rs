@@ -27,7 +27,7 @@ fn paper(number: usize, version: u32) -> Paper {
 
 fn identity() -> Identity {
     let guards = "all".into();
-    Identity { model: "m".into(), adapter: None, prompt: "p".into(), glossary: None, guards }
+    Identity { model: "m".into(), prompt: "p".into(), guards, ..Identity::default() }
 }
 
 fn written(text: &str) -> Record {
