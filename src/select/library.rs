@@ -19,6 +19,9 @@ pub const MAX_LIKED: usize = 20_000;
 /// Most entries of a library that are named where they cannot be read.
 const MOST_FAULTS: usize = 3;
 
+/// How deep braces may stand in braces: nobody writes more, and the parser takes each level's time again.
+const DEEPEST: usize = 64;
+
 const HINT: &str = "a library is a BibTeX file, an export of Zotero as BibTeX or CSL JSON, records of \
                     wenzhai, or a list of arXiv ids, one a line";
 
@@ -43,20 +46,20 @@ pub(super) struct Liked {
 #[serde(default)]
 struct Entry {
     id: serde_json::Value,
-    title: String,
+    title: Option<String>,
     #[serde(rename = "abstract")]
-    abstract_text: String,
+    abstract_text: Option<String>,
     #[serde(rename = "URL")]
-    url: String,
+    url: Option<String>,
     #[serde(rename = "DOI")]
-    doi: String,
-    link: String,
+    doi: Option<String>,
+    link: Option<String>,
     number: serde_json::Value,
 }
 
 impl Library {
-    /// Reads the file at `path` and adds its papers; what it is, is told by its content. Entries of a
-    /// bibliography that cannot be read are left out, and are among the [faults](Library::faults).
+    /// Reads the file at `path` and adds its papers; what it is, is told by its content. Entries and
+    /// records that cannot be read are left out, and are among the [faults](Library::faults).
     ///
     /// # Errors
     /// Those of [`text_file::read`]; [`ErrorKind::Usage`] where it holds no paper.
@@ -67,7 +70,7 @@ impl Library {
             .map_err(|fault| Error::new(ErrorKind::Usage, of_file(fault)).hint(HINT))?;
         self.liked.extend(liked);
         let more = faults.len().saturating_sub(MOST_FAULTS);
-        let more = (more > 0).then(|| format!("{more} more entries are no BibTeX"));
+        let more = (more > 0).then(|| format!("{more} more entries cannot be read"));
         self.faults.extend(faults.into_iter().take(MOST_FAULTS).chain(more).map(of_file));
         let excess = self.liked.len().saturating_sub(MAX_LIKED);
         self.liked.drain(..excess);
@@ -121,7 +124,7 @@ fn parse(text: &str) -> std::result::Result<Parsed, String> {
                 .map_err(|cause| format!("line {} is no JSON of a library", cause.line()))?;
             whole(entries.into_iter().map(Liked::from).collect())
         }
-        Some('{') => whole(json_lines(text)?),
+        Some('{') => json_lines(text),
         Some('@' | '%') => bibliography(text),
         Some(_) if text.contains("\n@") => bibliography(text),
         Some(_) => whole(ids(text)?),
@@ -133,20 +136,23 @@ fn parse(text: &str) -> std::result::Result<Parsed, String> {
     }
 }
 
-fn json_lines(text: &str) -> std::result::Result<Vec<Liked>, String> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(number, line)| match serde_json::from_str::<Entry>(line) {
-            Ok(entry) => Ok(Liked::from(entry)),
-            Err(_) => Err(format!("line {} is no record", number + 1)),
-        })
-        .collect()
+fn json_lines(text: &str) -> Parsed {
+    let (mut liked, mut faults) = (Vec::new(), Vec::new());
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        match serde_json::from_str::<Entry>(line) {
+            Ok(entry) => liked.push(Liked::from(entry)),
+            Err(_) => faults.push(format!("line {} is no record", number + 1)),
+        }
+    }
+    (liked, faults)
 }
 
 /// As one text, or, where that is no BibTeX, entry by entry: many a library has a key twice, or an
 /// entry that was never finished, and the others are worth reading.
 fn bibliography(text: &str) -> Parsed {
-    if let Ok(whole) = Bibliography::parse(text) {
+    if depth(text) <= DEEPEST
+        && let Ok(whole) = Bibliography::parse(text)
+    {
         return (whole.iter().map(Liked::of_bibliography).collect(), Vec::new());
     }
     let is_string =
@@ -155,7 +161,12 @@ fn bibliography(text: &str) -> Parsed {
     let strings: String =
         entries.iter().filter(|(_, entry)| is_string(entry)).map(|(_, entry)| *entry).collect();
     let (mut liked, mut faults) = (Vec::new(), Vec::new());
-    for (line, entry) in entries.into_iter().filter(|(_, entry)| !is_string(entry)) {
+    let entries = entries.into_iter().filter(|(_, entry)| !is_string(entry));
+    for (line, entry) in entries {
+        if depth(entry) > DEEPEST {
+            faults.push(format!("line {line} begins an entry with too many braces in braces"));
+            continue;
+        }
         match parse_entry(&strings, entry) {
             Ok(found) => liked.extend(found.iter().map(Liked::of_bibliography)),
             Err(cause) => {
@@ -167,6 +178,20 @@ fn bibliography(text: &str) -> Parsed {
         }
     }
     (liked, faults)
+}
+
+/// How deep braces stand in braces at most. What is closed too often begins at nothing again.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// What begins with an `@` at the beginning of a line, with the numbers of these lines.
@@ -231,8 +256,9 @@ impl From<Entry> for Liked {
     fn from(entry: Entry) -> Self {
         let Entry { id, title, abstract_text, url, doi, link, number } = entry;
         let names = [&id, &number].map(|value| value.as_str().unwrap_or_default());
-        let mut names = names.into_iter().chain([link.as_str(), &url, &doi]);
-        let id = names.find_map(|name| Some(PaperId::parse(name)?.0));
+        let others = [&link, &url, &doi].map(|name| name.as_deref().unwrap_or_default());
+        let id = names.into_iter().chain(others).find_map(|name| Some(PaperId::parse(name)?.0));
+        let [title, abstract_text] = [title, abstract_text].map(Option::unwrap_or_default);
         Liked { id, title, abstract_text }
     }
 }
@@ -278,7 +304,7 @@ mod tests {
         for (text, fault) in [
             ("", "it is empty"),
             ("2699.00001\nsheep", "line 2 is no arXiv id"),
-            ("{\"title\":\"a\"}\n{", "line 2 is no record"),
+            ("{\"title\":3}\n{", "line 1 is no record"),
             ("[{\"title\":\n3}]", "line 2 is no JSON of a library"),
             ("[]", "it holds no paper"),
             (
@@ -288,6 +314,22 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err(), fault, "{text}");
         }
+    }
+
+    #[test]
+    fn a_value_that_is_null_is_none_and_a_line_that_is_no_record_takes_no_other_along() {
+        check("[{\"title\":\"Sheep\",\"abstract\":null}]", &[(None, "Sheep", "")]);
+        let (liked, faults) = parse("{\"title\":\"Sheep\",\"link\":null}\n{\n").unwrap();
+        assert_eq!((liked.len(), faults), (1, vec!["line 2 is no record".to_owned()]));
+    }
+
+    #[test]
+    fn braces_in_braces_without_end_take_no_time() {
+        const TIMES: usize = 200_000;
+        let deep = format!("@misc{{a, title={{{}x{}}}}}", "{".repeat(TIMES), "}".repeat(TIMES));
+        let (liked, faults) = parse(&format!("{deep}\n@misc{{b, title={{Sheep}}}}\n")).unwrap();
+        assert_eq!((liked.len(), &liked[0].title[..]), (1, "Sheep"));
+        assert_eq!(faults, ["line 1 begins an entry with too many braces in braces"]);
     }
 
     #[test]
