@@ -343,7 +343,7 @@ pub(crate) fn without_nan(json: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The value of a field that no digest shows, or what stands for none where it is of another type.
-fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     field: D,
 ) -> std::result::Result<T, D::Error> {
     let value = serde_json::Value::deserialize(field)?;
@@ -351,7 +351,7 @@ fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
 }
 
 /// The value of a field, where `null` says that there is none.
-fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+pub(crate) fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     field: D,
 ) -> std::result::Result<T, D::Error> {
     Ok(Option::<T>::deserialize(field)?.unwrap_or_default())

@@ -299,13 +299,18 @@ fn placeholder_other_than_date(name: &str) -> Option<&str> {
 /// that says only what it is, its folder's name, as it was typed.
 fn feed_name(output: &Output) -> String {
     let Output::File(path) = output else { return String::new() };
-    let stem = path.file_stem().map(OsStr::to_string_lossy).unwrap_or_default();
+    let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+    let ends = [".xml", ".atom"];
+    let stem = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
     let name = stem.replace(DATE, "");
     let name = name.trim_matches(|c: char| "-_. ".contains(c));
     match name {
         "" | "digest" | "feed" | "index" | "atom" => {
-            let folder = path.parent().and_then(Path::file_name).map(OsStr::to_string_lossy);
-            folder.unwrap_or_default().into_owned()
+            let folder = path.parent().and_then(Path::file_name).map(OsStr::to_os_string);
+            // A file in the current folder names none.
+            let current = || std::env::current_dir().ok()?.file_name().map(OsStr::to_os_string);
+            let folder = folder.or_else(current).unwrap_or_default();
+            folder.to_string_lossy().into_owned()
         }
         name => name.to_owned(),
     }

@@ -10,7 +10,7 @@ use crate::feed::Source;
 use crate::record::{Record, read_jsonl};
 
 /// Records in the order of their papers' first ones; of a paper that comes again the last counts, as
-/// when it was written about anew.
+/// when it was written about anew, but none of an older version, and no failure where there is a summary.
 #[derive(Default)]
 pub(super) struct Unique {
     pub(super) records: Vec<Record>,
@@ -41,7 +41,10 @@ impl Unique {
         }
         match self.places.entry(record.key()) {
             Entry::Occupied(place) => {
-                self.records[*place.get()] = record;
+                let known = &mut self.records[*place.get()];
+                if !is_worse(&record, known) {
+                    *known = record;
+                }
                 self.doubles += 1;
             }
             Entry::Vacant(place) => {
@@ -49,5 +52,43 @@ impl Unique {
                 self.records.push(record);
             }
         }
+    }
+}
+
+/// Whether `record` is not to stand where `known` stands: what a reader would miss then.
+fn is_worse(record: &Record, known: &Record) -> bool {
+    let says_something = |record: &Record| record.has_summary() || record.notice.is_some();
+    match (record.version, known.version) {
+        (Some(version), Some(known)) if version < known => true,
+        _ => !says_something(record) && says_something(known),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_counts_unless_it_is_older_or_failed() {
+        let record = |version: u32, zh_title: &str| Record {
+            id: "2699.00001".into(),
+            version: Some(version),
+            zh_title: zh_title.into(),
+            zh_tldr: zh_title.into(),
+            zh_abstract: zh_title.into(),
+            ..Record::default()
+        };
+        let left = |records: [Record; 2]| {
+            let mut unique = Unique::default();
+            records.into_iter().for_each(|record| unique.push(record));
+            assert_eq!((unique.records.len(), unique.doubles), (1, 1));
+            unique.records.remove(0).zh_title
+        };
+        assert_eq!(left([record(1, "甲"), record(1, "乙")]), "乙");
+        assert_eq!(left([record(1, "甲"), record(2, "乙")]), "乙");
+        assert_eq!(left([record(2, "甲"), record(1, "乙")]), "甲");
+        let failed = Record { error: Some("too long".into()), ..record(2, "") };
+        assert_eq!(left([record(1, "甲"), failed.clone()]), "甲");
+        assert_eq!(left([failed, record(2, "乙")]), "乙");
     }
 }

@@ -61,7 +61,8 @@ pub fn atom(records: &dyn Records, feed: &Feed, out: &mut dyn Write) -> Result<(
     let name = one_line(feed.name);
     let title = if name.is_empty() { "文摘".to_owned() } else { format!("文摘 {name}") };
     let head = context! {
-        id => urn("feed", &name, ""),
+        // The address of a feed is its own; a name may be another's, too.
+        id => urn("feed", &name, feed.site.map_or("", |site| &site.feed)),
         title => title,
         updated => midnight(day),
         address => feed.site.map(|site| &site.feed),
@@ -89,7 +90,9 @@ pub fn atom(records: &dyn Records, feed: &Feed, out: &mut dyn Write) -> Result<(
 fn id(record: &Record) -> String {
     let of = |text: &str| PaperId::parse(text).map(|(id, _)| id.link());
     of(&record.id).or_else(|| of(&record.link)).unwrap_or_else(|| {
-        let link = web_address(&record.link).unwrap_or_default();
+        // Two papers may have one title.
+        let link = web_address(&record.link).unwrap_or_else(|| one_line(&record.link));
+        let link = if link.is_empty() { one_line(&record.abstract_text) } else { link };
         urn("paper", &link, &one_line(&record.title))
     })
 }

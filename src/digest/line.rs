@@ -30,13 +30,38 @@ pub(super) fn web_address(link: &str) -> Option<String> {
         return None;
     }
     let mut address = format!("{}://", scheme.to_ascii_lowercase());
-    for byte in rest.bytes() {
+    // Brackets stand around an address of IPv6, and nowhere else.
+    let host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    if host == 0 {
+        return None;
+    }
+    let is_hex = |at: usize| rest.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+    for (at, byte) in rest.bytes().enumerate() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => address.push(byte.into()),
-            _ if b"-._~:/?#@!+,;=%'&".contains(&byte) => address.push(byte.into()),
+            b'%' if is_hex(at + 1) && is_hex(at + 2) => address.push('%'),
+            b'[' | b']' if at < host => address.push(byte.into()),
+            _ if b"-._~:/?#@!+,;='&".contains(&byte) => address.push(byte.into()),
             // Writing into a string cannot fail.
             _ => write!(address, "%{byte:02X}").unwrap_or_default(),
         }
     }
     Some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_of_the_web_and_whole() {
+        let check = |link: &str, expected: Option<&str>| {
+            assert_eq!(web_address(link).as_deref(), expected, "{link}");
+        };
+        check("HTTP://x.org/a b(c)?d=%41%zz%", Some("http://x.org/a%20b%28c%29?d=%41%25zz%25"));
+        check("http://[::1]:80/[a]", Some("http://[::1]:80/%5Ba%5D"));
+        check("https:///a", None);
+        check("https://", None);
+        check("doi:10.1/x", None);
+    }
 }

@@ -8,6 +8,7 @@ use super::line::{is_blank, one_line, web_address};
 use super::order::announced;
 use super::overview::categories;
 use super::wording;
+use crate::hash;
 use crate::paper::PaperId;
 use crate::record::Record;
 use crate::summary::Field;
@@ -60,11 +61,16 @@ fn notes(record: &Record) -> Vec<String> {
     entry::notes(record).iter().map(|note| one_line(note)).collect()
 }
 
-/// What a document calls the place of a record in it: its arXiv id, where it has one.
+/// What a document calls the place of a record in it: its arXiv id, where it has one, or what is made of
+/// the record, so that a page and an index of another order agree. By its number goes what may be there
+/// twice.
 pub(super) fn anchor(number: u64, record: &Record) -> String {
-    match PaperId::parse(&record.id) {
+    const DIGITS: usize = 12;
+    let named = PaperId::parse(&record.id).or_else(|| PaperId::parse(&record.link));
+    match named {
         Some((id, _)) => id.to_string(),
-        None => format!("p{number}"),
+        None if record.is_known_by_title() => format!("p{number}"),
+        None => format!("k{}", &hash::sha256(record.key())[..DIGITS]),
     }
 }
 

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use crate::paper::PaperId;
-use crate::record::JsonLine;
+use crate::record::{JsonLine, or_default, or_none};
 use crate::summary::{Flaw, Summary};
 
 /// A paper, and the summary that others are compared with.
@@ -81,13 +81,16 @@ struct ReferenceLine {
 #[derive(Default)]
 struct WrittenLine {
     id: Option<String>,
+    #[serde(deserialize_with = "or_default")]
     version: Option<u32>,
     zh_title: Option<String>,
     zh_tldr: Option<String>,
     zh_abstract: Option<String>,
-    #[serde(alias = "flags")]
+    #[serde(alias = "flags", deserialize_with = "or_none")]
     marks: Vec<Flaw>,
+    #[serde(deserialize_with = "or_none")]
     retries: u32,
+    #[serde(deserialize_with = "or_none")]
     cut: bool,
     error: Option<String>,
 }
@@ -150,6 +153,9 @@ mod tests {
         assert!(own.is_failed(), "what failed has no text, whatever is left of it");
         assert_eq!(read(r#"{"id": "lab notes v2"}"#).id, "lab notes v2");
         assert!(read("{}").is_failed());
+        // As tables write a value that is missing.
+        let nulls = r#"{"id":"a","version":null,"marks":null,"retries":null,"cut":null}"#;
+        assert_eq!(read(nulls), Written { id: "a".into(), ..Written::default() });
     }
 
     #[test]

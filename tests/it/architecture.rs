@@ -24,7 +24,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("summary", &["error", "text"]),
     ("record", &["error", "paper", "summary"]),
     ("eval", &["paper", "record", "text", "summary"]),
-    ("digest", &["error", "text", "paper", "record", "summary"]),
+    ("digest", &["error", "hash", "text", "paper", "record", "summary"]),
     ("store", &["error", "hash", "paper", "record", "summary", "digest"]),
     ("feed", &["error", "atomic", "hash", "text", "system", "http", "paper", "summary", "record"]),
     ("text_file", &["error"]),

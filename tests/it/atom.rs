@@ -110,6 +110,30 @@ fn feeds_of_two_folders_are_two_feeds() {
 }
 
 #[test]
+fn feeds_whose_names_look_like_ends_and_papers_of_one_title_are_told_apart() {
+    let place = crate::support::place::Place::new();
+    let record = |link: &str, text: &str| Record {
+        link: link.into(),
+        title: "Erratum".into(),
+        abstract_text: text.into(),
+        ..Record::default()
+    };
+    let records =
+        [record("doi:10.1/x", ""), record("doi:10.1/y", ""), record("", "A"), record("", "B")];
+    let lines: Vec<String> =
+        records.iter().map(|record| serde_json::to_string(record).unwrap()).collect();
+    place.write("in.jsonl", &lines.join("\n"));
+    let args = ["render", "in.jsonl", "--format", "atom", "-o", "cs.CL", "-o", "cs.LG"];
+    assert_eq!(place.run(&args).status, 0);
+    let ids = |name: &str| texts(&place.read(name), "id");
+    let (one, other) = (ids("cs.CL"), ids("cs.LG"));
+    assert_ne!(one[0], other[0]);
+    assert_eq!(one[1..], other[1..]);
+    let entries: std::collections::HashSet<&String> = one[1..].iter().collect();
+    assert_eq!(entries.len(), records.len());
+}
+
+#[test]
 fn no_text_of_a_paper_leaves_its_element() {
     let feed = feed(vec![hostile()], "2027-01-01");
     assert_eq!(texts(&feed, "entry").len(), 1, "{feed}");

@@ -179,6 +179,9 @@ fn a_browser_searches_filters_and_folds() {
             ("sheep shepherd", "2699.01101"),
             ("1.9 blank", "2699.01102"),
             ("蛋糕 sheep", ""),
+            // What the page says around papers is nothing that they say.
+            ("英文摘要", ""),
+            ("展开", ""),
         ] {
             browser.choose("query", query);
             assert_eq!(shown(&mut browser), expected, "{query}");
@@ -211,6 +214,13 @@ fn a_browser_searches_filters_and_folds() {
         assert_eq!(browser.evaluate(brief), 0);
         browser.evaluate("document.querySelector('.tldr').click()");
         assert_ne!(browser.evaluate("document.querySelector('.paragraph').offsetHeight"), 0);
+        // The same without a mouse, and a screen reader is told.
+        let button = "document.querySelector('article button.more')";
+        let state = format!("{button}.getAttribute('aria-expanded') + {button}.textContent");
+        assert_eq!(browser.evaluate(&state), "true收起");
+        browser.evaluate(&format!("{button}.focus(), document.activeElement.click()"));
+        assert_eq!(browser.evaluate(&state), "false展开");
+        assert_eq!(browser.evaluate("document.querySelector('.paragraph').offsetHeight"), 0);
         browser.evaluate("document.getElementById('brief').click()");
         // Light and dark, by the system's wish and by the button.
         let lightness = "getComputedStyle(document.body).backgroundColor";

@@ -8,8 +8,23 @@
   }));
   const sections = Array.from(document.querySelectorAll("section"));
 
+  // What a paper says, and not what the page says around it: 摘要 is a topic, too.
+  const searched = "h3, .title, .authors, .category, .source, .why, .tldr, .paragraph, .abstract p";
+  const ownText = (element) => {
+    const copy = element.cloneNode(true);
+    for (const part of copy.querySelectorAll(".number, .marked, summary")) part.remove();
+    return copy.textContent;
+  };
   // Taken when it is first asked for, so that opening a page does not wait for it.
-  const textOf = (paper) => (paper.text ??= paper.element.textContent.toLowerCase());
+  const textOf = (paper) =>
+    (paper.text ??= Array.from(paper.element.querySelectorAll(searched), ownText).join("\n").toLowerCase());
+
+  const setOpen = (paper, isOpen) => {
+    paper.classList.toggle("open", isOpen);
+    const button = paper.querySelector("button.more");
+    button.setAttribute("aria-expanded", String(isOpen));
+    button.textContent = isOpen ? "收起" : "展开";
+  };
 
   const isOfState = (paper) =>
     state.value === "" || paper.state === state.value ||
@@ -49,9 +64,10 @@
     const button = event.target.closest("button.category");
     if (!button) {
       // Where papers are shown in brief, a click shows one of them in full.
+      const isMore = event.target.closest("button.more");
       const isElsewhere = event.target.closest("a, button, details") || String(getSelection());
       const paper = event.target.closest("article");
-      if (paper && !isElsewhere) paper.classList.toggle("open");
+      if (paper && (isMore || !isElsewhere)) setOpen(paper, !paper.classList.contains("open"));
       return;
     }
     category.value = category.value === button.value ? "" : button.value;
