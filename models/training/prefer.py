@@ -129,6 +129,8 @@ class Trainer(train.Trainer):
         self.report(step=0, pairs=len(self.state["margins"]), nats=round(nats, 4))
 
     def report_held_out(self):
+        if not self.held_out:
+            return
         margins, nats = self.measure(self.held_out)
         grown = [margins[pair] - self.state["margins"][pair] for pair in self.held_out]
         self.report(step=self.state["step"],

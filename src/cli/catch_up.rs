@@ -94,10 +94,10 @@ pub(super) fn add_days_beside(
     Ok(is_more)
 }
 
-/// The days before `end` that a run of the day `read` caught up on.
+/// The days before `end` that runs from the day `read` on caught up on.
 fn caught_up_in(known: &DaysRead, read: Date, end: Date) -> Vec<Date> {
     let is_of_run = |day: &Date| {
-        known.days.get(day) == Some(&read)
+        known.days.get(day).is_some_and(|known| *known >= read)
             && *day < end
             && known.followed_since.is_some_and(|since| *day >= since)
     };

@@ -8,7 +8,7 @@ use super::catch_up;
 use super::console::{self, Console};
 use super::extended;
 use super::outcome::Outcome;
-use super::settings::{DigestSettings, StoreChoice};
+use super::settings::{DigestSettings, StoreChoice, Verbosity};
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
@@ -41,9 +41,20 @@ pub(super) fn run(
     let given_up = catch_up::add_missed_days(&mut settings, &store, &console)?;
     let (mut run, mut inputs) = begin(&settings, &writer, &mut store, &mut console)?;
     let announced = inputs.as_ref().map_or(&[][..], |inputs| &inputs.announced);
+    let known = settings.sources.clone();
     if catch_up::add_days_beside(&mut settings, announced, &run)? {
-        drop(run);
-        (run, inputs) = begin(&settings, &writer, &mut store, &mut console)?;
+        // From the beginning, so that the days stand where they stood; what can be read only once stays
+        // as it was read, and they come behind it. What there is to say was said.
+        let mut silent = Console::new(Verbosity::Quiet);
+        if known.iter().all(Source::is_repeatable) {
+            drop(run);
+            (run, inputs) = begin(&settings, &writer, &mut store, &mut silent)?;
+        } else if let Some(inputs) = &mut inputs {
+            settings.sources.retain(|source| !known.contains(source));
+            if let Some(of_days) = read(&settings, &mut run, &mut silent)? {
+                inputs.add(of_days);
+            }
+        }
     }
     let Some(inputs) = inputs else {
         run.remember(&given_up)?;

@@ -245,7 +245,7 @@ impl Numbers {
             self.add_scaled(value);
             // Two hundred is 200 as well; larger ones nobody writes out.
             if let Some(digits) = value.plain().filter(|digits| digits.len() <= 6) {
-                self.add(&digits, "");
+                self.add_word(&digits, "");
                 if digits.len() > 3 && !digits.contains('.') {
                     self.add(&grouped(&digits), "");
                 }

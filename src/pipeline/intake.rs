@@ -56,6 +56,17 @@ pub struct Inputs {
     pub announced: Vec<Announcement>,
 }
 
+impl Inputs {
+    /// Adds what became of others.
+    pub fn add(&mut self, others: Inputs) {
+        self.failed.extend(others.failed);
+        self.cut_short |= others.cut_short;
+        self.empty += others.empty;
+        self.stopped |= others.stopped;
+        self.announced.extend(others.announced);
+    }
+}
+
 /// Takes the papers of all `sources` into `run`.
 ///
 /// An input that cannot be read does not keep the others from being read; an error of the store

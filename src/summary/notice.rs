@@ -35,7 +35,9 @@ static LIVES: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)\b(?:accepted|to 
 /// or the paper, or that it was taken away from elsewhere ("withdrawn from a conference"). `tail`
 /// is how a sentence goes on that does not say what is withdrawn.
 fn withdrawal(tail: &str) -> Regex {
-    let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version(?:\ of\ (?:the|this|our)\ (?:paper|article|manuscript|work))?|draft|note|document|letter|comment|thesis|chapter|report|entry|arxiv\ (?:submission|admin\w*(?:\ note)?|note))";
+    let paper = r"(?:paper|submission|article|manuscript|work|preprint|e-?print|version(?:\ of\ (?:the|this|our)\ (?:paper|article|manuscript|work))?|draft|note|document|arxiv\ (?:submission|admin\w*(?:\ note)?|note))";
+    // What may be somebody else's as well, unless it is called this one.
+    let document = r"(?:letter|comment|thesis|chapter|report|entry)";
     let gone = r"(?:withdrawn|retracted)";
     let verb = r"(?:withdrawn|retracted|removed|replaced\ by\ a\ withdrawal)";
     let adverb = r"(?:hereby|now|since|temporarily|permanently|voluntarily|therefore|already)";
@@ -59,6 +61,7 @@ fn withdrawal(tail: &str) -> Regex {
     compile(&format!(
         r"(?ix) ^ [\s\W]* (?: arxiv\ admin\w* (?:\ note)? \s* : \s* )? (?:
             {own} \s+ (?:\w+\s+)? {paper} \s+ (?: {been} {gone} {after_gone} | {is} removed {after_removed} | {is} replaced\ by\ a\ withdrawal \b )
+          | {own} \s+ {document} \s+ {been} {gone} {why}
           | {own} \s+ (?:\w+\s+)? {paper} \s* [:;,-]* \s* (?:{adverb}\s+)* {verb} {why}
           | (?:the\s+)? {paper} \s* (?: [:;,-]* \s* (?:{adverb}\s+)* | \s {is} ) {verb} {why}
           | {verb} (?: {end} | \s+ {whom} )

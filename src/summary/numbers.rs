@@ -109,14 +109,17 @@ impl SourceNumbers {
 
     /// Whether the source has a number that stands in Chinese characters between `before` and `after`.
     fn accepts_in_characters(&self, (before, after): (&str, &str), value: &Decimal) -> bool {
-        // A part of a number in digits (3百五十) or with a fraction (九十五点五) is not looked at.
-        let is_part = before.ends_with(|c: char| c.is_ascii_digit()) || after.starts_with('点');
-        if before.ends_with("百分之") {
+        // A part of a number in digits (3百五十) or with a fraction (九十五点五), of a word (十六进制), or
+        // roughly (三十多, 两百年 for two centuries) is not looked at.
+        const PARTS: [&str; 8] = ["点", "进制", "面体", "几", "多", "余", "来", "年"];
+        let is_part = before.ends_with(|c: char| c.is_ascii_digit())
+            || PARTS[..7].iter().any(|part| after.starts_with(part))
+            || (after.starts_with(PARTS[7]) && value.is_of_hundreds());
+        if !is_part && before.ends_with("百分之") {
             return self.percents.contains(value);
         }
         is_part
-            || before.ends_with(['第', '几', '数'])
-            || after.starts_with(['几', '多', '余'])
+            || before.ends_with('第')
             || (after.starts_with("年代") && self.decades.contains(value))
             || (after.starts_with("世纪") && self.centuries.contains(value))
             || self.forms.contains(value)
@@ -196,6 +199,7 @@ impl SourceNumbers {
     fn add_words(&mut self, lower: &str) {
         let (scaled, decades) = scaled_in_words(lower);
         let years = decades.iter().map(|decades| decades.times_ten(1));
+        self.percents.extend(scaled.iter().filter(|value| value.magnitude() == 2).cloned());
         scaled.into_iter().chain(years).for_each(|value| self.add_value(value));
         let mut tens = None;
         let words = lower.split(|c: char| !c.is_ascii_alphabetic());

@@ -184,7 +184,7 @@ fn numbers_in_words_may_be_written_in_digits() {
     for text in ["200种", "150项", "5000小时", "5,000小时", "100万颗", "21万颗"] {
         assert!(accepts(&source, numbers(), text), "{text}");
     }
-    for text in ["250种", "500小时", "50000", "600万颗", "210万颗"] {
+    for text in ["250种", "500小时", "50000", "600万颗", "210万颗", "102项", "100项"] {
         assert!(!accepts(&source, numbers(), text), "{text}");
     }
 }

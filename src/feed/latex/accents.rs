@@ -26,7 +26,13 @@ pub(super) fn accented(text: &str, mark: char) -> Option<(usize, char)> {
         None => {
             let gap = text.len() - text.trim_start().len();
             let bytes = if text[gap..].starts_with('\\') { 2 } else { 1 };
-            (gap + bytes, letter(text.get(gap..gap + bytes)?)?)
+            let base = letter(text.get(gap..gap + bytes)?)?;
+            // The space behind \i ends the name.
+            let is_ended = bytes == 2
+                && text[gap + bytes..]
+                    .strip_prefix(' ')
+                    .is_some_and(|next| next.starts_with(char::is_lowercase));
+            (gap + bytes + usize::from(is_ended), base)
         }
     };
     Some((length, with_mark(base, mark)?))

@@ -56,15 +56,25 @@ impl<'a> Reader<'a> {
     fn is_tie(&self) -> bool {
         let before = self.plain.chars().next_back();
         let after = self.rest.chars().nth(1);
-        before.is_some_and(|c| c.is_alphanumeric() || ".,;:)]}$%".contains(c))
-            && after.is_some_and(|c| c.is_alphanumeric() || "\\$({[".contains(c))
+        match (before, after) {
+            // 1%~2% is a range.
+            (Some('%' | '$'), Some(after)) => after.is_alphabetic() || "\\$([".contains(after),
+            (Some(before), Some(after)) => {
+                (before.is_alphanumeric() || ".,;:)]}".contains(before))
+                    && (after.is_alphanumeric() || "\\$({[".contains(after))
+            }
+            _ => false,
+        }
     }
 
     /// `{\em so}`, `{\"o}` and `{}` lose their braces, and letters of a word, as in `{A}nomaly`; those of
     /// `{0, 1}` are the text's own.
     fn group(&mut self) {
         let Some(inside) = argument(self.rest) else { return self.keep(1) };
+        // Those of an argument (\foo{a}), an index or a power do not.
+        let stem = self.plain.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let is_of_word = inside.chars().all(char::is_alphabetic)
+            && !stem.ends_with(['\\', '_', '^', '}', '\''])
             && (self.plain.ends_with(char::is_alphabetic)
                 || self.rest[inside.len() + 2..].starts_with(char::is_alphabetic));
         let is_markup =
@@ -125,8 +135,12 @@ impl<'a> Reader<'a> {
                 None => self.replace(read + gap, ""),
             }
         } else if let Some(at) = CHARACTERS.iter().position(|(known, _)| *known == name) {
-            // The space behind the name of a letter ends the name: \O rsted.
+            // The space behind the name of a letter ends the name: \O rsted. That of a unit, 5 \AA in
+            // size, is meant.
+            let is_unit = self.plain.trim_end().ends_with(|c: char| c.is_ascii_digit() || c == '$')
+                || (name == "AA" && !behind.starts_with(" ngstr"));
             let is_ended = at < LETTERS
+                && !is_unit
                 && behind
                     .strip_prefix(' ')
                     .is_some_and(|next| next.starts_with(char::is_lowercase));
@@ -147,6 +161,9 @@ impl<'a> Reader<'a> {
         let behind = &self.rest[1 + c.len_utf8()..];
         if c == '"' && self.is_escaped_quote(behind) {
             return self.replace(2, "\"");
+        }
+        if c == '\'' && self.is_apostrophe(behind) {
+            return self.replace(2, "'");
         }
         if c == '~' && self.plain.ends_with('/') {
             // In an address.
@@ -183,6 +200,13 @@ impl<'a> Reader<'a> {
         let begins_word = !self.plain.ends_with(char::is_alphanumeric);
         let mut others = behind.match_indices("\\\"").map(|(at, mark)| &behind[at + mark.len()..]);
         ends(behind) || (begins_word && others.next().is_some_and(ends))
+    }
+
+    /// Whether the mark of a `\'` before `behind` is an apostrophe that somebody escaped: `it\'s`.
+    fn is_apostrophe(&self, behind: &str) -> bool {
+        let is_letter = |c: char| c.is_alphabetic();
+        let is_s = behind.strip_prefix('s').is_some_and(|rest| !rest.starts_with(is_letter));
+        self.plain.ends_with(is_letter) && (is_s || behind.starts_with(' '))
     }
 
     /// Whether what comes next stands between a digit and three more, as in `10\,000`.
@@ -252,6 +276,11 @@ mod tests {
             r"{\L}ojasiewicz, \O rsted, \L ukasiewicz, \AA{} and \deg C, Stra\ss{}e, 38{\deg}C",
             "Łojasiewicz, Ørsted, Łukasiewicz, Å and ° C, Straße, 38°C",
         );
+        check(r#"5007 \AA emission, \AA ngstr\"om, \AA in"#, "5007 Å emission, Ångström, Å in");
+        check(
+            r#"Mart\'\i nez, na\"\i ve, it\'s the authors\' work"#,
+            "Martínez, naïve, it's the authors' work",
+        );
         check(r"Nguy\~{\^e}n and Vi\d{\^e}t", "Nguyễn and Việt");
     }
 
@@ -289,6 +318,15 @@ mod tests {
             "The \"attention\" mechanism of Gödel and Örebro, said \"so.\"",
         );
         check("{T}ransparent {A}nomaly Bi{LSTM} of {a, b}", "Transparent Anomaly BiLSTM of {a, b}");
+        for text in [
+            r"\mathcal{O}(n)",
+            r"\frac{a}{b}+\sqrt{n}c",
+            "SU(3)_{c}xSU(2)",
+            "10^{a}b",
+            r"\ac{GAM}s",
+        ] {
+            assert_eq!(without_latex(text), text);
+        }
     }
 
     #[test]
@@ -312,6 +350,7 @@ mod tests {
             r"at $13$~TeV, 95\%~CL, shown in~[12], http://x.edu/\~me, 10\^{}6 and \~{}5",
             "at $13$ TeV, 95% CL, shown in [12], http://x.edu/~me, 10^6 and ~5",
         );
+        check("(0.01%~1%) of $z$~2", "(0.01%~1%) of $z$~2");
     }
 
     #[test]

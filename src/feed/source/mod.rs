@@ -117,6 +117,15 @@ impl Source {
         matches!(named.request, arxiv::Request::Query(_) | arxiv::Request::Ids(_))
     }
 
+    /// Whether it can be read twice, as a pipe cannot.
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Source::Stdin => false,
+            Source::Path(path) => path.is_dir() || path.is_file(),
+            Source::Url { .. } | Source::Arxiv(_) => true,
+        }
+    }
+
     /// Opens a source that is one stream of bytes; `note` hears of waits.
     pub(in crate::feed) fn open(&self, note: &mut dyn FnMut(&str)) -> Result<Opened> {
         let plain = |bytes| Opened { bytes, charset: None };

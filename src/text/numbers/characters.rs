@@ -21,8 +21,8 @@ pub(crate) fn in_characters(text: &str) -> Vec<Decimal> {
 /// (十二, 三百五十): where they stand, how they are written, and their values. A 一 at either end may be a
 /// part of a word (统一, 一致) and is none then; what is no whole number (二三十) is left out.
 pub(crate) fn units_in_characters(text: &str) -> Vec<(usize, &str, Decimal)> {
-    const WORDS_WITH_ONE: ([char; 6], [char; 8]) =
-        (['统', '单', '唯', '同', '归', '专'], ['致', '般', '样', '些', '直', '起', '定', '旦']);
+    const WORDS_WITH_ONE: ([char; 6], [char; 7]) =
+        (['统', '单', '唯', '同', '归', '专'], ['致', '般', '样', '些', '直', '定', '旦']);
     let without_words = |(start, run): (usize, &'_ str)| {
         let (before, after) = (&text[..start], &text[start + run.len()..]);
         let tail = run.strip_suffix('一').filter(|_| after.starts_with(WORDS_WITH_ONE.1));
@@ -33,12 +33,17 @@ pub(crate) fn units_in_characters(text: &str) -> Vec<(usize, &str, Decimal)> {
     };
     let runs = numeral_runs(text).into_iter().map(without_words);
     let runs = runs.map(|(start, range)| (start, &text[range]));
-    runs.filter(|(_, run)| is_whole(run))
+    let is_measure = |(start, run): &(usize, &str)| {
+        const MEASURES: [char; 10] = ['米', '克', '瓦', '赫', '焦', '帕', '伏', '卡', '牛', '字'];
+        run.ends_with(['百', '千', '兆']) && text[start + run.len()..].starts_with(MEASURES)
+    };
+    runs.filter(|found| is_whole(found.1) && !is_measure(found))
         .map(|(start, run)| (start, run, decimal_of_run(run)))
         .collect()
 }
 
-/// Whether a run has digits and units, and no digit beside another but 零.
+/// Whether a run has digits and units, and is neither rough (二三十, no digit stands beside another but
+/// 零) nor short for more (一百二), a word (万一) or a part of a unit of measure (五千米).
 fn is_whole(run: &str) -> bool {
     let numerals: Vec<Numeral> = run
         .chars()
@@ -47,9 +52,13 @@ fn is_whole(run: &str) -> bool {
     let is_digit = |numeral: &Numeral| matches!(numeral, Numeral::Digit(1..));
     let are_apart = numerals.windows(2).all(|pair| !(is_digit(&pair[0]) && is_digit(&pair[1])));
     let is_unit = |numeral: &Numeral| !matches!(numeral, Numeral::Digit(_));
+    let is_large = |numeral: &Numeral| is_unit(numeral) && !matches!(numeral, Numeral::Unit(10));
+    let is_short = matches!(&numerals[..], [.., unit, digit] if is_large(unit) && is_digit(digit));
     are_apart
         && numerals.iter().any(is_digit)
         && numerals.iter().any(is_unit)
+        && !numerals.first().is_some_and(is_large)
+        && !is_short
         && !run.starts_with("一十")
 }
 

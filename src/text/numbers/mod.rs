@@ -24,6 +24,11 @@ impl Decimal {
         self.exponent + self.digits.len() as i32 - 1
     }
 
+    /// Whether it is a number of hundreds.
+    pub(crate) fn is_of_hundreds(&self) -> bool {
+        self.exponent >= 2
+    }
+
     /// Whether it has no digits behind the full stop.
     pub(crate) fn is_whole(&self) -> bool {
         self.exponent >= 0
@@ -153,7 +158,7 @@ fn joins(between: &str) -> bool {
 /// The exponent, if `found` is the 10 of `10^6`, `10^{6}` or `10$^6$`.
 pub(crate) fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
     // Astronomers write `10$^{6}$`.
-    let after = text[found.end..].trim_start_matches(['$', ' ']);
+    let after = text[found.end..].trim_start_matches('$');
     let power = after.strip_prefix('^')?.trim_start_matches(['{', ' ']);
     let (sign, power) = power.strip_prefix(['-', '−']).map_or((1, power), |rest| (-1, rest));
     let digits: String = power.chars().take_while(char::is_ascii_digit).collect();

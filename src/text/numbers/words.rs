@@ -76,8 +76,7 @@ const fn row(
 }
 
 /// Numbers with a word for a power of ten that `lower`, a text in small letters, has in words (`fifty
-/// thousand`, `half a million`, `one hundred and fifty`, and the hundred of that), and the numbers of
-/// decades that it speaks of.
+/// thousand`, `half a million`, `one hundred and fifty`), and the numbers of decades that it speaks of.
 pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
     let (mut scaled, mut decades) = (Vec::new(), Vec::new());
     let (mut number, mut end) = (InWords::default(), 0);
@@ -86,77 +85,135 @@ pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
         let rest = &lower[start..];
         let word = &rest[..rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len())];
         // Digits and signs end a number in words.
-        if lower[end..start].contains(|c: char| !c.is_whitespace() && !"-‐–~".contains(c)) {
-            number = InWords::default();
+        if lower[end..start].contains(|c: char| !c.is_whitespace() && !"-‐~".contains(c)) {
+            scaled.extend(number.take());
         }
         end = start + word.len();
         if let ("decades", Some(tenths)) = (word, number.group) {
             decades.push(decimal_of_tenths(tenths));
         }
-        number = number.followed_by(word);
-        let value = decimal_of_tenths(number.tenths());
-        if number.is_scaled && scaled.last() != Some(&value) {
-            scaled.push(value);
-        }
+        scaled.extend(number.add(word));
     }
+    scaled.extend(number.take());
     (scaled, decades)
 }
 
 /// A number in words, as far as it was read; in tenths, since half a million is one.
 #[derive(Debug, Clone, Copy, Default)]
 struct InWords {
-    /// What thousands and larger units have multiplied.
+    /// What thousands and larger units have multiplied, and the last of these units.
     total: u64,
+    unit: u64,
     /// What none has yet: up to 999.
     group: Option<u64>,
-    /// Whether a unit was among the words.
-    is_scaled: bool,
-    /// Whether the last word was one, or an `and` behind it: smaller numbers may be added.
-    is_open: bool,
-    /// Whether the last word was of tens.
-    is_ten: bool,
+    /// What was added to the group last: the fifty of one hundred and fifty.
+    addend: u64,
+    last: Last,
 }
 
+/// What the last word of a number was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Last {
+    #[default]
+    None,
+    Digits,
+    Tens,
+    /// A unit, or an `and` behind it: smaller numbers may be added.
+    Unit,
+    /// An `and` behind a number without a unit: `three and a half`.
+    And,
+}
+
+const HUNDRED: u64 = 100;
+const HALF: u64 = 5;
+
 impl InWords {
-    fn tenths(self) -> u64 {
-        self.total.saturating_add(self.group.unwrap_or_default())
+    /// The number, if it has a unit; there is none then.
+    fn take(&mut self) -> Option<Decimal> {
+        let InWords { total, group, unit, .. } = std::mem::take(self);
+        (unit > 0).then(|| decimal_of_tenths(total.saturating_add(group.unwrap_or_default())))
     }
 
-    /// The number with one more word, or the one that begins with it; nothing where that is none.
-    fn followed_by(self, word: &str) -> InWords {
-        const HALF: u64 = 5;
-        let begun = |group| InWords { group: Some(group), ..InWords::default() };
-        let is_half = self.group == Some(HALF) && !self.is_scaled;
-        match word {
-            "half" => return begun(HALF),
-            "a" if is_half => return self,
-            "a" => return begun(10),
-            "and" if self.is_open => return self,
+    /// Takes in the next word; gives the number that it ends.
+    fn add(&mut self, word: &str) -> Option<Decimal> {
+        match (word, self.last) {
+            ("half", Last::And) => {
+                self.group = self.group.map(|group| group.saturating_add(HALF));
+                self.last = Last::Digits;
+                return None;
+            }
+            ("a", Last::And) => return None,
+            ("a", _) if self.group == Some(HALF) && self.unit == 0 => return None,
+            ("and", Last::Unit) => return None,
+            ("and", Last::Digits | Last::Tens) if self.unit == 0 => {
+                self.last = Last::And;
+                return None;
+            }
             _ => {}
         }
         if let Some((_, zeros)) = SCALES[..5].iter().find(|(scale, _)| *scale == word) {
-            let unit = 10u64.pow(zeros.unsigned_abs());
-            let is_number = self.group.is_some() || self.is_open;
-            let (total, group) = match (self.group, *zeros) {
-                _ if !is_number => return InWords::default(),
-                (Some(group), 2) => (self.total, Some(group.saturating_mul(unit))),
-                // Two thousand million.
-                (None, _) => (self.total.saturating_mul(unit), None),
-                (Some(group), _) => (self.total.saturating_add(group.saturating_mul(unit)), None),
-            };
-            return InWords { total, group, is_scaled: true, is_open: true, is_ten: false };
+            return self.multiply(10u64.pow(zeros.unsigned_abs()));
         }
+        let begun = |group, last| InWords { group: Some(group), last, ..InWords::default() };
         let ten = TENS.iter().position(|name| *name == word).map(|index| 10 * (index as u64 + 2));
         let row = WORDS.iter().find(|row| row.words.contains(&word));
-        let Some(value) = ten.or_else(|| row?.digits.parse().ok()) else {
-            return InWords::default();
+        let value: Option<u64> = ten.or_else(|| row?.digits.parse().ok());
+        let next = match (word, value) {
+            ("half", _) => begun(HALF, Last::Digits),
+            ("a", _) => begun(10, Last::Digits),
+            (_, Some(value)) => {
+                // May and twofold are added to nothing.
+                let is_plain = ten.is_some() || row.is_some_and(|row| row.before == Some(""));
+                let adds = self.last == Last::Unit || (self.last == Last::Tens && value < 10);
+                let last = if ten.is_some() { Last::Tens } else { Last::Digits };
+                if is_plain && adds {
+                    let tenths = 10 * value;
+                    self.group = Some(self.group.unwrap_or_default().saturating_add(tenths));
+                    self.addend =
+                        if self.last == Last::Unit { tenths } else { self.addend + tenths };
+                    self.last = last;
+                    return None;
+                }
+                begun(10 * value, last)
+            }
+            _ => InWords::default(),
         };
-        // May and twofold are added to nothing.
-        let is_plain = ten.is_some() || row.is_some_and(|row| row.before == Some(""));
-        let adds = is_plain && (self.is_open || (self.is_ten && value < 10));
-        let group = if adds { self.group.unwrap_or_default() } else { 0 } + 10 * value;
-        let before = if adds { self } else { InWords::default() };
-        InWords { group: Some(group), is_open: false, is_ten: ten.is_some(), ..before }
+        let ended = self.take();
+        *self = next;
+        ended
+    }
+
+    /// Multiplies what no unit has multiplied yet; gives the number that ends where another begins, as in
+    /// `two hundred and three hundred`.
+    fn multiply(&mut self, unit: u64) -> Option<Decimal> {
+        let Some(group) = self.group else {
+            // Two thousand million; but no unit alone is a number.
+            if self.unit > 0 {
+                self.total = self.total.saturating_mul(unit);
+                self.unit = self.unit.saturating_mul(unit);
+            }
+            return None;
+        };
+        let is_another = match unit {
+            HUNDRED => group >= 10 * HUNDRED,
+            _ => self.total > 0 && unit >= self.unit,
+        };
+        if is_another {
+            let addend = if unit == HUNDRED { self.addend } else { group };
+            let ended = InWords { group: Some(group - addend), ..*self }.take();
+            *self = InWords { group: Some(addend), last: Last::Digits, ..InWords::default() };
+            self.multiply(unit);
+            return ended;
+        }
+        if unit == HUNDRED {
+            self.group = Some(group.saturating_mul(unit));
+            self.unit = self.unit.max(unit);
+        } else {
+            self.total = self.total.saturating_add(group.saturating_mul(unit));
+            (self.group, self.unit) = (None, unit);
+        }
+        (self.addend, self.last) = (0, Last::Unit);
+        None
     }
 }
 
@@ -177,13 +234,24 @@ mod tests {
             assert_eq!(scaled_in_words(text).0, values(expected), "{text}");
         };
         check("two hundred languages", &["200"]);
-        check("one hundred and fifty tasks", &["100", "150"]);
-        check("one hundred twenty-five of them", &["100", "120", "125"]);
-        check("three hundred fifty thousand", &["300", "350", "350000"]);
-        check("one million two hundred thousand", &["1000000", "1000002", "1000200", "1200000"]);
-        check("half a million", &["500000"]);
+        check("one hundred and fifty tasks", &["150"]);
+        check("one hundred twenty-five of them", &["125"]);
+        check("three hundred fifty thousand", &["350000"]);
+        check("one million two hundred thousand", &["1200000"]);
+        check("one hundred and two thousand", &["102000"]);
+        check("two thousand five hundred papers", &["2500"]);
+        check("two thousand million", &["2000000000"]);
+        check(
+            "two hundred and three hundred, two thousand to three thousand",
+            &["200", "300", "2000", "3000"],
+        );
+        check("two hundred and three thousand and five thousand", &["203000", "5000"]);
+        check("one hundred–two hundred", &["100", "200"]);
+        check("half a million, three and a half thousand", &["500000", "3500"]);
         check("a thousand may do, and the first hundred", &["1000", "100"]);
         check("hundreds of them and two thirds", &[]);
         check("a thousand, 5-10 million, twenty-five billion", &["1000", "25000000000"]);
+        let endless = "one ".to_owned() + &"hundred ".repeat(20) + "one";
+        assert!(!scaled_in_words(&endless).0.is_empty());
     }
 }

@@ -166,6 +166,21 @@ fn a_run_that_comes_too_early_has_the_days_that_were_caught_up_on_with_that_feed
     assert_eq!((monday.status, reader.digest()), (0, vec![6, 7, 8]), "{}", monday.stderr);
 }
 
+/// What was caught up on later than the feed was read is in that feed's digest all the same, and what
+/// comes by a pipe beside it is not read twice.
+#[test]
+fn days_of_a_later_run_stay_in_the_digest_and_a_pipe_is_read_once() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.server.set_feed("cs.CL", "2026-11-20", withdrawn(5..6));
+    reader.read("2026-11-20", &["arxiv:cs.CL", "--no-catch-up"]);
+    assert_eq!(reader.digest(), [5]);
+    for today in ["2026-11-21", "2026-11-22"] {
+        let late = reader.read_on(today, "2026-11-20", 5..6);
+        assert_eq!((late.status, reader.digest()), (0, vec![3, 4, 5]), "{today}: {}", late.stderr);
+    }
+}
+
 /// The day begins before its announcement is out.
 #[test]
 fn a_page_that_was_kept_while_it_was_empty_is_asked_for_again() {
