@@ -87,6 +87,11 @@ fn for_all<P: Send, S: Send, T: Send>(
 }
 
 impl<E: Engine + Send> Engine for SplitEngine<E> {
+    fn expect(&mut self, sequences: usize) {
+        let each = sequences.div_ceil(self.parts.len());
+        self.parts.iter_mut().for_each(|part| part.engine.expect(each));
+    }
+
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
         let same = vec![tokens; self.parts.len()];
         for_all(&mut self.parts, same, |part, tokens| part.engine.set_prefix(tokens)).map(drop)

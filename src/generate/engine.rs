@@ -7,6 +7,12 @@ use crate::Result;
 
 /// Computes steps.
 pub trait Engine {
+    /// Hears how many sequences there are at a time at most, before anything else is asked; an engine may
+    /// take less memory where they are few.
+    fn expect(&mut self, sequences: usize) {
+        let _ = sequences;
+    }
+
     /// Computes the keys and values of the tokens that all prompts begin with. Called once,
     /// before the first step; an empty prefix is no prefix.
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()>;
@@ -44,6 +50,10 @@ pub struct Profile {
 
 /// An engine behind a pointer is one.
 impl<E: Engine + ?Sized> Engine for Box<E> {
+    fn expect(&mut self, sequences: usize) {
+        (**self).expect(sequences);
+    }
+
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
         (**self).set_prefix(tokens)
     }
@@ -63,6 +73,10 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
 
 /// A borrowed engine is one.
 impl<E: Engine + ?Sized> Engine for &mut E {
+    fn expect(&mut self, sequences: usize) {
+        (**self).expect(sequences);
+    }
+
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
         (**self).set_prefix(tokens)
     }

@@ -28,6 +28,7 @@ impl<E: Engine> Generator<E> {
     /// A generator without requests. The engine computes `prefix`, which may be empty, here and
     /// never again; prompts that do not begin with it are computed whole.
     pub fn new(mut engine: E, limits: Limits, prefix: Vec<TokenId>) -> Result<Self> {
+        engine.expect(limits.max_sequences);
         engine.set_prefix(&prefix)?;
         Ok(Generator { engine, scheduler: Scheduler::new(limits, prefix), limits })
     }

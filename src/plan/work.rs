@@ -3,7 +3,7 @@
 use super::card::Card;
 use super::job::Job;
 use super::processor::Speed;
-use crate::engine::candle::{BLOCK_CAPACITY, CARD_LANES, Matrices};
+use crate::engine::candle::{BLOCK_CAPACITY, CAPACITY_STEP, CARD_LANES, Matrices};
 use crate::engine::cpu::Costs;
 use crate::model::Shape;
 use crate::writer::{
@@ -119,8 +119,10 @@ impl Work {
     pub fn batch_on(&self, card: &Card, asked: Option<usize>) -> Option<usize> {
         let (_, weights) = self.held_by(card);
         let left = card.memory_bytes.checked_sub(weights + F32_BYTES * self.embedding)?;
-        let in_block = BLOCK_CAPACITY as u64 * self.token_bytes;
-        let each = CARD_VALUES * self.paper_bytes.max(in_block);
+        // The positions of a lane of the block that a paper goes to.
+        let positions = self.paper_bytes.div_ceil(self.token_bytes.max(1));
+        let lane = positions.next_multiple_of(CAPACITY_STEP as u64).max(BLOCK_CAPACITY as u64);
+        let each = CARD_VALUES * lane * self.token_bytes;
         let fitting = |most| papers_for(left, each, most);
         (left >= each).then(|| match asked {
             Some(asked) => fitting(asked),

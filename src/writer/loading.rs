@@ -117,13 +117,14 @@ impl Batch {
     /// papers out evenly; `None` where one does not tell.
     fn of_engines(engines: &[CandleEngine], devices: &Devices) -> Option<Batch> {
         let each = engines[0].paper_bytes(POSITIONS_PER_SEQUENCE);
-        if devices.is_cpu() {
+        let free = engines.iter().map(CandleEngine::free_memory);
+        let free = free.collect::<Option<Vec<u64>>>().and_then(|free| free.into_iter().min());
+        let Some(free) = free.filter(|_| !devices.is_cpu()) else {
+            // That of the machine, which Apple's GPU shares.
             let free = system::available_memory()?;
             let papers = papers_for(free, each, MAX_BATCH);
             return Some(Batch { papers, memory: Some((free, each)) });
-        }
-        let free = engines.iter().map(CandleEngine::free_memory);
-        let free = free.collect::<Option<Vec<u64>>>()?.into_iter().min()?;
+        };
         let of_one = Batch::on_card(free, each, engines[0].lanes());
         Some(Batch { papers: engines.len() * of_one.papers, ..of_one })
     }

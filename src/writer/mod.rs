@@ -27,6 +27,7 @@ mod other;
 use std::path::Path;
 
 use crate::card::{self, Card};
+use crate::engine::candle::BLOCK_CAPACITY;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, ModelRef, Progress};
 use crate::generate::{Engine, Generator, Limits, Misses};
@@ -183,7 +184,12 @@ impl Writer {
             Some(papers) => Batch { papers, memory: None },
             None => Batch::that_fits(&model),
         };
-        let limits_for = |papers| self.limits(&model, papers, loading::POSITIONS_PER_SEQUENCE);
+        // The positions that the batch counts for each of its papers.
+        let positions = match self.choices.engine.devices.is_cpu() {
+            true => loading::POSITIONS_PER_SEQUENCE,
+            false => BLOCK_CAPACITY,
+        };
+        let limits_for = |papers| self.limits(&model, papers, positions);
         let Made { engine, room, .. } = self.engine(&model, limits_for(batch.papers))?;
         // An engine with memory of its own tells how much room it has once the weights are there.
         let batch = room.filter(|_| self.choices.batch.is_none()).unwrap_or(batch);

@@ -19,7 +19,7 @@ use wenzhai::shortlist::Shortlist;
 use crate::support::logits::{divergence, first_choice};
 use crate::support::tiny::{self, FAMILIES, tokens};
 
-const CONTEXT: usize = 600;
+const CONTEXT: usize = 2000;
 const LIMITS: Limits = Limits {
     max_sequences: 20,
     rows_per_step: 64,
@@ -140,8 +140,8 @@ fn as_picked_by(
     [same, all]
 }
 
-/// Nine prompts of many lengths that begin with `prefix`; one reserves more than a step of
-/// capacities.
+/// Nine prompts of many lengths that begin with `prefix`, one of which may need a longer block than the
+/// others.
 fn prompts(prefix: &[TokenId], longest: usize) -> Vec<Vec<TokenId>> {
     let length = |i: usize| if i == 4 { longest } else { 3 + 7 * i % 40 };
     (0..9).map(|i| [prefix, &tokens(50 + i as u64, length(i))].concat()).collect()
@@ -152,7 +152,7 @@ fn sequences_that_share_a_block_write_what_the_plain_forward_writes() {
     let folder = tempfile::tempdir().unwrap();
     let prefix = tokens(3, 17);
     for family in FAMILIES {
-        let prompts = prompts(&prefix, if family == "gemma3" { 250 } else { 60 });
+        let prompts = prompts(&prefix, if family == "gemma3" { 1600 } else { 60 });
         let model = model(folder.path(), family, 7);
         let plain = PlainDecoder::new(&model).unwrap();
         let mut texts = None;

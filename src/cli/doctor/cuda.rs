@@ -84,21 +84,21 @@ fn program(built: bool) -> Finding {
 fn node(root: &Path, number: usize) -> Finding {
     let what = "card";
     // WSL lends all cards by one file.
-    let nodes = [format!("dev/nvidia{number}"), "dev/dxg".to_owned()];
-    let lent = cards(root);
-    match nodes.iter().find(|node| root.join(node).exists()) {
-        Some(node) => Finding::good(what, format!("/{node}")),
-        None if number < lent.len() => Finding::good(what, format!("/dev/nvidia{}", lent[number])),
+    const OF_WSL: &str = "dev/dxg";
+    let wanted = format!("/dev/nvidia{number}");
+    match cards(root).get(number) {
+        Some(lent) => Finding::good(what, format!("/dev/nvidia{lent}")),
+        None if root.join(OF_WSL).exists() => Finding::good(what, format!("/{OF_WSL}")),
         None if root.join("dev/nvidiactl").exists() => Finding::of(
             what,
             State::Bad,
-            format!("the driver is loaded, and there is no /{}", nodes[0]),
+            format!("the driver is loaded, and there is no {wanted}"),
             "`nvidia-smi -L` lists the cards; in a container, lend it this one",
         ),
         None => Finding::of(
             what,
             State::Bad,
-            format!("there is no /{}", nodes[0]),
+            format!("there is no {wanted}"),
             "install NVIDIA's driver; in a container, start it with `--gpus all`",
         ),
     }

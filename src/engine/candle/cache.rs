@@ -3,8 +3,8 @@
 //! A block has lanes, one for each of its sequences, all of one capacity, so that those that have
 //! one row in a step can attend in one operation. Blocks have room for the papers that there are:
 //! if each had its own capacity, there would be a block for every length, and most of its lanes
-//! empty. Longer sequences live in longer blocks. A lane holds zeros behind what its own sequence has written: nothing of the sequence
-//! that had it before.
+//! empty. Longer sequences are few, and live in longer blocks of few lanes. A lane holds zeros behind
+//! what its own sequence has written: nothing of the sequence that had it before.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -15,7 +15,9 @@ use crate::model::Config;
 /// formulas, what is told beside it, and an answer at its bounds.
 pub const BLOCK_CAPACITY: usize = 1536;
 /// Sequences that need more have blocks whose capacities are multiples of this.
-const CAPACITY_STEP: usize = 512;
+pub const CAPACITY_STEP: usize = 512;
+/// How many of them share a block.
+const LANES_OF_LONG: usize = 4;
 
 /// Where the sequence of a slot lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +121,8 @@ impl KvCache {
         let place = match free {
             Some(place) => place,
             None => {
-                let block = Block::that_fits(config, self.lanes, capacity, device)?;
+                let few = if capacity > BLOCK_CAPACITY { LANES_OF_LONG } else { self.lanes };
+                let block = Block::that_fits(config, self.lanes.min(few), capacity, device)?;
                 let gap = self.blocks.iter().position(Option::is_none);
                 let at = gap.unwrap_or_else(|| {
                     self.blocks.push(None);

@@ -20,7 +20,7 @@ mod rotary;
 use candle_core::{Device, Tensor};
 
 use self::attention::Plan;
-pub(crate) use self::cache::BLOCK_CAPACITY;
+pub(crate) use self::cache::{BLOCK_CAPACITY, CAPACITY_STEP};
 use self::cache::{Block, KvCache};
 use self::device::step_failed;
 use self::head::Head;
@@ -232,6 +232,10 @@ impl CandleEngine {
 }
 
 impl Engine for CandleEngine {
+    fn expect(&mut self, sequences: usize) {
+        self.cache = KvCache::new(self.handling.lanes.min(sequences));
+    }
+
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
         self.prefix = None;
         if tokens.is_empty() {
