@@ -71,10 +71,12 @@ impl<'a> Reader<'a> {
     /// `{0, 1}` are the text's own.
     fn group(&mut self) {
         let Some(inside) = argument(self.rest) else { return self.keep(1) };
-        // Those of an argument (\foo{a}), an index or a power do not.
-        let stem = self.plain.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        // Those of an argument (\foo{a}), an index or a power do not. No name of a command is longer.
+        const LONGEST: usize = 40;
+        let mut before = self.plain.chars().rev().take(LONGEST);
+        let stem = before.find(|c| !c.is_ascii_alphabetic());
         let is_of_word = inside.chars().all(char::is_alphabetic)
-            && !stem.ends_with(['\\', '_', '^', '}', '\''])
+            && !stem.is_some_and(|c| matches!(c, '\\' | '_' | '^' | '}' | '\''))
             && (self.plain.ends_with(char::is_alphabetic)
                 || self.rest[inside.len() + 2..].starts_with(char::is_alphabetic));
         let is_markup =
@@ -373,5 +375,8 @@ mod tests {
         for text in [nested, r"\emph{".repeat(TIMES), r"\(".repeat(TIMES), r"\[\(".repeat(TIMES)] {
             assert_eq!(without_latex(&text), text);
         }
+        let letters = format!("b{}", "{a}".repeat(TIMES));
+        assert_eq!(without_latex(&letters), format!("b{}", "a".repeat(TIMES)));
+        assert_eq!(without_latex(&"\\\"a ".repeat(TIMES)).chars().count(), 2 * TIMES - 1);
     }
 }
