@@ -9,9 +9,7 @@ use crate::Result;
 pub trait Engine {
     /// Hears how many sequences there are at a time at most, before anything else is asked; an engine may
     /// take less memory where they are few.
-    fn expect(&mut self, sequences: usize) {
-        let _ = sequences;
-    }
+    fn expect(&mut self, _sequences: usize) {}
 
     /// Computes the keys and values of the tokens that all prompts begin with. Called once,
     /// before the first step; an empty prefix is no prefix.

@@ -111,15 +111,17 @@ impl SourceNumbers {
     fn accepts_in_characters(&self, (before, after): (&str, &str), value: &Decimal) -> bool {
         // A part of a number in digits (3百五十) or with a fraction (九十五点五), of a word (十六进制), or
         // roughly (三十多, 两百年 for two centuries) is not looked at.
-        const PARTS: [&str; 8] = ["点", "进制", "面体", "几", "多", "余", "来", "年"];
-        let is_part = before.ends_with(|c: char| c.is_ascii_digit())
-            || PARTS[..7].iter().any(|part| after.starts_with(part))
-            || (after.starts_with(PARTS[7]) && value.is_of_hundreds());
-        if !is_part && before.ends_with("百分之") {
+        const PARTS: [&str; 7] = ["点", "进制", "面体", "几", "多", "余", "来"];
+        if before.ends_with(|c: char| c.is_ascii_digit())
+            || PARTS.iter().any(|part| after.starts_with(part))
+            || (after.starts_with('年') && value.is_of_hundreds())
+        {
+            return true;
+        }
+        if before.ends_with("百分之") {
             return self.percents.contains(value);
         }
-        is_part
-            || before.ends_with('第')
+        before.ends_with('第')
             || (after.starts_with("年代") && self.decades.contains(value))
             || (after.starts_with("世纪") && self.centuries.contains(value))
             || self.forms.contains(value)

@@ -123,6 +123,14 @@ fn what_the_paper_says_itself_is_neither_boilerplate_nor_a_loop() {
     assert_eq!(kinds(&silent), [FlawKind::Loop, FlawKind::Boilerplate]);
 }
 
+/// The numbers of a paragraph that are not in its source.
+fn invented(source: &Source<'_>, text: &str) -> Vec<String> {
+    let summary = Summary { zh_abstract: text.into(), ..good() };
+    let flaws = check(source, &summary, &[]);
+    let of_numbers = flaws.into_iter().filter(|flaw| flaw.kind == FlawKind::InventedNumbers);
+    of_numbers.flat_map(|flaw| flaw.detail).collect()
+}
+
 /// Units of magnitude follow a verb as well as a noun, and a decimal fraction is no number of things.
 #[test]
 fn magnitudes_are_those_of_the_source() {
@@ -130,12 +138,7 @@ fn magnitudes_are_those_of_the_source() {
         abstract_text: "We sell tens of billions of items in thousands of shops to 94.2% of users.",
         ..Source::default()
     };
-    let invented = |text: &str| {
-        let summary = Summary { zh_abstract: text.into(), ..good() };
-        let flaws = check(&source, &summary, &[]);
-        let of_numbers = flaws.into_iter().filter(|flaw| flaw.kind == FlawKind::InventedNumbers);
-        of_numbers.flat_map(|flaw| flaw.detail).collect::<Vec<_>>()
-    };
+    let invented = |text: &str| invented(&source, text);
     assert_eq!(invented("我们在数千家商店销售数百亿件商品。"), [""; 0]);
     assert_eq!(invented("我们拥有数十亿件商品，每日处理数十个亿次点击。"), ["数十亿", "数十个亿"]);
     assert_eq!(invented("我们在数十家商店销售商品。"), ["数十"]);
@@ -149,12 +152,7 @@ fn numbers_in_characters_are_those_of_the_source() {
             one hundred and fifty of them twice; 95% agree and 12 do not.",
         ..Source::default()
     };
-    let invented = |text: &str| {
-        let summary = Summary { zh_abstract: text.into(), ..good() };
-        let flaws = check(&source, &summary, &[]);
-        let of_numbers = flaws.into_iter().filter(|flaw| flaw.kind == FlawKind::InventedNumbers);
-        of_numbers.flat_map(|flaw| flaw.detail).collect::<Vec<_>>()
-    };
+    let invented = |text: &str| invented(&source, text);
     let true_ones = "自九十年代起，三十名标注者在二十一世纪阅读了三万五千页，其中一百五十页读了两遍，\
         百分之九十五一致，十二人不同，几十人第十三次统一十分相似的一百多页。";
     assert_eq!(invented(true_ones), [""; 0]);

@@ -179,6 +179,16 @@ fn days_of_a_later_run_stay_in_the_digest_and_a_pipe_is_read_once() {
         let late = reader.read_on(today, "2026-11-20", 5..6);
         assert_eq!((late.status, reader.digest()), (0, vec![3, 4, 5]), "{today}: {}", late.stderr);
     }
+    reader.place.write(
+        "more.jsonl",
+        r#"{"id":"2699.00077","title":"Counting Herons 77","abstract":"We count herons for long.","zh_title":"数鹭","zh_tldr":"本文数鹭。","zh_abstract":"我们数鹭。"}"#,
+    );
+    let args = ["digest", "-o", "digest.md", "arxiv:cs.CL", "-"];
+    let mut command = reader.server.command(&reader.place, "2026-11-22", &args);
+    command.stdin(std::fs::File::open(reader.place.path().join("more.jsonl")).unwrap());
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), reader.digest()), (Some(0), vec![3, 4, 5, 77]), "{told}");
 }
 
 /// The day begins before its announcement is out.
