@@ -10,7 +10,6 @@
 mod atom;
 mod entry;
 mod escape;
-mod formula;
 mod html;
 mod jsonl;
 mod line;

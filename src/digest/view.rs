@@ -3,7 +3,6 @@
 use minijinja::{Value, context};
 
 use super::entry::{self, State};
-use super::formula::{Piece, pieces};
 use super::line::{is_blank, one_line, web_address};
 use super::order::announced;
 use super::overview::categories;
@@ -12,6 +11,7 @@ use crate::hash;
 use crate::paper::PaperId;
 use crate::record::Record;
 use crate::summary::Field;
+use crate::text::formula::{Piece, pieces};
 
 /// How many authors are named before the others are folded.
 const AUTHORS_SHOWN: usize = 6;

@@ -9,14 +9,14 @@ use std::collections::HashSet;
 
 use super::words::{Begun, Words};
 use crate::summary::Source;
-use crate::text::english::{is_english, words};
+use crate::text::english::{is_call, is_english, outside_formulas, words};
 
 /// The words of a source.
 #[derive(Debug)]
 pub(super) struct English {
     /// Those that are English, which are in small letters.
     refused: Words,
-    /// All others, and what stands next to a mark or a digit, as they stand there.
+    /// All others, and what stands in a formula or next to a mark or a digit, as they stand there.
     others: Words,
 }
 
@@ -36,17 +36,22 @@ impl English {
     pub(super) fn of(source: &Source<'_>) -> English {
         let (mut refused, mut others) = (HashSet::new(), HashSet::new());
         for text in [source.title, source.abstract_text] {
+            let in_text: HashSet<usize> = outside_formulas(text).map(|(start, _)| start).collect();
             for (start, word) in words(text) {
                 let before = text[..start].chars().next_back();
                 if before.is_some_and(char::is_alphanumeric) {
                     continue; // such as the `s` of `1980s`: nothing that can be begun
                 }
-                let after = text[start + word.len()..].chars().next();
+                let after = &text[start + word.len()..];
                 let apart = |c: Option<char>| {
                     c.is_none_or(|c| c.is_whitespace() || ",.;:?!()[]\"'“”‘’—".contains(c))
                 };
-                let is_apart = apart(before) && apart(after);
-                match is_apart && !word.contains(char::is_uppercase) && is_english(word) {
+                let is_apart = apart(before) && apart(after.chars().next()) && !is_call(after);
+                match in_text.contains(&start)
+                    && is_apart
+                    && !word.contains(char::is_uppercase)
+                    && is_english(word)
+                {
                     true => refused.insert(word),
                     false => others.insert(word),
                 };

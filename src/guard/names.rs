@@ -58,7 +58,14 @@ impl Names {
             }
             before = c;
         }
-        let chars: Vec<char> = [text, plain, joined].join("\n").chars().collect();
+        // CO$_2$ is written CO2.
+        let mut chars = plain.chars().peekable();
+        let mut level = String::new();
+        while let Some(c) = chars.next() {
+            let is_subscript = c == '_' && chars.peek().is_some_and(char::is_ascii_digit);
+            level.extend((!is_subscript).then_some(c));
+        }
+        let chars: Vec<char> = [text, plain, joined, level].join("\n").chars().collect();
         let starts = (0..chars.len()).filter(|&at| starts_word(&chars, at));
         let words: Vec<_> = starts.map(|at| at..word_end(&chars, at)).collect();
         Names { words: Words::of(chars, words.into_iter(), is_joint) }

@@ -109,9 +109,10 @@ impl SourceNumbers {
 
     /// Whether the source has a number that stands in Chinese characters between `before` and `after`.
     fn accepts_in_characters(&self, (before, after): (&str, &str), value: &Decimal) -> bool {
-        // A part of a number in digits (3百五十) or with a fraction (九十五点五), of a word (十六进制), or
-        // roughly (三十多, 两百年 for two centuries) is not looked at.
-        const PARTS: [&str; 7] = ["点", "进制", "面体", "几", "多", "余", "来"];
+        // A part of a number in digits (3百五十) or with a fraction (九十五点五), of a word (十六进制,
+        // 十四行诗), or roughly (三十多, 两百年 for two centuries) is not looked at.
+        const PARTS: [&str; 13] =
+            ["点", "进制", "面体", "指肠", "行诗", "极", "烷", "烯", "醇", "几", "多", "余", "来"];
         if before.ends_with(|c: char| c.is_ascii_digit())
             || PARTS.iter().any(|part| after.starts_with(part))
             || (after.starts_with('年') && value.is_of_hundreds())
@@ -244,7 +245,7 @@ impl SourceNumbers {
 
 /// The different numbers of `abstract_text` that `paragraph` lacks, as they stand there, and how
 /// many it has in all. Digits in a name (`GPT4`, `v1.2`) are none, as in [`crate::text::patterns::NUMBER`],
-/// nor are exponents.
+/// nor are exponents and indices (`n^2`, `\ell_{2,0}`).
 pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize) {
     let mut abstract_text = without_tex_separators(abstract_text);
     for (place, number) in in_spaced_groups(&abstract_text).into_iter().rev() {
@@ -263,9 +264,11 @@ pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize)
     let scales = scales(&abstract_text, &numbers);
     for (found, scale) in numbers.into_iter().zip(scales) {
         let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-        let is_exponent =
+        let is_power =
             before.as_ref().is_some_and(|base| power_of_ten(&abstract_text, base).is_some());
-        let is_number = !is_exponent && !abstract_text[..found.start].ends_with(in_name);
+        let ahead = &abstract_text[..found.start];
+        let is_script = ahead.trim_end_matches(['{', '-', '+']).ends_with(['^', '_']);
+        let is_number = !is_power && !is_script && !ahead.ends_with(in_name);
         if is_number && stated.insert(found.value.clone()) {
             let mut forms = powers(&abstract_text, before.as_ref(), &found);
             forms.extend(scale.map(|zeros| found.value.times_ten(zeros)));
@@ -357,6 +360,8 @@ mod tests {
         check("20 million users, 5 km", "2千万，5千米", &[]);
         check("GPT-4 and WN18RR v1.2.3", "GPT4、WN18RR与1.2.3", &[]);
         check("no numbers", "1）方法，2)实验，第2种", &[]);
+        check("the past decade and a half, five preceding decades", "15年，五十年，十五年", &[]);
+        check("sonnets, the duodenum and hexadecane", "十四行诗、十二指肠和十六烷", &[]);
     }
 
     #[test]
@@ -376,6 +381,7 @@ mod tests {
         check("GPT-4, Llama3, v1.2 and x_3", "不提", &["4"]);
         check("$2\\times10^5$ steps of $10^{-3}$", "20万步，每步为$10^{-3}$", &["2"]);
         check("$10^{6}$ steps", "百步", &["10"]);
+        check("$n^2$, $2^{-7}$ and $\\ell_{3}$ of 5 cm$^{3}$", "不提", &["2", "5"]);
         check("no numbers", "3个", &[]);
         check("10 000 stars, 5-10 million", "1万颗，500万至1000万", &[]);
         check("10 000-20 000 of 30\u{a0}000", "1万至2万，3万", &[]);

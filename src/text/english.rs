@@ -9,10 +9,14 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use super::formula::{Piece, pieces};
 use super::is_han;
 
 static WORDS: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("../../models/zh.english.txt").lines().collect());
+
+/// Names of operators in formulas, which the list has: `1 mod 4`, `det A`.
+const OPERATORS: [&str; 5] = ["det", "exp", "inf", "mod", "var"];
 
 /// What joins the parts of a compound.
 const JOINTS: [char; 3] = ['-', '\'', '’'];
@@ -27,7 +31,8 @@ pub(crate) fn is_english(word: &str) -> bool {
     let mut chars = word.chars();
     let rest_is_small = chars.next().is_some() && !chars.any(char::is_uppercase);
     let word = word.to_lowercase();
-    rest_is_small && word.split(JOINTS).all(|part| WORDS.contains(part))
+    let is_one = |part: &str| WORDS.contains(part) && !OPERATORS.contains(&part);
+    rest_is_small && word.split(JOINTS).all(is_one)
 }
 
 /// The words of small letters in `text` that are English; not those that `allowed` has.
@@ -45,13 +50,29 @@ pub(crate) fn left_in(text: &str, allowed: &str) -> Vec<String> {
 /// The words of small letters in `text`, but for parts of names, paths, formulas and commands.
 pub(crate) fn small_words(text: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: Option<char>| c.is_some_and(|c| is_other(c) || MARKS.contains(c));
-    words(text)
+    outside_formulas(text)
         .filter(move |(start, word)| {
             let before = text[..*start].chars().next_back();
-            let after = text[start + word.len()..].chars().next();
-            !word.contains(char::is_uppercase) && !is_part(before) && !is_part(after)
+            let after = &text[start + word.len()..];
+            let is_part = is_part(before) || is_part(after.chars().next()) || is_call(after);
+            !word.contains(char::is_uppercase) && !is_part
         })
         .map(|(_, word)| word)
+}
+
+/// The words of `text` that stand in no formula between dollar signs, as [`words`] has them.
+pub(crate) fn outside_formulas(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let texts = pieces(text).into_iter().filter_map(|piece| match piece {
+        Piece::Text(piece) => Some((piece.as_ptr() as usize - text.as_ptr() as usize, piece)),
+        Piece::Formula(_) => None,
+    });
+    texts.flat_map(|(from, piece)| words(piece).map(move |(at, word)| (from + at, word)))
+}
+
+/// Whether what stands behind a word makes a function or a command of it (`cost(x)`, `reset()`): a
+/// parenthesis without a blank, in which there is no Chinese.
+pub(crate) fn is_call(after: &str) -> bool {
+    after.strip_prefix('(').is_some_and(|inside| !inside.starts_with(is_han))
 }
 
 /// The words of Latin letters in `text`, compounds whole, and where they start.
@@ -81,6 +102,8 @@ mod tests {
         check("用softmax与k-means，pass@1，`find`，$log n$，GPT-based，https://a.b/find", &[]);
         check("Transformer的Attention模块", &[]);
         check("statgram是一种方法", &[]);
+        check("速度exp(-Ω(T))，cost(·)与reset()/step()，$n \\text{ find } 3$", &[]);
+        check("$p$ ≡ 1 (mod 4)，regret(后悔)，价为$5，without至$6", &["regret", "without"]);
         check("在GPT-2-small上，$v$-prediction与2-shot", &[]);
         check("bound和bound", &["bound"]);
     }

@@ -5,6 +5,7 @@
 
 mod chars;
 pub(crate) mod english;
+pub(crate) mod formula;
 pub(crate) mod loops;
 pub(crate) mod numbers;
 pub(crate) mod patterns;

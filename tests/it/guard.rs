@@ -237,6 +237,17 @@ fn names_stand_as_in_the_source() {
     ] {
         check_text(names(), text, false);
     }
+    let source = Source {
+        title: "CO$_2$ and the $F_1$ of $x^2$",
+        abstract_text: "PM$_{2.5}$ in A_b.",
+        ..Source::default()
+    };
+    for text in ["CO2排放", "F1分数", "$F_1$", "x2", "PM2.5浓度", "A_b"] {
+        assert!(accepts(&source, names(), text), "{text}");
+    }
+    for text in ["CO3", "F2", "Ab"] {
+        assert!(!accepts(&source, names(), text), "{text}");
+    }
     check_text(numbers(), "GPT", true);
     check_text(Rules::NONE, "GPT-5", true);
 }
@@ -272,6 +283,16 @@ fn english_that_chinese_has_words_for_is_not_begun() {
         );
     }
     assert!(accepts(&source, "numbers,names,loops".parse().unwrap(), "regret的"));
+    // Formulas and commands are copied as they stand.
+    let source = Source {
+        title: "On $n \\text{ without } 3$",
+        abstract_text: "We activate() agents, 1 (mod 4), with regret.",
+        ..Source::default()
+    };
+    for text in ["当$n \\text{ without } 3$时", "调用activate()", "1 (mod 4)"] {
+        assert!(accepts(&source, english, text), "{text}");
+    }
+    assert!(!accepts(&source, english, "与regret") && !accepts(&source, english, "agents"));
 }
 
 #[test]

@@ -80,6 +80,8 @@ const fn row(
 pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
     let (mut scaled, mut decades) = (Vec::new(), Vec::new());
     let (mut number, mut end) = (InWords::default(), 0);
+    // What the word before the last had come to: the five of five preceding decades.
+    let mut earlier = None;
     while let Some(start) = lower[end..].find(|c: char| c.is_ascii_alphabetic()) {
         let start = end + start;
         let rest = &lower[start..];
@@ -87,11 +89,16 @@ pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
         // Digits and signs end a number in words.
         if lower[end..start].contains(|c: char| !c.is_whitespace() && !"-‐~".contains(c)) {
             scaled.extend(number.take());
+            earlier = None;
         }
         end = start + word.len();
-        if let ("decades", Some(tenths)) = (word, number.group) {
+        if let ("decades", Some(tenths)) = (word, number.group.or(earlier)) {
             decades.push(decimal_of_tenths(tenths));
         }
+        if word == "decade" && lower[end..].starts_with(" and a half") {
+            decades.push(decimal_of_tenths(10 + HALF));
+        }
+        earlier = number.group;
         scaled.extend(number.add(word));
     }
     scaled.extend(number.take());

@@ -2,7 +2,7 @@
 
 /// A stretch of text, or of a formula in TeX without its dollar signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     Text(&'a str),
     Formula(&'a str),
 }
@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 400;
 ///
 /// A formula begins with a `$` before what is no blank, and ends with a `$` behind what is no blank
 /// and before what is no digit, so that `$5 and $6` is none. `$$` counts as `$`, and `\$` is text.
-pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let (mut start, mut from) = (0, 0);
     while let Some(open) = find_dollar(text, from) {
