@@ -90,7 +90,7 @@ impl Pool {
     /// neighbours, which it takes `at_once` at a time, and then helps with the others' stretches.
     ///
     /// # Panics
-    /// As [`Pool::run`].
+    /// When an item does; others may not have been worked on then.
     pub fn run_neighbours(
         &mut self,
         items: usize,
@@ -122,12 +122,14 @@ impl Pool {
     /// Calls with the same `worker` never overlap.
     ///
     /// # Panics
-    /// When a task does, after all others are done; and for more than 2^32 - 1 tasks.
+    /// When a task does: after all others are done, or at once where this thread is the only one.
+    /// And for more than 2^32 - 1 tasks.
     pub fn run(&mut self, tasks: usize, work: impl Fn(usize, usize) + Sync) {
         if self.workers.is_empty() || tasks <= 1 {
             (0..tasks).for_each(|task| work(0, task));
             return;
         }
+        let count = u32::try_from(tasks).expect("a phase of fewer than 2^32 tasks");
         let shared = &*self.shared;
         let work: &Work<'_> = &work;
         // SAFETY: only the lifetime changes. The pointer is used by who has claimed a task of
@@ -137,7 +139,7 @@ impl Pool {
             let mut phase = lock(&shared.phase);
             phase.number = phase.number.wrapping_add(1);
             phase.work = eternal;
-            phase.tasks = u32::try_from(tasks).expect("a phase of fewer than 2^32 tasks");
+            phase.tasks = count;
             phase.caller = std::thread::current();
             phase.clone()
         };
@@ -235,6 +237,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -273,14 +277,20 @@ mod tests {
     #[test]
     fn workers_that_have_parked_wake_up() {
         let mut pool = Pool::new(2);
-        let done = AtomicUsize::new(0);
-        for _ in 0..3 {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+        for phase in 0..3 {
+            std::thread::sleep(Duration::from_millis(20));
+            // Each task waits for the other, so both threads have to come.
+            let (begun, together) = (AtomicUsize::new(0), AtomicUsize::new(0));
             pool.run(2, |_, _| {
-                done.fetch_add(1, Relaxed);
+                begun.fetch_add(1, Relaxed);
+                let since = Instant::now();
+                while begun.load(Relaxed) < 2 && since.elapsed() < Duration::from_secs(20) {
+                    std::thread::yield_now();
+                }
+                together.fetch_add(usize::from(begun.load(Relaxed) == 2), Relaxed);
             });
+            assert_eq!(together.into_inner(), 2, "phase {phase}");
         }
-        assert_eq!(done.load(Relaxed), 6);
     }
 
     #[test]

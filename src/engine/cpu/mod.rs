@@ -41,7 +41,7 @@ use crate::shortlist::Shortlist;
 
 pub use calibration::int14_share;
 pub use decoder::check_shape;
-pub use plan::{Costs, LEAST_ROWS};
+pub use plan::{Costs, least_rows};
 
 use calibration::Calibration;
 use decoder::Decoder;

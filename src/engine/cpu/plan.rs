@@ -16,8 +16,12 @@ use crate::generate::Span;
 use crate::kernels::attention::PAGE;
 use crate::model::Config;
 
-/// Fewest rows of a part: with fewer, loading weights costs more than waiting.
-pub const LEAST_ROWS: usize = 16;
+/// Fewest rows of a part, with few threads.
+const LEAST_ROWS: usize = 16;
+/// And for each thread, since each reads all weights by itself and they share the memory: a thread
+/// needs as many rows more to be busy with what it gets. Measured with two threads, reckoned for
+/// more (150 G multiply-adds/s a thread, 40 GB/s for all, half of them for weights).
+const LEAST_ROWS_A_THREAD: usize = 8;
 /// How much more than the mean the dearest part may cost.
 const TOLERANCE: f64 = 1.1;
 /// How much more than a position of a stretch that is read in one go a position costs that one
@@ -72,6 +76,12 @@ struct Split {
     costs: Vec<usize>,
 }
 
+/// Fewest rows of each part where `threads` threads have one: with fewer, loading weights costs more
+/// than waiting for one another.
+pub fn least_rows(threads: usize) -> usize {
+    LEAST_ROWS.max(LEAST_ROWS_A_THREAD * threads)
+}
+
 impl Planner {
     /// For steps of `threads` threads.
     pub fn new(threads: usize, costs: Costs) -> Planner {
@@ -100,7 +110,7 @@ impl Planner {
     /// A part for each thread, where that can be made to cost the same.
     fn apart(&mut self, spans: &[Span<'_>]) -> Option<&[Vec<Segment>]> {
         let rows: usize = spans.iter().map(|span| span.rows.len()).sum();
-        if self.threads < 2 || rows < self.threads * LEAST_ROWS {
+        if self.threads < 2 || rows < self.threads * least_rows(self.threads) {
             return None;
         }
         let all: usize = spans.iter().map(|span| self.costs.of(span, 0..span.rows.len())).sum();
@@ -216,8 +226,8 @@ mod tests {
         let mixed: Vec<_> = singles.iter().copied().chain([(37, 244), (0, 204)]).collect();
         let prompts = vec![(0, 200), (0, 200), (70, 112)];
         for (threads, shape) in [
-            (2, singles.clone()),
-            (4, singles),
+            (2, singles),
+            (4, vec![(300, 1); 128]),
             (2, mixed.clone()),
             (3, mixed),
             (2, prompts),
@@ -244,7 +254,8 @@ mod tests {
             (1, vec![(0, 512)]),
             (2, vec![(300, 1); 31]),
             (2, vec![(0, 100)]),
-            (8, vec![(300, 1); 64]),
+            (4, vec![(300, 1); 127]),
+            (8, vec![(300, 1); 128]),
             (2, vec![]),
         ] {
             let spans = spans(&shape);

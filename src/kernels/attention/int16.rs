@@ -12,6 +12,10 @@ use crate::kernels::lanes::{LANES, Lanes, both, load_block, sum_of_squares};
 /// The length (Euclidean norm) that the quants of a vector have before they are rounded.
 const LENGTH: f32 = 32_760.0;
 
+/// The square of the shortest length that is told from 0, 2^-100: far above where the squares of what
+/// matters for it lose bits.
+const SHORTEST: f32 = f32::from_bits((127 - 100) << 23);
+
 /// Gives the quants of a vector, block by block with the place of its first element, to `take`,
 /// and returns their scale. The scale of what is not all numbers is not a number either.
 #[inline(always)]
@@ -22,8 +26,9 @@ pub(super) fn quantize<L: Lanes>(
 ) -> f32 {
     let squares = sum_of_squares(lanes, values.chunks_exact(BLOCK));
     let length = squares.sqrt();
-    // Of a vector so short that its inverse is no number all quants are 0.
-    let inverse = if length > f32::MIN_POSITIVE { LENGTH / length } else { 0.0 };
+    // Of a vector so short that its squares are no longer exact, or its inverse no number, all quants
+    // are 0.
+    let inverse = if squares >= SHORTEST { LENGTH / length } else { 0.0 };
     let mut integers = [[0.0; LANES]; 2];
     let mut quants = [0; BLOCK];
     for (block, values) in values.chunks_exact(BLOCK).enumerate() {
@@ -74,7 +79,7 @@ mod tests {
 
     #[test]
     fn quants_are_near_and_products_of_them_fit() {
-        for (seed, size) in [(1.0, 1.0), (2.0, 1e-12), (3.0, 1e15), (4.0, 3e-20)] {
+        for (seed, size) in [(1.0, 1.0), (2.0, 1e-12), (3.0, 1e15), (4.0, 1e-15)] {
             let values: Vec<f32> = (0..256).map(|i| (i as f32 * seed).sin() * size).collect();
             let length = values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             let (quants, scale) = quants(&values);
@@ -85,8 +90,10 @@ mod tests {
             let square: i64 = quants.iter().map(|quant| i64::from(*quant).pow(2)).sum();
             assert!(square < 1 << 30 | 1 << 24, "{square}");
         }
-        let one = [vec![0.0; 37], vec![-5.0], vec![0.0; 26]].concat();
-        assert_eq!(quants(&one).0.into_iter().min(), Some(-32_760));
+        let one = |value: f32| [vec![0.0; 37], vec![value], vec![0.0; 26]].concat();
+        assert_eq!(quants(&one(-5.0)).0.into_iter().min(), Some(-32_760));
+        // Its square is one step of f32, from which the length cannot be told.
+        assert_eq!(quants(&one(4.5e-23)).0, [0; 64]);
     }
 
     #[test]

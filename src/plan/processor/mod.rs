@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::job::Job;
-use crate::engine::cpu::{LEAST_ROWS, check_shape};
+use crate::engine::cpu::{check_shape, least_rows};
 use crate::error::Result;
 use crate::kernels::attention::{PAGE, PageId, PagePool, PageShape, Query, RowPlace};
 use crate::kernels::{Executor, Isa};
@@ -61,8 +61,8 @@ pub fn measure(
     // In the middle of what is written, so that times of steps are those of their mean.
     let middle = job.prefix_tokens + job.prompt_tokens + job.written_tokens / 2;
     let context = middle.max(1);
-    let written =
-        Rows::of_text(batch, context, if batch < threads * LEAST_ROWS { 1 } else { threads });
+    let parts = if batch < threads * least_rows(threads) { 1 } else { threads };
+    let written = Rows::of_text(batch, context, parts);
     let prompts = Rows::of_prompts(threads, job.prompt_tokens.max(1), job.prefix_tokens);
     let bytes_of_tokens =
         shape.config.position_bytes() / shape.config.layers.len() * batch * context;
