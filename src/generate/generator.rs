@@ -1,7 +1,7 @@
 //! The loop: requests go in, an engine takes one step after another, and what is finished comes out.
 
-use super::{Engine, Finished, Limits, Request, Scheduler, TokenId};
-use crate::{Result, error::ErrorKind};
+use super::{Engine, Finished, Limits, Request, RequestId, Scheduler, TokenId};
+use crate::{Error, Result, error::ErrorKind};
 
 /// An engine, the requests that it works on, and the tokens that all their prompts begin with.
 #[derive(Debug)]
@@ -9,6 +9,8 @@ pub struct Generator<E> {
     engine: E,
     scheduler: Scheduler,
     limits: Limits,
+    /// Whether a request was given up since the last step that was computed.
+    gave_up: bool,
 }
 
 /// What one step did.
@@ -22,6 +24,8 @@ pub struct Turn {
     pub finished: Vec<Finished>,
     /// How many sequences are in flight at most from now on, where there was no memory for more.
     pub reduced_to: Option<usize>,
+    /// A request that was given up, since there was no memory for it alone, and why.
+    pub failed: Option<(RequestId, Error)>,
 }
 
 impl<E: Engine> Generator<E> {
@@ -30,7 +34,8 @@ impl<E: Engine> Generator<E> {
     pub fn new(mut engine: E, limits: Limits, prefix: Vec<TokenId>) -> Result<Self> {
         engine.expect(limits.max_sequences);
         engine.set_prefix(&prefix)?;
-        Ok(Generator { engine, scheduler: Scheduler::new(limits, prefix), limits })
+        let scheduler = Scheduler::new(limits, prefix);
+        Ok(Generator { engine, scheduler, limits, gave_up: false })
     }
 
     /// Queues a request behind all others; see [`Scheduler::push`] for errors.
@@ -52,7 +57,8 @@ impl<E: Engine> Generator<E> {
     ///
     /// # Errors
     /// Those of the engine; but where it has no memory for a step ([`ErrorKind::Memory`]), half of
-    /// the sequences wait, and it is asked again, as long as more than one is left.
+    /// the sequences wait, and it is asked again. Where there is none for one alone, that one is given up,
+    /// and the others come back; it is an error where the next one fares no better.
     pub fn step(&mut self) -> Result<Option<Turn>> {
         let mut reduced_to = None;
         loop {
@@ -62,12 +68,27 @@ impl<E: Engine> Generator<E> {
             let closed = batch.closed;
             match outcome {
                 Ok(picked) => {
-                    let finished = self.scheduler.commit(&picked);
-                    return Ok(Some(Turn { rows, sampled: picked.len(), finished, reduced_to }));
+                    let (finished, sampled) = (self.scheduler.commit(&picked), picked.len());
+                    self.gave_up = false;
+                    return Ok(Some(Turn { rows, sampled, finished, reduced_to, failed: None }));
                 }
                 Err(error) if error.kind() == ErrorKind::Memory => {
-                    let left = self.scheduler.retreat(closed);
-                    reduced_to = Some(left.ok_or(error)?);
+                    reduced_to = self.scheduler.retreat(&closed);
+                    if reduced_to.is_none() {
+                        if std::mem::replace(&mut self.gave_up, true) {
+                            return Err(error);
+                        }
+                        let id = self.scheduler.give_up(&closed, self.limits.max_sequences);
+                        let failed = Some((id, error));
+                        let finished = Vec::new();
+                        return Ok(Some(Turn {
+                            rows: 0,
+                            sampled: 0,
+                            finished,
+                            reduced_to,
+                            failed,
+                        }));
+                    }
                 }
                 Err(error) => return Err(error),
             }

@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Batch, Ending, Finished, Request, Sample, Span, TokenId, Written};
+use super::{Batch, Ending, Finished, Request, RequestId, Sample, Span, TokenId, Written};
 use crate::{Error, Result, error::ErrorKind};
 
 /// What bounds a step and the memory behind it.
@@ -190,7 +190,7 @@ impl Scheduler {
     /// that the step was to close.
     ///
     /// How many sequences are left; `None`, and nothing changes, where only one is in flight.
-    pub fn retreat(&mut self, closed: Vec<usize>) -> Option<usize> {
+    pub fn retreat(&mut self, closed: &[usize]) -> Option<usize> {
         let left = self.admitted.len() / 2;
         if left == 0 {
             return None;
@@ -203,6 +203,24 @@ impl Scheduler {
         }
         self.limits.max_sequences = left;
         Some(left)
+    }
+
+    /// Drops the only sequence in flight, for which there was no memory, and admits up to
+    /// `max_sequences` at a time again; `closed` are the slots that the step was to close.
+    ///
+    /// # Panics
+    /// When another number is in flight.
+    pub fn give_up(&mut self, closed: &[usize], max_sequences: usize) -> RequestId {
+        let [slot] = self.admitted[..] else { panic!("one sequence in flight") };
+        self.planned.clear();
+        self.closed.extend(closed);
+        self.limits.max_sequences = max_sequences;
+        self.take(slot).request.id
+    }
+
+    /// Most sequences in flight, as it is now.
+    pub fn max_sequences(&self) -> usize {
+        self.limits.max_sequences
     }
 
     /// Fills free slots from the queue, in order, as far as the reserved positions allow.

@@ -121,6 +121,9 @@ pub fn summarise(
         for finished in &turn.finished {
             desk.take_in(finished)?;
         }
+        if let Some((id, error)) = turn.failed {
+            desk.give_up(id, &error)?;
+        }
         observer.progress(&desk.progress);
         if observer.is_cancelled() {
             break;
@@ -200,6 +203,15 @@ impl<E: Engine> Desk<'_, '_, E> {
         let flaws = self.codec.check(&draft.prompt, &written, &bounded);
         draft.attempts.add(written, flaws);
         if draft.attempts.is_over() { self.settle(draft) } else { self.ask(draft) }
+    }
+
+    /// Keeps what was written of a paper that there is no memory to go on with, or nothing.
+    fn give_up(&mut self, id: RequestId, error: &Error) -> Result<()> {
+        let draft = self.drafts.remove(&id).expect("every request has its draft");
+        match draft.attempts.is_fresh() {
+            true => self.fail(&draft.pending, error.to_string(), 0),
+            false => self.settle(draft),
+        }
     }
 
     /// Keeps the best attempt.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wenzhai::digest::Records;
 use wenzhai::engine::scripted::ScriptedEngine;
 use wenzhai::error::ErrorKind;
 use wenzhai::feed::{Malformed, Source};
@@ -66,27 +67,42 @@ fn with_less_memory_fewer_are_written_at_a_time_and_the_texts_are_the_same() {
         assert_eq!(reduced, reductions, "room for {room}");
     }
     let error = write(0).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Memory, "one alone has no room");
+    assert_eq!(error.kind(), ErrorKind::Memory, "no one alone has room");
 }
 
-/// An engine without memory for more than some spans a step.
-struct Cramped(Scribe, usize);
+/// An engine without memory for more than some spans a step, nor for a sequence of more than some
+/// positions.
+struct Cramped {
+    scribe: Scribe,
+    most_spans: usize,
+    most_positions: usize,
+    /// How many spans each step had that was computed.
+    spans: Vec<usize>,
+}
+
+impl Cramped {
+    fn of(most_spans: usize, most_positions: usize) -> Self {
+        Cramped { scribe: Scribe::new(good), most_spans, most_positions, spans: Vec::new() }
+    }
+}
 
 impl Engine for Cramped {
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
-        self.0.set_prefix(tokens)
+        self.scribe.set_prefix(tokens)
     }
 
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
-        if batch.spans.len() > self.1 {
+        let is_too_long = batch.spans.iter().any(|span| span.capacity > self.most_positions);
+        if batch.spans.len() > self.most_spans || is_too_long {
             return Err(Error::new(ErrorKind::Memory, "no memory"));
         }
-        self.0.step(batch)
+        self.spans.push(batch.spans.len());
+        self.scribe.step(batch)
     }
 }
 
 /// Remembers warnings.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Ears(Vec<String>);
 
 impl Observer for Ears {
@@ -98,12 +114,20 @@ impl Observer for Ears {
     }
 }
 
-#[test]
-fn a_run_goes_on_with_fewer_papers_at_a_time_and_says_so() {
+/// Twenty papers, summarised by `engine` eight at a time; `longer` makes some of them longer than others.
+/// What came of it, what was warned of, why papers failed, and how many spans the steps had.
+fn summarise(
+    engine: Cramped,
+    longer: impl Fn(u32) -> bool,
+) -> (Result<Progress>, Ears, Vec<String>, Vec<usize>) {
     let mut store = Store::in_memory().unwrap();
     let mut run = store.begin(&Identity::default(), false).unwrap();
     for number in 0..20 {
-        run.offer(&paper(number)).unwrap();
+        let mut paper = paper(number);
+        if longer(number) {
+            paper.plain_abstract = "We count sheep. ".repeat(40);
+        }
+        run.offer(&paper).unwrap();
     }
     let template = Template::built_in("gemma3-270m-zh").unwrap();
     let codec = Codec::new(&template, &Characters, 2000).unwrap();
@@ -114,12 +138,42 @@ fn a_run_goes_on_with_fewer_papers_at_a_time_and_says_so() {
         max_context: 2000,
         kv_positions: 16_000,
     };
-    let engine = Cramped(Scribe::new(good), 5);
     let mut generator = Generator::new(engine, limits, codec.prefix().to_vec()).unwrap();
     let mut ears = Ears::default();
-    let progress =
-        pipeline::summarise(&mut run, &codec, &mut generator, "scribe", &mut ears).unwrap();
+    let progress = pipeline::summarise(&mut run, &codec, &mut generator, "scribe", &mut ears);
+    let mut reasons = Vec::new();
+    run.for_each_record(&mut |record| {
+        reasons.extend(record.error.clone());
+        Ok(())
+    })
+    .unwrap();
+    (progress, ears, reasons, generator.engine().spans.clone())
+}
+
+#[test]
+fn a_run_goes_on_with_fewer_papers_at_a_time_and_says_so() {
+    let engine = Cramped::of(5, usize::MAX);
+    let (progress, ears, reasons, _) = summarise(engine, |_| false);
+    let progress = progress.unwrap();
     assert_eq!((progress.settled, progress.failed), (20, 0));
     let said = "there is no memory for as many papers at a time; going on with 4";
     assert_eq!(ears.0, [said]);
+    assert_eq!(reasons, [""; 0]);
+}
+
+/// One paper must not end the run of all, nor make it go on one at a time.
+#[test]
+fn a_paper_without_memory_for_it_alone_fails_by_itself() {
+    let engine = Cramped::of(8, 900);
+    let (progress, ears, reasons, spans) = summarise(engine, |number| number == 7);
+    let progress = progress.unwrap();
+    assert_eq!((progress.settled, progress.failed), (20, 1), "{ears:?}");
+    assert_eq!(reasons, ["no memory"]);
+    // Until it was found out there seemed to be room for one at a time.
+    let first = spans.iter().position(|spans| *spans == 8).expect("as many as before at last");
+    assert!(spans[..first].iter().all(|spans| *spans == 1), "{spans:?}");
+    assert_eq!(ears.0.len(), 1, "{ears:?}");
+    // Where it is not one paper's fault, the run ends and says why.
+    let (progress, ..) = summarise(Cramped::of(8, 10), |_| false);
+    assert_eq!(progress.unwrap_err().kind(), ErrorKind::Memory);
 }
