@@ -59,7 +59,10 @@ def run(wenzhai, papers, work, digest, shards, threads=1, stores=None, options=(
     work.mkdir(parents=True, exist_ok=True)
     # What `wenzhai` refuses it would refuse on every machine: it is asked once, here.
     check = [wenzhai, "digest", papers, "--shard", f"1/{shards}", "--limit", "1", "--dry-run"]
-    subprocess.run([*check, *options], check=True, stdout=subprocess.DEVNULL)
+    checked = subprocess.run([*check, *options], stdout=subprocess.DEVNULL)
+    # 2 is that a paper could not be read, which the shard tells that it is in.
+    if checked.returncode not in (0, 2):
+        sys.exit(f"{wenzhai} would not do it: status {checked.returncode}")
     task = ray.remote(summarise).options(
         num_cpus=threads, max_retries=TRIES, retry_exceptions=[TryAgain]
     )

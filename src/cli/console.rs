@@ -3,6 +3,7 @@
 //! On a terminal a run shows a bar; elsewhere a line every half a minute, so that a log of a
 //! night stays readable. Colour is used on terminals alone, and not where `NO_COLOR` is set.
 
+use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,24 @@ const NEXT_LINE_AFTER: Duration = Duration::from_secs(30);
 const MAX_LINE_CHARS: usize = 2_000;
 /// How many bad items are told one by one.
 const MAX_COMPLAINTS: u64 = 20;
+/// How many things that were said are known, so that they are not said again.
+const MAX_SAID: usize = 10_000;
 
 /// Prints an error, its causes, and what can be done.
 pub(super) fn print_error(error: &Error) {
     labelled("error:", "1;31", &error.to_string());
+    let (causes, hints) = causes_and_hints(error);
+    for cause in causes {
+        labelled("  because:", "1", &cause);
+    }
+    for hint in hints {
+        labelled("  hint:", "1;36", &hint);
+    }
+}
+
+/// The causes of an error that its own text does not tell, and the hints of all of them.
+pub(super) fn causes_and_hints(error: &Error) -> (Vec<String>, Vec<String>) {
+    let mut causes = Vec::new();
     let mut hints: Vec<String> = error.hint_text().map(str::to_owned).into_iter().collect();
     let mut told = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -35,7 +50,7 @@ pub(super) fn print_error(error: &Error) {
         let text = error.to_string();
         // Some errors repeat their causes in their own text, or say it with a number more.
         if !told.contains(&text) && !text.contains(&told) {
-            labelled("  because:", "1", &plain(&text));
+            causes.push(plain(&text));
         }
         told = text;
         if let Some(hint) = error.downcast_ref::<Error>().and_then(Error::hint_text) {
@@ -43,9 +58,7 @@ pub(super) fn print_error(error: &Error) {
         }
         cause = error.source();
     }
-    for hint in hints {
-        labelled("  hint:", "1;36", &hint);
-    }
+    (causes, hints)
 }
 
 /// Prints a line that is no error.
@@ -149,6 +162,8 @@ pub(super) struct Console {
     /// Of a download: what it is called, its size, and how much is here.
     download: (String, Option<u64>, u64),
     interruption: Option<Interruption>,
+    /// What was said of the inputs, which may be read a second time.
+    said: HashSet<String>,
 }
 
 impl Console {
@@ -161,7 +176,20 @@ impl Console {
             next_line: FIRST_LINE_AFTER,
             download: (String::new(), None, 0),
             interruption: None,
+            said: HashSet::new(),
         }
+    }
+
+    /// Tells of an error that is not the end, once.
+    pub(super) fn error(&mut self, error: &Error) {
+        if self.is_new(&error.to_string()) {
+            print_error(error);
+        }
+    }
+
+    /// Whether this is said for the first time.
+    fn is_new(&mut self, text: &str) -> bool {
+        self.said.insert(text.to_owned())
     }
 
     /// A line for everybody who did not ask for quiet.
@@ -237,7 +265,10 @@ impl Console {
 
 impl Observer for Console {
     fn reading(&mut self, input: &Source) {
-        self.detail(&format!("reading {input}"));
+        let text = format!("reading {input}");
+        if self.is_new(&text) {
+            self.detail(&text);
+        }
     }
 
     fn is_cancelled(&self) -> bool {
@@ -246,15 +277,22 @@ impl Observer for Console {
 
     fn malformed(&mut self, what: &Malformed, lost: bool) {
         let Malformed { place, reason } = what;
-        self.complaints.add(&format!("{place}: {reason}"), lost);
+        let complaint = format!("{place}: {reason}");
+        if self.said.len() >= MAX_SAID || self.is_new(&complaint) {
+            self.complaints.add(&complaint, lost);
+        }
     }
 
     fn note(&mut self, text: &str) {
-        self.say(text);
+        if self.is_new(text) {
+            self.say(text);
+        }
     }
 
     fn warning(&mut self, text: &str) {
-        warn(text);
+        if self.is_new(text) {
+            warn(text);
+        }
     }
 
     fn progress(&mut self, progress: &Progress) {

@@ -8,11 +8,11 @@ use super::catch_up;
 use super::console::{self, Console};
 use super::extended;
 use super::outcome::Outcome;
-use super::settings::{DigestSettings, StoreChoice, Verbosity};
+use super::settings::{DigestSettings, StoreChoice};
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
-use crate::pipeline::{self, Inputs, Intake, Progress, Treatment};
+use crate::pipeline::{self, Inputs, Intake, Observer, Progress, Treatment};
 use crate::store::{Account, Announcement, Identity, Run, Store};
 use crate::writer::{Batch, Writer};
 
@@ -44,14 +44,13 @@ pub(super) fn run(
     let known = settings.sources.clone();
     if catch_up::add_days_beside(&mut settings, announced, &run)? {
         // From the beginning, so that the days stand where they stood; what can be read only once stays
-        // as it was read, and they come behind it. What there is to say was said.
-        let mut silent = Console::new(Verbosity::Quiet);
+        // as it was read, and they come behind it. What was said is not said again.
         if known.iter().all(Source::is_repeatable) {
             drop(run);
-            (run, inputs) = begin(&settings, &writer, &mut store, &mut silent)?;
+            (run, inputs) = begin(&settings, &writer, &mut store, &mut console)?;
         } else if let Some(inputs) = &mut inputs {
             settings.sources.retain(|source| !known.contains(source));
-            if let Some(of_days) = read(&settings, &mut run, &mut silent)? {
+            if let Some(of_days) = read(&settings, &mut run, &mut console)? {
                 inputs.add(of_days);
             }
         }
@@ -146,7 +145,7 @@ fn read(
         (false, false) => Treatment::Write,
     };
     let selection = &settings.choice.selection;
-    settings.choice.warnings().iter().for_each(|warning| console::warn(warning));
+    settings.choice.warnings().iter().for_each(|warning| console.warning(warning));
     let shard = settings.choice.shard;
     let intake = Intake { selection: Some(selection), shard, limit: settings.limit, treatment };
     let mut inputs = pipeline::read(&settings.sources, intake, run, console)?;
@@ -155,14 +154,14 @@ fn read(
     }
     console.finish_reading();
     if let Some(damaged) = wording::damaged(run.damaged()) {
-        console::warn(&damaged);
+        console.warning(&damaged);
     }
     if let Some(library) = &settings.choice.library
         && run.account()?.read > 0
         && pipeline::rank(run, library, settings.choice.top)? == 0
     {
         let all = if settings.choice.top.is_some() { "; --top leaves out none" } else { "" };
-        console::warn(&format!(
+        console.warning(&format!(
             "nothing is known of the library's papers but their ids, and the inputs have none of \
              them{all}"
         ));
@@ -174,7 +173,7 @@ fn read(
     let failed = &mut inputs.failed;
     let telling = failed.iter().position(Error::may_pass).or(failed.len().checked_sub(1));
     let last = telling.filter(|_| papers == 0).map(|at| failed.remove(at));
-    inputs.failed.iter().for_each(console::print_error);
+    inputs.failed.iter().for_each(|error| console.error(error));
     if let Some(error) = last {
         return Err(error);
     }

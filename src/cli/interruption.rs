@@ -45,14 +45,23 @@ impl Interruption {
 
     /// The exit status that tells of the signal that came, if one did.
     pub(super) fn status(&self) -> Option<u8> {
-        match self.0.signal.load(Ordering::Relaxed) {
+        self.0.status()
+    }
+}
+
+/// The exit status that tells of the signal that came since somebody began to listen, if one did.
+pub(super) fn status() -> Option<u8> {
+    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.status()
+}
+
+impl Flags {
+    fn status(&self) -> Option<u8> {
+        match self.signal.load(Ordering::Relaxed) {
             0 => None,
             number => u8::try_from(STATUS_OF_SIGNAL as usize + number).ok(),
         }
     }
-}
 
-impl Flags {
     fn registered() -> Result<Self> {
         let this = Flags::default();
         for number in [SIGINT, SIGTERM] {

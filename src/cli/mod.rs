@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,
         Ok(Outcome::Incomplete) => ExitCode::from(outcome::INCOMPLETE),
-        Ok(Outcome::Interrupted(status)) => ExitCode::from(status),
+        Ok(Outcome::Interrupted(status) | Outcome::Failed(status)) => ExitCode::from(status),
         Err(error) if output::is_reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             console::print_error(&error);

@@ -16,4 +16,6 @@ pub(super) enum Outcome {
     Incomplete,
     /// A signal ended it early: the exit status that tells which.
     Interrupted(u8),
+    /// All that it should do failed, one thing after another, each with its error told: the exit status.
+    Failed(u8),
 }

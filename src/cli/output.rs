@@ -49,7 +49,7 @@ impl Output {
     /// Writes what `write` writes.
     pub(super) fn write(&self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         match self {
-            Output::File(path) => write_atomically(path, |out| write(out)),
+            Output::File(path) => write_atomically(path, |out| naming(path, out, write)),
             Output::Stdout => {
                 let mut out = BufWriter::new(Stdout(io::stdout().lock()));
                 write(&mut out)?;
@@ -58,6 +58,36 @@ impl Output {
                 })
             }
         }
+    }
+}
+
+/// Writes what `write` writes to `out`, which is for the file at `path`; what goes wrong with that is told
+/// with its name.
+pub(super) fn naming(
+    path: &Path,
+    out: &mut dyn Write,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let mut out = Watched { out, failed: false };
+    write(&mut out).map_err(|error| match out.failed {
+        true => error.saying(format!("cannot write {}", path.display())),
+        false => error,
+    })
+}
+
+/// A writer, and whether writing to it has failed.
+struct Watched<'a> {
+    out: &'a mut dyn Write,
+    failed: bool,
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes).inspect_err(|_| self.failed = true)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush().inspect_err(|_| self.failed = true)
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{ArrangementArgs, Format, GroupArg, OutputArgs, SortArg};
 use super::extended::{self, Successors};
-use super::output::{Output, is_same_file};
+use super::output::{Output, is_reader_gone, is_same_file, naming};
 use crate::atomic::{Written, write_beside};
 use crate::digest::{self, Feed, Group, InOrder, Order, Overview, Page, Records};
 use crate::error::{Error, ErrorKind, Result};
@@ -138,15 +138,21 @@ impl Outputs {
         let (files, streams): (Vec<&Place>, Vec<&Place>) =
             self.places.iter().partition(|place| matches!(place.output, Output::File(_)));
         let write = |place: &&Place| match dated(&place.output, day)? {
-            Output::File(path) => {
-                write_beside(&path, |out| self.document(place, records, successors, out)).map(Some)
-            }
+            Output::File(path) => write_beside(&path, |out| {
+                naming(&path, out, |out| self.document(place, records, successors, out))
+            })
+            .map(Some),
             Output::Stdout => Ok(None),
         };
         let written: Vec<Option<Written>> = files.iter().map(write).collect::<Result<_>>()?;
         written.into_iter().flatten().try_for_each(Written::take_name)?;
         streams.iter().try_for_each(|place| {
-            place.output.write(|out| self.document(place, records, successors, out))
+            let write = |out: &mut dyn Write| self.document(place, records, successors, out);
+            match place.output.write(write) {
+                // Whoever read some of it has what was wanted, and the files are there.
+                Err(error) if !files.is_empty() && is_reader_gone(&error) => Ok(()),
+                outcome => outcome,
+            }
         })
     }
 
@@ -200,12 +206,15 @@ impl Outputs {
     }
 }
 
-/// The first file that two digests would both write, the later one over the earlier one.
-pub(super) fn in_common(one: &OutputArgs, other: &OutputArgs) -> Option<PathBuf> {
+/// The first file that two digests would both write, the later one over the earlier one. Where both
+/// `extend` records, these are no such file.
+pub(super) fn in_common(one: &OutputArgs, other: &OutputArgs, extend: bool) -> Option<PathBuf> {
     let files = |args: &OutputArgs| {
         let files = args.output.iter().filter_map(|path| {
-            match dated(&Output::of(Some(path.clone())), today()) {
-                Ok(Output::File(path)) => Some(path),
+            let output = Output::of(Some(path.clone()));
+            let is_records = told_by_name(&output).or(args.format) == Some(Format::Jsonl);
+            match dated(&output, today()) {
+                Ok(Output::File(path)) if !(extend && is_records) => Some(path),
                 _ => None,
             }
         });

@@ -145,13 +145,14 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
         share,
         devices: planned,
     };
-    if json.as_ref() != Some(&Output::Stdout) {
-        Output::Stdout.write_text(&report.table())?;
-    }
-    if let Some(json) = json {
+    // First, since whoever reads the table may go away.
+    if let Some(json) = &json {
         let text = serde_json::to_string_pretty(&report)
             .map_err(|cause| Error::new(ErrorKind::Io, "cannot make JSON").because(cause))?;
         json.write_text(&(text + "\n"))?;
+    }
+    if json != Some(Output::Stdout) {
+        Output::Stdout.write_text(&report.table())?;
     }
     Ok(Outcome::Complete)
 }

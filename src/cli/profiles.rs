@@ -6,8 +6,9 @@ use super::args::{ConfigCommand, DigestArgs};
 use super::config::Config;
 use super::console;
 use super::digest;
-use super::outcome::Outcome;
-use super::output::Output;
+use super::interruption;
+use super::outcome::{self, Outcome};
+use super::output::{Output, is_reader_gone};
 use super::outputs;
 use super::settings::DigestSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,28 +24,39 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
     let digests = config.digests(&typed)?;
     check_apart(&digests)?;
     let number = digests.len();
-    let (mut failed, mut is_complete) = (Vec::new(), true);
-    for (name, args) in digests {
-        tell(name.as_deref(), args.quiet);
-        match digest::run(name.as_deref(), args, config.path()) {
-            Ok(Outcome::Complete) => {}
+    let (mut failed, mut may_pass, mut is_complete) = (0, false, true);
+    for (at, (name, args)) in digests.into_iter().enumerate() {
+        let (name, is_quiet) = (name.as_deref(), args.quiet);
+        if !is_quiet {
+            tell(name);
+        }
+        match digest::run(name, args, config.path()) {
             Ok(Outcome::Incomplete) => is_complete = false,
-            Ok(Outcome::Interrupted(status)) => {
-                failed.iter().for_each(console::print_error);
-                return Ok(Outcome::Interrupted(status));
+            Ok(outcome @ (Outcome::Interrupted(_) | Outcome::Failed(_))) => return Ok(outcome),
+            Ok(Outcome::Complete) => {}
+            Err(error) if number == 1 => return Err(error),
+            // Whoever reads standard output has what was wanted; the others write elsewhere.
+            Err(error) if is_reader_gone(&error) => {}
+            Err(error) => {
+                if is_quiet {
+                    tell(name);
+                }
+                console::print_error(&error);
+                (failed, may_pass) = (failed + 1, may_pass || error.may_pass());
             }
-            Err(error) => failed.push(error),
+        }
+        // One that came when a digest had just been finished is for those that follow.
+        if let Some(status) = interruption::status().filter(|_| at + 1 < number) {
+            return Ok(Outcome::Interrupted(status));
         }
     }
-    if failed.len() == number && number > 0 {
+    Ok(match failed {
+        0 if is_complete => Outcome::Complete,
         // One that may pass tells to run all of them again.
-        let last = failed.iter().position(Error::may_pass).unwrap_or(number - 1);
-        let last = failed.remove(last);
-        failed.iter().for_each(console::print_error);
-        return Err(last);
-    }
-    failed.iter().for_each(console::print_error);
-    Ok(if is_complete && failed.is_empty() { Outcome::Complete } else { Outcome::Incomplete })
+        _ if failed == number && may_pass => Outcome::Failed(outcome::TRY_LATER),
+        _ if failed == number && number > 0 => Outcome::Failed(outcome::WRONG),
+        _ => Outcome::Incomplete,
+    })
 }
 
 /// Refuses profiles that would write over each other's files, or read what an earlier one has read up. An
@@ -59,10 +71,11 @@ fn check_apart(digests: &[(Option<String>, DigestArgs)]) -> Result<()> {
                 return Err(Error::new(ErrorKind::Usage, message)
                     .hint("the earlier one leaves nothing of it; write it to a file before"));
             }
-            if args.dry_run || args.skip_existing && other.skip_existing {
+            if args.dry_run {
                 continue;
             }
-            if let Some(path) = outputs::in_common(&args.outputs, &other.outputs) {
+            let extend = args.skip_existing && other.skip_existing;
+            if let Some(path) = outputs::in_common(&args.outputs, &other.outputs, extend) {
                 let message = format!("{} is an output of both profiles {names}", path.display());
                 return Err(Error::new(ErrorKind::Usage, message)
                     .hint("the later one would write over it; give each a name of its own"));
@@ -72,8 +85,8 @@ fn check_apart(digests: &[(Option<String>, DigestArgs)]) -> Result<()> {
     Ok(())
 }
 
-fn tell(profile: Option<&str>, is_quiet: bool) {
-    if let Some(name) = profile.filter(|_| !is_quiet) {
+fn tell(profile: Option<&str>) {
+    if let Some(name) = profile {
         console::note(&format!("profile {name}:"));
     }
 }

@@ -75,6 +75,13 @@ impl Error {
         self
     }
 
+    /// The same in other words: with a message that says more.
+    #[must_use]
+    pub fn saying(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn because(

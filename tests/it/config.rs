@@ -119,6 +119,44 @@ fn profiles_do_not_write_over_each_other() {
     assert_eq!(listed.status, 0, "the typed one counts: {}", listed.stderr);
 }
 
+/// What is extended keeps what an earlier profile wrote; a page beside it does not.
+#[test]
+fn profiles_that_extend_one_archive_still_need_pages_of_their_own() {
+    let settings = PROFILES.replace("goats.jsonl", "sheep.jsonl");
+    let settings = settings.replace("no-store", "skip-existing = true\nno-store");
+    let settings = settings.replace("\"sheep.jsonl\"", "[\"sheep.jsonl\", \"today.html\"]");
+    assert_eq!(settings.matches("today.html").count(), 2, "{settings}");
+    let run = place(&settings).run(&["config", "check"]);
+    let what = "today.html is an output of both profiles sheep and goats";
+    assert!(run.status == 1 && run.stderr.contains(what), "{}", run.stderr);
+}
+
+/// Each error stands below the profile that it is of, also where nothing else is said.
+#[test]
+fn errors_are_told_when_they_happen_and_of_which_profile() {
+    let settings =
+        PROFILES.replacen("keep = ", "since = 2027-01-01\nuntil = 2026-01-01\nkeep = ", 1);
+    assert_ne!(settings, PROFILES);
+    for quiet in [false, true] {
+        let place = place(&settings);
+        let arguments = if quiet { vec!["digest", "-q"] } else { vec!["digest"] };
+        let run = place.run(&arguments);
+        assert_eq!(run.status, 2, "{}", run.stderr);
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert!(lines[0] == "profile sheep:" && lines[1].starts_with("error: "), "{}", run.stderr);
+        assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.stderr);
+        assert_eq!(lines.contains(&"profile goats:"), !quiet, "{}", run.stderr);
+    }
+    let all = settings.replacen(
+        "keep = [\"goat",
+        "since = 2027-01-01\nuntil = 2026-01-01\nkeep = [\"goat",
+        1,
+    );
+    assert_ne!(all, settings);
+    let run = place(&all).run(&["digest"]);
+    assert_eq!((run.status, run.stderr.matches("error: ").count()), (1, 2), "{}", run.stderr);
+}
+
 #[test]
 fn what_holds_for_every_digest_is_checked_without_profiles() {
     let run = place("keep = [\"/(/\"]\n").run(&["config", "check"]);

@@ -55,6 +55,32 @@ fn the_end_of_a_name_tells_its_form_in_digest_and_render() {
     }
 }
 
+/// Whoever reads a little of standard output has what was wanted; the files are for others.
+#[cfg(unix)]
+#[test]
+fn where_the_reader_of_standard_output_goes_away_the_files_count() {
+    let place = place();
+    let nobody = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let whole: Vec<_> = FIXTURE.lines().filter(|line| !line.contains("\"error\"")).collect();
+    place.write("in.jsonl", &whole.join("\n"));
+    let digest = ["digest", "in.jsonl", "--no-store", "--announce", "all", "-o", "a.md", "-o", "-"];
+    let output = place.command(&digest).stdout(nobody()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("read 7 = "), "{told}");
+    assert!(place.read("a.md").starts_with("# 摘要\n"));
+
+    place.write("records.jsonl", include_str!("../fixtures/eval/records.jsonl"));
+    place.write("references.jsonl", include_str!("../fixtures/eval/references.jsonl"));
+    let eval = ["eval", "records.jsonl", "references.jsonl", "--json", "figures.json"];
+    let output = place.command(&eval).stdout(nobody()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(place.read("figures.json").starts_with('{'));
+}
+
 /// The first output is on the disk when the second cannot be written.
 #[cfg(unix)]
 #[test]

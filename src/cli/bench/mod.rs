@@ -50,8 +50,9 @@ pub(super) fn run(args: BenchArgs) -> Result<Outcome> {
     match &settings.json {
         Some(Output::Stdout) => report.write_json(&Output::Stdout)?,
         Some(file) => {
-            report.write_table()?;
+            // First, since whoever reads the table may go away.
             report.write_json(file)?;
+            report.write_table()?;
         }
         None => report.write_table()?,
     }

@@ -182,7 +182,6 @@ impl ArxivServer {
             .env("WENZHAI_ARXIV_TODAY", today)
             .env("WENZHAI_ARXIV_PAUSE", "0.01")
             .env("WENZHAI_ARXIV_TIMEOUT", "20")
-            .env_remove("WENZHAI_CONTACT")
             .env_remove("http_proxy")
             .env_remove("HTTP_PROXY")
             .env_remove("all_proxy")

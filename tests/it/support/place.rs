@@ -37,6 +37,7 @@ impl Place {
         self.path().join(name).exists()
     }
 
+    /// Whoever runs the tests may have settings and a store of their own.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wenzhai"));
         command
@@ -44,11 +45,25 @@ impl Place {
             .current_dir(self.path())
             .env("HOME", self.path())
             .env("XDG_DATA_HOME", self.path().join("data"))
+            .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("WENZHAI_HOME", self.path().join("cache"))
-            .env_remove("COLUMNS")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        for name in [
+            "COLUMNS",
+            "WENZHAI_ARXIV_PAUSE",
+            "WENZHAI_ARXIV_TIMEOUT",
+            "WENZHAI_ARXIV_TODAY",
+            "WENZHAI_ARXIV_TRIES",
+            "WENZHAI_ARXIV_URL",
+            "WENZHAI_CONTACT",
+            "WENZHAI_MODEL",
+            "WENZHAI_PYTHON",
+            "WENZHAI_STORE",
+        ] {
+            command.env_remove(name);
+        }
         command
     }
 
