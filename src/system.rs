@@ -37,6 +37,8 @@ pub fn resident_memory() -> Option<u64> {
 
 /// Bytes that can be written below `folder`, which need not exist yet.
 pub fn free_disk(folder: &Path) -> Option<u64> {
+    // A relative folder has no ancestor that is there.
+    let folder = std::path::absolute(folder).ok()?;
     let existing = folder.ancestors().find(|ancestor| ancestor.is_dir())?;
     fs4::available_space(existing).ok()
 }
@@ -58,5 +60,6 @@ mod tests {
         let disk = free_disk(here.path()).unwrap();
         let to_come = free_disk(&here.path().join("not/there/yet")).unwrap();
         assert!(disk > 0 && to_come.abs_diff(disk) < 1 << 30);
+        assert!(free_disk(Path::new("relative/not/there/yet")).is_some());
     }
 }

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::fetch::{self, Cache, ModelRef};
 use crate::http::{Client, Limits, Request, shown_address};
 use crate::kernels::Isa;
+use crate::model::Model;
 use crate::store::Store;
 use crate::system;
 
@@ -109,11 +110,10 @@ fn model(name: &str, model: &ModelRef) -> Result<Finding> {
     let what = "model";
     let cache = Cache::from_env()?;
     Ok(match model {
-        ModelRef::Path(path) if path.is_file() => Finding::good(what, path.display().to_string()),
-        ModelRef::Path(path) => {
-            let text = format!("there is no file {}", path.display());
-            Finding::of(what, State::Bad, text, "names of models are told by `wenzhai models list`")
-        }
+        ModelRef::Path(path) => match Model::architecture(path) {
+            Ok(architecture) => Finding::good(what, format!("{}, {architecture}", path.display())),
+            Err(error) => Finding::failed(what, &error),
+        },
         ModelRef::Hub(_) => Finding::good(what, format!("{name} is fetched when it is asked for")),
         ModelRef::Card(card) => match fetch::status(card, &cache) {
             Some(file) => Finding::good(what, format!("{}, {}", card.name, file.path.display())),

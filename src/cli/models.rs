@@ -122,7 +122,9 @@ fn fetch_all(names: &[String], console: &mut Console) -> Result<()> {
     let cache = Cache::from_env()?;
     for model in &models {
         let local = fetch::ensure(model, &cache, console)?;
-        console.say(&format!("{} is here and verified", local.path.display()));
+        // A file of the user's own has nothing to be held against.
+        let verified = if local.sha256.is_some() { " and verified" } else { "" };
+        console.say(&format!("{} is here{verified}", local.path.display()));
         if let Some(Card { name, licence, notice, .. }) = local.card {
             let text = notice.as_ref().map(|_| format!("; `wenzhai models show {name}` has it"));
             console.say(&format!("its licence is {licence}{}", text.unwrap_or_default()));

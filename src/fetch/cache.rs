@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expected::Expected;
 use super::progress::Progress;
+use crate::atomic::write_atomically;
 use crate::card::{Card, HubFile, is_file_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash;
@@ -130,7 +131,7 @@ impl Slot {
     /// The file, if it is as it was when it was verified.
     pub(super) fn verified(&self) -> Option<Present> {
         let now = Marker::of_file(&self.file, String::new()).ok()?;
-        let then: Marker = serde_json::from_slice(&fs::read(self.marker()).ok()?).ok()?;
+        let then = self.marker_found()?;
         let same = (now.bytes, now.modified_ns) == (then.bytes, then.modified_ns);
         let Marker { bytes, sha256, .. } = then;
         same.then(|| Present { path: self.file.clone(), bytes, sha256 })
@@ -156,18 +157,25 @@ impl Slot {
     }
 
     /// Takes over a file that lies in its place without having been verified: put there by hand,
-    /// or touched since. Answers with its SHA-256 if it is the expected one.
+    /// copied, or touched since. Answers with its SHA-256 if it is the expected one, or, where none is
+    /// known beforehand, the one that it had.
+    ///
+    /// Whoever may read the folder and not write to it reads the file again each time.
     pub(super) fn adopt(
         &self,
         expected: &Expected,
         progress: &mut dyn Progress,
     ) -> Result<Option<String>> {
-        let Expected { bytes: Some(bytes), sha256: Some(wanted) } = expected else {
-            return Ok(None);
+        let (bytes, wanted) = match expected {
+            Expected { bytes: Some(bytes), sha256: Some(wanted) } => (*bytes, (*wanted).to_owned()),
+            _ => match self.marker_found() {
+                Some(then) => (then.bytes, then.sha256),
+                None => return Ok(None),
+            },
         };
         let name = self.file_name();
         match self.file.metadata() {
-            Ok(data) if data.is_file() && data.len() == *bytes => {}
+            Ok(data) if data.is_file() && data.len() == bytes => {}
             Ok(data) => {
                 let found = data.len();
                 progress.note(&format!("{name} has {found} bytes instead of {bytes}; fetching it"));
@@ -175,15 +183,15 @@ impl Slot {
             }
             Err(_) => return Ok(None),
         }
-        progress.begin(&format!("check {name}"), Some(*bytes));
+        progress.begin(&format!("check {name}"), Some(bytes));
         let hashed = hash::sha256_of_file(&self.file, &mut |bytes| progress.advance(bytes));
         progress.finish();
         let sha256 = hashed.map_err(|cause| Error::io("read", &self.file, cause))?;
-        if sha256 != *wanted {
+        if sha256 != wanted {
             progress.note(&format!("{name} is damaged; fetching it"));
             return Ok(None);
         }
-        self.mark(&sha256)?;
+        let _ = self.mark(&sha256);
         Ok(Some(sha256))
     }
 
@@ -199,14 +207,15 @@ impl Slot {
         self.folder.join("verified.json")
     }
 
+    fn marker_found(&self) -> Option<Marker> {
+        serde_json::from_slice(&fs::read(self.marker()).ok()?).ok()
+    }
+
     fn mark(&self, sha256: &str) -> Result<()> {
         let failed = |cause| Error::io("write", &self.marker(), cause);
         let marker = Marker::of_file(&self.file, sha256.to_owned()).map_err(failed)?;
         let json = serde_json::to_vec(&marker).map_err(io::Error::from).map_err(failed)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(failed)?;
-        file.write_all(&json).map_err(failed)?;
-        file.persist(self.marker()).map_err(|error| failed(error.error))?;
-        Ok(())
+        write_atomically(&self.marker(), |out| out.write_all(&json).map_err(failed))
     }
 }
 

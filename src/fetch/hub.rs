@@ -340,13 +340,26 @@ impl Hub {
 
     fn refusal(&self, answer: &Answer, url: &str) -> Failure {
         let url = shown_address(url);
+        let has_token = self.authorization.is_some();
         match answer.status {
-            status @ (401 | 403) if self.authorization.is_some() => {
-                Failure::refused(format!("the token was refused (HTTP {status}) for {url}"))
+            status @ (401 | 403) if answer.header("x-error-code") == Some("GatedRepo") => {
+                let page = url.split("/resolve/").next().unwrap_or(&url);
+                let token = if has_token { "" } else { ", and HF_TOKEN set to a token" };
+                Failure::refused(format!(
+                    "HTTP {status} for {url}: its terms have to be accepted at {page}{token}"
+                ))
             }
-            status @ (401 | 403) => {
-                Failure::refused(format!("HTTP {status} for {url}: it needs a token, set HF_TOKEN"))
+            403 if has_token => {
+                Failure::refused(format!("the token does not open {url} (HTTP 403)"))
             }
+            401 if has_token => {
+                Failure::refused(format!("the token was refused (HTTP 401) for {url}"))
+            }
+            // The hub tells nobody without a token which repositories there are.
+            status @ (401 | 403) => Failure::refused(format!(
+                "HTTP {status} for {url}: there is no such repository, or it needs a token, set \
+                 HF_TOKEN"
+            )),
             404 => Failure::refused(format!("there is no {url} (HTTP 404)")),
             _ => answer.failure(),
         }

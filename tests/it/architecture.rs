@@ -32,7 +32,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("select", &["error", "hash", "text", "paper", "text_file", "glossary"]),
     ("card", &["error"]),
     ("gguf", &[]),
-    ("fetch", &["error", "hash", "http", "card", "gguf", "system"]),
+    ("fetch", &["error", "atomic", "hash", "http", "card", "gguf", "system"]),
     ("generate", &["error"]),
     ("tokens", &["error"]),
     ("shortlist", &["error", "generate", "tokens"]),

