@@ -11,8 +11,8 @@ pub trait Engine {
     /// take less memory where they are few.
     fn expect(&mut self, _sequences: usize) {}
 
-    /// Computes the keys and values of the tokens that all prompts begin with. Called once,
-    /// before the first step; an empty prefix is no prefix.
+    /// Computes the keys and values of the tokens that all prompts begin with; an empty prefix is no
+    /// prefix. Called once before the first step of a generator; sequences of an earlier one are over.
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()>;
 
     /// Computes all rows of `batch` and picks a token for each span that samples, in order.

@@ -158,6 +158,33 @@ fn a_text_depends_on_nothing_but_its_request() {
     }
 }
 
+/// A run that was stopped leaves sequences behind, whose pages the next one needs.
+#[test]
+fn an_engine_whose_sequences_were_left_serves_another_generator() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), "qwen2");
+    let limits = Limits { max_sequences: 8, max_context: 1024, kv_positions: 8 * 384, ..LIMITS };
+    let mut engine = engine(&model, 1, limits);
+    let prefix = tokens(5, 70);
+    let write = |engine: &mut CpuEngine, number: u64, length: usize, steps: usize| {
+        let mut generator = Generator::new(engine, limits, prefix.clone()).unwrap();
+        for id in 0..number {
+            let prompt = [prefix.clone(), tokens(20 + id, length)].concat();
+            let (label, stop) = (vec![3], Arc::default());
+            let fields = vec![Field { label, stop, max_tokens: 9, filter: None }];
+            generator.push(Request { id, prompt, fields, sampling: Sampling::Greedy }).unwrap();
+        }
+        let turns = (0..steps).map_while(|_| generator.step().unwrap());
+        let finished: Vec<_> = turns.flat_map(|turn| turn.finished).collect();
+        finished.into_iter().map(|done| (done.id, done.fields[0].tokens.clone())).collect()
+    };
+    let long: BTreeMap<_, _> = write(&mut engine, 3, 940, usize::MAX);
+    assert_eq!(long.len(), 3);
+    // Eight sequences that take all there is, of which the last are in no slot of the next three.
+    assert_eq!(write(&mut engine, 8, 370, 2).len(), 0);
+    assert_eq!(write(&mut engine, 3, 940, usize::MAX), long);
+}
+
 #[test]
 fn threads_with_rows_of_their_own_write_what_one_thread_writes() {
     let folder = tempfile::tempdir().unwrap();

@@ -270,7 +270,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Engine for CpuEngine {
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
         context::check(tokens, self.max_context)?;
-        self.tables.forget_prefix();
+        self.tables.clear();
         self.tables.open_scratch(tokens.len())?;
         for (chunk, part) in tokens.chunks(self.rows_per_step).enumerate() {
             self.forward_scratch(part, chunk * self.rows_per_step, part.len())?;

@@ -124,8 +124,11 @@ impl PageTables {
         self.prefix = std::mem::take(&mut self.scratch);
     }
 
-    /// Gives the prefix back.
-    pub fn forget_prefix(&mut self) {
+    /// Gives back what all slots and the prefix have, so that another scheduler can begin.
+    pub fn clear(&mut self) {
+        for slot in 0..self.slots.len() {
+            self.close(slot);
+        }
         self.free.append(&mut self.prefix);
     }
 
