@@ -58,7 +58,8 @@ fn main() {
                     // An activation of 14 bits takes two multiply-adds.
                     let products = inputs + 32 * precision.int14_blocks();
                     let speed = (rows * outputs * products) as f64 / seconds / 1e9;
-                    print!("{:>14}", format!("{speed:.0} ({:.0} %)", 100.0 * speed / peak));
+                    let share = peak.map(|peak| format!(" ({:.0} %)", 100.0 * speed / peak));
+                    print!("{:>14}", format!("{speed:.0}{}", share.unwrap_or_default()));
                 }
                 println!();
             };
@@ -139,17 +140,19 @@ fn best_time(mut work: impl FnMut()) -> f64 {
 }
 
 /// Multiply-adds a second, in billions, on registers alone: of `vpdpbusd`, or, without it, of
-/// `vpmaddubsw`, two of which are added up in 16 bits before `vpmaddwd` and `vpaddd`.
-fn peak(isa: Isa, threads: usize) -> f64 {
+/// `vpmaddubsw`, two of which are added up in 16 bits before `vpmaddwd` and `vpaddd`. None for what
+/// multiplies otherwise.
+fn peak(isa: Isa, threads: usize) -> Option<f64> {
     const LOOPS: usize = 200_000;
     let mut exec = Executor::new(isa, threads);
     let (multiply_add, at_once): (fn(usize), usize) = match isa.name() {
         "avx2" => (multiply_add_int16_sums, 4 * 64),
         "avx-vnni" => (multiply_add_256, 12 * 32),
-        _ => (multiply_add, 16 * 64),
+        "avx512" | "avx512-bf16" => (multiply_add, 16 * 64),
+        _ => return None,
     };
     let seconds = best_time(|| exec.pool.run(threads, |_, _| multiply_add(LOOPS)));
-    (threads * LOOPS * at_once) as f64 / seconds / 1e9
+    Some((threads * LOOPS * at_once) as f64 / seconds / 1e9)
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -10,7 +10,7 @@
 
 use super::blocks::{BlockType, Native, QuantBlock, decode, quants};
 use super::disjoint::Disjoint;
-use super::gemm::kernel::{Kernel, Tile, TileQuants, TileValues};
+use super::gemm::kernel::{Kernel, Tile, TileQuants, TileSums, TileValues};
 use super::quantized::quantize_block;
 use super::{BLOCK, Executor, Isa};
 
@@ -26,6 +26,8 @@ pub struct Packed {
     quants: Vec<TileQuants>,
     scales: Vec<TileValues>,
     minimums: Option<Vec<TileValues>>,
+    /// Of each group, where its kernel keeps them.
+    sums: Option<Vec<TileSums>>,
     /// Of each tile, for its kernel.
     narrow: Vec<bool>,
 }
@@ -38,15 +40,24 @@ struct Column<'a> {
     quants: &'a mut [TileQuants],
     scales: &'a mut [TileValues],
     minimums: Option<&'a mut [TileValues]>,
+    sums: Option<&'a mut [TileSums]>,
     is_narrow: &'a mut bool,
 }
 
 impl Packed {
     /// A matrix without outputs, to be filled.
     pub fn empty(isa: Isa) -> Packed {
-        let (quants, scales) = (Vec::new(), Vec::new());
-        let narrow = Vec::new();
-        Packed { isa, outputs: 0, blocks: 0, group: 1, quants, scales, minimums: None, narrow }
+        Packed {
+            isa,
+            outputs: 0,
+            blocks: 0,
+            group: 1,
+            quants: Vec::new(),
+            scales: Vec::new(),
+            minimums: None,
+            sums: None,
+            narrow: Vec::new(),
+        }
     }
 
     /// Packs a matrix of GGUF blocks, row after row (a row is an output).
@@ -114,10 +125,16 @@ impl Packed {
         });
         refill(&mut self.narrow, tiles, true);
         let kernel = self.isa.gemm;
+        self.sums = kernel.keeps_sums().then(|| {
+            let mut sums = self.sums.take().unwrap_or_default();
+            refill(&mut sums, tiles * groups, TileSums([0; BLOCK]));
+            sums
+        });
         let narrow = Disjoint::new(&mut self.narrow);
         let quants = Disjoint::new(&mut self.quants);
         let scales = Disjoint::new(&mut self.scales);
         let minimums = self.minimums.as_mut().map(|minimums| Disjoint::new(minimums));
+        let sums = self.sums.as_mut().map(|sums| Disjoint::new(sums));
         exec.pool.run(tiles, |_, tile| {
             let part = |length: usize| tile * length..(tile + 1) * length;
             // SAFETY: each tile is one task and has these parts to itself.
@@ -129,6 +146,7 @@ impl Packed {
                     quants: quants.part(part(blocks)),
                     scales: scales.part(part(groups)),
                     minimums: minimums.as_ref().map(|minimums| minimums.part(part(groups))),
+                    sums: sums.as_ref().map(|sums| sums.part(part(groups))),
                     is_narrow: &mut narrow.part(part(1))[0],
                 }
             };
@@ -158,6 +176,9 @@ impl Packed {
         self.outputs += other.outputs;
         self.quants.append(&mut other.quants);
         self.scales.append(&mut other.scales);
+        if let (Some(sums), Some(of_other)) = (&mut self.sums, &mut other.sums) {
+            sums.append(of_other);
+        }
         self.narrow.append(&mut other.narrow);
     }
 
@@ -222,7 +243,8 @@ impl Packed {
             group: self.group,
             quants: &self.quants[blocks],
             scales: &self.scales[groups.clone()],
-            minimums: self.minimums.as_ref().map(|minimums| &minimums[groups]),
+            minimums: self.minimums.as_ref().map(|minimums| &minimums[groups.clone()]),
+            sums: self.sums.as_ref().map(|sums| &sums[groups]),
             is_narrow: self.narrow[tile],
         }
     }
@@ -261,6 +283,10 @@ impl Column<'_> {
         self.kernel.pack(self.at, &weights.quants, &mut self.quants[block]);
         *self.is_narrow &= self.kernel.is_narrow(&weights.quants);
         self.scales[block / self.group].0[self.at] = weights.scale;
+        if let Some(sums) = &mut self.sums {
+            let sum: i16 = weights.quants.iter().copied().map(i16::from).sum();
+            sums[block / self.group].0[self.at] += sum;
+        }
         if let Some(minimums) = &mut self.minimums {
             minimums[block / self.group].0[self.at] = weights.minimum;
         }

@@ -4,7 +4,7 @@
 //! up two products in 16 bits, which saturate. Where the quants of a tile are small enough next to one
 //! another ([`has_int16_sums`]), two such sums can be added in 16 bits as well, before `vpmaddwd` by
 //! ones widens them: five instructions for 64 multiply-adds. What the 128 are too much is known for
-//! each column and taken off where a group's sum begins.
+//! each column, whose sum is kept with the weights, and taken off where a group's sum begins.
 //!
 //! Other tiles, groups of 14 bits, and the few rows for which the columns' sums would not pay take
 //! quants in 16 bits: so a quant of 14 bits costs what one of 8 does, and both planes of its block are
@@ -22,7 +22,7 @@ use std::mem::{MaybeUninit, transmute};
 use std::ops::Range;
 
 use super::epilogue::{self, Gate, GatedGroup};
-use super::kernel::{Kernel, RESIDENT, Tile, TileQuants, place};
+use super::kernel::{Kernel, RESIDENT, Tile, TileQuants, TileSums, place};
 use super::prefetch::Ahead;
 use crate::kernels::blocks::{GROUPS, has_int16_sums};
 use crate::kernels::instructions::Avx2;
@@ -31,7 +31,7 @@ use crate::kernels::{BLOCK, Quantized};
 /// Rows that the registers have room for.
 const ROWS: usize = 4;
 
-/// Fewest rows for which the sums of columns are worth computing.
+/// Fewest rows for which the sums of columns are worth reading.
 const NARROW_ROWS: usize = 3;
 
 /// Blocks of the largest group.
@@ -55,12 +55,12 @@ impl Kernel for Avx2 {
         if groups.start == 0 {
             out.fill(0.0);
         }
-        let enough = tile.is_narrow && x.rows() >= NARROW_ROWS;
+        let of_tile = tile.sums.filter(|_| tile.is_narrow && x.rows() >= NARROW_ROWS);
         let mut sums = [None; RESIDENT];
         for (group, sums) in groups.clone().zip(&mut sums) {
-            if enough && !x.precision().is_int14(group) {
-                *sums = Some(column_sums(&tile.quants[tile.blocks(group..group + 1)]));
-            }
+            *sums = of_tile
+                .filter(|_| !x.precision().is_int14(group))
+                .map(|of_tile| times_minus_128(&of_tile[group]));
         }
         let sums = &sums[..groups.len()];
         // Nearly as many rows at a time.
@@ -101,6 +101,10 @@ impl Kernel for Avx2 {
         has_int16_sums(quants)
     }
 
+    fn keeps_sums(&self) -> bool {
+        true
+    }
+
     fn quant(&self, block: &TileQuants, column: usize, input: usize) -> i8 {
         block.0[place(input, column)] as i8
     }
@@ -109,22 +113,17 @@ impl Kernel for Avx2 {
 /// What the products of a group begin at when activations are 128 too large.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn column_sums(blocks: &[TileQuants]) -> ColumnSums {
-    let mut sums = ColumnSums::default();
-    for quarter in 0..BLOCK / 8 {
-        let mut sum = _mm256_setzero_si256();
-        for block in blocks {
-            for group in 0..BLOCK / 4 {
-                let weights = load_bytes(&block.0.as_chunks::<BLOCK>().0[group * 4 + quarter]);
-                // At most 256 from each of 32 fours.
-                sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi8(1), weights));
-            }
+fn times_minus_128(sums: &TileSums) -> ColumnSums {
+    let mut products = ColumnSums::default();
+    for (product, sums) in products.iter_mut().zip(sums.0.as_chunks::<8>().0) {
+        // SAFETY: 8 integers of 16 bits are half of a register, and 8 of 32 bits a whole one.
+        unsafe {
+            let sums = _mm256_cvtepi16_epi32(_mm_loadu_si128(sums.as_ptr().cast()));
+            let negative = _mm256_sub_epi32(_mm256_setzero_si256(), sums);
+            _mm256_storeu_si256(product.as_mut_ptr().cast(), _mm256_slli_epi32::<7>(negative));
         }
-        let sum = _mm256_madd_epi16(sum, _mm256_set1_epi16(-128));
-        // SAFETY: 8 integers of 32 bits are one register.
-        unsafe { _mm256_storeu_si256(sums[quarter].as_mut_ptr().cast(), sum) };
     }
-    sums
+    products
 }
 
 /// The product of `R` rows from `first` on, which ask for `ahead` of each block and group of the next

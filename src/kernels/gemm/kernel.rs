@@ -60,6 +60,11 @@ pub(in crate::kernels) trait Kernel: Debug + Sync {
         false
     }
 
+    /// Whether the sums of columns are kept with a tile, for [`Tile::sums`].
+    fn keeps_sums(&self) -> bool {
+        false
+    }
+
     /// A quant that was packed.
     fn quant(&self, block: &TileQuants, column: usize, input: usize) -> i8 {
         (block.0[place(input, column)] ^ 0x80) as i8
@@ -82,6 +87,9 @@ pub(in crate::kernels) struct Tile<'a> {
     /// Of each group of blocks.
     pub scales: &'a [TileValues],
     pub minimums: Option<&'a [TileValues]>,
+    /// Of each group of blocks the sum of the quants of each column, where the kernel keeps them.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AVX2 asks for it"))]
+    pub sums: Option<&'a [TileSums]>,
     /// Whether [`Kernel::is_narrow`] holds for all of its quants.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AVX2 asks for it"))]
     pub is_narrow: bool,
@@ -99,6 +107,11 @@ impl Tile<'_> {
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(in crate::kernels) struct TileQuants(pub [u8; BLOCK * BLOCK]);
+
+/// The sum of a group's quants for each column of a tile: 128 of them at most, so below 2^15.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(in crate::kernels) struct TileSums(pub [i16; BLOCK]);
 
 /// A value for each column of a tile.
 #[derive(Debug, Clone, Copy)]
