@@ -60,16 +60,16 @@ pub(super) fn find_older(
     connection: &Connection,
     paper: &str,
     version: Option<u32>,
-) -> rusqlite::Result<Option<(u32, Record)>> {
+) -> rusqlite::Result<Option<(Option<u32>, Record)>> {
     let sql = "SELECT key FROM main.summary INDEXED BY papers WHERE paper = ?1
-        AND (version < ?2 OR ?2 IS NULL) ORDER BY version DESC, created DESC, key";
+        AND (version < ?2 OR version IS NULL OR ?2 IS NULL) ORDER BY version DESC, created DESC, key";
     let mut statement = connection.prepare_cached(sql)?;
     let keys = statement.query_map(params![paper, version], |row| row.get(0))?;
     for key in keys.collect::<rusqlite::Result<Vec<String>>>()? {
         let older: Option<u32> = connection
             .prepare_cached("SELECT version FROM main.summary WHERE key = ?1")?
             .query_row([&key], |row| row.get(0))?;
-        if let (Some(older), Found::Whole(record)) = (older, find(connection, &key)?) {
+        if let Found::Whole(record) = find(connection, &key)? {
             return Ok(Some((older, *record)));
         }
     }

@@ -15,7 +15,7 @@ use super::row::{self, Found, SummaryRow};
 use super::{Store, schema};
 use crate::digest::Records;
 use crate::error::{Error, ErrorKind, Result};
-use crate::paper::Paper;
+use crate::paper::{Announce, Paper};
 use crate::record::{Record, Relevance, WrittenSummary};
 use crate::summary::Notice;
 
@@ -141,8 +141,8 @@ impl<'a> Run<'a> {
         }
         self.take_in(paper, false, |run, _| match older {
             None => Ok((Fate::Reused, None)),
-            Some((version, record)) => {
-                let record = Record { summarised_version: Some(version), ..record };
+            Some((summarised_version, record)) => {
+                let record = Record { summarised_version, ..record };
                 Ok((Fate::Reused, Some(run.to_json(&record)?)))
             }
         })
@@ -282,9 +282,13 @@ impl<'a> Run<'a> {
     ) -> Result<Offered> {
         let id = paper.key();
         let known = self.known(&id).map_err(|cause| self.failed(cause))?;
+        let is_newer = match known {
+            Some((version, _)) => self.is_newer(paper, &id, version)?,
+            None => false,
+        };
         let offered = match known {
             None => Offered::New,
-            Some((version, _)) if version < paper.version => Offered::Replaced,
+            Some(_) if is_newer => Offered::Replaced,
             Some((version, fate))
                 if version == paper.version && fate == Some(Fate::Pending) && brings_summary =>
             {
@@ -311,6 +315,26 @@ impl<'a> Run<'a> {
         self.counted.read += 1;
         self.counted.duplicates += u64::from(offered != Offered::New);
         Ok(offered)
+    }
+
+    /// Whether `paper` is a later version of the one that is there as `id`, whose version is `known`. The
+    /// pages of arXiv's days tell no versions of replacements, so that the later day of a replacement tells.
+    fn is_newer(&self, paper: &Paper, id: &str, known: Option<u32>) -> Result<bool> {
+        if let (Some(known), Some(version)) = (known, paper.version) {
+            return Ok(known < version);
+        }
+        let sql = "SELECT content FROM temp.offered WHERE paper = ?1";
+        let content = || -> rusqlite::Result<String> {
+            self.store.connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))
+        };
+        let other: Paper = self.parse_json(&content().map_err(|cause| self.failed(cause))?)?;
+        let replaces = |later: &Paper, earlier: &Paper| {
+            matches!(later.announce, Some(Announce::Replace | Announce::ReplaceCross))
+                && earlier.announce.is_some()
+                && earlier.published.is_some()
+                && later.published > earlier.published
+        };
+        Ok(replaces(paper, &other) || (known < paper.version && !replaces(&other, paper)))
     }
 
     pub(super) fn failed(&self, cause: rusqlite::Error) -> Error {
