@@ -48,6 +48,7 @@ pub use limits::{
     MAX_BARREN_BYTES, MAX_DOCUMENT_BYTES, MAX_HTML_BYTES, MAX_INPUT_BYTES, MAX_ITEM_BYTES,
     MAX_PIECE_BYTES, MAX_XML_LEVELS,
 };
+pub use raw::plain;
 pub use source::{MAX_FOLDER_FILES, MAX_FOLDER_LEVELS, Source, arxiv, expand};
 
 /// Reads one source and hands every paper, and whatever is wrong with one, to `sink`.

@@ -42,17 +42,8 @@ impl Raw {
     pub(super) fn into_paper(self) -> Result<Paper, String> {
         let title = fold(&self.title);
         let abstract_text = fold_shown(without_paragraph(&self.abstract_text));
-        let (plain_title, suffix) = match split_suffix(&title) {
-            Some((plain, suffix)) => (plain.to_owned(), suffix),
-            None => (title.clone(), Boilerplate::default()),
-        };
-        let folded = fold(&abstract_text);
-        let (plain_abstract, prefix) = match split_boilerplate(&folded) {
-            Some((prefix, plain)) => (plain.to_owned(), prefix),
-            None => (folded, Boilerplate::default()),
-        };
-        let (plain_title, plain_abstract) =
-            (without_latex(&plain_title), without_latex(&plain_abstract));
+        let (plain_title, suffix) = without_suffix(&title);
+        let (plain_abstract, prefix) = without_boilerplate(&fold(&abstract_text));
         if plain_title.is_empty() {
             return Err("the paper has no title".to_owned());
         }
@@ -88,6 +79,26 @@ impl Raw {
             updated: day(&self.updated),
         })
     }
+}
+
+/// Title and abstract as a feed or a record has them, without what feeds put around them and without
+/// LaTeX.
+pub fn plain(title: &str, abstract_text: &str) -> (String, String) {
+    let (title, _) = without_suffix(&fold(title));
+    let (abstract_text, _) = without_boilerplate(&fold(without_paragraph(abstract_text)));
+    (title, abstract_text)
+}
+
+/// A title that is folded, and what stands behind it.
+fn without_suffix(title: &str) -> (String, Boilerplate) {
+    let (plain, suffix) = split_suffix(title).unwrap_or((title, Boilerplate::default()));
+    (without_latex(plain), suffix)
+}
+
+/// An abstract that is folded, and what stands before it.
+fn without_boilerplate(text: &str) -> (String, Boilerplate) {
+    let (prefix, plain) = split_boilerplate(text).unwrap_or((Boilerplate::default(), text));
+    (without_latex(plain), prefix)
 }
 
 /// Takes off the `<p>` that some hand abstracts on in.

@@ -7,6 +7,7 @@ use biblatex::{Bibliography, ChunksExt, ParseError, ParseErrorKind};
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed;
 use crate::paper::{Paper, PaperId};
 use crate::text_file;
 
@@ -120,9 +121,16 @@ fn parse(text: &str) -> std::result::Result<Parsed, String> {
     let (mut liked, faults) = match text.trim_start().chars().next() {
         None => return Err("it is empty".to_owned()),
         Some('[') => {
-            let entries: Vec<Entry> = serde_json::from_str(text)
+            let entries: Vec<serde_json::Value> = serde_json::from_str(text)
                 .map_err(|cause| format!("line {} is no JSON of a library", cause.line()))?;
-            whole(entries.into_iter().map(Liked::from).collect())
+            let (mut liked, mut faults) = (Vec::new(), Vec::new());
+            for (number, entry) in entries.into_iter().enumerate() {
+                match serde_json::from_value::<Entry>(entry) {
+                    Ok(entry) => liked.push(Liked::from(entry)),
+                    Err(_) => faults.push(format!("entry {} is none of a library", number + 1)),
+                }
+            }
+            (liked, faults)
         }
         Some('{') => json_lines(text),
         Some('@' | '%') => bibliography(text),
@@ -158,8 +166,15 @@ fn bibliography(text: &str) -> Parsed {
     let is_string =
         |entry: &str| entry.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("@string"));
     let entries = entries(text);
-    let strings: String =
-        entries.iter().filter(|(_, entry)| is_string(entry)).map(|(_, entry)| *entry).collect();
+    // Each entry gets the definitions that it names: all of them for all would take their product.
+    let strings: HashMap<String, &str> = entries
+        .iter()
+        .filter(|(_, entry)| is_string(entry))
+        .filter_map(|(_, entry)| {
+            let name = entry[7..].trim_start().strip_prefix(['{', '('])?.split('=').next()?;
+            Some((name.trim().to_ascii_lowercase(), *entry))
+        })
+        .collect();
     let (mut liked, mut faults) = (Vec::new(), Vec::new());
     let entries = entries.into_iter().filter(|(_, entry)| !is_string(entry));
     for (line, entry) in entries {
@@ -167,7 +182,12 @@ fn bibliography(text: &str) -> Parsed {
             faults.push(format!("line {line} begins an entry with too many braces in braces"));
             continue;
         }
-        match parse_entry(&strings, entry) {
+        let words = entry.split(|c: char| !(c.is_alphanumeric() || "-_.:+/".contains(c)));
+        let mut named: Vec<&str> =
+            words.filter_map(|word| strings.get(&word.to_ascii_lowercase()).copied()).collect();
+        named.sort_unstable();
+        named.dedup();
+        match parse_entry(&named.concat(), entry) {
             Ok(found) => liked.extend(found.iter().map(Liked::of_bibliography)),
             Err(cause) => {
                 faults.push(format!(
@@ -259,6 +279,8 @@ impl From<Entry> for Liked {
         let others = [&link, &url, &doi].map(|name| name.as_deref().unwrap_or_default());
         let id = names.into_iter().chain(others).find_map(|name| Some(PaperId::parse(name)?.0));
         let [title, abstract_text] = [title, abstract_text].map(Option::unwrap_or_default);
+        // Records have both as feeds have them.
+        let (title, abstract_text) = feed::plain(&title, &abstract_text);
         Liked { id, title, abstract_text }
     }
 }
@@ -305,7 +327,8 @@ mod tests {
             ("", "it is empty"),
             ("2699.00001\nsheep", "line 2 is no arXiv id"),
             ("{\"title\":3}\n{", "line 1 is no record"),
-            ("[{\"title\":\n3}]", "line 2 is no JSON of a library"),
+            ("[{\"title\":\n3]", "line 2 is no JSON of a library"),
+            ("[{\"title\":\n3}]", "entry 1 is none of a library"),
             ("[]", "it holds no paper"),
             (
                 "@article{a,\n title={",
@@ -321,6 +344,31 @@ mod tests {
         check("[{\"title\":\"Sheep\",\"abstract\":null}]", &[(None, "Sheep", "")]);
         let (liked, faults) = parse("{\"title\":\"Sheep\",\"link\":null}\n{\n").unwrap();
         assert_eq!((liked.len(), faults), (1, vec!["line 2 is no record".to_owned()]));
+        let (liked, faults) = parse("[{\"title\":\"Sheep\"},{\"URL\":[\"u\"]}]").unwrap();
+        assert_eq!((liked.len(), faults), (1, vec!["entry 2 is none of a library".to_owned()]));
+    }
+
+    #[test]
+    fn records_are_liked_for_what_they_say_and_not_for_what_feeds_put_before_it() {
+        let record = "{\"title\":\"Sheep. (arXiv:2699.00001v1 [cs.CL])\",\"abstract\":\
+            \"arXiv:2699.00001v1 Announce Type: new Abstract: We count \\\\emph{sheep}.\",\"link\":\"l\"}";
+        check(record, &[(None, "Sheep", "We count sheep.")]);
+    }
+
+    /// Of a thousand definitions each entry may name one.
+    #[test]
+    fn many_definitions_and_a_key_twice_take_no_time() {
+        let strings: String =
+            (0..1_500).map(|i| format!("@string{{j{i} = \"Journal of {i} Sheep\"}}\n")).collect();
+        let entries: String = (0..15_000)
+            .map(|i| {
+                format!("@article{{k{}, title={{Sheep {i}}}, journal=J{}}}\n", i / 2, i % 1_500)
+            })
+            .collect();
+        let started = std::time::Instant::now();
+        let (liked, faults) = parse(&(strings + &entries)).unwrap();
+        assert_eq!((liked.len(), faults.len()), (15_000, 0));
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
     }
 
     #[test]

@@ -29,7 +29,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("feed", &["error", "atomic", "hash", "text", "system", "http", "paper", "summary", "record"]),
     ("text_file", &["error"]),
     ("glossary", &["error", "hash", "text", "text_file"]),
-    ("select", &["error", "hash", "text", "paper", "text_file", "glossary"]),
+    ("select", &["error", "hash", "text", "paper", "feed", "text_file", "glossary"]),
     ("card", &["error"]),
     ("gguf", &[]),
     ("fetch", &["error", "atomic", "hash", "http", "card", "gguf", "system"]),

@@ -13,6 +13,7 @@ pub(super) fn raw(mut record: Fields) -> Mapped {
         abstract_text: record.needed("summary")?,
         authors: record.texts("authors"),
         categories: record.texts("categories"),
+        comment: record.text("comment"),
         ..Raw::default()
     };
     Ok((raw, None))

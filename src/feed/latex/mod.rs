@@ -54,11 +54,24 @@ impl<'a> Reader<'a> {
 
     /// A tie stands between what it holds together; `~` for "about" and in an address does not.
     fn is_tie(&self) -> bool {
-        let before = self.plain.chars().next_back();
+        let mut ahead = self.plain.chars().rev();
+        let (before, second) = (ahead.next(), ahead.next());
         let after = self.rest.chars().nth(1);
         match (before, after) {
             // 1%~2% is a range.
             (Some('%' | '$'), Some(after)) => after.is_alphabetic() || "\\$([".contains(after),
+            // 79.3~80.2 is one as well, and 40~000 is a number.
+            (Some('0'..='9'), Some('0'..='9')) => {
+                let digits = self.rest[1..].bytes().take_while(u8::is_ascii_digit).count();
+                let behind = self.rest[1 + digits..].chars().next();
+                digits == 3 && !behind.is_some_and(|c| c == '.' || c.is_alphanumeric())
+            }
+            // 350M~66B is one, and z~2 is about 2.
+            (Some(before), Some('0'..='9'))
+                if before.is_alphabetic() && !second.is_some_and(char::is_alphabetic) =>
+            {
+                false
+            }
             (Some(before), Some(after)) => {
                 (before.is_alphanumeric() || ".,;:)]}".contains(before))
                     && (after.is_alphanumeric() || "\\$({[".contains(after))
@@ -353,6 +366,12 @@ mod tests {
             "at $13$ TeV, 95% CL, shown in [12], http://x.edu/~me, 10^6 and ~5",
         );
         check("(0.01%~1%) of $z$~2", "(0.01%~1%) of $z$~2");
+        let ranges = "79.3~80.2%, 350M~66B, z~2, N~100, 5~10, 1~1000";
+        check(ranges, ranges);
+        check(
+            "40~000 of Table~5, Eq.~3, 5~km, 7B~models",
+            "40 000 of Table 5, Eq. 3, 5 km, 7B models",
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use super::arxiv::{turn_of, user_agent};
+use super::arxiv::{Turn, turn_of, user_agent};
 use crate::error::ErrorKind;
 use crate::http::{Answer, Client, Failure, FailureKind, Limits, Request, Tries, shown_text};
 use crate::{Error, Result};
@@ -59,12 +59,17 @@ pub(super) fn open(
             break Err(refused(&failure, status, name));
         }
     };
-    if let Some((turn, _)) = turn {
-        turn.end();
-    }
-    let answer = outcome?;
+    let turn = turn.map(|(turn, _)| turn);
+    let answer = match outcome {
+        Ok(answer) => answer,
+        Err(error) => {
+            turn.into_iter().for_each(Turn::end);
+            return Err(error);
+        }
+    };
     let charset = answer.header("content-type").and_then(charset).map(str::to_owned);
-    let body = Body { answer, piece: Vec::new(), taken: 0, bytes: 0, began: Instant::now() };
+    let (piece, began) = (Vec::new(), Instant::now());
+    let body = Body { answer, piece, taken: 0, bytes: 0, began, turn };
     Ok((body, charset))
 }
 
@@ -101,6 +106,14 @@ struct Body {
     taken: usize,
     bytes: u64,
     began: Instant,
+    /// To ask arXiv, which is not asked again before it has sent all, or nobody wants more of it.
+    turn: Option<Turn>,
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.turn.take().into_iter().for_each(Turn::end);
+    }
 }
 
 impl Read for Body {
@@ -108,7 +121,10 @@ impl Read for Body {
         while self.taken == self.piece.len() {
             let failed = |what: String| io::Error::other(shown_text(&what));
             let piece = self.answer.next_piece(&mut |_| {}).map_err(|f| failed(f.message))?;
-            let Some(piece) = piece else { return Ok(0) };
+            let Some(piece) = piece else {
+                self.turn.take().into_iter().for_each(Turn::end);
+                return Ok(0);
+            };
             self.bytes += piece.len() as u64;
             if self.bytes > MAX_RESPONSE_BYTES {
                 let mib = MAX_RESPONSE_BYTES >> 20;

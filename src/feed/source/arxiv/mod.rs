@@ -33,7 +33,7 @@ pub(in crate::feed) use get::{Fetched, Target};
 pub use request::Request;
 pub use service::Service;
 pub(in crate::feed::source) use service::user_agent;
-pub(in crate::feed::source) use turn::turn_of;
+pub(in crate::feed::source) use turn::{Turn, turn_of};
 
 use crate::Result;
 

@@ -147,7 +147,10 @@ fn bounded(number: usize, what: &str) -> Result<()> {
 
 /// What begins with a digit can only be an id, and so can what has a slash.
 fn is_like_an_id(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit()) || text.contains('/')
+    let first = text.split(',').next().unwrap_or_default().trim();
+    PaperId::parse(first).is_some()
+        || text.starts_with(|c: char| c.is_ascii_digit())
+        || text.contains('/')
 }
 
 fn usage(message: String, hint: &str) -> Error {
