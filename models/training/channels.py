@@ -61,7 +61,7 @@ def main():
     args = parser.parse_args()
     tensors, metadata = read_tensors(args.adapter)
     model = Measured(args.base, int(metadata["rank"]), [0], args.adapter, args.device)
-    data = np.load(args.data)
+    data = dict(np.load(args.data))  # each would be unpacked again at every use
     for at in data["order"][:args.papers]:
         start, end = data["starts"][at:at + 2]
         model.read(data["tokens"][start:end])

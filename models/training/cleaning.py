@@ -14,6 +14,8 @@ import re
 FIELDS = ("zh_title", "zh_abstract", "zh_tldr")
 HAN = "\u4e00-\u9fff"
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
+# In Chinese text, which has no space before a number.
+WRITTEN_NUMBER = re.compile(r"(?<![0-9A-Za-z_.])\d+(?:[.,]\d+)*")
 NAME = re.compile(r"\b(?:[A-Z]{2,}[A-Za-z0-9-]*|[A-Z][a-z]+[A-Z][A-Za-z0-9]*)\b")
 BOILERPLATE = re.compile(
     r"arXiv:|公告类型|Announce Type|translated_|tldr|(标题|摘要|一句话|总结|翻译)[：:]|作为AI|无法翻译"
@@ -49,7 +51,7 @@ def repaired(record):
         fixed[field] = " ".join((record.get(field) or "").split())
     for field in FIELDS:
         fixed[field] = LABEL_IN_FRONT.sub("", chinese_style(fixed[field]))
-    fixed["zh_title"] = fixed["zh_title"].strip(" 。.《》\"“”")
+    fixed["zh_title"] = unquoted(fixed["zh_title"])
     fixed["zh_tldr"] = DOTS_AT_END.sub("", fixed["zh_tldr"]).rstrip(" .;；，,。") + "。"
     paragraph = fixed["zh_abstract"]
     if not paragraph.endswith(("。", "。）", "。”")) or DOTS_AT_END.search(paragraph):
@@ -62,12 +64,24 @@ def repaired(record):
     return fixed
 
 
+def unquoted(title):
+    """`title` without the quotation marks around the whole of it."""
+    title = title.strip(" 。.")
+    for opening, closing in ("《》", "“”", '""'):
+        inside = title[1:-1]
+        if title[:1] == opening and title[-1:] == closing and opening not in inside \
+                and closing not in inside:
+            return inside.strip(" 。.")
+    return title
+
+
 def chinese_style(text):
     """Half-width letters and digits, full-width punctuation next to Chinese, no space between."""
     text = text.translate(FULL_WIDTH)
     text = re.sub(rf"(?<=[{HAN}，。；：、（）]) +| +(?=[{HAN}，。；：、（）])", "", text)
     text = re.sub(rf"(?<=[{HAN}）])[,;:?!](?=\D|$)", lambda m: TO_FULL_WIDTH[m[0]], text)
-    return re.sub(rf"(?<=[{HAN}])\(([^()]*)\)|\(([^()]*)\)(?=[{HAN}])",
+    # Those behind a single letter are of a function: O(n).
+    return re.sub(rf"(?<=[{HAN}])\(([^()]*)\)|(?<![^A-Za-z][A-Za-z])(?<!^[A-Za-z])\(([^()]*)\)(?=[{HAN}])",
                   lambda m: f"（{m[1] if m[1] is not None else m[2]}）", text)
 
 
@@ -105,6 +119,8 @@ def chinese_share(text):
 
 
 def looped(text):
+    """Whether ten characters stand there three times, names and formulas left aside."""
+    text = re.sub(r"[ -~]+", " ", text)
     return any(text.count(text[i:i + 10]) >= 3 for i in range(0, max(0, len(text) - 10), 5))
 
 
@@ -112,7 +128,7 @@ def rating(record):
     """0 to 1: how much of the abstract's numbers and names the paragraph keeps, less what it made
     up. A pair that drops or invents numbers teaches to do so."""
     source, paragraph = plain(record["abstract"]), plain(record["zh_abstract"])
-    written = set(NUMBER.findall(paragraph + " " + plain(record["zh_tldr"])))
+    written = set(WRITTEN_NUMBER.findall(paragraph + " " + plain(record["zh_tldr"])))
     invented = sum(n not in source and len(n) > 1 for n in written)
     return max(0.0, 0.6 * share_kept(NUMBER, record) + 0.4 * share_kept(NAME, record)
                - 0.3 * invented)

@@ -123,7 +123,8 @@ class Trainer(train.Trainer):
 
     def refer(self):
         """Keeps the margins by the adapter that the run begins with."""
-        planned = [pair for pairs in self.plan[:self.total_steps] for pair in pairs]
+        # Of all: the run may go on for more epochs, when this adapter is no longer there.
+        planned = sorted({pair for pairs in self.plan for pair in pairs})
         self.state["margins"], nats = self.measure(self.held_out + planned)
         self.save()
         self.report(step=0, pairs=len(self.state["margins"]), nats=round(nats, 4))
@@ -153,11 +154,14 @@ class Trainer(train.Trainer):
                             rate=round(self.rate, 6), gradient=round(self.length_of_gradient, 2))
             if state["step"] % 20 == 0:
                 self.report_held_out()
+            if self.is_stopped:
+                break
             if time.time() - saved > args.save_minutes * 60:
                 self.save()
                 saved = time.time()
         self.save()
-        self.report_held_out()
+        if not self.is_stopped:
+            self.report_held_out()
 
 
 if __name__ == "__main__":

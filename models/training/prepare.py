@@ -56,7 +56,7 @@ def parse_arguments():
     parser.add_argument("--demanding-share", type=float, default=0.5)
     parser.add_argument("--min-rating", type=float, default=0.7)
     parser.add_argument("--joined-share", type=float, default=0.0)
-    parser.add_argument("--papers", type=int, default=16000, help="length of the order")
+    parser.add_argument("--papers", type=int, default=16000, help="length of the order; 0: each paper once")
     parser.add_argument("--max-tokens", type=int, default=640)
     parser.add_argument("--terms", help="table of glossary.py")
     parser.add_argument("--most-terms", type=int, default=16, help="of a paper")
@@ -102,6 +102,10 @@ def order_of(records, args, rng):
             kinds[is_recent(record, args.recent), is_demanding].append(index)
     for (recent, demanding), indices in kinds.items():
         print(f"{len(indices)} papers, recent: {recent}, demanding: {demanding}", flush=True)
+    if not args.papers:
+        order = [index for indices in kinds.values() for index in indices]
+        rng.shuffle(order)
+        return order
     waiting, order = {kind: [] for kind in kinds}, []
     while len(order) < args.papers:
         kind = (rng.random() < args.recent_share, rng.random() < args.demanding_share)

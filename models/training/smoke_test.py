@@ -2,7 +2,8 @@
 
     smoke_test.py [--device cuda]
 
-Every program from prepare.py on is called as from a shell. It takes a minute on a CPU.
+Every program from prepare.py on is called as from a shell, but for papers.py, which asks for no model.
+It takes a minute on a CPU.
 """
 
 import argparse
@@ -120,7 +121,7 @@ def check_recipe(architecture, folder, device):
         arguments = call("prefer.py", base, folder / "pairs.npz", folder / "preferred", *options,
                          "--warm", folder / "adapter.safetensors", "--pairs-a-step", 2, "--held-out", 1,
                          "--epochs", epochs)
-    state = torch.load(folder / "preferred" / "checkpoint.pt", weights_only=True)
+    state = torch.load(folder / "preferred" / "checkpoint.pt", weights_only=True, map_location="cpu")
     assert state["step"] == len(ANIMALS) and len(state["margins"]) == len(ANIMALS), state["step"]
     call("export.py", folder / "preferred" / "checkpoint.pt", folder / "half.safetensors", "--warm",
          folder / "adapter.safetensors", "--weights", 0.5)
@@ -187,16 +188,25 @@ def check_likelihood(folder):
 
 
 def check_pairs(prefer, arguments):
-    """Losses of the two summaries of a pair, packed as one sequence, are those of either alone."""
+    """Losses of the two summaries of a pair, packed as one sequence, are those of either alone; in f32,
+    as on most CPUs, also to what a wrong mask or position would change."""
     sys.argv = ["prefer.py", *arguments]
     trainer = prefer["Trainer"](prefer["parse_arguments"]())
     pairs = [0, 1, 2]
     *sums, counts = trainer.sums(pairs)
+    # The tokens that are scored are those of all, as they are there.
+    data = trainer.data
+    index, extra = data.outputs([data.sequence(2 * pair + which) for pair in pairs for which in (0, 1)])
     for at, pair in enumerate(pairs):
         for which, name in enumerate(("better", "worse")):
-            (*batch, _, extra), count = trainer.data.batch([2 * pair + which], weighted=False)
-            alone = trainer.model.row_losses(*batch, extra)[:int(count)].sum()
-            torch.testing.assert_close(sums[which][at], alone, rtol=1e-2, atol=0, msg=name)
+            (ids, rows, labels, *_), count = data.batch([2 * pair + which], weighted=False)
+            tokens = data.sequence(2 * pair + which)
+            labels[:int(count)] = torch.from_numpy(index[tokens[len(tokens) - int(count):]])
+            batch = trainer.on_device([ids, rows, labels, torch.from_numpy(extra)])
+            alone = trainer.model.row_losses(*batch)[:int(count)].sum()
+            # In bfloat16 nothing finer could be told, and nothing wrong is as large.
+            rtol = 1e-5 if trainer.model.dtype == torch.float32 else 1e-2
+            torch.testing.assert_close(sums[which][at], alone, rtol=rtol, atol=0, msg=name)
             assert which or counts[at] == count, (counts, count)
 
 

@@ -4,8 +4,8 @@ r"""Trains an adapter on a data file of prepare.py until a given time.
         [--warm ADAPTER.safetensors]
 
 RUN/ gets `checkpoint.pt` (parameters, their average, optimizer, position; written anew every few
-minutes and never half), `log.jsonl` (a line a report), and `pid`. When it was killed and is called
-again, training goes on from the checkpoint and --warm is ignored.
+minutes and never half, and where SIGTERM or Ctrl-C asks for an end), `log.jsonl` (a line a report), and
+`pid`. When it was killed and is called again, training goes on from the checkpoint and --warm is ignored.
 
 The learning rate falls linearly with the clock, not with the steps, to a twentieth at the end: on a
 machine that has other work to do nobody knows how many steps there will be. A new end can be
@@ -24,6 +24,7 @@ import json
 import os
 import random
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from tokenizer import Tokenizer
 
 LAST_RATE = 0.05
 BETAS, EPSILON = (0.9, 0.98), 1e-8
-POOL = 256  # papers among which those of similar length are put together
+POOL = 256  # papers that are shuffled among one another
 PADDED = 64  # lengths and numbers of rows are multiples of it
 
 
@@ -143,7 +144,7 @@ class Data:
     def steps(self, position, papers_a_step, tokens_a_batch, seed):
         """Yields (position after it, batches of one step) for ever, from `position` on. The papers
         of a step are those of a pool in a random order, so a step has long and short ones."""
-        size = POOL - POOL % papers_a_step
+        size = max(POOL, papers_a_step) // papers_a_step * papers_a_step
         while True:
             pool, skip = divmod(position, size)
             chosen = [self.order[(pool * size + i) % len(self.order)] for i in range(size)]
@@ -190,6 +191,9 @@ class Trainer:
 
     def __init__(self, args):
         self.args = args
+        self.is_stopped = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: setattr(self, "is_stopped", True))
         torch.set_num_threads(args.threads)
         tokenizer = Tokenizer(args.base)
         kept = [i for i, text in tokenizer.texts().items() if re.search("[0-9A-Za-z]", text)]
@@ -322,6 +326,9 @@ class Trainer:
                             loss=round(mean, 4), rate=round(self.rate, 6),
                             gradient=round(self.length_of_gradient, 2),
                             tokens_a_second=round(speed))
+            if self.is_stopped:
+                self.save()
+                return
             if now - saved > args.save_minutes * 60:
                 self.save()
                 saved = now
