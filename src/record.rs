@@ -15,6 +15,9 @@ use crate::error::{Error, ErrorKind, Result, plain};
 use crate::paper::{Announce, Date, Paper, PaperId, key_of};
 use crate::summary::{Fields, Flaw, Notice, Summary};
 
+/// Stands for an earlier version whose number nothing told; arXiv counts from 1.
+pub const UNKNOWN_VERSION: u32 = 0;
+
 /// Longest line that [`read_jsonl`] accepts. The longest abstracts of arXiv have some 6,000
 /// characters and author lists some 100,000, so that this is no limit to a real paper.
 pub const MAX_LINE_BYTES: usize = 4 << 20;
@@ -88,7 +91,8 @@ pub struct Record {
     /// Whether the abstract was cut before the model read it.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
-    /// The version that the summary is of, where it is an older one than the paper's.
+    /// The version that the summary is of, where it is an older one than the paper's; maybe
+    /// [`UNKNOWN_VERSION`].
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub summarised_version: Option<u32>,
     /// Why there is nothing to summarise, where that is so.

@@ -3,7 +3,7 @@
 use super::line::is_blank;
 use super::wording;
 use crate::paper::{Date, PaperId};
-use crate::record::Record;
+use crate::record::{Record, UNKNOWN_VERSION};
 use crate::summary::Field;
 
 /// How a paper fared.
@@ -110,10 +110,12 @@ pub(super) fn notes(record: &Record) -> Vec<String> {
         notes.push("总结不完整".to_owned());
     }
     if let Some(older) = record.summarised_version {
-        notes.push(match record.version {
-            Some(version) => format!("总结的是第 {older} 版，本文现为第 {version} 版"),
-            None => format!("总结的是第 {older} 版"),
-        });
+        let older = match older {
+            UNKNOWN_VERSION => "总结的是较早的一版".to_owned(),
+            older => format!("总结的是第 {older} 版"),
+        };
+        let now = record.version.map(|version| format!("，本文现为第 {version} 版"));
+        notes.push(older + &now.unwrap_or_default());
     }
     if record.cut {
         notes.push("原文摘要过长，模型只读到其中一句为止，后文未予总结".to_owned());

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::key::hash_parts;
-use crate::record::Record;
+use crate::record::{Record, UNKNOWN_VERSION};
 use crate::summary::Fields;
 
 /// A row of `summary`, but for when it was made.
@@ -60,7 +60,7 @@ pub(super) fn find_older(
     connection: &Connection,
     paper: &str,
     version: Option<u32>,
-) -> rusqlite::Result<Option<(Option<u32>, Record)>> {
+) -> rusqlite::Result<Option<(u32, Record)>> {
     let sql = "SELECT key FROM main.summary INDEXED BY papers WHERE paper = ?1
         AND (version < ?2 OR version IS NULL OR ?2 IS NULL) ORDER BY version DESC, created DESC, key";
     let mut statement = connection.prepare_cached(sql)?;
@@ -70,7 +70,7 @@ pub(super) fn find_older(
             .prepare_cached("SELECT version FROM main.summary WHERE key = ?1")?
             .query_row([&key], |row| row.get(0))?;
         if let Found::Whole(record) = find(connection, &key)? {
-            return Ok(Some((older, *record)));
+            return Ok(Some((older.unwrap_or(UNKNOWN_VERSION), *record)));
         }
     }
     Ok(None)

@@ -141,8 +141,8 @@ impl<'a> Run<'a> {
         }
         self.take_in(paper, false, |run, _| match older {
             None => Ok((Fate::Reused, None)),
-            Some((summarised_version, record)) => {
-                let record = Record { summarised_version, ..record };
+            Some((version, record)) => {
+                let record = Record { summarised_version: Some(version), ..record };
                 Ok((Fate::Reused, Some(run.to_json(&record)?)))
             }
         })

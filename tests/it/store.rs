@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use wenzhai::Result;
 use wenzhai::digest::Records;
 use wenzhai::paper::Paper;
-use wenzhai::record::{Record, WrittenSummary};
+use wenzhai::record::{Record, UNKNOWN_VERSION, WrittenSummary};
 use wenzhai::store::{Account, Identity, Offered, Run, Skip, Store, Ticket};
 use wenzhai::summary::{Field, Flaw, FlawKind, Summary};
 
@@ -386,7 +386,7 @@ fn a_summary_of_an_unknown_version_is_an_older_one() {
     let plain_abstract = "We count more sheep.".into();
     let replacement = Paper { plain_abstract, ..paper(1, 2) };
     assert_eq!(run.list_replacement(&replacement).unwrap(), Offered::New);
-    assert_eq!(records(&run)[0].summarised_version, None);
+    assert_eq!(records(&run)[0].summarised_version, Some(UNKNOWN_VERSION));
 }
 
 #[test]
