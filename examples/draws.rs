@@ -57,6 +57,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     while let Some(turn) = generator.step()? {
+        if let Some((_, error)) = turn.failed {
+            return Err(error.into());
+        }
         for finished in &turn.finished {
             let (id, draw) = &asked[&finished.id];
             let (summary, _) = codec.summary(finished);

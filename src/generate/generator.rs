@@ -9,8 +9,8 @@ pub struct Generator<E> {
     engine: E,
     scheduler: Scheduler,
     limits: Limits,
-    /// Whether a request was given up since the last step that was computed.
-    gave_up: bool,
+    /// Most positions of a sequence that there was memory for so far.
+    fitted: usize,
 }
 
 /// What one step did.
@@ -35,7 +35,7 @@ impl<E: Engine> Generator<E> {
         engine.expect(limits.max_sequences);
         engine.set_prefix(&prefix)?;
         let scheduler = Scheduler::new(limits, prefix);
-        Ok(Generator { engine, scheduler, limits, gave_up: false })
+        Ok(Generator { engine, scheduler, limits, fitted: 0 })
     }
 
     /// Queues a request behind all others; see [`Scheduler::push`] for errors.
@@ -57,25 +57,26 @@ impl<E: Engine> Generator<E> {
     ///
     /// # Errors
     /// Those of the engine; but where it has no memory for a step ([`ErrorKind::Memory`]), half of
-    /// the sequences wait, and it is asked again. Where there is none for one alone, that one is given up,
-    /// and the others come back; it is an error where the next one fares no better.
+    /// the sequences wait, and it is asked again. One that there is no memory for alone is given up, and the
+    /// others come back, where it is longer than what there was memory for before; else it is an error.
     pub fn step(&mut self) -> Result<Option<Turn>> {
         let mut reduced_to = None;
         loop {
             let Some(batch) = self.scheduler.schedule() else { return Ok(None) };
             let rows = batch.tokens.len();
+            let longest = batch.spans.iter().map(|span| span.capacity).max().unwrap_or_default();
             let outcome = self.engine.step(&batch);
             let closed = batch.closed;
             match outcome {
                 Ok(picked) => {
                     let (finished, sampled) = (self.scheduler.commit(&picked), picked.len());
-                    self.gave_up = false;
+                    self.fitted = self.fitted.max(longest);
                     return Ok(Some(Turn { rows, sampled, finished, reduced_to, failed: None }));
                 }
                 Err(error) if error.kind() == ErrorKind::Memory => {
                     reduced_to = self.scheduler.retreat(&closed);
                     if reduced_to.is_none() {
-                        if std::mem::replace(&mut self.gave_up, true) {
+                        if self.fitted == 0 || longest <= self.fitted {
                             return Err(error);
                         }
                         let id = self.scheduler.give_up(&closed, self.limits.max_sequences);

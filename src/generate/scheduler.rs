@@ -218,11 +218,6 @@ impl Scheduler {
         self.take(slot).request.id
     }
 
-    /// Most sequences in flight, as it is now.
-    pub fn max_sequences(&self) -> usize {
-        self.limits.max_sequences
-    }
-
     /// Fills free slots from the queue, in order, as far as the reserved positions allow.
     fn admit(&mut self) {
         for slot in 0..self.slots.len() {

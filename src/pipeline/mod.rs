@@ -122,6 +122,8 @@ pub fn summarise(
             desk.take_in(finished)?;
         }
         if let Some((id, error)) = turn.failed {
+            let hint = error.hint_text().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            observer.warning(&format!("a paper is given up: {error}{hint}"));
             desk.give_up(id, &error)?;
         }
         observer.progress(&desk.progress);

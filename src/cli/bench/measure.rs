@@ -50,6 +50,9 @@ pub(super) fn measure(
         run.steps += 1;
         run.rows += turn.rows as u64;
         run.decode_tokens += turn.sampled as u64;
+        if let Some((_, error)) = turn.failed {
+            return Err(error);
+        }
     }
     run.wall = started.elapsed();
     // The last token of a paper is written and never read, so it has no row.
