@@ -162,8 +162,9 @@ pub(super) struct Console {
     /// Of a download: what it is called, its size, and how much is here.
     download: (String, Option<u64>, u64),
     interruption: Option<Interruption>,
-    /// What was said of the inputs, which may be read a second time.
+    /// What was said of the inputs, and whether they are read a second time, when it is not said again.
     said: HashSet<String>,
+    reads_again: bool,
 }
 
 impl Console {
@@ -177,19 +178,31 @@ impl Console {
             download: (String::new(), None, 0),
             interruption: None,
             said: HashSet::new(),
+            reads_again: false,
         }
     }
 
-    /// Tells of an error that is not the end, once.
+    /// The inputs are about to be read once more: what was said of them is not said again.
+    pub(super) fn read_again(&mut self) {
+        self.reads_again = true;
+    }
+
+    /// Tells of an error that is not the end.
     pub(super) fn error(&mut self, error: &Error) {
         if self.is_new(&error.to_string()) {
             print_error(error);
         }
     }
 
-    /// Whether this is said for the first time.
+    /// Whether this is to be said: it was not, or the inputs are read for the first time.
     fn is_new(&mut self, text: &str) -> bool {
-        self.said.insert(text.to_owned())
+        if self.reads_again {
+            return !self.said.contains(text);
+        }
+        if self.said.len() < MAX_SAID {
+            self.said.insert(text.to_owned());
+        }
+        true
     }
 
     /// A line for everybody who did not ask for quiet.
@@ -278,7 +291,7 @@ impl Observer for Console {
     fn malformed(&mut self, what: &Malformed, lost: bool) {
         let Malformed { place, reason } = what;
         let complaint = format!("{place}: {reason}");
-        if self.said.len() >= MAX_SAID || self.is_new(&complaint) {
+        if self.is_new(&complaint) {
             self.complaints.add(&complaint, lost);
         }
     }

@@ -45,6 +45,7 @@ pub(super) fn run(
     if catch_up::add_days_beside(&mut settings, announced, &run)? {
         // From the beginning, so that the days stand where they stood; what can be read only once stays
         // as it was read, and they come behind it. What was said is not said again.
+        console.read_again();
         if known.iter().all(Source::is_repeatable) {
             drop(run);
             (run, inputs) = begin(&settings, &writer, &mut store, &mut console)?;

@@ -212,7 +212,8 @@ pub(super) fn in_common(one: &OutputArgs, other: &OutputArgs, extend: bool) -> O
     let files = |args: &OutputArgs| {
         let files = args.output.iter().filter_map(|path| {
             let output = Output::of(Some(path.clone()));
-            let is_records = told_by_name(&output).or(args.format) == Some(Format::Jsonl);
+            let is_records = told_by_name(&output).or(args.format) == Some(Format::Jsonl)
+                && !output.to_string().contains(DATE);
             match dated(&output, today()) {
                 Ok(Output::File(path)) if !(extend && is_records) => Some(path),
                 _ => None,

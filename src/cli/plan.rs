@@ -145,15 +145,17 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
         share,
         devices: planned,
     };
-    // First, since whoever reads the table may go away.
-    if let Some(json) = &json {
+    // First, since whoever reads the table may go away; which is shown all the same.
+    let written = json.as_ref().map_or(Ok(()), |json| {
         let text = serde_json::to_string_pretty(&report)
             .map_err(|cause| Error::new(ErrorKind::Io, "cannot make JSON").because(cause))?;
-        json.write_text(&(text + "\n"))?;
-    }
-    if json != Some(Output::Stdout) {
-        Output::Stdout.write_text(&report.table())?;
-    }
+        json.write_text(&(text + "\n"))
+    });
+    let shown = match json {
+        Some(Output::Stdout) => Ok(()),
+        _ => Output::Stdout.write_text(&report.table()),
+    };
+    written.and(shown)?;
     Ok(Outcome::Complete)
 }
 

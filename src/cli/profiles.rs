@@ -46,7 +46,9 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
             }
         }
         // One that came when a digest had just been finished is for those that follow.
-        if let Some(status) = interruption::status().filter(|_| at + 1 < number) {
+        let left = number - at - 1;
+        if let Some(status) = interruption::status().filter(|_| left > 0) {
+            console::note(&format!("stopped before the next profile; left: {left}"));
             return Ok(Outcome::Interrupted(status));
         }
     }
@@ -54,7 +56,7 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
         0 if is_complete => Outcome::Complete,
         // One that may pass tells to run all of them again.
         _ if failed == number && may_pass => Outcome::Failed(outcome::TRY_LATER),
-        _ if failed == number && number > 0 => Outcome::Failed(outcome::WRONG),
+        _ if failed == number => Outcome::Failed(outcome::WRONG),
         _ => Outcome::Incomplete,
     })
 }

@@ -35,9 +35,10 @@ pub(super) fn run(args: EvalArgs) -> Result<Outcome> {
     match &settings.json {
         Some(Output::Stdout) => report.write_json(&Output::Stdout)?,
         Some(file) => {
-            // First, since whoever reads the table may go away.
-            report.write_json(file)?;
-            report.write_table()?;
+            // First, since whoever reads the table may go away; which is shown all the same.
+            let written = report.write_json(file);
+            let shown = report.write_table();
+            written.and(shown)?;
         }
         None => report.write_table()?,
     }
