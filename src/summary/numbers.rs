@@ -361,6 +361,8 @@ mod tests {
         check("GPT-4 and WN18RR v1.2.3", "GPT4、WN18RR与1.2.3", &[]);
         check("no numbers", "1）方法，2)实验，第2种", &[]);
         check("the past decade and a half, five preceding decades", "15年，五十年，十五年", &[]);
+        check("a few decades", "十年", &[]);
+        check("a few long decades", "二十年", &["二十"]);
         check("sonnets, the duodenum and hexadecane", "十四行诗、十二指肠和十六烷", &[]);
     }
 

@@ -70,9 +70,14 @@ pub(crate) fn outside_formulas(text: &str) -> impl Iterator<Item = (usize, &str)
 }
 
 /// Whether what stands behind a word makes a function or a command of it (`cost(x)`, `reset()`): a
-/// parenthesis without a blank, in which there is no Chinese.
+/// parenthesis without a blank, in which there is neither Chinese nor a plural or an abbreviation
+/// (`model(s)`, `learning(RL)`).
 pub(crate) fn is_call(after: &str) -> bool {
-    after.strip_prefix('(').is_some_and(|inside| !inside.starts_with(is_han))
+    let Some(inside) = after.strip_prefix('(') else { return false };
+    let inside = inside.split(')').next().unwrap_or_default();
+    let capitals = inside.strip_suffix('s').unwrap_or(inside);
+    let is_abbreviation = capitals.len() > 1 && capitals.bytes().all(|b| b.is_ascii_uppercase());
+    !inside.starts_with(is_han) && !["s", "es"].contains(&inside) && !is_abbreviation
 }
 
 /// The words of Latin letters in `text`, compounds whole, and where they start.
@@ -103,6 +108,7 @@ mod tests {
         check("Transformer的Attention模块", &[]);
         check("statgram是一种方法", &[]);
         check("速度exp(-Ω(T))，cost(·)与reset()/step()，$n \\text{ find } 3$", &[]);
+        check("regret(RL)与bound(s)，find(LLMs)", &["regret", "bound", "find"]);
         check("$p$ ≡ 1 (mod 4)，regret(后悔)，价为$5，without至$6", &["regret", "without"]);
         check("在GPT-2-small上，$v$-prediction与2-shot", &[]);
         check("bound和bound", &["bound"]);

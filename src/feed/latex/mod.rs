@@ -60,15 +60,20 @@ impl<'a> Reader<'a> {
         match (before, after) {
             // 1%~2% is a range.
             (Some('%' | '$'), Some(after)) => after.is_alphabetic() || "\\$([".contains(after),
-            // 79.3~80.2 is one as well, and 40~000 is a number.
+            // 79.3~80.2 and 350M~66B are ranges as well, z~2 is about 2, and 40~000 is a number.
             (Some('0'..='9'), Some('0'..='9')) => {
                 let digits = self.rest[1..].bytes().take_while(u8::is_ascii_digit).count();
-                let behind = self.rest[1 + digits..].chars().next();
-                digits == 3 && !behind.is_some_and(|c| c == '.' || c.is_alphanumeric())
+                &self.rest[1..=digits] == "000"
             }
-            // 350M~66B is one, and z~2 is about 2.
             (Some(before), Some('0'..='9'))
-                if before.is_alphabetic() && !second.is_some_and(char::is_alphabetic) =>
+                if before.is_alphabetic() && second.is_some_and(|c| c.is_ascii_digit()) =>
+            {
+                false
+            }
+            (Some(before), Some('0'..='9'))
+                if before.is_alphabetic()
+                    && !matches!(before, 'a' | 'A')
+                    && second.is_none_or(|c| c.is_whitespace() || c == '(') =>
             {
                 false
             }
@@ -366,7 +371,7 @@ mod tests {
             "at $13$ TeV, 95% CL, shown in [12], http://x.edu/~me, 10^6 and ~5",
         );
         check("(0.01%~1%) of $z$~2", "(0.01%~1%) of $z$~2");
-        let ranges = "79.3~80.2%, 350M~66B, z~2, N~100, 5~10, 1~1000";
+        let ranges = "79.3~80.2%, 350M~66B, z~2, (N~100), 5~10, 1~1000, 10~100";
         check(ranges, ranges);
         check(
             "40~000 of Table~5, Eq.~3, 5~km, 7B~models",

@@ -98,7 +98,8 @@ pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
         if word == "decade" && lower[end..].starts_with(" and a half") {
             decades.push(decimal_of_tenths(10 + HALF));
         }
-        earlier = number.group;
+        // A few decades are not one.
+        earlier = number.group.filter(|tenths| *tenths > 10);
         scaled.extend(number.add(word));
     }
     scaled.extend(number.take());
