@@ -159,8 +159,6 @@ impl Slot {
     /// Takes over a file that lies in its place without having been verified: put there by hand,
     /// copied, or touched since. Answers with its SHA-256 if it is the expected one, or, where none is
     /// known beforehand, the one that it had.
-    ///
-    /// Whoever may read the folder and not write to it reads the file again each time.
     pub(super) fn adopt(
         &self,
         expected: &Expected,
@@ -191,7 +189,6 @@ impl Slot {
             progress.note(&format!("{name} is damaged; fetching it"));
             return Ok(None);
         }
-        let _ = self.mark(&sha256);
         Ok(Some(sha256))
     }
 
@@ -211,7 +208,8 @@ impl Slot {
         serde_json::from_slice(&fs::read(self.marker()).ok()?).ok()
     }
 
-    fn mark(&self, sha256: &str) -> Result<()> {
+    /// Notes that the file was verified.
+    pub(super) fn mark(&self, sha256: &str) -> Result<()> {
         let failed = |cause| Error::io("write", &self.marker(), cause);
         let marker = Marker::of_file(&self.file, sha256.to_owned()).map_err(failed)?;
         let json = serde_json::to_vec(&marker).map_err(io::Error::from).map_err(failed)?;

@@ -171,9 +171,9 @@ fn bring(
     // Held until the end: what another process fetched in the meantime is found by a second look.
     let _lock = match slot.lock(progress) {
         Ok(lock) => lock,
-        // In a folder that others fill, a file can be whole all the same.
+        // In a folder that others fill, a file can be whole all the same; it is read each time.
         Err(error) => {
-            let sha256 = slot.adopt(&expected, progress)?.ok_or(error)?;
+            let sha256 = slot.adopt(&expected, &mut ())?.ok_or(error)?;
             return Ok((slot.file().to_owned(), sha256));
         }
     };
@@ -182,6 +182,7 @@ fn bring(
         return Ok((found.path, found.sha256));
     }
     if let Some(sha256) = slot.adopt(&expected, progress)? {
+        slot.mark(&sha256)?;
         leftovers::remove_all(slot);
         return Ok((slot.file().to_owned(), sha256));
     }

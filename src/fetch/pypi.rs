@@ -229,17 +229,20 @@ fn complaint(output: &Output) -> String {
     }
 }
 
-/// Why pip reached no index: what the last of its tries broke off with, without the Python object
-/// that it begins with.
+/// Why pip reached no index: what the last of its tries (`total=0`) broke off with, without the Python
+/// object that it begins with.
 fn unreachable_index(text: &str) -> Option<&str> {
     if !text.contains("from versions: none") {
         return None;
     }
-    let last = text.lines().rev().find(|line| line.starts_with("WARNING: Retrying "))?;
+    let last =
+        text.lines().rev().find(|line| line.starts_with("WARNING: Retrying (Retry(total=0,"))?;
     let (_, cause) = last.split_once("after connection broken by '")?;
     let cause = cause.rsplit_once("': ").map_or(cause, |(cause, _path)| cause);
-    let told = cause.rsplit_once(">: ").map_or(cause, |(_object, told)| told);
-    Some(told.trim_end_matches(['\'', ')']))
+    Some(match cause.rsplit_once(">: ") {
+        Some((_object, told)) => told.trim_end_matches("')"),
+        None => cause,
+    })
 }
 
 fn remove(path: &Path) {

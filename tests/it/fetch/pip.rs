@@ -202,7 +202,7 @@ fn an_index_that_cannot_be_reached_is_no_missing_package() {
         "ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.org', port=443): Read timed out. (read \
          timeout=15.0)\")",
         "ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.org', port=443): Read timed out. (read \
-         timeout=15.0)\"",
+         timeout=15.0)\")",
     );
 }
 
