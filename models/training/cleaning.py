@@ -120,7 +120,8 @@ def chinese_share(text):
 
 def looped(text):
     """Whether ten characters stand there three times, names and formulas left aside."""
-    text = re.sub(r"[ -~]+", " ", text)
+    places = {}
+    text = re.sub(r"[ -~]+", lambda m: chr(0xE000 + places.setdefault(m[0].strip(), len(places))), text)
     return any(text.count(text[i:i + 10]) >= 3 for i in range(0, max(0, len(text) - 10), 5))
 
 
@@ -128,10 +129,15 @@ def rating(record):
     """0 to 1: how much of the abstract's numbers and names the paragraph keeps, less what it made
     up. A pair that drops or invents numbers teaches to do so."""
     source, paragraph = plain(record["abstract"]), plain(record["zh_abstract"])
-    written = set(WRITTEN_NUMBER.findall(paragraph + " " + plain(record["zh_tldr"])))
+    written = set(written_numbers(paragraph + " " + plain(record["zh_tldr"])))
     invented = sum(n not in source and len(n) > 1 for n in written)
     return max(0.0, 0.6 * share_kept(NUMBER, record) + 0.4 * share_kept(NAME, record)
                - 0.3 * invented)
+
+
+def written_numbers(text):
+    """The numbers of a Chinese text; not those with a unit of magnitude, which are converted (400万)."""
+    return [m[0] for m in WRITTEN_NUMBER.finditer(text) if text[m.end():m.end() + 1] not in set("百千万亿兆")]
 
 
 def share_kept(pattern, record):

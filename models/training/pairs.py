@@ -24,7 +24,7 @@ import re
 import numpy as np
 from sacrebleu.metrics import CHRF
 
-from cleaning import FIELDS, NAME, NUMBER, WRITTEN_NUMBER, joined, plain, read_clean
+from cleaning import FIELDS, NAME, NUMBER, joined, plain, read_clean, written_numbers
 from form import Form
 from glossary import read_table, terms_in
 from prepare import packed, told
@@ -68,7 +68,7 @@ def fines(record, summary):
 def numbers_again(record, summary):
     """How often the paragraph states numbers beyond how often the abstract does."""
     there = collections.Counter(NUMBER.findall(plain(record["abstract"])))
-    here = collections.Counter(WRITTEN_NUMBER.findall(plain(summary["zh_abstract"])))
+    here = collections.Counter(written_numbers(plain(summary["zh_abstract"])))
     return sum(max(0, here[number] - max(1, there[number])) for number in here if len(number) > 1)
 
 

@@ -143,7 +143,7 @@ class Trainer(train.Trainer):
         if "margins" not in state:
             self.refer()
         saved, means = time.time(), None
-        while state["step"] < self.total_steps:
+        while state["step"] < self.total_steps and not self.is_stopped:
             pairs = self.plan[state["step"] % len(self.plan)]
             found = self.pair_step(pairs)
             state["position"] += 2 * len(pairs)
@@ -154,8 +154,6 @@ class Trainer(train.Trainer):
                             rate=round(self.rate, 6), gradient=round(self.length_of_gradient, 2))
             if state["step"] % 20 == 0:
                 self.report_held_out()
-            if self.is_stopped:
-                break
             if time.time() - saved > args.save_minutes * 60:
                 self.save()
                 saved = time.time()

@@ -191,9 +191,7 @@ class Trainer:
 
     def __init__(self, args):
         self.args = args
-        self.is_stopped = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(self, "is_stopped", True))
+        self.is_stopped = False  # by a signal
         torch.set_num_threads(args.threads)
         tokenizer = Tokenizer(args.base)
         kept = [i for i, text in tokenizer.texts().items() if re.search("[0-9A-Za-z]", text)]
@@ -345,7 +343,25 @@ def start(trainer, args):
     """Has a trainer of the class `trainer` do what `args` say."""
     args.run.mkdir(parents=True, exist_ok=True)
     (args.run / "pid").write_text(f"{os.getpid()}\n")
-    trainer(args).run()
+    running = trainer(args)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def end_of_handling():
+        for number in signals:
+            signal.signal(number, before[number])
+
+    def stop(*_):
+        """The next step is the last; a second signal ends the program."""
+        running.is_stopped = True
+        end_of_handling()
+
+    for number in signals:
+        signal.signal(number, stop)
+    try:
+        running.run()
+    finally:
+        end_of_handling()
 
 
 if __name__ == "__main__":
