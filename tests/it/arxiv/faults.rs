@@ -63,6 +63,20 @@ fn the_pause_that_a_server_asks_for_is_kept_and_told() {
 }
 
 #[test]
+fn the_reason_of_the_api_is_told() {
+    let server = two_papers();
+    server.fail("/api", Fault::Refused("incorrect id format for 1234.1234v"));
+    let finished = list(&server, "arxiv:query:id:1234.1234v");
+    assert_eq!((finished.status, server.paths().len()), (1, 1), "{}", finished.stderr);
+    let why = "is an error message of arXiv: incorrect id format for 1234.1234v";
+    assert!(finished.stderr.contains(why), "{}", finished.stderr);
+    // A page that tells nothing is a status like any other.
+    server.fail("/api", Fault::Status(400, None));
+    let finished = list(&server, "arxiv:query:id:1234.1234v");
+    assert!(finished.stderr.contains("HTTP status 400 (Bad Request)"), "{}", finished.stderr);
+}
+
+#[test]
 fn who_asks_can_be_reached_if_they_want() {
     let server = two_papers();
     let place = Place::new();

@@ -37,6 +37,8 @@ pub struct Announced {
 pub enum Fault {
     /// A status, and what `Retry-After` says.
     Status(u16, Option<u32>),
+    /// What the API answers to a request that it does not take: status 400, and a feed that says why.
+    Refused(&'static str),
     /// A page of a hotel's network, with status 200.
     SignIn,
     /// The end of the body is missing, and its length is told.
@@ -224,6 +226,19 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
         Some(Fault::Status(status, after)) => {
             let after = after.map(|after| format!("retry-after: {after}\r\n")).unwrap_or_default();
             return write!(stream, "HTTP/1.1 {status} No\r\n{after}content-length: 0\r\n\r\n");
+        }
+        Some(Fault::Refused(why)) => {
+            let feed = format!(
+                "<?xml version='1.0'?><feed xmlns='http://www.w3.org/2005/Atom'><title>q</title><entry>\
+                 <id>http://arxiv.org/api/errors#oh</id><title>Error</title><summary>{why}</summary>\
+                 </entry></feed>"
+            );
+            let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/atom+xml";
+            let length = feed.len();
+            return write!(
+                stream,
+                "{head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{feed}"
+            );
         }
         Some(Fault::SignIn) => {
             let page = "<!DOCTYPE html><html><title>Sign in</title><p>Welcome to the hotel</html>";

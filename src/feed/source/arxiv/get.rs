@@ -110,7 +110,11 @@ impl Service {
                 is_settled: target.is_settled,
             });
         }
-        if answer.status != 200 {
+        // The API says in a feed of one entry what is wrong with a request, which whoever reads it tells.
+        let is_told = answer.status == 400
+            && target.endpoint == Endpoint::Api
+            && answer.header("content-type").is_some_and(|media_type| media_type.contains("xml"));
+        if answer.status != 200 && !is_told {
             return Err(answer.failure());
         }
         let text = |name: &str| answer.header(name).map(str::to_owned);
