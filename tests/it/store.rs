@@ -1,14 +1,17 @@
 //! The store, through its doors: what is durable, what is reused, and that the account adds up.
 
+mod account;
+mod damage;
+mod versions;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
 use wenzhai::Result;
 use wenzhai::digest::Records;
 use wenzhai::paper::Paper;
-use wenzhai::record::{Record, UNKNOWN_VERSION, WrittenSummary};
-use wenzhai::store::{Account, Identity, Offered, Run, Skip, Store, Ticket};
+use wenzhai::record::{Record, WrittenSummary};
+use wenzhai::store::{Account, Identity, Offered, Run, Store};
 use wenzhai::summary::{Field, Flaw, FlawKind, Summary};
 
 fn paper(number: usize, version: u32) -> Paper {
@@ -322,120 +325,6 @@ fn a_link_to_a_store_is_that_store() {
 }
 
 #[test]
-fn a_new_version_is_listed_with_an_older_summary_though_its_number_is_not_known() {
-    let mut store = Store::in_memory().unwrap();
-    let mut run = store.begin(&identity(), false).unwrap();
-    run.offer(&paper(1, 1)).unwrap();
-    finish_all(&mut run);
-    drop(run);
-    for version in [Some(2), None] {
-        let mut run = store.begin(&identity(), false).unwrap();
-        let plain_abstract = "We count more sheep.".into();
-        let replacement = Paper { version, plain_abstract, ..paper(1, 2) };
-        assert_eq!(run.list_replacement(&replacement).unwrap(), Offered::New, "{version:?}");
-        assert_eq!(records(&run)[0].summarised_version, Some(1));
-        let unknown = Paper { version, ..paper(2, 2) };
-        assert_eq!(run.list_replacement(&unknown).unwrap(), Offered::Duplicate, "{version:?}");
-    }
-}
-
-/// Pages of arXiv's days tell no versions but of new papers; the day of a replacement does.
-#[test]
-fn a_replacement_without_a_version_takes_the_place_of_what_came_before() {
-    use wenzhai::paper::Announce::{Cross, New, Replace};
-    let on = |day: &str, version, announce, text: &str| Paper {
-        version,
-        announce: Some(announce),
-        published: Some(day.parse().unwrap()),
-        plain_abstract: text.into(),
-        ..paper(1, 1)
-    };
-    let new = on("2026-11-23", Some(1), New, "new");
-    let replaced = on("2026-11-26", None, Replace, "replaced");
-    let crossed = on("2026-11-24", None, Cross, "crossed");
-    let numbered = on("2026-11-26", Some(2), Replace, "numbered");
-    for (papers, expected) in [
-        ([&new, &replaced], "replaced"),
-        ([&replaced, &new], "replaced"),
-        ([&new, &crossed], "new"),
-        ([&crossed, &replaced], "replaced"),
-        ([&replaced, &crossed], "replaced"),
-        ([&numbered, &replaced], "numbered"),
-        ([&replaced, &numbered], "numbered"),
-    ] {
-        let mut store = Store::in_memory().unwrap();
-        let mut run = store.begin(&identity(), false).unwrap();
-        for paper in papers {
-            run.offer(paper).unwrap();
-        }
-        let pending = run.next(9).unwrap();
-        assert_eq!(pending.len(), 1);
-        assert_eq!(pending[0].paper.plain_abstract, expected);
-        assert_eq!(run.account().unwrap().duplicates, 1);
-    }
-}
-
-#[test]
-fn a_summary_of_an_unknown_version_is_an_older_one() {
-    let mut store = Store::in_memory().unwrap();
-    let mut run = store.begin(&identity(), false).unwrap();
-    run.offer(&Paper { version: None, ..paper(1, 1) }).unwrap();
-    finish_all(&mut run);
-    drop(run);
-    let mut run = store.begin(&identity(), false).unwrap();
-    let plain_abstract = "We count more sheep.".into();
-    let replacement = Paper { plain_abstract, ..paper(1, 2) };
-    assert_eq!(run.list_replacement(&replacement).unwrap(), Offered::New);
-    assert_eq!(records(&run)[0].summarised_version, Some(UNKNOWN_VERSION));
-}
-
-#[test]
-fn refuses_what_is_no_store_of_its_own() {
-    let (_folder, path) = scratch();
-    let sql = |sql: &str| {
-        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-    };
-    sql("CREATE TABLE recipes (name TEXT)");
-    let foreign = "STORE is a database, but no store of wenzhai / give another store";
-    assert_eq!(refusal(&path), foreign);
-
-    std::fs::remove_file(&path).unwrap();
-    drop(Store::open(&path).unwrap());
-    sql("PRAGMA user_version = 7");
-    let newer = "the store STORE was written by a newer wenzhai: its schema is 7, \
-        this program knows 4 / update wenzhai, or give another store";
-    assert_eq!(refusal(&path), newer);
-}
-
-#[test]
-fn a_damaged_store_is_named_with_a_way_out() {
-    let (_folder, path) = scratch();
-    let damaged = "the store STORE is damaged, or no store at all / \
-        move the file away; its papers are then summarised again";
-    std::fs::write(&path, "this is not a database ".repeat(100)).unwrap();
-    assert_eq!(refusal(&path), damaged);
-
-    std::fs::remove_file(&path).unwrap();
-    let mut store = Store::open(&path).unwrap();
-    let mut run = store.begin(&identity(), false).unwrap();
-    for number in 0..100 {
-        run.offer(&paper(number, 1)).unwrap();
-    }
-    finish_all(&mut run);
-    drop(store);
-    // The first page stays: only what comes later is overwritten.
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[4096..].fill(0x5a);
-    std::fs::write(&path, bytes).unwrap();
-    let mut store = Store::open(&path).unwrap();
-    let mut run = store.begin(&identity(), false).unwrap();
-    let error = (0..100).find_map(|number| run.offer(&paper(number, 1)).err()).unwrap();
-    assert!(error.to_string().contains("is damaged"), "{error}");
-    assert!(error.hint_text().unwrap().starts_with("move the file away"));
-}
-
-/// What the child of [`a_killed_run_loses_nothing_that_was_finished`] does.
-#[test]
 #[ignore = "runs only as a child process of another test"]
 fn child_that_is_killed() {
     let Some(path) = std::env::var_os("WENZHAI_TEST_STORE") else { return };
@@ -556,44 +445,6 @@ fn which_fields_were_asked_for_is_kept_and_older_stores_had_all() {
 }
 
 #[test]
-fn a_damaged_summary_is_written_anew_whatever_is_damaged() {
-    let damages = [
-        "UPDATE summary SET zh_abstract = replace(zh_abstract, '落', '著')",
-        "UPDATE summary SET zh_title = CAST(x'e9a2ff' AS TEXT)",
-        "UPDATE summary SET flags = '[{'",
-        "UPDATE summary SET retries = -1",
-        "UPDATE summary SET version = 7",
-        "UPDATE summary SET checksum = ''",
-        "UPDATE summary SET fields = 'title,paragraph'",
-        "UPDATE summary SET fields = 'title'",
-    ];
-    for damage in damages {
-        let (_folder, path) = scratch();
-        let paper = paper(1, 1);
-        let mut store = Store::open(&path).unwrap();
-        let mut run = store.begin(&identity(), false).unwrap();
-        run.offer(&paper).unwrap();
-        let pending = run.next(1).unwrap().remove(0);
-        run.finish(&pending.ticket, &written("一")).unwrap();
-        drop(store);
-        let raw = rusqlite::Connection::open(&path).unwrap();
-        assert_eq!(raw.execute(damage, []).unwrap(), 1);
-        drop(raw);
-
-        let mut store = Store::open(&path).unwrap();
-        let mut run = store.begin(&identity(), false).unwrap();
-        run.offer(&paper).unwrap();
-        assert_eq!(run.damaged(), [paper.id.as_ref().unwrap().as_str()], "{damage}");
-        assert_eq!(run.account().unwrap().pending, 1, "{damage}");
-        let pending = run.next(1).unwrap().remove(0);
-        run.finish(&pending.ticket, &written("一")).unwrap();
-        let mut again = store.begin(&identity(), false).unwrap();
-        again.offer(&paper).unwrap();
-        assert_eq!((again.account().unwrap().reused, again.damaged().len()), (1, 0), "{damage}");
-    }
-}
-
-#[test]
 fn twenty_thousand_papers_come_back_in_order() {
     let mut store = Store::in_memory().unwrap();
     let mut run = store.begin(&identity(), false).unwrap();
@@ -610,136 +461,4 @@ fn twenty_thousand_papers_come_back_in_order() {
     })
     .unwrap();
     assert_eq!(next, 0);
-}
-
-/// One thing that a pipeline may do.
-#[derive(Debug, Clone)]
-enum Step {
-    Offer { number: usize, version: u32 },
-    Import { number: usize, version: u32 },
-    Skip(Skip),
-    Next(usize),
-    Finish(usize),
-    Fail(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let number_and_version = (0usize..6, 1u32..4);
-    prop_oneof![
-        4 => number_and_version.clone().prop_map(|(number, version)| Step::Offer { number, version }),
-        1 => number_and_version.prop_map(|(number, version)| Step::Import { number, version }),
-        1 => prop::sample::select(vec![Skip::Malformed, Skip::Filtered, Skip::OverLimit]).prop_map(Step::Skip),
-        2 => (0usize..4).prop_map(Step::Next),
-        2 => (0usize..8).prop_map(Step::Finish),
-        1 => (0usize..8).prop_map(Step::Fail),
-    ]
-}
-
-/// The account as a table in memory would have it.
-#[derive(Default)]
-struct Model {
-    /// Version and fate of each paper.
-    papers: HashMap<usize, (u32, &'static str)>,
-    /// Versions whose summary is in the store.
-    kept: std::collections::HashSet<(usize, u32)>,
-    read: u64,
-    skipped: u64,
-}
-
-impl Model {
-    fn offer(&mut self, number: usize, version: u32, fate: &'static str) {
-        self.read += 1;
-        let known = self.papers.get(&number);
-        self.skipped += u64::from(known.is_some());
-        let gives_way = |&(known, settled): &(u32, &str)| {
-            known < version || known == version && settled == "pending" && fate == "imported"
-        };
-        if known.is_none_or(gives_way) {
-            self.papers.insert(number, (version, fate));
-        }
-    }
-
-    fn settle(&mut self, number: usize, version: u32, fate: &'static str) {
-        if let Some(entry) = self.papers.get_mut(&number)
-            && entry.0 == version
-        {
-            entry.1 = fate;
-        }
-    }
-
-    fn unsettled(&self) -> u64 {
-        self.count("pending") + self.count("taken")
-    }
-
-    fn count(&self, fate: &str) -> u64 {
-        self.papers.values().filter(|(_, settled)| *settled == fate).count() as u64
-    }
-}
-
-proptest! {
-    #[test]
-    fn the_account_adds_up(
-        steps in prop::collection::vec(step(), 0..60),
-        earlier in prop::collection::hash_set((0usize..6, 1u32..4), 0..4),
-    ) {
-        let mut store = Store::in_memory().unwrap();
-        for (number, version) in &earlier {
-            let mut run = store.begin(&identity(), false).unwrap();
-            run.offer(&paper(*number, *version)).unwrap();
-            finish_all(&mut run);
-        }
-        let mut model = Model { kept: earlier, ..Model::default() };
-        let mut run = store.begin(&identity(), false).unwrap();
-        let mut tickets: Vec<(usize, u32, Ticket)> = Vec::new();
-        for step in steps {
-            match step {
-                Step::Offer { number, version } => {
-                    run.offer(&paper(number, version)).unwrap();
-                    let kept = model.kept.contains(&(number, version));
-                    model.offer(number, version, if kept { "reused" } else { "pending" });
-                }
-                Step::Import { number, version } => {
-                    run.import(&paper(number, version), WrittenSummary::default()).unwrap();
-                    model.offer(number, version, "imported");
-                }
-                Step::Skip(why) => {
-                    run.skip(why);
-                    model.read += 1;
-                    model.skipped += 1;
-                }
-                Step::Next(limit) => {
-                    for pending in run.next(limit).unwrap() {
-                        let title = &pending.paper.plain_title;
-                        let number = title.trim_start_matches("Sheep ").parse().unwrap();
-                        let version = pending.paper.version.unwrap();
-                        model.settle(number, version, "taken");
-                        tickets.push((number, version, pending.ticket));
-                    }
-                }
-                Step::Finish(at) if at < tickets.len() => {
-                    let (number, version, ticket) = tickets.swap_remove(at);
-                    run.finish(&ticket, &written("")).unwrap();
-                    model.kept.insert((number, version));
-                    model.settle(number, version, "summarised");
-                }
-                Step::Fail(at) if at < tickets.len() => {
-                    let (number, version, ticket) = tickets.swap_remove(at);
-                    run.fail(&ticket, &failure("no")).unwrap();
-                    model.settle(number, version, "failed");
-                }
-                Step::Finish(_) | Step::Fail(_) => {}
-            }
-            let account = run.account().unwrap();
-            prop_assert!(account.adds_up());
-            prop_assert_eq!(account.read, model.read);
-            prop_assert_eq!(account.skipped() + account.filtered, model.skipped);
-            prop_assert_eq!(account.pending, model.unsettled());
-            prop_assert_eq!(account.summarised, model.count("summarised"));
-            prop_assert_eq!(account.reused, model.count("reused"));
-            prop_assert_eq!(account.imported, model.count("imported"));
-            prop_assert_eq!(account.failed, model.count("failed"));
-        }
-        let shown = records(&run).len();
-        prop_assert_eq!(shown as u64, model.papers.len() as u64 - model.unsettled());
-    }
 }
