@@ -65,18 +65,7 @@ impl<'a> Reader<'a> {
                 let digits = self.rest[1..].bytes().take_while(u8::is_ascii_digit).count();
                 &self.rest[1..=digits] == "000"
             }
-            (Some(before), Some('0'..='9'))
-                if before.is_alphabetic() && second.is_some_and(|c| c.is_ascii_digit()) =>
-            {
-                false
-            }
-            (Some(before), Some('0'..='9'))
-                if before.is_alphabetic()
-                    && !matches!(before, 'a' | 'A')
-                    && second.is_none_or(|c| c.is_whitespace() || c == '(') =>
-            {
-                false
-            }
+            (Some(before), Some('0'..='9')) if is_quantity(second, before) => false,
             (Some(before), Some(after)) => {
                 (before.is_alphanumeric() || ".,;:)]}".contains(before))
                     && (after.is_alphanumeric() || "\\$({[".contains(after))
@@ -269,6 +258,17 @@ fn inside_of(text: &str) -> String {
         reader.piece();
     }
     reader.plain
+}
+
+/// Whether a letter is a number's unit (350M) or a variable that stands by itself (z), by the character
+/// that stands before it.
+fn is_quantity(before: Option<char>, letter: char) -> bool {
+    letter.is_alphabetic()
+        && match before {
+            Some('0'..='9') => true,
+            Some(before) if !before.is_whitespace() && before != '(' => false,
+            _ => !matches!(letter, 'a' | 'A'),
+        }
 }
 
 #[cfg(test)]

@@ -48,25 +48,15 @@ pub(super) fn open(
     let client = Client::new(limits);
     let mut tries = Tries::new(client.limits());
     let mut note = |text: &str| note(&format!("{name}: {text}"));
-    let outcome = loop {
-        let failure = match client.send(&request, &mut note) {
-            Ok(answer) if (200..300).contains(&answer.status) => break Ok(answer),
+    let answer = loop {
+        let (failure, status) = match client.send(&request, &mut note) {
+            Ok(answer) if (200..300).contains(&answer.status) => break answer,
             Ok(answer) => (answer.failure(), Some(answer.status)),
             Err(failure) => (failure, None),
         };
-        let (failure, status) = failure;
-        if let Err(failure) = tries.pause(failure, &mut note) {
-            break Err(refused(&failure, status, name));
-        }
+        tries.pause(failure, &mut note).map_err(|failure| refused(&failure, status, name))?;
     };
     let turn = turn.map(|(turn, _)| turn);
-    let answer = match outcome {
-        Ok(answer) => answer,
-        Err(error) => {
-            turn.into_iter().for_each(Turn::end);
-            return Err(error);
-        }
-    };
     let charset = answer.header("content-type").and_then(charset).map(str::to_owned);
     let (piece, began) = (Vec::new(), Instant::now());
     let body = Body { answer, piece, taken: 0, bytes: 0, began, turn };
@@ -110,19 +100,13 @@ struct Body {
     turn: Option<Turn>,
 }
 
-impl Drop for Body {
-    fn drop(&mut self) {
-        self.turn.take().into_iter().for_each(Turn::end);
-    }
-}
-
 impl Read for Body {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.taken == self.piece.len() {
             let failed = |what: String| io::Error::other(shown_text(&what));
             let piece = self.answer.next_piece(&mut |_| {}).map_err(|f| failed(f.message))?;
             let Some(piece) = piece else {
-                self.turn.take().into_iter().for_each(Turn::end);
+                self.turn = None;
                 return Ok(0);
             };
             self.bytes += piece.len() as u64;

@@ -68,7 +68,7 @@ impl Service {
                 break Err(failure);
             }
         };
-        turn.end();
+        drop(turn);
         outcome.map_err(|failure| refused(name, &failure))
     }
 

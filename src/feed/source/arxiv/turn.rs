@@ -77,11 +77,6 @@ impl Turn {
         self.times.iter().map(left).max().unwrap_or_default()
     }
 
-    /// Notes that the request has ended just now.
-    pub(in crate::feed::source) fn end(mut self) {
-        self.note_time();
-    }
-
     fn note_time(&mut self) {
         let name = self.endpoint.name();
         self.times.retain(|(endpoint, _)| endpoint != name);
@@ -91,6 +86,13 @@ impl Turn {
         // A time that cannot be written costs a pause, not the answer that has just come.
         let _ = self.file.set_len(0).and_then(|()| self.file.rewind());
         let _ = self.file.write_all(text.as_bytes());
+    }
+}
+
+/// The request has ended just now.
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.note_time();
     }
 }
 
