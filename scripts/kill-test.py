@@ -23,7 +23,7 @@ class Digest:
     def __init__(self, folder, name, wenzhai, paper_source, *options):
         self.store = folder / f"{name}.sqlite"
         self.document = folder / f"{name}.md"
-        self.command = [wenzhai, "digest", paper_source, *options]
+        self.command = [wenzhai, "digest", paper_source, "--config", "none", *options]
         self.command += ["--store", str(self.store), "-o", str(self.document)]
 
     def run_to_the_end(self):

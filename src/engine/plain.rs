@@ -69,13 +69,22 @@ impl PlainDecoder {
 
     /// The logits that follow every one of `tokens`: a vector over the vocabulary each.
     pub fn logits(&self, tokens: &[TokenId]) -> Rows {
+        self.logits_from(tokens, 0)
+    }
+
+    /// The same that follow the tokens from number `first` on. A row of logits reads the whole head, and
+    /// nobody wants those of a prompt.
+    ///
+    /// # Panics
+    /// When there are fewer tokens than `first`.
+    pub fn logits_from(&self, tokens: &[TokenId], first: usize) -> Rows {
         let mut hidden: Rows = tokens.iter().map(|&token| self.embed(token)).collect();
         for index in 0..self.layers.len() {
             self.attention(index, &mut hidden);
             self.feed_forward(index, &mut hidden);
         }
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        let normed = self.norm_rows(&hidden, &self.output_norm);
+        let normed = self.norm_rows(&hidden.split_off(first), &self.output_norm);
         normed.iter().map(|row| head.times(row)).collect()
     }
 

@@ -90,7 +90,8 @@ fn divergence_from_the_plain_forward() {
     let mut engines = engines(&model).map(|(name, logits)| (name, logits, Vec::new(), 0));
     // A paper's logits over the whole vocabulary are some 300 MB, so one paper at a time.
     for greedy in &texts {
-        let truth = choosing_rows(plain.logits(&whole(greedy)), greedy);
+        let mut truth = plain.logits_from(&whole(greedy), greedy.prompt.len() - 1);
+        truth.truncate(greedy.written.len());
         for (_, logits, divergences, same) in &mut engines {
             let rows = choosing_rows(logits(&whole(greedy)), greedy);
             for (truth, row) in truth.iter().zip(&rows) {
