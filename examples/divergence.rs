@@ -53,7 +53,8 @@ fn main() -> Fallible<()> {
     let model = Model::load(Path::new(model), None)?;
     let texts = std::fs::read_to_string(texts)?;
     let texts: Vec<Text> = texts.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let texts: Vec<(Vec<TokenId>, usize)> = texts.iter().map(|text| tokens(&model, text)).collect();
+    let texts = (1..).zip(&texts).map(|(number, text)| tokens(&model, text, number));
+    let texts: Vec<(Vec<TokenId>, usize)> = texts.collect::<Fallible<_>>()?;
     if !Path::new(truth).exists() {
         write_truth(&model, &texts, Path::new(truth))?;
     }
@@ -74,6 +75,9 @@ fn main() -> Fallible<()> {
         }
     }
     let count = divergences.len();
+    if count == 0 {
+        return Err("no text has a token that is written".into());
+    }
     let mean = divergences.iter().sum::<f64>() / count as f64;
     divergences.sort_by(f64::total_cmp);
     println!(
@@ -111,14 +115,18 @@ fn of_card(model: &Model, matrices: Matrices) -> Fallible<Logits<'_>> {
     Ok(Box::new(move |tokens| engine.logits(tokens)))
 }
 
-/// The tokens of a text, and how many of them are read.
-fn tokens(model: &Model, text: &Text) -> (Vec<TokenId>, usize) {
+/// The tokens of a text, as many as a context has, and how many of them are read.
+fn tokens(model: &Model, text: &Text, number: usize) -> Fallible<(Vec<TokenId>, usize)> {
     let tokenizer = model.tokenizer();
     let beginning = tokenizer.bos().filter(|_| tokenizer.add_bos());
     let read: Vec<TokenId> = beginning.into_iter().chain(tokenizer.encode(&text.read)).collect();
     let count = read.len();
     let written = tokenizer.encode(&text.written);
-    (read.into_iter().chain(written).take(CONTEXT).collect(), count)
+    if !(1..CONTEXT).contains(&count) {
+        let message = format!("`read` has {count} tokens, which must be from 1 to {}", CONTEXT - 1);
+        return Err(format!("line {number}: {message}").into());
+    }
+    Ok((read.into_iter().chain(written).take(CONTEXT).collect(), count))
 }
 
 fn write_truth(model: &Model, texts: &[(Vec<TokenId>, usize)], path: &Path) -> Fallible<()> {

@@ -5,8 +5,8 @@ its own, put together at the end.
 usage: examples/archive/archive.py INPUT WORK DIGEST --shards N [option...] [-- option of digest...]
 
 INPUT, WORK and the program must be at the same paths on all machines; WORK, a folder, gets the
-records of each shard. Run it again after a break: shards whose records are there are not run again,
-and the others go on from their stores.
+records of each shard. Run it again after a break: shards whose records are there, and younger than
+INPUT, are not run again, and the others go on from their stores.
 needs: pip install ray; `wenzhai models fetch` on every machine, or a WENZHAI_HOME that all see
 """
 import argparse
@@ -74,27 +74,27 @@ def run(wenzhai, papers, work, digest, shards, threads=1, stores=None, options=(
     while waiting:
         [done], _ = ray.wait(list(waiting))
         print(f"shard {waiting.pop(done)}/{shards}: {ray.get(done)}", flush=True)
-    records = [records_of(work, number) for number in range(1, shards + 1)]
+    records = [records_of(work, number, shards) for number in range(1, shards + 1)]
     subprocess.run([wenzhai, "render", *records, "-o", digest], check=True)
 
 
-def records_of(work, number):
-    return Path(work, f"{number}.jsonl")
+def records_of(work, number, shards):
+    return Path(work, f"{number}-of-{shards}.jsonl")
 
 
-def store_of(stores, number):
-    return Path(stores, f"{number}.sqlite")
+def store_of(stores, number, shards):
+    return Path(stores, f"{number}-of-{shards}.sqlite")
 
 
 def summarise(wenzhai, papers, number, shards, work, stores, threads, options):
     """One shard, on whichever machine; answers with the account of the run."""
-    records = records_of(work, number)
-    # `wenzhai` writes records whole or not at all.
-    if records.exists():
+    records = records_of(work, number, shards)
+    # `wenzhai` writes records whole or not at all; what INPUT has since is not in them.
+    if records.exists() and records.stat().st_mtime >= Path(papers).stat().st_mtime:
         return "done before"
     Path(stores).mkdir(parents=True, exist_ok=True)
     command = [wenzhai, "digest", papers, "--shard", f"{number}/{shards}"]
-    command += ["--threads", str(threads), "--store", str(store_of(stores, number))]
+    command += ["--threads", str(threads), "--store", str(store_of(stores, number, shards))]
     command += ["-o", str(records), *options]
     # Papers that failed are tried once more; what fails twice is in the digest with its reason.
     for is_last in [False, True]:

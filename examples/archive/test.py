@@ -27,7 +27,7 @@ from ray.cluster_utils import Cluster
 import archive
 
 SAMPLE = HERE.parent / "cs.CL-sample.xml"
-OPTIONS = ["--model", "small", "--batch", "2", "--announce", "all"]
+OPTIONS = ["--model", "small", "--batch", "2", "--announce", "all", "--config", "none"]
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
 
 
@@ -64,7 +64,7 @@ def main(wenzhai, papers=24, shards=6):
 
 def make_papers(wenzhai, source, papers):
     """The sample's papers, again and again under other ids."""
-    listing = [wenzhai, "digest", SAMPLE, "--dry-run", "--announce", "all"]
+    listing = [wenzhai, "digest", SAMPLE, "--dry-run", "--announce", "all", "--config", "none"]
     listed = subprocess.run(listing, check=True, stdout=subprocess.PIPE)
     sample = [json.loads(line) for line in listed.stdout.splitlines()]
     with source.open("w") as out:
@@ -82,7 +82,7 @@ def kill(cluster, node, work, shards, papers, killed):
     cluster.remove_node(node, allow_graceful=False)
     killed["finished"] = finished(work, shards)
     numbers = range(1, shards + 1)
-    killed["whole"] = sum(archive.records_of(work, number).exists() for number in numbers)
+    killed["whole"] = sum(archive.records_of(work, number, shards).exists() for number in numbers)
     print(f"killed one machine: {len(killed['finished'])} of {papers} papers were finished, "
           f"{killed['whole']} of {shards} shards whole", flush=True)
 
@@ -97,7 +97,7 @@ def finished(work, shards):
     """Papers in the stores of shards, each with its row and the moment at which it was written."""
     papers = set()
     for shard in range(1, shards + 1):
-        path = archive.store_of(work, shard)
+        path = archive.store_of(work, shard, shards)
         if not path.exists():
             continue
         store = sqlite3.connect(path, timeout=60)
