@@ -37,6 +37,7 @@ pub mod glossary;
 pub mod guard;
 pub mod hash;
 pub mod http;
+mod json;
 pub mod kernels;
 pub mod model;
 pub mod paper;

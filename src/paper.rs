@@ -3,6 +3,8 @@
 pub use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::hash;
+
 /// An arXiv identifier without its version: `2403.02839` or, for old papers, `astro-ph/0601001`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -59,16 +61,17 @@ pub struct Paper {
 impl Paper {
     /// What makes two offers the same paper, whatever their versions; see [`key_of`].
     pub fn key(&self) -> String {
-        key_of(self.id.as_ref(), &self.link, &self.title)
+        key_of(self.id.as_ref(), &self.link, &self.title, &self.abstract_text)
     }
 }
 
-/// What a paper is known by in all its versions: the arXiv id, or else the link, or else the title.
-pub fn key_of(id: Option<&PaperId>, link: &str, title: &str) -> String {
+/// What a paper is known by in all its versions: the arXiv id, or else the link, or else what it says,
+/// since a title alone ("Erratum") may be another paper's, too.
+pub fn key_of(id: Option<&PaperId>, link: &str, title: &str, abstract_text: &str) -> String {
     match id {
         Some(id) => format!("id:{id}"),
         None if !link.is_empty() => format!("link:{link}"),
-        None => format!("title:{title}"),
+        None => format!("title:{title}:{}", hash::sha256(abstract_text)),
     }
 }
 

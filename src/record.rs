@@ -9,9 +9,10 @@ use std::io::{BufRead, Read};
 use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result, plain};
+use crate::json::{or_default, or_no_text, or_none};
 use crate::paper::{Announce, Date, Paper, PaperId, key_of};
 use crate::summary::{Fields, Flaw, Notice, Summary};
 
@@ -96,10 +97,10 @@ pub struct Record {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub summarised_version: Option<u32>,
     /// Why there is nothing to summarise, where that is so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub notice: Option<Notice>,
     /// Why there is no summary, where the paper failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_no_text", skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
@@ -107,12 +108,12 @@ impl Record {
     /// What its paper is known by in all its versions; see [`key_of`].
     pub fn key(&self) -> String {
         let id = PaperId::parse(&self.id).or_else(|| PaperId::parse(&self.link));
-        key_of(id.as_ref().map(|(id, _)| id), &self.link, &self.title)
+        key_of(id.as_ref().map(|(id, _)| id), &self.link, &self.title, &self.abstract_text)
     }
 
-    /// Whether nothing but a title tells its paper from others.
-    pub(crate) fn is_known_by_title(&self) -> bool {
-        self.link.is_empty() && PaperId::parse(&self.id).is_none()
+    /// Whether it tells more than that its paper failed: a summary, or why there is none to write.
+    pub(crate) fn says_something(&self) -> bool {
+        self.has_summary() || self.notice.is_some()
     }
 
     /// The record of `paper` before anything was written about it.
@@ -344,21 +345,6 @@ pub(crate) fn without_nan(json: &[u8]) -> Cow<'_, [u8]> {
         at += length;
     }
     Cow::Owned(valid)
-}
-
-/// The value of a field that no digest shows, or what stands for none where it is of another type.
-pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
-    field: D,
-) -> std::result::Result<T, D::Error> {
-    let value = serde_json::Value::deserialize(field)?;
-    Ok(serde_json::from_value(value).unwrap_or_default())
-}
-
-/// The value of a field, where `null` says that there is none.
-pub(crate) fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    field: D,
-) -> std::result::Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(field)?.unwrap_or_default())
 }
 
 fn is_zero(n: &u32) -> bool {

@@ -22,12 +22,14 @@ fn plain_line(line: &str) -> String {
     if ["expected value", "expected ident"].contains(&line) {
         return "what stands there is no value".into();
     }
-    for prefix in ["invalid type: ", "invalid value: "] {
-        if let Some((found, expected)) =
-            line.strip_prefix(prefix).and_then(|rest| rest.split_once(", expected "))
-        {
-            return format!("{} stands where {} belongs", kind(found), kind(expected));
-        }
+    let mismatch = |prefix| line.strip_prefix(prefix)?.split_once(", expected ");
+    if let Some((found, expected)) = mismatch("invalid type: ") {
+        return format!("{} stands where {} belongs", kind(found), kind(expected));
+    }
+    if let Some((found, expected)) = mismatch("invalid value: ") {
+        // Of the right kind, and not of its range: `integer `-1``.
+        let found = found.split('`').nth(1).unwrap_or(found);
+        return format!("{found} is out of the range of {}", kind(expected));
     }
     line.to_owned()
 }

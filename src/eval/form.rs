@@ -4,6 +4,7 @@
 //! limits are those of the references: a summary outside of them is unlike what is asked for, and
 //! need not be bad. Lengths are in characters, and texts are taken as they are, blanks and all.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use super::patterns::Patterns;
@@ -67,10 +68,18 @@ fn han(text: &str) -> usize {
 /// nor is a text that is no longer than one run.
 fn is_looped(text: &str) -> bool {
     let starts: Vec<usize> = text.char_indices().map(|(start, _)| start).collect();
-    (0..starts.len().saturating_sub(RUN_CHARS)).step_by(RUN_STEP).any(|at| {
-        let run = &text[starts[at]..starts[at + RUN_CHARS]];
-        text.matches(run).nth(RUN_REPEATS - 1).is_some()
-    })
+    let end = |at: usize| starts.get(at + RUN_CHARS).copied().unwrap_or(text.len());
+    let run = |at: usize| &text[starts[at]..end(at)];
+    // How often each run comes, and where the one that was counted last ends.
+    let mut runs: HashMap<&str, (usize, usize)> = HashMap::new();
+    for at in 0..(starts.len() + 1).saturating_sub(RUN_CHARS) {
+        let (count, free_from) = runs.entry(run(at)).or_default();
+        if at >= *free_from {
+            (*count, *free_from) = (*count + 1, at + RUN_CHARS);
+        }
+    }
+    let looked_at = (0..starts.len().saturating_sub(RUN_CHARS)).step_by(RUN_STEP);
+    looked_at.into_iter().any(|at| runs[run(at)].0 >= RUN_REPEATS)
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@
 
 use serde::Deserialize;
 
+use crate::json::{or_default, or_no_text, or_none};
 use crate::paper::PaperId;
-use crate::record::{JsonLine, or_default, or_none};
+use crate::record::JsonLine;
 use crate::summary::{Flaw, Summary};
 
 /// A paper, and the summary that others are compared with.
@@ -88,10 +89,11 @@ struct WrittenLine {
     zh_abstract: Option<String>,
     #[serde(alias = "flags", deserialize_with = "or_none")]
     marks: Vec<Flaw>,
-    #[serde(deserialize_with = "or_none")]
+    #[serde(deserialize_with = "or_default")]
     retries: u32,
-    #[serde(deserialize_with = "or_none")]
+    #[serde(deserialize_with = "or_default")]
     cut: bool,
+    #[serde(deserialize_with = "or_no_text")]
     error: Option<String>,
 }
 
@@ -156,6 +158,8 @@ mod tests {
         // As tables write a value that is missing.
         let nulls = r#"{"id":"a","version":null,"marks":null,"retries":null,"cut":null}"#;
         assert_eq!(read(nulls), Written { id: "a".into(), ..Written::default() });
+        let odd = r#"{"id":"a","retries":-1,"cut":"","error":""}"#;
+        assert_eq!(read(odd), Written { id: "a".into(), ..Written::default() });
     }
 
     #[test]

@@ -13,10 +13,10 @@ pub const GROUPS: [usize; 3] = [1, 2, 4];
 
 /// Places among eight neighbours whose products AVX2 adds up in 16 bits: those of two neighbours, as
 /// `vpmaddubsw` does, and of the two four places behind them.
-const SUMMED: [[usize; 4]; 2] = [[0, 1, 4, 5], [2, 3, 6, 7]];
+pub const SUMMED: [[usize; 4]; 2] = [[0, 1, 4, 5], [2, 3, 6, 7]];
 
-/// What quants of one sign may add up to in such places: 255 times as much is below 2^15.
-const MOST_OF_ONE_SIGN: i32 = 128;
+/// What quants of one sign may add up to in [`SUMMED`] places: 255 times as much is below 2^15.
+pub const MOST_OF_ONE_SIGN: i32 = 128;
 
 /// How a run of weights is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

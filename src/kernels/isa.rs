@@ -1,5 +1,6 @@
 //! The instruction sets that kernels are written for, and which of them this processor has.
 
+use std::ffi::OsStr;
 use std::fmt;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -35,12 +36,17 @@ impl Isa {
     pub const SCALAR: Isa =
         Isa { name: "scalar", gemm: &Scalar, rows: &Scalar, attention: &Scalar };
 
-    /// The last of [`Isa::all`], or the one that [`VARIABLE`] names.
+    /// The last of [`Isa::all`], or the one that [`VARIABLE`] names; empty, it names none.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] where the variable names one that is unknown or not here.
     pub fn detect() -> Result<Isa> {
-        let Some(name) = std::env::var_os(VARIABLE) else {
+        Isa::chosen(std::env::var_os(VARIABLE).as_deref())
+    }
+
+    /// The same, with the value of the variable.
+    fn chosen(name: Option<&OsStr>) -> Result<Isa> {
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
             // What is not used is not asked for: the permission for tiles cannot be given back.
             return Ok(*Isa::listed(false).last().expect("the scalar kernels are always there"));
         };
@@ -131,6 +137,15 @@ fn forever<K>(kernel: K) -> &'static K {
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_variable_is_as_none() {
+        let chosen = |name: &str| Isa::chosen(Some(OsStr::new(name)));
+        assert_eq!(chosen("").unwrap(), Isa::chosen(None).unwrap());
+        assert_eq!(chosen("scalar").unwrap(), Isa::SCALAR);
+        let error = chosen("sse2").unwrap_err();
+        assert_eq!(error.to_string(), "WENZHAI_ISA=sse2 cannot be used here");
+    }
 
     #[test]
     fn what_the_system_says_of_the_processor_is_found() {

@@ -1,4 +1,5 @@
-//! The arithmetic of the CPU engine, behind a safe API; all `unsafe` of the crate lives here.
+//! The arithmetic of the CPU engine, behind a safe API; all `unsafe` of the crate lives here, but for
+//! the calls of a card's driver.
 //!
 //! | module | what it computes |
 //! |---|---|

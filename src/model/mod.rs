@@ -23,6 +23,7 @@ pub use adapter::{Adapter, MAX_ADAPTER_BYTES};
 pub use cause::cause;
 pub use config::{Activation, Config, LayerKind, OTHER_ARCHITECTURES, RopePairing, Rotary};
 pub use shape::Shape;
+pub(crate) use unfollowed::{check_keys, lacks_pre_tokenizer, unknown_keys};
 pub use weights::{LayerWeights, Matrix, Weights};
 
 use crate::atomic::write_atomically;
@@ -60,8 +61,8 @@ impl Model {
         let config = Config::from_gguf(&header.metadata).map_err(named)?;
         unfollowed::check(&config, &header.metadata).map_err(named)?;
         weights::check(&config, &header).map_err(named)?;
+        check_rows(&header).map_err(named)?;
         let tokenizer = Tokenizer::from_gguf(&header.metadata).map_err(named)?;
-        check_rows(&header, &tokenizer).map_err(named)?;
         let factors =
             adapter.map(|adapter| adapter::Factors::read(&config, adapter)).transpose()?;
         let mut weights = Weights::read(&config, &header, &mut reader).map_err(named)?;
@@ -200,10 +201,15 @@ fn copy_entries(path: &Path, header: &Header) -> std::io::Result<Entries> {
     Ok(Entries { count: *count, bytes })
 }
 
-/// A token without a row could be read and not computed.
-fn check_rows(header: &Header, tokenizer: &Tokenizer) -> Result<()> {
+/// A token without a row could be read and not computed. Tokens are counted as the file lists them: a
+/// tokenizer is made of them later.
+pub(crate) fn check_rows(header: &Header) -> Result<()> {
     let rows = header.tensors.get("token_embd.weight").and_then(|info| info.shape.first().copied());
-    let (rows, tokens) = (rows.unwrap_or_default(), tokenizer.vocab_size());
+    let rows = rows.unwrap_or_default();
+    let tokens = match header.metadata.get("tokenizer.ggml.tokens") {
+        Some(Value::Array(tokens)) => tokens.len(),
+        _ => 0,
+    };
     if rows < tokens {
         let message = format!("tensor token_embd.weight has {rows} rows for {tokens} tokens");
         return Err(Error::new(ErrorKind::Model, message)

@@ -5,10 +5,12 @@
 //! reads the same file as ever. Merged weights are rounded here, so their scales are ours to choose.
 //!
 //! They are chosen large enough for processors whose only products of bytes have sums of 16 bits
-//! (`vpmaddubsw` of AVX2): of certain four neighbours the quants of one sign add up to 128 at most, so
-//! that 255 times as much is below 2^15.
+//! (`vpmaddubsw` of AVX2): of certain four neighbours ([`SUMMED`]) the quants of one sign add up to
+//! [`MOST_OF_ONE_SIGN`] at most.
 
 use half::f16;
+
+use crate::kernels::blocks::{MOST_OF_ONE_SIGN, SUMMED};
 
 /// Weights of a block.
 const BLOCK: usize = 32;
@@ -22,11 +24,8 @@ const GROUP: usize = 2;
 /// The largest quant.
 const LARGEST: f32 = 127.0;
 
-/// Places among eight neighbours whose products are added up in 16 bits.
-const SUMMED: [[usize; 4]; 2] = [[0, 1, 4, 5], [2, 3, 6, 7]];
-
-/// What quants of one sign may add up to in such places.
-const LARGEST_SUM: f32 = 128.0;
+/// What quants of one sign may add up to in [`SUMMED`] places.
+const LARGEST_SUM: f32 = MOST_OF_ONE_SIGN as f32;
 
 /// The bytes of a row of `inputs` weights.
 ///

@@ -75,20 +75,10 @@ const KNOWN: [&str; 21] = [
 /// # Errors
 /// [`ErrorKind::Model`] with the key, its value and what it means.
 pub fn check(config: &Config, metadata: &HashMap<String, Value>) -> Result<()> {
+    check_keys(&config.architecture, metadata, &[])?;
     let value = |key: &str| metadata.get(&format!("{}.{key}", config.architecture));
-    let refused = |key: &str, value: &Value, what: &str| {
-        let architecture = &config.architecture;
-        let message = format!("{architecture}.{key} is {}: {what}", shown(value));
-        Err(Error::new(ErrorKind::Model, format!("{message}, which is not supported"))
-            .hint(format!("models of {architecture} without it are")))
-    };
-    for (key, neutral, what) in UNFOLLOWED {
-        if let Some(value) = value(key)
-            && number(value) != Some(neutral)
-        {
-            return refused(key, value, what);
-        }
-    }
+    let refused =
+        |key: &str, value: &Value, what: &str| Err(refused(&config.architecture, key, value, what));
     for key in HEAD_WIDTHS {
         if let Some(value) = value(key)
             && as_u64(value) != Some(config.head_dim as u64)
@@ -110,37 +100,38 @@ pub fn check(config: &Config, metadata: &HashMap<String, Value>) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a file with a key below the name of its architecture that changes what is computed, whatever
+/// computes it; those of `followed` are followed.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_keys(
+    architecture: &str,
+    metadata: &HashMap<String, Value>,
+    followed: &[&str],
+) -> Result<()> {
+    for (key, neutral, what) in UNFOLLOWED {
+        if let Some(value) = metadata.get(&format!("{architecture}.{key}"))
+            && number(value) != Some(neutral)
+            && !followed.contains(&key)
+        {
+            return Err(refused(architecture, key, value, what));
+        }
+    }
+    Ok(())
+}
+
+fn refused(architecture: &str, key: &str, value: &Value, what: &str) -> Error {
+    let message = format!("{architecture}.{key} is {}: {what}", shown(value));
+    Error::new(ErrorKind::Model, format!("{message}, which is not supported"))
+        .hint(format!("models of {architecture} without it are"))
+}
+
 /// What is worth a warning: keys that are not known, and what a file should have said.
 pub fn warnings(config: &Config, metadata: &HashMap<String, Value>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let is_known = |key: &str| {
-        UNFOLLOWED.iter().any(|(known, ..)| *known == key)
-            || HEAD_WIDTHS.contains(&key)
-            || KNOWN.contains(&key)
-            // Of another kind of stretching only; that kind is refused.
-            || key.starts_with("rope.scaling.yarn_")
-    };
-    let prefix = format!("{}.", config.architecture);
-    let of_architecture = metadata.keys().filter_map(|key| key.strip_prefix(&prefix));
-    let mut unknown: Vec<&str> = of_architecture.filter(|key| !is_known(key)).collect();
-    unknown.sort_unstable();
-    if !unknown.is_empty() {
-        let (architecture, keys) = (&config.architecture, unknown.join(", "));
-        warnings.push(format!(
-            "the GGUF file has keys of {architecture} that are not known here, and that nothing \
-             follows: {keys}"
-        ));
-    }
-    let says = |key: &str| metadata.get(key).is_some();
-    let model = metadata.get("tokenizer.ggml.model").and_then(|value| value.to_string().ok());
-    if model.is_some_and(|model| model == "gpt2") && !says("tokenizer.ggml.pre") {
-        warnings.push(
-            "the GGUF file lacks tokenizer.ggml.pre, which says how text is cut before it becomes \
-             tokens; `default` is used, and the model may have been trained with another: a newer \
-             file of it says so"
-                .into(),
-        );
-    }
+    let unknown = unknown_keys(&config.architecture, metadata, &[]);
+    let mut warnings: Vec<String> =
+        unknown.into_iter().chain(lacks_pre_tokenizer(metadata)).collect();
     if let Some(context) = config.context_unlimited {
         let (architecture, window) = (&config.architecture, config.context_length);
         warnings.push(format!(
@@ -150,6 +141,46 @@ pub fn warnings(config: &Config, metadata: &HashMap<String, Value>) -> Vec<Strin
         ));
     }
     warnings
+}
+
+/// A warning of keys below the name of the architecture that are known neither here nor by `followed`.
+pub fn unknown_keys(
+    architecture: &str,
+    metadata: &HashMap<String, Value>,
+    followed: &[&str],
+) -> Option<String> {
+    let is_known = |key: &str| {
+        UNFOLLOWED.iter().any(|(known, ..)| *known == key)
+            || HEAD_WIDTHS.contains(&key)
+            || KNOWN.contains(&key)
+            || followed.contains(&key)
+            // Of another kind of stretching only; that kind is refused.
+            || key.starts_with("rope.scaling.yarn_")
+    };
+    let prefix = format!("{architecture}.");
+    let of_architecture = metadata.keys().filter_map(|key| key.strip_prefix(&prefix));
+    let mut unknown: Vec<&str> = of_architecture.filter(|key| !is_known(key)).collect();
+    unknown.sort_unstable();
+    (!unknown.is_empty()).then(|| {
+        format!(
+            "the GGUF file has keys of {architecture} that are not known here, and that nothing \
+             follows: {}",
+            unknown.join(", ")
+        )
+    })
+}
+
+/// A warning where a file should say how text is cut before it becomes tokens, and does not.
+pub fn lacks_pre_tokenizer(metadata: &HashMap<String, Value>) -> Option<String> {
+    let model = metadata.get("tokenizer.ggml.model").and_then(|value| value.to_string().ok());
+    let is_lacking =
+        model.is_some_and(|model| model == "gpt2") && !metadata.contains_key("tokenizer.ggml.pre");
+    is_lacking.then(|| {
+        "the GGUF file lacks tokenizer.ggml.pre, which says how text is cut before it becomes \
+         tokens; `default` is used, and the model may have been trained with another: a newer \
+         file of it says so"
+            .into()
+    })
 }
 
 /// A number or a truth, as a number.

@@ -46,20 +46,21 @@ impl Shortlist {
         ids.sort_unstable();
         ids.dedup();
         if vocabulary > MAX_VOCABULARY {
-            return Err(faulty(format!(
-                "a vocabulary of {vocabulary} tokens; the limit is {MAX_VOCABULARY}"
-            )));
+            let what =
+                format!("a vocabulary of {vocabulary} tokens; the limit is {MAX_VOCABULARY}");
+            return Err(unusable(what).hint("such a model is run without a shortlist"));
         }
         if let Some(last) = ids.last().filter(|last| **last as usize >= vocabulary) {
-            return Err(faulty(format!("token {last} of a vocabulary of {vocabulary}")));
+            return Err(unusable(format!("token {last} of a vocabulary of {vocabulary}")));
         }
         let list = Shortlist { vocabulary, ids };
         match list.encode().len() {
             0..=MAX_FILE_BYTES => Ok(list),
-            bytes => Err(faulty(format!(
+            bytes => Err(unusable(format!(
                 "{} tokens take {bytes} bytes; the limit is {MAX_FILE_BYTES}",
                 list.ids.len()
-            ))),
+            ))
+            .hint("take a higher --min-count")),
         }
     }
 
@@ -152,9 +153,13 @@ fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
     is_shortest.then(|| value(number))
 }
 
-fn faulty(what: String) -> Error {
+fn unusable(what: String) -> Error {
     Error::new(ErrorKind::Model, format!("not a shortlist that can be used: {what}"))
-        .hint("`wenzhai models shortlist` makes one")
+}
+
+/// A file that cannot be read.
+fn faulty(what: String) -> Error {
+    unusable(what).hint("`wenzhai models shortlist` makes one")
 }
 
 #[cfg(test)]
@@ -181,6 +186,7 @@ mod tests {
             let error = Shortlist::decode(bytes).expect_err(message);
             assert!(error.to_string().contains(message), "{error}");
             assert_eq!(error.kind(), ErrorKind::Model);
+            assert_eq!(error.hint_text(), Some("`wenzhai models shortlist` makes one"));
         };
         check(b"", "breaks off after 0 bytes");
         check(&file(10, 0, &[])[..15], "breaks off after 15 bytes");
@@ -198,13 +204,16 @@ mod tests {
 
     #[test]
     fn lists_that_could_not_be_kept_are_refused() {
-        let check = |vocabulary: usize, ids: Vec<TokenId>, message: &str| {
+        let check = |vocabulary: usize, ids: Vec<TokenId>, message: &str, hint: Option<&str>| {
             let error = Shortlist::new(vocabulary, ids).expect_err(message);
             assert!(error.to_string().contains(message), "{error}");
+            assert_eq!(error.hint_text(), hint);
         };
-        check(5, vec![5], "token 5 of a vocabulary of 5");
-        check(MAX_VOCABULARY + 1, vec![], "vocabulary of 1048577");
-        check(MAX_VOCABULARY, (0..65_536).collect(), "65536 tokens take 65552 bytes");
+        check(5, vec![5], "token 5 of a vocabulary of 5", None);
+        let hint = Some("such a model is run without a shortlist");
+        check(MAX_VOCABULARY + 1, vec![], "vocabulary of 1048577", hint);
+        let hint = Some("take a higher --min-count");
+        check(MAX_VOCABULARY, (0..65_536).collect(), "65536 tokens take 65552 bytes", hint);
     }
 
     proptest! {

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json::or_default;
+
 /// One of the three texts of a summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -125,9 +127,9 @@ enum AsRead {
     Sentence(String),
     Data {
         kind: FlawKind,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         field: Option<Field>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         detail: Vec<String>,
     },
 }

@@ -4,7 +4,7 @@
 //! As in llama.cpp the longest token goes first through the whole text, then the next shorter one
 //! through what is left; this differs from a search for the leftmost match where tokens overlap.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 
 use super::vocabulary::{Kind, Vocabulary};
 
@@ -18,10 +18,10 @@ pub(super) enum Fragment<'a> {
 /// The tokens to cut out.
 #[derive(Debug)]
 pub(super) struct AddedTokens {
-    /// Spelling and id, longest spelling first, equally long ones by id.
-    tokens: Vec<(String, u32)>,
-    /// Indices into `tokens` by the first byte of the spelling.
-    by_first_byte: Vec<Vec<usize>>,
+    /// Place and id by spelling. Longer spellings have earlier places, equally long ones go by id.
+    tokens: HashMap<String, (usize, u32)>,
+    /// How long spellings are that begin with a byte, each length once.
+    lengths: Vec<Vec<usize>>,
 }
 
 impl AddedTokens {
@@ -33,25 +33,29 @@ impl AddedTokens {
             .map(|id| (vocabulary.text(id).to_owned(), id))
             .collect();
         tokens.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-        let mut by_first_byte = vec![Vec::new(); 256];
-        for (index, (text, _)) in tokens.iter().enumerate() {
-            if let Some(&byte) = text.as_bytes().first() {
-                by_first_byte[usize::from(byte)].push(index);
+        let mut lengths = vec![Vec::new(); 256];
+        for (text, _) in &tokens {
+            // They come longest first.
+            if let Some(&byte) = text.as_bytes().first()
+                && lengths[usize::from(byte)].last() != Some(&text.len())
+            {
+                lengths[usize::from(byte)].push(text.len());
             }
         }
-        AddedTokens { tokens, by_first_byte }
+        let places = tokens.into_iter().enumerate();
+        let tokens = places.map(|(place, (text, id))| (text, (place, id))).collect();
+        AddedTokens { tokens, lengths }
     }
 
     /// `text` as fragments, none of them empty.
     pub(super) fn cut<'a>(&self, text: &'a str) -> Vec<Fragment<'a>> {
         let mut fragments = vec![Fragment::Text(text)];
         fragments.retain(|_| !text.is_empty());
-        for index in self.occurring(text) {
-            let (spelling, id) = &self.tokens[index];
+        for (spelling, id) in self.occurring(text).into_values() {
             let mut finer = Vec::with_capacity(fragments.len() + 2);
             for fragment in fragments {
                 match fragment {
-                    Fragment::Text(text) => cut_one(text, spelling, *id, &mut finer),
+                    Fragment::Text(text) => cut_one(text, spelling, id, &mut finer),
                     token => finer.push(token),
                 }
             }
@@ -60,15 +64,15 @@ impl AddedTokens {
         fragments
     }
 
-    /// Indices of the tokens that occur in `text`, longest first; a vocabulary can have thousands,
-    /// a text has few.
-    fn occurring(&self, text: &str) -> BTreeSet<usize> {
-        let bytes = text.as_bytes();
-        let mut found = BTreeSet::new();
-        for (at, &byte) in bytes.iter().enumerate() {
-            for &index in &self.by_first_byte[usize::from(byte)] {
-                if bytes[at..].starts_with(self.tokens[index].0.as_bytes()) {
-                    found.insert(index);
+    /// Spelling and id of the tokens that occur in `text`, by their places; a vocabulary can have
+    /// many, a text has few.
+    fn occurring<'a>(&self, text: &'a str) -> BTreeMap<usize, (&'a str, u32)> {
+        let mut found = BTreeMap::new();
+        for (at, &byte) in text.as_bytes().iter().enumerate() {
+            for &length in &self.lengths[usize::from(byte)] {
+                let Some(spelling) = text.get(at..at + length) else { continue };
+                if let Some(&(place, id)) = self.tokens.get(spelling) {
+                    found.insert(place, (spelling, id));
                 }
             }
         }

@@ -10,11 +10,11 @@ use tokenizers::models::bpe::{BPE, Merges};
 
 use super::metadata::Metadata;
 use super::split::PreTokenizer;
-use super::vocabulary::{Ids, Vocabulary, damaged};
+use super::vocabulary::{Listed, Spellings, damaged};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Four times the longest list in use; a larger number tells of a damaged file.
-const MAX_MERGES: usize = 1 << 20;
+/// More than the longest list in use has, some 450,000; a larger number tells of a damaged file.
+const MAX_MERGES: usize = 1 << 19;
 
 /// What stands in place of a byte that the vocabulary lacks: a token beyond its end, which no text
 /// spells and no merge has a use for.
@@ -31,12 +31,12 @@ pub(super) struct ByteLevel {
 }
 
 impl ByteLevel {
-    pub(super) fn new(metadata: &Metadata, vocabulary: &Vocabulary, mut ids: Ids) -> Result<Self> {
+    pub(super) fn new(metadata: &Metadata, listed: &Listed) -> Result<Self> {
         let name = metadata.optional_string("tokenizer.ggml.pre")?.unwrap_or("default");
         let pre_tokenizer = PreTokenizer::named(name)?;
-        ids.retain(|_, id| vocabulary.is_mergeable(*id));
-        let merges = read_merges(metadata, vocabulary, &ids)?;
-        let gap = vocabulary.len() as u32;
+        let merges = read_merges(metadata, listed)?;
+        let mut ids = listed.mergeable_ids();
+        let gap = listed.len() as u32;
         ids.insert(GAP.to_owned(), gap);
         let bpe = BPE::builder()
             .vocab_and_merges(ids, merges)
@@ -49,7 +49,8 @@ impl ByteLevel {
             Ok(ByteLevel { tokenizer, gap, add_bos: pre_tokenizer.add_bos })
         });
         built.map_err(|cause| {
-            damaged("the merges name a token that the vocabulary lacks".into()).because(cause)
+            damaged("no tokenizer can be made of the vocabulary and its merges".into())
+                .because(cause)
         })
     }
 
@@ -66,38 +67,52 @@ pub(super) fn piece_bytes(text: &str) -> Vec<u8> {
     bytes.unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
-/// The file's merges, such as `Ġ t`, without those that lead to or from a control token; `ids` are
-/// the other tokens.
-fn read_merges(metadata: &Metadata, vocabulary: &Vocabulary, ids: &Ids) -> Result<Merges> {
+/// The file's merges, such as `Ġ t`, without those that lead to or from a control token. All are
+/// looked at before the first is kept.
+fn read_merges(metadata: &Metadata, listed: &Listed) -> Result<Merges> {
     let texts = metadata.strings("tokenizer.ggml.merges")?;
     if texts.len() > MAX_MERGES {
         let count = texts.len();
         let message = format!("the vocabulary has {count} merges, the limit is {MAX_MERGES}");
         return Err(Error::new(ErrorKind::Model, message));
     }
-    let control = vocabulary.ids().filter(|&id| !vocabulary.is_mergeable(id));
-    let control: HashSet<&str> = control.map(|id| vocabulary.text(id)).collect();
-    let longest = ids.keys().map(String::len).max().unwrap_or_default();
-    let mut merges = Vec::with_capacity(texts.len());
-    let mut listed = HashSet::with_capacity(texts.len());
+    let spellings = listed.spellings()?;
     let mut joint = String::new();
-    for text in texts {
-        let unknown = || damaged(format!("merge {text:?} names tokens that the vocabulary lacks"));
-        let (left, right) = text.split_once(' ').ok_or_else(unknown)?;
-        joint.clear();
-        joint.extend([left, right]);
+    for text in texts.iter() {
+        halves(text, &spellings, &mut joint)?;
+    }
+    let mut merges = Vec::with_capacity(texts.len());
+    let mut seen = HashSet::with_capacity(texts.len());
+    for text in texts.iter() {
         // Where a pair is listed twice, the first is meant.
-        if [left, right, &joint].iter().any(|text| control.contains(text)) || !listed.insert(text) {
-            continue;
+        if let Some((left, right)) = halves(text, &spellings, &mut joint)?
+            && seen.insert(text)
+        {
+            merges.push((left.to_owned(), right.to_owned()));
         }
-        // What else the vocabulary lacks is found when the merges are looked up; on a piece longer
-        // than all tokens that look-up panics.
-        if joint.len() > longest {
-            return Err(unknown());
-        }
-        merges.push((left.to_owned(), right.to_owned()));
     }
     Ok(merges)
+}
+
+/// The two tokens that the merge `text` makes one of; `None` where one of the three is not for
+/// merging. `joint` is room for the third.
+fn halves<'a>(
+    text: &'a str,
+    spellings: &Spellings,
+    joint: &mut String,
+) -> Result<Option<(&'a str, &'a str)>> {
+    let unknown = || damaged(format!("merge {text:?} names tokens that the vocabulary lacks"));
+    let (left, right) = text.split_once(' ').ok_or_else(unknown)?;
+    joint.clear();
+    joint.extend([left, right]);
+    let three = [left, right, joint.as_str()];
+    if three.iter().all(|text| spellings.mergeable.contains(*text)) {
+        return Ok(Some((left, right)));
+    }
+    match three.iter().any(|text| spellings.others.contains(*text)) {
+        true => Ok(None),
+        false => Err(unknown()),
+    }
 }
 
 /// The byte that `letter` spells: itself where it is printable Latin-1, else one from U+0100 on.

@@ -9,6 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// A GGUF file's metadata: values by key.
 pub(super) struct Metadata<'a>(&'a HashMap<String, Value>);
 
+/// A list of texts, as it stands in the metadata.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Texts<'a>(&'a [Value]);
+
 impl<'a> Metadata<'a> {
     pub(super) fn new(values: &'a HashMap<String, Value>) -> Self {
         Metadata(values)
@@ -38,12 +42,14 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    pub(super) fn strings(&self, key: &str) -> Result<impl ExactSizeIterator<Item = &'a str>> {
-        let strings = self.array(key, "a list of strings", |value| match value {
-            Value::String(text) => Some(text.as_str()),
+    pub(super) fn strings(&self, key: &str) -> Result<Texts<'a>> {
+        let texts = self.optional(key, "a list of strings", |value| match value {
+            Value::Array(values) => {
+                values.iter().all(|value| text(value).is_some()).then_some(Texts(values))
+            }
             _ => None,
         })?;
-        Ok(strings.ok_or_else(|| missing(key))?.into_iter())
+        texts.ok_or_else(|| missing(key))
     }
 
     pub(super) fn floats(&self, key: &str) -> Result<Vec<f32>> {
@@ -79,6 +85,28 @@ impl<'a> Metadata<'a> {
         let Some(value) = self.0.get(key) else { return Ok(None) };
         let wrong = || Error::new(ErrorKind::Model, format!("{key} is not {expected}"));
         read(value).map(Some).ok_or_else(wrong)
+    }
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// The text at place `index`; empty behind the end.
+    pub(super) fn at(self, index: usize) -> &'a str {
+        self.0.get(index).and_then(text).unwrap_or_default()
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter_map(text)
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
     }
 }
 

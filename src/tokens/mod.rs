@@ -7,7 +7,7 @@
 //!
 //! The `tokenizers` crate does the cutting and merging of the `gpt2` family. It wants a list of
 //! merges. One can be made of the scores of the `llama` family, but not where scores are equal, and
-//! at nine times the time of loading; so there a loop of our own (`merge`) reads the scores. Ours is
+//! at twelve times the time of loading; so there a loop of our own (`merge`) reads the scores. Ours is
 //! also the cutting out of tokens that are spelled literally (`added`), by llama.cpp's order.
 //!
 //! One rule is stricter than llama.cpp: text never becomes a control token, not even where merges
@@ -34,7 +34,7 @@ use byte_level::ByteLevel;
 use metadata::Metadata;
 use score::ScoreMerge;
 use special::SpecialTokens;
-use vocabulary::{Kind, Vocabulary};
+use vocabulary::{Kind, Listed, Vocabulary};
 
 /// A stretch of text that a program or a model's file wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,11 +74,14 @@ impl Tokenizer {
     /// kind of vocabulary or of pre-tokenizer is unknown.
     pub fn from_gguf(metadata: &HashMap<String, Value>) -> Result<Tokenizer> {
         let metadata = Metadata::new(metadata);
-        let (mut vocabulary, ids) = Vocabulary::from_metadata(&metadata)?;
-        let special = SpecialTokens::find(&metadata, &mut vocabulary, &ids)?;
+        // What can be wrong is found before anything is built.
+        let mut listed = Listed::find(&metadata)?;
+        let special = SpecialTokens::find(&metadata, &mut listed)?;
+        let add_bos = metadata.optional_bool("tokenizer.ggml.add_bos_token")?;
+        let chat_template = metadata.optional_string("tokenizer.chat_template")?;
         let model = match metadata.string("tokenizer.ggml.model")? {
-            "llama" => Model::Score(ScoreMerge::new(&metadata, &vocabulary, ids)?),
-            "gpt2" => Model::ByteLevel(ByteLevel::new(&metadata, &vocabulary, ids)?.into()),
+            "llama" => Model::Score(ScoreMerge::new(&metadata, &listed)?),
+            "gpt2" => Model::ByteLevel(ByteLevel::new(&metadata, &listed)?.into()),
             other => {
                 return Err(Error::new(
                     ErrorKind::Model,
@@ -87,16 +90,16 @@ impl Tokenizer {
                 .hint("use a GGUF file whose vocabulary is of kind \"llama\" or \"gpt2\""));
             }
         };
+        let vocabulary = listed.into_vocabulary();
         let user_defined = AddedTokens::new(&vocabulary, |kind| kind == Kind::UserDefined);
         let template = AddedTokens::new(&vocabulary, |kind| {
             matches!(kind, Kind::UserDefined | Kind::Control | Kind::Unknown)
         });
-        let add_bos = metadata.optional_bool("tokenizer.ggml.add_bos_token")?;
         let add_bos = add_bos.unwrap_or(match &model {
             Model::Score(_) => true,
             Model::ByteLevel(model) => model.add_bos,
         });
-        let chat_template = metadata.optional_string("tokenizer.chat_template")?.map(str::to_owned);
+        let chat_template = chat_template.map(str::to_owned);
         Ok(Tokenizer { vocabulary, model, special, user_defined, template, add_bos, chat_template })
     }
 

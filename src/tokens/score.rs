@@ -7,7 +7,7 @@
 
 use super::merge::{Merge, Symbol, merge};
 use super::metadata::Metadata;
-use super::vocabulary::{Ids, Kind, Vocabulary, damaged};
+use super::vocabulary::{Ids, Kind, Listed, damaged};
 use crate::error::Result;
 
 const SPACE: &str = "▁";
@@ -25,16 +25,17 @@ pub(super) struct ScoreMerge {
 }
 
 impl ScoreMerge {
-    pub(super) fn new(metadata: &Metadata, vocabulary: &Vocabulary, mut ids: Ids) -> Result<Self> {
+    pub(super) fn new(metadata: &Metadata, listed: &Listed) -> Result<Self> {
         let scores = metadata.floats("tokenizer.ggml.scores")?;
-        if scores.len() != vocabulary.len() {
-            let (tokens, found) = (vocabulary.len(), scores.len());
+        if scores.len() != listed.len() {
+            let (tokens, found) = (listed.len(), scores.len());
             return Err(damaged(format!("{tokens} tokens but {found} tokenizer.ggml.scores")));
         }
-        ids.retain(|_, id| vocabulary.is_mergeable(*id));
         let adds_space = metadata.optional_bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-        let (ranks, bytes) = (ranks(&scores), byte_tokens(vocabulary)?);
-        Ok(ScoreMerge { ids, ranks, bytes, adds_space })
+        let bytes = byte_tokens(listed)?;
+        // Each text is there once.
+        listed.spellings()?;
+        Ok(ScoreMerge { ids: listed.mergeable_ids(), ranks: ranks(&scores), bytes, adds_space })
     }
 
     /// Whether a space is set before text at the beginning and after added tokens.
@@ -94,10 +95,10 @@ fn ranks(scores: &[f32]) -> Vec<u32> {
 }
 
 /// The token of every byte; with all of them in place, no text is without tokens.
-fn byte_tokens(vocabulary: &Vocabulary) -> Result<Vec<u32>> {
+fn byte_tokens(listed: &Listed) -> Result<Vec<u32>> {
     let mut tokens = vec![None; 256];
-    for id in vocabulary.ids() {
-        if let Some(Kind::Byte(byte)) = vocabulary.kind(id) {
+    for (id, _, kind) in listed.tokens() {
+        if let Kind::Byte(byte) = kind {
             tokens[usize::from(byte)] = Some(id);
         }
     }

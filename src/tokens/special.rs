@@ -1,8 +1,10 @@
 //! Which tokens begin and end things: from the file's keys, and from the tokens' names where files
 //! are known not to tell. The names are those of llama.cpp (`src/llama-vocab.cpp`).
 
+use std::collections::{HashMap, HashSet};
+
 use super::metadata::Metadata;
-use super::vocabulary::{Ids, Vocabulary};
+use super::vocabulary::Listed;
 use crate::error::Result;
 
 /// Names of the token that ends a turn, the most telling first.
@@ -60,18 +62,20 @@ pub(super) struct SpecialTokens {
 impl SpecialTokens {
     /// Finds the special tokens and marks those that end something as control tokens, which some
     /// files forget to do. White space stays text, though it may end one.
-    pub(super) fn find(
-        metadata: &Metadata,
-        vocabulary: &mut Vocabulary,
-        ids: &Ids,
-    ) -> Result<Self> {
+    pub(super) fn find(metadata: &Metadata, listed: &mut Listed) -> Result<Self> {
         let by_key = |name: &str| {
-            metadata.optional_id(&format!("tokenizer.ggml.{name}_token_id"), vocabulary.len())
+            metadata.optional_id(&format!("tokenizer.ggml.{name}_token_id"), listed.len())
         };
         let (bos, eos, eot) = (by_key("bos")?, by_key("eos")?, by_key("eot")?);
         let keyed = [eos, eot, by_key("eom")?, by_key("fim_pad")?, by_key("fim_rep")?];
         let fim_sep = by_key("fim_sep")?;
 
+        let names: HashSet<&str> = TURN_ENDS.into_iter().chain(OTHER_ENDS).collect();
+        let ids: HashMap<&str, u32> = listed
+            .tokens()
+            .filter(|(_, text, _)| names.contains(*text))
+            .map(|(id, text, _)| (text, id))
+            .collect();
         let turn_ends: Vec<u32> =
             TURN_ENDS.iter().filter_map(|&name| ids.get(name).copied()).collect();
         let other_ends = OTHER_ENDS.iter().filter_map(|&name| ids.get(name).copied());
@@ -79,7 +83,7 @@ impl SpecialTokens {
         let mut end_of_generation: Vec<u32> =
             keyed.into_iter().chain([fim_sep]).flatten().chain(named).collect();
         for &id in &end_of_generation {
-            vocabulary.mark_control(id);
+            listed.mark_control(id);
         }
         end_of_generation.sort_unstable();
         end_of_generation.dedup();

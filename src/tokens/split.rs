@@ -79,7 +79,7 @@ const KNOWN: &[PreTokenizer] = &[
         whole_words: true,
         add_bos: true,
     },
-    PreTokenizer { names: &["glm4"], steps: &[LLAMA3], whole_words: true, add_bos: false },
+    PreTokenizer { names: &["glm4"], steps: &[LLAMA3], whole_words: false, add_bos: false },
 ];
 
 impl PreTokenizer {

@@ -1,10 +1,15 @@
 //! The pieces of a vocabulary: their texts, their kinds, and text to id.
+//!
+//! What is built of a file's list of tokens takes several times the memory of the list, so it is looked
+//! through where it stands ([`Listed`]), and built once nothing can be wrong with it any more.
 
-use super::metadata::Metadata;
+use std::collections::HashSet;
+
+use super::metadata::{Metadata, Texts};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Four times the largest vocabulary in use; a larger number tells of a damaged file.
-const MAX_PIECES: usize = 1 << 20;
+/// Twice the largest vocabulary in use; a larger number tells of a damaged file.
+const MAX_PIECES: usize = 1 << 19;
 
 /// What a token stands for (`tokenizer.ggml.token_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,14 @@ pub(super) enum Kind {
     Byte(u8),
 }
 
+impl Kind {
+    /// Whether merges may lead to such a token. Control tokens and the like are not for merging, nor
+    /// are byte tokens: the text `<0x0A>` is six characters, not a line break.
+    fn is_mergeable(self) -> bool {
+        matches!(self, Kind::Normal | Kind::UserDefined | Kind::Unused)
+    }
+}
+
 /// Text to id.
 pub(super) type Ids = tokenizers::models::bpe::Vocab;
 
@@ -30,9 +43,21 @@ pub(super) type Ids = tokenizers::models::bpe::Vocab;
 #[derive(Debug)]
 pub(super) struct Vocabulary(Vec<(String, Kind)>);
 
-impl Vocabulary {
-    /// Reads the vocabulary; a token without text has no place in [`Ids`].
-    pub(super) fn from_metadata(metadata: &Metadata) -> Result<(Self, Ids)> {
+/// The tokens that a file lists, before anything is built of them.
+pub(super) struct Listed<'a> {
+    texts: Texts<'a>,
+    kinds: Vec<Kind>,
+}
+
+/// The texts of all tokens, by whether merges may lead to them. A token without text has no place in it.
+pub(super) struct Spellings<'a> {
+    pub(super) mergeable: HashSet<&'a str>,
+    pub(super) others: HashSet<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    /// Finds the list, and what each of its tokens stands for.
+    pub(super) fn find(metadata: &Metadata<'a>) -> Result<Self> {
         let texts = metadata.strings("tokenizer.ggml.tokens")?;
         let count = texts.len();
         if count > MAX_PIECES {
@@ -46,30 +71,76 @@ impl Vocabulary {
             let found = types.len();
             return Err(damaged(format!("{count} tokens but {found} tokenizer.ggml.token_type")));
         }
-        let mut ids = Ids::with_capacity(count);
-        let mut pieces = Vec::with_capacity(count);
-        for ((text, kind), id) in texts.zip(types).zip(0..) {
-            let kind = kind_of(kind, text)?;
-            if !text.is_empty() && ids.insert(text.to_owned(), id).is_some() {
-                return Err(damaged(format!("token {text:?} occurs twice in the vocabulary")));
-            }
-            pieces.push((text.to_owned(), kind));
-        }
-        Ok((Vocabulary(pieces), ids))
+        let kinds = texts.iter().zip(types).map(|(text, kind)| kind_of(kind, text));
+        Ok(Listed { texts, kinds: kinds.collect::<Result<_>>()? })
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Ids, texts and kinds.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = (u32, &'a str, Kind)> {
+        let kinds = self.kinds.iter().copied();
+        (0..).zip(self.texts.iter()).zip(kinds).map(|((id, text), kind)| (id, text, kind))
+    }
+
+    /// Makes token `id` one that stands for no text, unless it stands for white space or a byte.
+    pub(super) fn mark_control(&mut self, id: u32) {
+        // Spaces and line breaks as the two families spell them.
+        let is_space =
+            |letter: char| letter.is_whitespace() || matches!(letter, '▁' | 'Ġ' | 'ĉ' | 'Ċ' | 'č');
+        let text = self.texts.at(id as usize);
+        if let Some(kind) = self.kinds.get_mut(id as usize)
+            && !matches!(kind, Kind::Byte(_))
+            && !text.chars().all(is_space)
+        {
+            *kind = Kind::Control;
+        }
+    }
+
+    /// Every text, each of which is there once.
+    pub(super) fn spellings(&self) -> Result<Spellings<'a>> {
+        let mergeable = self.kinds.iter().filter(|kind| kind.is_mergeable()).count();
+        let mut spellings = Spellings {
+            mergeable: HashSet::with_capacity(mergeable),
+            others: HashSet::with_capacity(self.len() - mergeable),
+        };
+        for (_, text, kind) in self.tokens().filter(|(_, text, _)| !text.is_empty()) {
+            let Spellings { mergeable, others } = &mut spellings;
+            let is_new = match kind.is_mergeable() {
+                true => !others.contains(text) && mergeable.insert(text),
+                false => !mergeable.contains(text) && others.insert(text),
+            };
+            if !is_new {
+                return Err(damaged(format!("token {text:?} occurs twice in the vocabulary")));
+            }
+        }
+        Ok(spellings)
+    }
+
+    /// The tokens that merges may lead to.
+    pub(super) fn mergeable_ids(&self) -> Ids {
+        let mut ids = Ids::with_capacity(self.len());
+        let all = self.tokens().filter(|(_, text, kind)| kind.is_mergeable() && !text.is_empty());
+        ids.extend(all.map(|(id, text, _)| (text.to_owned(), id)));
+        ids
+    }
+
+    /// Texts and kinds, to be kept.
+    pub(super) fn into_vocabulary(self) -> Vocabulary {
+        Vocabulary(self.texts.iter().map(str::to_owned).zip(self.kinds).collect())
+    }
+}
+
+impl Vocabulary {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
         (0..).take(self.0.len())
-    }
-
-    /// Whether merges may lead to token `id`. Control tokens and the like are not for merging, nor
-    /// are byte tokens: the text `<0x0A>` is six characters, not a line break.
-    pub(super) fn is_mergeable(&self, id: u32) -> bool {
-        matches!(self.kind(id), Some(Kind::Normal | Kind::UserDefined | Kind::Unused))
     }
 
     /// The kind of token `id`; `None` outside the vocabulary.
@@ -80,19 +151,6 @@ impl Vocabulary {
     /// The spelling of token `id`; empty outside the vocabulary.
     pub(super) fn text(&self, id: u32) -> &str {
         self.0.get(id as usize).map_or("", |(text, _)| text)
-    }
-
-    /// Makes token `id` one that stands for no text, unless it stands for white space or a byte.
-    pub(super) fn mark_control(&mut self, id: u32) {
-        // Spaces and line breaks as the two families spell them.
-        let is_space =
-            |letter: char| letter.is_whitespace() || matches!(letter, '▁' | 'Ġ' | 'ĉ' | 'Ċ' | 'č');
-        if let Some((text, kind)) = self.0.get_mut(id as usize)
-            && !matches!(kind, Kind::Byte(_))
-            && !text.chars().all(is_space)
-        {
-            *kind = Kind::Control;
-        }
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) fn load(
         MAX_CONTEXT,
         shortlist.as_ref(),
     )?;
+    engine.warnings().iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
     let max_context = engine.max_context();
     let limits = Limits {
         max_sequences: 1,

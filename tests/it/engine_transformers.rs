@@ -12,8 +12,9 @@ use candle_core::quantized::{GgmlDType, gguf_file::Value};
 use tempfile::TempDir;
 use wenzhai::engine::candle::DeviceChoice;
 use wenzhai::engine::transformers::{Architecture, TransformersEngine};
+use wenzhai::error::{Error, ErrorKind};
 use wenzhai::generate::{
-    Field, Generator, Limits, Request, Sampling, TokenFilter, TokenId, TokenSet,
+    Batch, Engine, Field, Generator, Limits, Request, Sampling, TokenFilter, TokenId, TokenSet,
 };
 use wenzhai::model::{Adapter, Model};
 use wenzhai::shortlist::Shortlist;
@@ -21,6 +22,7 @@ use wenzhai::shortlist::Shortlist;
 use self::oracle::Oracle;
 use crate::support::networks::{self, Network};
 use crate::support::noise::Noise;
+use crate::support::raw_gguf::RawModel;
 use crate::support::tiny;
 
 const ARCHITECTURES: [&str; 4] = ["phi3", "glm4", "lfm2", "qwen3moe"];
@@ -69,7 +71,7 @@ fn request(id: u64, prompt: Vec<TokenId>, filter: Option<Arc<dyn TokenFilter>>) 
 type Texts = BTreeMap<u64, Vec<Vec<TokenId>>>;
 
 fn generate(
-    engine: &mut TransformersEngine,
+    engine: &mut impl Engine,
     limits: Limits,
     prefix: &[TokenId],
     requests: &[Request],
@@ -136,6 +138,49 @@ fn papers_in_turn_are_written_as_each_alone() {
     // Products of blocks take long where candle is not optimised, so there are few of them: those of
     // the experts, whose blocks are handed out to matrices of their own.
     check("qwen3moe", GgmlDType::Q8_0, &[tokens(21, 6), vec![77]]);
+}
+
+/// Has no memory for one of its steps, once it has computed it.
+struct Forgetful {
+    engine: TransformersEngine,
+    steps: usize,
+    failing: usize,
+}
+
+impl Engine for Forgetful {
+    fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<(), Error> {
+        self.engine.set_prefix(tokens)
+    }
+
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>, Error> {
+        self.steps += 1;
+        let picked = self.engine.step(batch)?;
+        match self.steps == self.failing {
+            true => Err(Error::new(ErrorKind::Memory, "no memory")),
+            false => Ok(picked),
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_asked_for_again_writes_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = tokens(10, 5);
+    let requests: Vec<Request> =
+        (0..).zip(prompts(&prefix)).map(|(id, prompt)| request(id, prompt, None)).collect();
+    // Where rows are few, the third sequence has none in the first step.
+    let side_by_side = Limits { max_sequences: 3, kv_positions: 1000, ..ALONE };
+    let pieces = Limits { rows_per_step: 5, ..side_by_side };
+    for architecture in ARCHITECTURES {
+        let path = file(folder.path(), &Network::new(architecture, 3), GgmlDType::F32);
+        let alone = generate(&mut engine(&path, architecture, None), ALONE, &prefix, &requests);
+        for (failing, limits) in [(1, side_by_side), (4, side_by_side), (1, pieces), (9, pieces)] {
+            let engine = engine(&path, architecture, None);
+            let mut forgetful = Forgetful { engine, steps: 0, failing };
+            let written = generate(&mut forgetful, limits, &prefix, &requests);
+            assert_eq!(written, alone, "{architecture}, step {failing} of {limits:?}");
+        }
+    }
 }
 
 /// Refuses every third token.
@@ -206,9 +251,87 @@ fn models_that_would_be_computed_wrongly_are_refused() {
     );
     refuses("glm4", ("glm4.attention.head_count_kv", Value::U32(3)), "head_count_kv is 3");
 
+    let sections = Value::Array([8, 12, 12, 0].map(Value::I32).into());
+    refuses("glm4", ("glm4.rope.dimension_sections", sections), "(M-RoPE)");
+    let layers = "glm4.nextn_predict_layers is 1: layers that predict further tokens";
+    refuses("glm4", ("glm4.nextn_predict_layers", Value::U32(1)), layers);
+    let dense = "qwen3moe.leading_dense_block_count is 2: a mixture of experts";
+    refuses("qwen3moe", ("qwen3moe.leading_dense_block_count", Value::U32(2)), dense);
+    refuses("lfm2", ("lfm2.expert_count", Value::U32(4)), "lfm2.expert_count is 4: a mixture of");
+    refuses("phi3", ("phi3.logit_scale", Value::F32(0.5)), "phi3.logit_scale is 0.5: a factor");
+    refuses("lfm2", ("lfm2.rope.scaling.factor", Value::F32(4.0)), "rope.scaling.factor is 4");
+    refuses("glm4", ("glm4.rope.scale_linear", Value::U32(4)), "rope.scale_linear is no number");
+    refuses("phi3", ("phi3.rope.scaling.type", Value::U32(1)), "rope.scaling.type is no text");
+    refuses("glm4", ("glm4.attention.value_length", Value::U32(16)), "value_length is 16");
+    refuses("lfm2", ("lfm2.rope.freq_base", Value::F32(f32::NAN)), "rope.freq_base is no positive");
+    let epsilon = "qwen3moe.attention.layer_norm_rms_epsilon";
+    refuses("qwen3moe", (epsilon, Value::F32(0.0)), "layer_norm_rms_epsilon is no positive");
+
     let context = |changed: &[(&str, Value)]| load("phi3", changed).unwrap().max_context();
     assert_eq!(context(&[]), networks::CONTEXT);
     assert_eq!(context(&[("phi3.attention.sliding_window", Value::U32(99))]), 99);
+}
+
+#[test]
+fn tensors_that_would_be_computed_wrongly_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    // A matrix gets another number of rows, a vector a value that is no number.
+    let refuses = |architecture: &'static str, name: &str, rows: u64, expected: &str| {
+        Network::new(architecture, 1).write(&path, GgmlDType::F32, &[]);
+        let mut raw = RawModel::read(&path);
+        let tensor = raw.tensor(name);
+        if tensor.dimensions.len() > 1 {
+            let row_bytes = tensor.data.len() / tensor.dimensions[1] as usize;
+            tensor.data.resize(rows as usize * row_bytes, 0);
+            tensor.dimensions[1] = rows;
+        } else {
+            tensor.data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        }
+        raw.write(&path);
+        let architecture = Architecture::named(architecture).unwrap();
+        let error = TransformersEngine::load(&path, architecture, DeviceChoice::Cpu, 4096, None);
+        let error = error.err().expect(expected);
+        let cause = std::error::Error::source(&error).expect(expected).to_string();
+        assert_eq!(cause, expected);
+    };
+    // Experts that no row of the router scores, and scores that are of no expert.
+    let router = "blk.2.ffn_gate_inp.weight";
+    for rows in [1, 5, 7] {
+        let expected = format!("tensor {router} has shape [{rows}, 64] instead of [6, 64]");
+        refuses("qwen3moe", router, rows, &expected);
+    }
+    for architecture in ARCHITECTURES {
+        let head = if ["phi3", "glm4"].contains(&architecture) {
+            "tensor output.weight has shape [274, 64] instead of [200, 64]"
+        } else {
+            "tensor token_embd.weight has 200 rows for 274 tokens"
+        };
+        refuses(architecture, "token_embd.weight", 200, head);
+        let name = "blk.1.ffn_norm.weight";
+        let what = "holds infinite values or such that are no numbers";
+        refuses(architecture, name, 0, &format!("tensor {name} {what}"));
+    }
+}
+
+#[test]
+fn what_is_not_known_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    let warnings = |architecture: &'static str, changed: &[(&str, Value)]| {
+        Network::new(architecture, 1).write(&path, GgmlDType::F32, changed);
+        engine(&path, architecture, None).warnings().to_vec()
+    };
+    for architecture in ARCHITECTURES {
+        assert!(warnings(architecture, &[]).is_empty(), "{architecture}");
+    }
+    let model = ("tokenizer.ggml.model", Value::String("gpt2".into()));
+    let found = warnings("glm4", &[("glm4.later_idea", Value::F32(2.0)), model.clone()]);
+    let [unknown, lacking] = &found[..] else { panic!("{found:?}") };
+    assert!(unknown.ends_with("that nothing follows: later_idea"), "{unknown}");
+    assert!(lacking.starts_with("the GGUF file lacks tokenizer.ggml.pre"), "{lacking}");
+    let pre = ("tokenizer.ggml.pre", Value::String("glm4".into()));
+    assert!(warnings("glm4", &[model, pre]).is_empty());
 }
 
 #[test]
@@ -304,6 +427,13 @@ fn the_program_writes_digests_with_them_and_warns() {
         let first = digest("first.jsonl", &[]);
         assert!(!first.stdout.is_empty() && both.stdout.ends_with(&first.stdout));
     }
+    let odd = [("glm4.later_idea", Value::F32(2.0))];
+    Network::new("glm4", 8).write(&folder.path().join("odd.gguf"), GgmlDType::F32, &odd);
+    let args = ["digest", "first.jsonl", "--model", "odd.gguf", "--prompt", "prompt.toml"];
+    let finished = run(&folder, &[&args[..], &["--no-store"]].concat());
+    let warning = "warning: the GGUF file has keys of glm4 that are not known here, and that \
+                   nothing follows: later_idea\n";
+    assert!(finished.stderr.contains(warning), "{}", finished.stderr);
 }
 
 #[test]

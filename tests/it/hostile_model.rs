@@ -142,21 +142,21 @@ fn claims_that_no_file_can_keep_are_refused() {
     let template = Value::String("a".repeat(2 << 20));
     let template = changed(|raw| raw.set("tokenizer.chat_template", template));
     check(&template, "tokenizer.chat_template has 2097152 bytes, more than 1048576");
-    let tokens = [list(0, 2 << 20), vec![0; 2 << 20]].concat();
+    let tokens = [list(0, 1 << 20), vec![0; 1 << 20]].concat();
     let tokens = changed(|raw| {
         raw.remove("tokenizer.ggml.tokens");
         raw.entries.push(("tokenizer.ggml.tokens".into(), RawValue::Bytes(9, tokens)));
     });
-    check(&tokens, "tokenizer.ggml.tokens has 2097152 values, more than 1048576");
-    let million = [list(0, 1 << 20), vec![0; 1 << 20]].concat();
+    check(&tokens, "tokenizer.ggml.tokens has 1048576 values, more than 524288");
+    let half_a_million = [list(0, 1 << 19), vec![0; 1 << 19]].concat();
     let lists = changed(|raw| {
         for name in ["scores", "token_type", "merges"] {
             let key = format!("tokenizer.ggml.{name}");
             raw.remove(&key);
-            raw.entries.push((key, RawValue::Bytes(9, million.clone())));
+            raw.entries.push((key, RawValue::Bytes(9, half_a_million.clone())));
         }
     });
-    check(&lists, "the tokenizer's lists have more than 2097152 values up to tokenizer.ggml.");
+    check(&lists, "the tokenizer's lists have more than 1310720 values up to tokenizer.ggml.");
     for alignment in [0, 1 << 21, 33] {
         let odd = changed(|raw| raw.set("general.alignment", Value::U32(alignment)));
         check(&odd, "general.alignment is no power of two up to 1048576");

@@ -194,6 +194,22 @@ fn user_defined_tokens_are_cut_out_longest_first() {
     assert_eq!(tokenizer.line_break_tokens(), [3 + 0x0A, 262, 263, 264, 265]);
 }
 
+/// Time grows with the text, however many tokens could begin at each of its places.
+#[test]
+fn a_text_is_cut_at_once_whatever_the_vocabulary_has() {
+    let tiny = (0..1 << 15).fold(Tiny::score(&[("a", -1.0)]), |tiny, number| {
+        tiny.piece(&format!("a{number:015x}"), USER_DEFINED, 0.0)
+    });
+    let tokenizer = no_space(tiny.piece("aab", USER_DEFINED, 0.0));
+    let input = ["a".repeat(3000), format!("a{:015x}", 77), "aab".into()].concat();
+    let start = Instant::now();
+    let ids = tokenizer.encode(&input);
+    let took = start.elapsed().as_secs_f64();
+    assert_eq!(ids[..3000], [259; 3000]);
+    assert_eq!(ids[3000..], [260 + 77, 260 + (1 << 15)]);
+    assert!(took < 1.0, "{took} s");
+}
+
 #[test]
 fn merges_of_bytes_go_by_the_list() {
     let tiny = Tiny::byte_level("gpt-2", "abĠĊ", &["b Ġ", "a b", "Ġ ab", "Ġ a"]);
@@ -229,6 +245,8 @@ fn llama_bpe_takes_a_word_that_is_a_token_whatever_the_merges() {
     let word = |pre: &str| Tiny::byte_level(pre, "abc", &["b c"]).piece("abc", NORMAL, 0.0).build();
     check(&word("llama-bpe"), "abc", &["abc"]);
     check(&word("qwen2"), "abc", &["a", "bc"]);
+    // It cuts as llama-bpe does, and merges as others do.
+    check(&word("glm4"), "abc", &["a", "bc"]);
 }
 
 #[test]
@@ -307,9 +325,13 @@ fn errors_name_the_key_and_the_value() {
     let merge = Tiny::byte_level("gpt-2", "ab", &["a b"]).set("tokenizer.ggml.merges", merges);
     check_error(
         &merge.metadata_of_pieces().metadata,
-        "the merges name a token that the vocabulary lacks",
+        "merge \"b a\" names tokens that the vocabulary lacks",
         "the GGUF file is damaged; fetch the model again",
     );
+    // What leads to a control token or from one is left out, and need not lead anywhere.
+    let merges = Value::Array(vec![text("a b"), text("<c> a")]);
+    let control = Tiny::byte_level("gpt-2", "ab", &["a b"]).piece("<c>", CONTROL, 0.0);
+    check(&control.set("tokenizer.ggml.merges", merges).build(), "ab", &["ab"]);
 }
 
 #[test]

@@ -77,7 +77,12 @@ impl Report {
             [self.figures.papers, matched, missing, failed, retried, flagged, cut]
                 .map(wording::count);
         let mut lines = vec![
-            format!("{}, {} against {}", self.program, self.written, self.references),
+            format!(
+                "{}, {} against {}",
+                self.program,
+                printable(&self.written),
+                printable(&self.references)
+            ),
             format!("{papers} papers: {matched} with a record, {missing} without"),
             format!(
                 "of those with a record: {failed} failed, {retried} retried, {flagged} flagged, {cut} cut"

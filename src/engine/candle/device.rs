@@ -175,7 +175,7 @@ pub(super) fn free_memory(device: &Device) -> Option<u64> {
 }
 
 /// Whether the device has no memory left: CUDA's names for it, and Metal's words.
-pub(super) fn is_out_of_memory(cause: &candle_core::Error) -> bool {
+pub(in crate::engine) fn is_out_of_memory(cause: &candle_core::Error) -> bool {
     let text = cause.to_string();
     ["OUT_OF_MEMORY", "ALLOC_FAILED", "out of memory", "nsufficient Memory"]
         .iter()
@@ -183,7 +183,7 @@ pub(super) fn is_out_of_memory(cause: &candle_core::Error) -> bool {
 }
 
 /// An error of a step; [`ErrorKind::Memory`] where the device has no memory for it.
-pub(super) fn step_failed(cause: candle_core::Error) -> Error {
+pub(in crate::engine) fn step_failed(cause: candle_core::Error) -> Error {
     if is_out_of_memory(&cause) {
         return Error::new(ErrorKind::Memory, "the device has no memory left for a step")
             .because(model::cause(cause))

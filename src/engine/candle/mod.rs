@@ -22,7 +22,7 @@ use candle_core::{Device, Tensor};
 use self::attention::Plan;
 pub(crate) use self::cache::{BLOCK_CAPACITY, CAPACITY_STEP};
 use self::cache::{Block, KvCache};
-use self::device::step_failed;
+pub(in crate::engine) use self::device::{is_out_of_memory, step_failed};
 use self::head::Head;
 use self::layer::{Layer, Linear, rms_norm};
 use self::rotary::RopeTable;

@@ -106,10 +106,10 @@ impl Qwen3Moe {
                 },
                 experts_norm: parts.norm(&name("ffn_norm"))?,
                 experts: Experts {
-                    router: parts.matrix(&name("ffn_gate_inp"))?,
                     gate: parts.matrices(&name("ffn_gate_exps"), experts)?,
                     up: parts.matrices(&name("ffn_up_exps"), experts)?,
                     down: parts.matrices(&name("ffn_down_exps"), experts)?,
+                    router: parts.matrix_of(&name("ffn_gate_inp"), [experts, hidden])?,
                     used,
                 },
             });
@@ -247,6 +247,16 @@ impl<R: Read + Seek> Parts<'_, R> {
 
     fn matrix(&mut self, name: &str) -> Result<QMatMul> {
         QMatMul::from_qtensor(self.tensor(name)?)
+    }
+
+    /// A matrix of so many outputs and inputs.
+    fn matrix_of(&mut self, name: &str, shape: [usize; 2]) -> Result<QMatMul> {
+        let tensor = self.tensor(name)?;
+        let found = tensor.shape().dims();
+        if found != shape {
+            bail!("tensor {name} has shape {found:?} instead of {shape:?}");
+        }
+        QMatMul::from_qtensor(tensor)
     }
 
     fn norm(&mut self, name: &str) -> Result<RmsNorm> {

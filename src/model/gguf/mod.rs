@@ -88,6 +88,30 @@ impl Header {
     /// be read.
     pub fn tensor<R: Read + Seek>(&self, reader: &mut BufReader<R>, name: &str) -> Result<QTensor> {
         let info = self.tensors.get(name).ok_or_else(|| missing(name))?;
+        let data = self.bytes(reader, name, info)?;
+        ggml_file::qtensor_from_ggml(info.kind, &data, info.shape.clone(), &Device::Cpu).map_err(
+            |cause| bad(format!("tensor {name} cannot be used")).because(super::cause(cause)),
+        )
+    }
+
+    /// Whether every tensor of the file is one that [`Self::tensor`] can read, for those who read them
+    /// otherwise.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`], of the first such tensor in the file.
+    pub fn check_tensors<R: Read + Seek>(&self, reader: &mut BufReader<R>) -> Result<()> {
+        let mut tensors: Vec<(&String, &TensorInfo)> = self.tensors.iter().collect();
+        tensors.sort_unstable_by_key(|(_, info)| info.bytes.start);
+        tensors.into_iter().try_for_each(|(name, info)| self.bytes(reader, name, info).map(drop))
+    }
+
+    /// The bytes of a tensor, whose values are finite.
+    fn bytes<R: Read + Seek>(
+        &self,
+        reader: &mut BufReader<R>,
+        name: &str,
+        info: &TensorInfo,
+    ) -> Result<Vec<u8>> {
         let failed = |cause: std::io::Error| {
             Error::new(ErrorKind::Io, format!("tensor {name} cannot be read")).because(cause)
         };
@@ -99,9 +123,7 @@ impl Header {
                 format!("tensor {name} holds infinite values or such that are no numbers");
             return Err(bad(message).hint("the file is damaged: fetch it again"));
         }
-        ggml_file::qtensor_from_ggml(info.kind, &data, info.shape.clone(), &Device::Cpu).map_err(
-            |cause| bad(format!("tensor {name} cannot be used")).because(super::cause(cause)),
-        )
+        Ok(data)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The metadata of a header: keys and values.
 //!
 //! Values become candle's, which take 32 bytes each whatever they are. So lists are read that this
-//! program uses, and others left empty; all together take less than 70 MiB beside their texts, which
+//! program uses, and others left empty; all together take less than 45 MiB beside their texts, which
 //! are as long as the file has them.
 
 use std::collections::HashMap;
@@ -15,11 +15,11 @@ use crate::{Error, Result};
 
 /// Longest text that is read, in bytes: four times the longest chat template that is accepted.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
-/// Most values of a list of the tokenizer: four times the largest vocabulary in use.
-const MAX_TOKENIZER_VALUES: u64 = 1 << 20;
-/// Most values of all lists of the tokenizer together: twice what 262,144 tokens have with a score, a
-/// type and a merge each.
-const MAX_TOKENIZER_VALUES_OF_ALL: u64 = 1 << 21;
+/// Most values of a list of the tokenizer: twice the largest vocabulary in use.
+const MAX_TOKENIZER_VALUES: u64 = 1 << 19;
+/// Most values of all lists of the tokenizer together: what 262,144 tokens have with a score, a type
+/// and two merges each.
+const MAX_TOKENIZER_VALUES_OF_ALL: u64 = 5 << 18;
 /// Most values of another list that is read; some models have one value a layer.
 const MAX_VALUES: u64 = 4096;
 /// Most values of all such lists together.

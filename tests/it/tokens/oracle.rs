@@ -172,4 +172,33 @@ proptest! {
             .collect();
         prop_assert_eq!(no_space(tiny).encode(&input), expected);
     }
+
+    #[test]
+    fn tokens_that_are_spelled_are_cut_out_longest_first(
+        spellings in proptest::collection::btree_set("[aé<]{1,4}", 0..12),
+        input in "[abé<]{0,30}",
+    ) {
+        let tokens = spellings.iter().fold(Tiny::score(&[]), |tiny, spelling| {
+            tiny.piece(spelling, CONTROL, 0.0)
+        });
+        let mut order: Vec<(u32, &String)> = (259..).zip(&spellings).collect();
+        order.sort_by_key(|(_, spelling)| std::cmp::Reverse(spelling.len()));
+        let mut expected = vec![Stretch::Text(input.clone())];
+        for (id, spelling) in order {
+            let mut finer = Vec::new();
+            for stretch in expected {
+                let Stretch::Text(text) = stretch else {
+                    finer.push(stretch);
+                    continue;
+                };
+                for (at, rest) in text.split(spelling.as_str()).enumerate() {
+                    finer.extend((at > 0).then_some(Stretch::Control(id)));
+                    finer.push(Stretch::Text(rest.to_owned()));
+                }
+            }
+            expected = finer;
+        }
+        expected.retain(|stretch| *stretch != Stretch::Text(String::new()));
+        prop_assert_eq!(tokens.build().stretches(&input), expected);
+    }
 }
