@@ -37,8 +37,23 @@ def parse_arguments():
     return parser.parse_args()
 
 
+# Singulars that end in an s, and lose nothing.
+ENDING_IN_S = ("alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "census", "gas", "lens",
+               "status", "virus")
+
+
+def singular_of_acronym(word):
+    """`word` without the s of a plural where capitals are before it, as in GPUs and KGs."""
+    return word[:-1] if len(word) > 2 and word[-1] == "s" and word[:-1].isalpha() \
+        and all(c.isupper() for c in word[:-1]) else word
+
+
 def stem_of(word):
     """What singular and plural of `word` have in common: something to compare by, not always a word."""
+    word = singular_of_acronym(word)
+    for one in ENDING_IN_S:
+        if word in (one, one + "es"):
+            return one
     if len(word) > 3 and word[-1] == "s" and word[-2] not in "siu":
         word = word[:-1]
     if len(word) > 4 and word.endswith("ie"):
@@ -50,7 +65,7 @@ def stem_of(word):
 
 def words_of(text):
     """(stem, begin, end) of each word of `text`."""
-    return [(stem_of(m[0].lower()), m.start(), m.end()) for m in WORD.finditer(text)]
+    return [(stem_of(singular_of_acronym(m[0]).lower()), m.start(), m.end()) for m in WORD.finditer(text)]
 
 
 def key_of(term):

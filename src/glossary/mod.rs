@@ -223,13 +223,19 @@ fn entry(line: &str) -> std::result::Result<(Vec<String>, Entry), String> {
         return Err("has more than three columns".into());
     }
     for text in [term, translation] {
-        if text.chars().count() > MAX_CHARS || text.chars().any(char::is_control) {
+        if text.chars().any(char::is_control) {
+            return Err(format!("`{}` has a control character", text.escape_debug()));
+        }
+        if text.chars().count() > MAX_CHARS {
             return Err(format!("`{text}` is longer than {MAX_CHARS} characters"));
         }
     }
     let words = words::words(term);
     let joined = words::joined(term, &words, MAX_WORDS + 1);
-    if words.is_empty() || joined != words.len() || joined > MAX_WORDS {
+    // What is at its ends would be taken for nothing: `C++` is no `C`, and `A*` no `a`.
+    let begins_and_ends =
+        term.starts_with(char::is_alphanumeric) && term.ends_with(char::is_alphanumeric);
+    if !begins_and_ends || joined != words.len() || joined > MAX_WORDS {
         let what = format!(
             "`{term}` is not one to {MAX_WORDS} words with a space, hyphen or apostrophe between"
         );
@@ -328,6 +334,11 @@ mod tests {
         check("a\tb\tc", "`c` is not a number of papers");
         check("a\tb\t1\td", "has more than three columns");
         check("\t点云", "`` is not one to 4 words with a space, hyphen or apostrophe between");
+        check(
+            "A*\tA星算法",
+            "`A*` is not one to 4 words with a space, hyphen or apostrophe between",
+        );
+        check("a\u{b}b\t五", "`a\\u{b}b` has a control character");
         check(
             "a b c d e\t五",
             "`a b c d e` is not one to 4 words with a space, hyphen or apostrophe between",

@@ -47,6 +47,8 @@ pub struct Inputs {
     pub failed: Vec<Error>,
     /// Whether papers that an input should hold are not known of.
     pub cut_short: bool,
+    /// Whether another try, later, may bring papers that inputs lack.
+    pub may_pass: bool,
     /// Whole inputs without a paper, as feeds are on weekends.
     pub empty: usize,
     /// Whether reading ended at the limit, so that what follows is not known of.
@@ -61,6 +63,7 @@ impl Inputs {
     pub fn add(&mut self, others: Inputs) {
         self.failed.extend(others.failed);
         self.cut_short |= others.cut_short;
+        self.may_pass |= others.may_pass;
         self.empty += others.empty;
         self.stopped |= others.stopped;
         self.announced.extend(others.announced);
@@ -111,6 +114,7 @@ pub fn read(
         match outcome {
             Ok(report) => {
                 inputs.cut_short |= report.cut_short;
+                inputs.may_pass |= report.may_pass;
                 desk.register.end(source, &report, desk.run, desk.observer)?;
                 inputs.empty += usize::from(report.well_formed_empty);
             }
@@ -222,10 +226,7 @@ impl Desk<'_, '_> {
 
     fn judge(&self, paper: &Paper, written: Option<&WrittenSummary>) -> Verdict {
         let Some(selection) = self.intake.selection else { return Verdict::Take(Vec::new()) };
-        let chinese = written.map(|written| &written.summary).map(|summary| {
-            [&summary.zh_title, &summary.zh_tldr, &summary.zh_abstract].map(String::as_str)
-        });
-        selection.judge(paper, chinese.as_ref().map_or(&[], |texts| &texts[..]))
+        selection.judge(paper, written.map(|written| &written.summary))
     }
 }
 

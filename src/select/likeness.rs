@@ -5,7 +5,7 @@
 //! few of the papers to be ranked. Which paper of the library is nearest is found for the first ones
 //! only, to be told to the reader.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bm25::{
     DefaultTokenizer, Embedder, EmbedderBuilder, Embedding, Language, Scorer, TokenEmbedder as _,
@@ -22,9 +22,6 @@ pub const MAX_QUERY_TERMS: usize = 128;
 
 /// Of so many papers the nearest of the library is found.
 const EXPLAINED: usize = 200;
-
-/// Most papers of a library that are looked at for the nearest one; the last ones.
-const MAX_COMPARED: usize = 500;
 
 /// Where a paper stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,21 +79,28 @@ pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
         })
         .collect();
     ranks.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let recent = liked.len().saturating_sub(MAX_COMPARED);
-    let queries: Vec<Embedding<u64>> = liked_terms[recent..]
-        .iter()
-        .map(|terms| embedding(terms.iter().map(String::as_str)))
-        .collect();
+    let mut liked_with: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, terms) in liked_terms.iter().enumerate() {
+        terms.iter().for_each(|term| liked_with.entry(term).or_default().push(at));
+    }
     let explained = ranks.iter().take(EXPLAINED).take_while(|rank| rank.score > 0.0).count();
     ranks[..explained].par_iter_mut().for_each(|rank| {
-        let scores = queries.iter().map(|query| scorer.score(&rank.paper, query).unwrap_or(0.0));
+        // The score of a query is the sum of its terms', so each term is scored once for all liked papers
+        // that have it.
+        let mut scores = vec![0.0; liked.len()];
+        let terms: BTreeSet<&str> = tokens[rank.paper].iter().map(String::as_str).collect();
+        for term in terms {
+            let Some(with) = liked_with.get(term) else { continue };
+            let score = scorer.score(&rank.paper, &embedding([term].into_iter())).unwrap_or(0.0);
+            with.iter().for_each(|at| scores[*at] += score);
+        }
         let (at, score) = scores
+            .into_iter()
             .enumerate()
             .fold((0, 0.0), |best, (at, score)| if score > best.1 { (at, score) } else { best });
-        let itself =
-            liked[recent + at].id.is_some() && liked[recent + at].id == papers[rank.paper].id;
+        let itself = liked[at].id.is_some() && liked[at].id == papers[rank.paper].id;
         if score > 0.0 && !itself {
-            rank.nearest = Some(liked[recent + at].title.clone());
+            rank.nearest = Some(liked[at].title.clone());
         }
     });
     ranks
@@ -176,5 +180,11 @@ mod tests {
         assert_eq!(ranks[1].nearest.as_deref(), Some("Farms"));
         assert!(ranks[0].score > ranks[1].score && ranks[1].score > ranks[2].score);
         assert!(rank(&papers, &Library::default()).is_empty());
+        // However many there are, and wherever in the library.
+        let mut library = library;
+        library
+            .liked
+            .extend((0..1_000).map(|at| liked(&format!("Trains {at}"), "We run at night.")));
+        assert_eq!(rank(&papers, &library)[0].nearest, ranks[0].nearest);
     }
 }

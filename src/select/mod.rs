@@ -14,6 +14,7 @@ mod term;
 use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Glossary;
 use crate::paper::{Announce, Date, Paper};
+use crate::summary::Summary;
 
 pub use library::{Library, MAX_LIBRARY_BYTES, MAX_LIKED};
 pub use likeness::{MAX_QUERY_TERMS, Rank, rank};
@@ -125,15 +126,15 @@ impl Selection {
         self.keep.iter().chain(&self.drop).filter(|term| term.is_untranslated())
     }
 
-    /// What is done with `paper`; `chinese` is what is known of it in Chinese.
-    pub fn judge(&self, paper: &Paper, chinese: &[&str]) -> Verdict {
+    /// What is done with `paper`; `summary` is what is known of it in Chinese.
+    pub fn judge(&self, paper: &Paper, summary: Option<&Summary>) -> Verdict {
         let day = paper.published.max(paper.updated);
         let too_early = day.zip(self.since).is_some_and(|(day, since)| day < since);
         let too_late = day.zip(self.until).is_some_and(|(day, until)| day > until);
-        if too_early || too_late || self.drop.iter().any(|term| term.is_in(paper, chinese)) {
+        if too_early || too_late || self.drop.iter().any(|term| term.is_in(paper, summary)) {
             return Verdict::Leave;
         }
-        let terms = self.keep.iter().filter(|term| term.is_in(paper, chinese));
+        let terms = self.keep.iter().filter(|term| term.is_in(paper, summary));
         let terms: Vec<String> = terms.map(ToString::to_string).collect();
         if terms.is_empty() && !self.keep.is_empty() {
             return Verdict::Leave;

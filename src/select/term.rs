@@ -9,6 +9,7 @@ use regex::{Regex, RegexBuilder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Glossary;
 use crate::paper::Paper;
+use crate::summary::Summary;
 use crate::text::{is_han, words};
 
 /// Largest compiled regular expression, in bytes.
@@ -191,8 +192,9 @@ impl Term {
         matches!(&self.what, What::Chinese { english, .. } if english.is_empty())
     }
 
-    /// Whether `paper` has it; `chinese` is what is known of the paper in Chinese.
-    pub fn is_in(&self, paper: &Paper, chinese: &[&str]) -> bool {
+    /// Whether `paper` has it, or `summary`, which is what is known of the paper in Chinese: its title
+    /// counts as the paper's, and the rest as the abstract.
+    pub fn is_in(&self, paper: &Paper, summary: Option<&Summary>) -> bool {
         let is_at = |place| self.place == place || self.place == Place::Anywhere;
         let texts = [
             (is_at(Place::Title), &paper.plain_title),
@@ -208,8 +210,13 @@ impl Term {
             What::Literal(literal) => texts.any(|text| has_literally(text, literal)),
             What::Regex(regex) => texts.chain(categories).any(|text| regex.is_match(text)),
             What::Chinese { text, english } => {
-                let may_be_chinese = self.place != Place::Author;
-                may_be_chinese && chinese.iter().any(|chinese| chinese.contains(text.as_str()))
+                let has = |chinese: &String| chinese.contains(text.as_str());
+                let is_in_summary = |summary: &Summary| {
+                    is_at(Place::Title) && has(&summary.zh_title)
+                        || is_at(Place::Abstract)
+                            && (has(&summary.zh_tldr) || has(&summary.zh_abstract))
+                };
+                summary.is_some_and(is_in_summary)
                     || texts.any(|other| other.contains(text.as_str()) || has_words(other, english))
             }
         }
@@ -329,7 +336,10 @@ mod tests {
 
     #[track_caller]
     fn check(term: &str, expected: bool) {
-        assert_eq!(term.parse::<Term>().unwrap().is_in(&paper(), &["数羊"]), expected, "{term}");
+        let summary =
+            Summary { zh_title: "数羊".into(), zh_tldr: "夜里".into(), ..Summary::default() };
+        let is_in = term.parse::<Term>().unwrap().is_in(&paper(), Some(&summary));
+        assert_eq!(is_in, expected, "{term}");
     }
 
     #[test]
@@ -349,14 +359,14 @@ mod tests {
     #[test]
     fn capitals_tell_acronyms_from_words() {
         let paper = Paper { plain_title: "A rag doll".into(), ..Paper::default() };
-        assert!(!"RAG".parse::<Term>().unwrap().is_in(&paper, &[]));
-        assert!("rag".parse::<Term>().unwrap().is_in(&paper, &[]));
+        assert!(!"RAG".parse::<Term>().unwrap().is_in(&paper, None));
+        assert!("rag".parse::<Term>().unwrap().is_in(&paper, None));
         let paper = Paper { plain_title: "Latex in Pytorch".into(), ..Paper::default() };
-        assert!("PyTorch".parse::<Term>().unwrap().is_in(&paper, &[]), "spelt otherwise");
-        assert!("LaTeX".parse::<Term>().unwrap().is_in(&paper, &[]));
+        assert!("PyTorch".parse::<Term>().unwrap().is_in(&paper, None), "spelt otherwise");
+        assert!("LaTeX".parse::<Term>().unwrap().is_in(&paper, None));
         let paper = Paper { plain_title: "We react: latex, rope, GAN".into(), ..Paper::default() };
         for name in ["ReAct", "LaTeX", "RoPE", "GaN"] {
-            assert!(!name.parse::<Term>().unwrap().is_in(&paper, &[]), "{name}");
+            assert!(!name.parse::<Term>().unwrap().is_in(&paper, None), "{name}");
         }
     }
 
@@ -365,7 +375,7 @@ mod tests {
         let check = |term: &str, title: &str, expected: bool| {
             let paper = Paper { plain_title: title.into(), ..Paper::default() };
             assert_eq!(
-                term.parse::<Term>().unwrap().is_in(&paper, &[]),
+                term.parse::<Term>().unwrap().is_in(&paper, None),
                 expected,
                 "{term}: {title}"
             );
@@ -412,7 +422,7 @@ mod tests {
         check("title:/^bo /", false);
         // Beside authors and categories, what looks like a category is words.
         let title = Paper { plain_title: "A Survey of Q-Bio".into(), ..Paper::default() };
-        assert!("title:q-bio".parse::<Term>().unwrap().is_in(&title, &[]));
+        assert!("title:q-bio".parse::<Term>().unwrap().is_in(&title, None));
         check("title:q-bio", false);
     }
 
@@ -439,7 +449,7 @@ mod tests {
         let mut term: Term = "绵羊".parse().unwrap();
         assert!(term.is_untranslated());
         term.translate(&glossary);
-        assert!(!term.is_untranslated() && term.is_in(&paper(), &[]));
+        assert!(!term.is_untranslated() && term.is_in(&paper(), None));
     }
 
     #[test]

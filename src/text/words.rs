@@ -30,7 +30,7 @@ pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
             (None, true) => start = Some(at),
             (Some(begin), false) => {
                 let word = &text[begin..at];
-                let stem = stem(&word.to_lowercase()).into_owned();
+                let stem = stem(&singular_of_acronym(word).to_lowercase()).into_owned();
                 words.push(Word { text: word, stem, start: begin, end: at });
                 start = None;
             }
@@ -40,10 +40,27 @@ pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
     words
 }
 
+/// Singulars that end in an s, and lose nothing.
+const ENDING_IN_S: [&str; 12] = [
+    "alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "census", "gas", "lens",
+    "status", "virus",
+];
+
+/// `word` without the s of a plural where capitals are before it, as in GPUs and KGs.
+fn singular_of_acronym(word: &str) -> &str {
+    let is_acronym = |head: &&str| head.len() > 1 && head.chars().all(char::is_uppercase);
+    word.strip_suffix('s').filter(is_acronym).unwrap_or(word)
+}
+
 /// What singular and plural of `word` have in common: something to compare by, not always a word.
 ///
 /// The s of a plural goes, and its e behind s, sh, ch, x and z; `ie` becomes `y`.
 pub(crate) fn stem(word: &str) -> Cow<'_, str> {
+    let word = singular_of_acronym(word);
+    let is_ending_in_s = |one: &str| one == word || word.strip_suffix("es") == Some(one);
+    if let Some(one) = ENDING_IN_S.into_iter().find(|one| is_ending_in_s(one)) {
+        return Cow::Borrowed(one);
+    }
     let end = |word: &str, count: usize| word.chars().rev().nth(count - 1);
     let is_plural = word.ends_with('s')
         && word.chars().count() > 3
@@ -86,6 +103,7 @@ mod tests {
         check("analysis", "analysis");
         check("corpus", "corpus");
         check("s", "s");
+        check("As", "As");
     }
 
     #[test]
@@ -107,9 +125,17 @@ mod tests {
             ("trie", "tries"),
             ("axe", "axes"),
             ("LLM", "LLMs"),
+            ("KG", "KGs"),
             ("species", "species"),
+            ("bias", "biases"),
+            ("lens", "lenses"),
+            ("virus", "viruses"),
         ] {
             assert_eq!(stem(one), stem(many));
+            assert_eq!(words(one)[0].stem, words(many)[0].stem);
+        }
+        for (one, many) in [("GPU", "GPUs"), ("api", "APIs"), ("KG", "KGs"), ("VM", "VMs")] {
+            assert_eq!(words(one)[0].stem, words(many)[0].stem);
         }
         assert_ne!(stem("trie"), stem("try"));
     }

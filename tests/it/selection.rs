@@ -139,7 +139,8 @@ fn the_digest_says_why_a_paper_stands_where_it_stands() {
     let choice = ["--keep", "night", "--like", "mine.bib"];
     let fixed = ["digest", "papers.jsonl", "--no-store"];
     let markdown = place.run(&[&fixed[..], &choice].concat()).stdout;
-    let first = "入选原因：含“night”；与文献库的相近程度排第 1，最近的一篇是《Goats at Night》";
+    let first =
+        "入选原因：符合“night”；与文献库的相近程度排第 1，与之最相近的一篇是《Goats at Night》";
     let [goats, sheep] = ["[^1]: 题3", "[^2]: 题1"].map(|at| markdown.find(at).unwrap());
     assert!(markdown[goats..sheep].contains(first), "{markdown}");
     assert!(markdown[sheep..].contains("排第 2"), "{markdown}");
@@ -185,5 +186,5 @@ fn a_replacement_of_a_paper_that_has_a_summary_is_listed_and_not_written_again()
     assert_eq!(records, [(Some(2), "数了1只羊。".to_owned(), Some(1))]);
     assert_eq!((account.reused, account.pending), (1, 0));
     let paper = Paper { announce: Some(Announce::ReplaceCross), ..Paper::default() };
-    assert_ne!(selection.judge(&paper, &[]), wenzhai::select::Verdict::Leave);
+    assert_ne!(selection.judge(&paper, None), wenzhai::select::Verdict::Leave);
 }
