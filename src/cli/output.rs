@@ -14,10 +14,12 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// `-` is standard output, as it is standard input among the inputs.
+    /// `-` is standard output, as it is standard input among the inputs, and so are the system's names for
+    /// it: a file that it is redirected to must not be replaced.
     pub(super) fn of(path: Option<PathBuf>) -> Self {
+        const NAMES: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
         match path {
-            Some(path) if path.as_os_str() != "-" => Output::File(path),
+            Some(path) if !NAMES.iter().any(|name| path.as_os_str() == *name) => Output::File(path),
             _ => Output::Stdout,
         }
     }
@@ -136,14 +138,17 @@ pub(super) fn is_reader_gone(error: &Error) -> bool {
     false
 }
 
+/// Where a file is, or will be: its name in its folder, of which as much is resolved as is there.
+fn place(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().ok().or_else(|| place(folder))?;
+    Some(folder.join(path.file_name()?))
+}
+
 /// Whether two names lead to one file: the same one, links of either kind included, or, where it
-/// is not there yet, the same name in the same folder.
+/// is not there yet, the same name in the same folder, which need not be there yet, either.
 pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-        Some(folder.join(path.file_name()?))
-    };
     let same_place = place(one).is_some_and(|one| place(other) == Some(one));
     // The comparison opens both, and a named pipe waits for somebody at its other end.
     let is_file = |path: &Path| path.metadata().is_ok_and(|found| found.is_file());

@@ -15,6 +15,7 @@ use crate::atomic::{Written, write_beside};
 use crate::digest::{self, Feed, Group, InOrder, Order, Overview, Page, Records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Date;
+use crate::store::Successor;
 
 const DATE: &str = "{date}";
 /// Most outputs of a run; each is a file that is open while the next one is written.
@@ -116,6 +117,11 @@ impl Outputs {
         self.arranged(records, |records| Output::Stdout.write(|out| digest::jsonl(records, out)))
     }
 
+    /// Writes what `records` become, which are in memory.
+    pub(super) fn write_in_order(&self, records: InOrder) -> Result<()> {
+        self.write_arranged(&self.arrangement.arrange(records), &|_| Ok(Successor::Nothing))
+    }
+
     fn arranged(
         &self,
         records: &dyn Records,
@@ -145,7 +151,6 @@ impl Outputs {
             Output::Stdout => Ok(None),
         };
         let written: Vec<Option<Written>> = files.iter().map(write).collect::<Result<_>>()?;
-        written.into_iter().flatten().try_for_each(Written::take_name)?;
         streams.iter().try_for_each(|place| {
             let write = |out: &mut dyn Write| self.document(place, records, successors, out);
             match place.output.write(write) {
@@ -153,7 +158,8 @@ impl Outputs {
                 Err(error) if !files.is_empty() && is_reader_gone(&error) => Ok(()),
                 outcome => outcome,
             }
-        })
+        })?;
+        written.into_iter().flatten().try_for_each(Written::take_name)
     }
 
     fn document(
@@ -171,7 +177,7 @@ impl Outputs {
                 Some(path) => extended::write(path, records, successors, out),
                 None => digest::jsonl(records, out),
             },
-            Format::Html => digest::html(records, &Page { group, index: None }, out),
+            Format::Html => digest::html(records, &Page { group, ..Page::default() }, out),
             Format::Atom => {
                 let name = feed_name(&place.output);
                 digest::atom(records, &Feed { name: &name, today: today(), site: None }, out)
@@ -226,6 +232,14 @@ pub(super) fn in_common(one: &OutputArgs, other: &OutputArgs, extend: bool) -> O
 }
 
 impl Arrangement {
+    /// `records` in this order.
+    pub(super) fn arrange(self, records: InOrder) -> InOrder {
+        match self {
+            Arrangement { order: None, group: None } => records,
+            Arrangement { order, group } => records.arrange(order, group),
+        }
+    }
+
     pub(super) fn of(args: &ArrangementArgs) -> Self {
         Arrangement {
             order: args.sort.map(|sort| match sort {
@@ -253,7 +267,7 @@ fn told_by_name(output: &Output) -> Option<Format> {
         "md" => Some(Format::Md),
         "jsonl" => Some(Format::Jsonl),
         "html" => Some(Format::Html),
-        "xml" => Some(Format::Atom),
+        "xml" | "atom" => Some(Format::Atom),
         _ => None,
     }
 }
@@ -306,7 +320,7 @@ fn placeholder_other_than_date(name: &str) -> Option<&str> {
 }
 
 /// What a feed is called: its file's name without its end and day, so that it stays the same feed; where
-/// that says only what it is, its folder's name, as it was typed.
+/// that says only what it is, its folder's name.
 fn feed_name(output: &Output) -> String {
     let Output::File(path) = output else { return String::new() };
     let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
@@ -316,12 +330,15 @@ fn feed_name(output: &Output) -> String {
     let name = name.trim_matches(|c: char| "-_. ".contains(c));
     match name {
         "" | "digest" | "feed" | "index" | "atom" => {
-            let folder = path.parent().and_then(Path::file_name).map(OsStr::to_os_string);
-            // A file in the current folder names none.
-            let current = || std::env::current_dir().ok()?.file_name().map(OsStr::to_os_string);
-            let folder = folder.or_else(current).unwrap_or_default();
-            folder.to_string_lossy().into_owned()
+            folder_name(path.parent().unwrap_or(Path::new("")))
         }
         name => name.to_owned(),
     }
+}
+
+/// The name of `folder`, of the one that a link leads to as well; empty where it has none.
+pub(super) fn folder_name(folder: &Path) -> String {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    resolved.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

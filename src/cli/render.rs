@@ -9,7 +9,6 @@ use super::sources::sources;
 use super::unique::Unique;
 use crate::digest::InOrder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Successor;
 
 pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
     let sources = sources(&args.inputs, None)?;
@@ -35,6 +34,6 @@ pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
         console::note("there are no records; nothing was written");
         return Ok(Outcome::Complete);
     }
-    outputs.write(&InOrder::new(records), &|_| Ok(Successor::Nothing))?;
+    outputs.write_in_order(InOrder::new(records))?;
     Ok(if left_out > 0 { Outcome::Incomplete } else { Outcome::Complete })
 }

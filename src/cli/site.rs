@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use super::args::SiteArgs;
 use super::console::{self, Complaints};
 use super::outcome::Outcome;
-use super::outputs::{Arrangement, today};
+use super::outputs::{Arrangement, folder_name, today};
 use super::settings::Verbosity;
 use super::unique::Unique;
 use super::wording;
@@ -71,7 +71,8 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
         let mut before = modified(&day.records)?;
         let mut records = site.read(day, &mut complaints)?;
         if args.redo || is_older(&day.page, &day.records)? {
-            let page = Page { group: site.arrangement.group, index: Some(INDEX) };
+            let group = site.arrangement.group;
+            let page = Page { group, index: Some(INDEX), day: Some(day.date) };
             for _ in 0..PAGE_TRIES {
                 write_atomically(&day.page, |out| digest::html(&records, &page, out))?;
                 // A digest may have replaced them meanwhile, and the page is younger than these.
@@ -91,7 +92,8 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
     }
     write_atomically(&index, |out| digest::site_index(&of_index, FEED, out))?;
     let newest = Newest { site: &site, days: newest(&of_index, &days) };
-    let name = site.name();
+    // As its folder.
+    let name = folder_name(site.folder);
     let feed_of = Feed { name: &name, today: today(), site: feed_site.as_ref() };
     write_atomically(&feed, |out| digest::atom(&newest, &feed_of, out))?;
     let left_out = complaints.finish();
@@ -149,22 +151,12 @@ impl Site<'_> {
                 record.updated.get_or_insert(day.date);
             }
         }
-        let records = InOrder::new(records);
-        match self.arrangement {
-            Arrangement { order: None, group: None } => Ok(records),
-            Arrangement { order, group } => InOrder::read(&records, order, group),
-        }
-    }
-
-    /// What the feed is called: as the folder is.
-    fn name(&self) -> String {
-        let folder = self.folder.canonicalize().ok();
-        let name = folder.as_deref().and_then(Path::file_name);
-        name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        Ok(self.arrangement.arrange(InOrder::new(records)))
     }
 }
 
-/// The papers of the newest days, the newest first, each once.
+/// The papers of the newest days, the newest first, each once: its newest record, but none that failed
+/// where another day has a summary.
 struct Newest<'a> {
     site: &'a Site<'a>,
     days: &'a [DayFile],
@@ -172,19 +164,30 @@ struct Newest<'a> {
 
 impl Records for Newest<'_> {
     fn for_each_record(&self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
+        let mut summarised = HashSet::new();
+        self.for_each_of_a_day(&mut |record| {
+            if record.says_something() {
+                summarised.insert(record.key());
+            }
+            Ok(())
+        })?;
         let mut met = HashSet::new();
-        // What is wrong with the lines was told when the pages were written.
+        self.for_each_of_a_day(&mut |record| {
+            let key = record.key();
+            let is_wanted = record.says_something() || !summarised.contains(&key);
+            if is_wanted && met.insert(key) { visit(record) } else { Ok(()) }
+        })
+    }
+}
+
+impl Newest<'_> {
+    /// Visits the records of all these days. What is wrong with the lines was told when the pages were
+    /// written.
+    fn for_each_of_a_day(&self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
         let mut silent = Complaints::new(Verbosity::Quiet);
-        for day in self.days {
-            self.site.read(day, &mut silent)?.for_each_record(&mut |record| {
-                if record.is_known_by_title() || met.insert(record.key()) {
-                    visit(record)
-                } else {
-                    Ok(())
-                }
-            })?;
-        }
-        Ok(())
+        self.days
+            .iter()
+            .try_for_each(|day| self.site.read(day, &mut silent)?.for_each_record(&mut *visit))
     }
 }
 
@@ -240,7 +243,11 @@ fn put_there(path: &Path) -> std::io::Result<SystemTime> {
 
 /// Refuses to replace what another program, or a person, has put there.
 fn check_ours(path: &Path) -> Result<()> {
-    let Ok(file) = File::open(path) else { return Ok(()) };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(Error::io("read", path, cause)),
+    };
     let mut start = Vec::new();
     let read = file.take(MARK_WITHIN_BYTES).read_to_end(&mut start);
     read.map_err(|cause| Error::io("read", path, cause))?;

@@ -35,10 +35,6 @@ impl Unique {
     }
 
     fn push(&mut self, record: Record) {
-        // A title alone may be another paper's, too.
-        if record.is_known_by_title() {
-            return self.records.push(record);
-        }
         match self.places.entry(record.key()) {
             Entry::Occupied(place) => {
                 let known = &mut self.records[*place.get()];
@@ -57,10 +53,10 @@ impl Unique {
 
 /// Whether `record` is not to stand where `known` stands: what a reader would miss then.
 fn is_worse(record: &Record, known: &Record) -> bool {
-    let says_something = |record: &Record| record.has_summary() || record.notice.is_some();
-    match (record.version, known.version) {
-        (Some(version), Some(known)) if version < known => true,
-        _ => !says_something(record) && says_something(known),
+    match (record.says_something(), known.says_something()) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => matches!((record.version, known.version), (Some(one), Some(other)) if one < other),
     }
 }
 
@@ -89,6 +85,8 @@ mod tests {
         assert_eq!(left([record(2, "甲"), record(1, "乙")]), "甲");
         let failed = Record { error: Some("too long".into()), ..record(2, "") };
         assert_eq!(left([record(1, "甲"), failed.clone()]), "甲");
-        assert_eq!(left([failed, record(2, "乙")]), "乙");
+        assert_eq!(left([failed.clone(), record(2, "乙")]), "乙");
+        assert_eq!(left([failed.clone(), record(1, "乙")]), "乙", "in the other order, too");
+        assert_eq!(left([failed.clone(), Record { version: Some(1), ..failed }]), "");
     }
 }

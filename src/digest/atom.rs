@@ -72,7 +72,7 @@ pub fn atom(records: &dyn Records, feed: &Feed, out: &mut dyn Write) -> Result<(
     let mut number = 0;
     records.for_each_record(&mut |record| {
         number += 1;
-        let paper = view(number, record);
+        let paper = view(record);
         let content = templates.fill("content.html", context! { paper => paper.clone() })?;
         let values = context! {
             id => id(record),

@@ -123,7 +123,12 @@ pub(super) fn notes(record: &Record) -> Vec<String> {
     notes
 }
 
-/// Why there is no summary.
+/// Why there is no summary: what was wrong with all that was written, or what failed, as it was told.
 pub(super) fn failure(record: &Record) -> String {
-    format!("未能生成摘要：{}", record.error.as_deref().unwrap_or("没有记录原因"))
+    let marks: Vec<String> = record.marks.iter().map(wording::chinese).collect();
+    let reason = match (marks.is_empty(), record.error.as_deref()) {
+        (false, _) => marks.join("，"),
+        (true, error) => error.unwrap_or("没有记录原因").to_owned(),
+    };
+    format!("未能生成摘要：{reason}")
 }

@@ -39,11 +39,8 @@ impl Group {
         match self {
             // What has no category comes last.
             Group::Category => {
-                let key = |record| {
-                    let category = category(record);
-                    (category.is_none(), category.map(str::to_owned))
-                };
-                key(one).cmp(&key(other))
+                let (one, other) = (category(one), category(other));
+                one.is_none().cmp(&other.is_none()).then(one.cmp(&other))
             }
             Group::Announce => {
                 let rank = |record: &Record| match record.announce {
@@ -92,8 +89,14 @@ impl InOrder {
 
     /// Sorts `records`, those of one group together; without an order, those of a group stay as
     /// they come.
-    pub fn arranged(mut records: Vec<Record>, order: Option<Order>, group: Option<Group>) -> Self {
-        records.sort_by(|one, other| {
+    pub fn arranged(records: Vec<Record>, order: Option<Order>, group: Option<Group>) -> Self {
+        InOrder(records).arrange(order, group)
+    }
+
+    /// The same records in another order, as [`InOrder::arranged`] sorts them.
+    #[must_use]
+    pub fn arrange(mut self, order: Option<Order>, group: Option<Group>) -> Self {
+        self.0.sort_by(|one, other| {
             let grouped = group.map_or(Ordering::Equal, |group| group.compare(one, other));
             let by_link = || other.link.cmp(&one.link);
             let by_day = || Reverse(entry::day(one)).cmp(&Reverse(entry::day(other)));
@@ -103,7 +106,7 @@ impl InOrder {
                 Some(Order::Day) => by_day().then_with(by_link),
             })
         });
-        InOrder(records)
+        self
     }
 
     /// Reads all of `records` into memory, and sorts them.

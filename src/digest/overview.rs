@@ -9,8 +9,11 @@ use crate::error::Result;
 use crate::paper::Date;
 use crate::record::Record;
 
-/// Most categories that are counted one by one. arXiv has 155.
-const MAX_CATEGORIES: usize = 400;
+/// Most categories that are counted. arXiv has 155, and its API tells classes of other schemes beside
+/// them, of which there are thousands.
+const MAX_COUNTED: usize = 1 << 16;
+/// Most categories that are told, those of most papers.
+const MAX_TOLD: usize = 400;
 
 /// What is known of all records of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,7 +52,7 @@ impl Overview {
         }
         self.day = self.day.max(entry::day(record));
         for category in categories(record) {
-            let is_full = self.categories.len() >= MAX_CATEGORIES;
+            let is_full = self.categories.len() >= MAX_COUNTED;
             if let Some(count) = self.categories.get_mut(&category) {
                 *count += 1;
             } else if !is_full {
@@ -63,6 +66,7 @@ impl Overview {
         let mut categories: Vec<_> =
             self.categories.iter().map(|(name, count)| (name.as_str(), *count)).collect();
         categories.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        categories.truncate(MAX_TOLD);
         categories
     }
 }

@@ -17,7 +17,7 @@ use crate::text::formula::{Piece, pieces};
 const AUTHORS_SHOWN: usize = 6;
 
 /// What templates know of `record`, the `number`th of its document.
-pub(super) fn view(number: u64, record: &Record) -> Value {
+pub(super) fn view(record: &Record) -> Value {
     let state = entry::state(record);
     let authors: Vec<String> =
         record.authors.iter().map(|name| one_line(name)).filter(|name| !name.is_empty()).collect();
@@ -31,7 +31,7 @@ pub(super) fn view(number: u64, record: &Record) -> Value {
     };
     let is_english = !record.has_summary() || is_blank(&record.zh_title);
     context! {
-        anchor => anchor(number, record),
+        anchor => anchor(record),
         link => web_address(&record.link),
         source => source(record),
         link_text => one_line(&record.link),
@@ -62,14 +62,12 @@ fn notes(record: &Record) -> Vec<String> {
 }
 
 /// What a document calls the place of a record in it: its arXiv id, where it has one, or what is made of
-/// the record, so that a page and an index of another order agree. By its number goes what may be there
-/// twice.
-pub(super) fn anchor(number: u64, record: &Record) -> String {
+/// the record, so that a page and an index of another order agree.
+pub(super) fn anchor(record: &Record) -> String {
     const DIGITS: usize = 12;
     let named = PaperId::parse(&record.id).or_else(|| PaperId::parse(&record.link));
     match named {
         Some((id, _)) => id.to_string(),
-        None if record.is_known_by_title() => format!("p{number}"),
         None => format!("k{}", &hash::sha256(record.key())[..DIGITS]),
     }
 }

@@ -39,17 +39,18 @@ pub fn chinese(flaw: &Flaw) -> String {
 /// `notice` in Chinese.
 pub fn notice(notice: Notice) -> &'static str {
     match notice {
-        Notice::Withdrawn => "本文已被作者撤回。",
+        // By its authors or by arXiv, which the abstract says.
+        Notice::Withdrawn => "本文已被撤回。",
         Notice::NoContent => "原文没有可供总结的摘要。",
     }
 }
 
 /// Why the reader gets a paper, in Chinese; `None` where nothing is known of it.
 pub fn relevance(relevance: &Relevance) -> Option<String> {
-    let terms = relevance.terms.join("、");
-    let terms = (!terms.is_empty()).then(|| format!("含“{terms}”"));
+    let terms: Vec<String> = relevance.terms.iter().map(|term| format!("“{term}”")).collect();
+    let terms = (!terms.is_empty()).then(|| format!("符合{}", terms.join("、")));
     let place = relevance.place.map(|place| match &relevance.nearest {
-        Some(nearest) => format!("与文献库的相近程度排第 {place}，最近的一篇是《{nearest}》"),
+        Some(nearest) => format!("与文献库的相近程度排第 {place}，与之最相近的一篇是《{nearest}》"),
         None => format!("与文献库的相近程度排第 {place}"),
     });
     let reasons: Vec<String> = terms.into_iter().chain(place).collect();

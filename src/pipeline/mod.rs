@@ -33,6 +33,7 @@ use crate::generate::{Engine, Finished, Generator, RequestId};
 use crate::prompt::{Codec, Prompt};
 use crate::record::{Record, WrittenSummary};
 use crate::store::{Pending, Run};
+use crate::summary::Flaw;
 use attempt::Attempts;
 
 /// One in so many papers of the first batch is one of the shortest, and finished early; the others
@@ -235,7 +236,7 @@ impl<E: Engine> Desk<'_, '_, E> {
         if !record.has_summary() {
             let flaws: Vec<String> = record.marks.iter().map(wording::english).collect();
             let reason = format!("the model wrote no summary: {}", flaws.join(", "));
-            return self.fail(&pending, reason, retries);
+            return self.keep_failure(&pending, reason, retries, record.marks);
         }
         self.run.finish(&pending.ticket, &record)?;
         self.progress.settled += 1;
@@ -245,7 +246,17 @@ impl<E: Engine> Desk<'_, '_, E> {
     }
 
     fn fail(&mut self, pending: &Pending, reason: String, retries: u32) -> Result<()> {
-        let record = Record { error: Some(reason), retries, ..Record::of(&pending.paper) };
+        self.keep_failure(pending, reason, retries, Vec::new())
+    }
+
+    fn keep_failure(
+        &mut self,
+        pending: &Pending,
+        reason: String,
+        retries: u32,
+        marks: Vec<Flaw>,
+    ) -> Result<()> {
+        let record = Record { error: Some(reason), retries, marks, ..Record::of(&pending.paper) };
         self.run.fail(&pending.ticket, &record)?;
         self.progress.settled += 1;
         self.progress.failed += 1;

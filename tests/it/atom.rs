@@ -179,7 +179,7 @@ fn readers_see_whole_entries() {
     assert!(of("01103")["summary"].as_str().unwrap().starts_with("⚠ "));
     assert!(of("01103")["content"].as_str().unwrap().contains("段落有原文没有的数字：1,200"));
     assert!(of("01105")["summary"].as_str().unwrap().starts_with("❌ 未能生成摘要："));
-    assert_eq!(of("01106")["summary"], "本文已被作者撤回。");
+    assert_eq!(of("01106")["summary"], "本文已被撤回。");
     assert!(of("01108")["content"].as_str().unwrap().contains("<code>n-1</code>"));
 }
 

@@ -30,8 +30,8 @@ fn a_digest_says_that_there_is_nothing_to_summarise_without_asking_a_model() {
     assert_eq!(run.stderr.lines().last(), Some(account));
     let digest = place.read("d.md");
     for row in [
-        "| [Fast Shearing of Long Wool](http://arxiv.org/abs/2699.00011v2) | 本文已被作者撤回。 |",
-        "| [Sheep Codes](http://arxiv.org/abs/2699.00012v3) | 本文已被作者撤回。 |",
+        "| [Fast Shearing of Long Wool](http://arxiv.org/abs/2699.00011v2) | 本文已被撤回。 |",
+        "| [Sheep Codes](http://arxiv.org/abs/2699.00012v3) | 本文已被撤回。 |",
         "| [Notes on Meadows](http://arxiv.org/abs/2699.00013v1) | 原文没有可供总结的摘要。 |",
         "| [Without a Word](http://arxiv.org/abs/2699.00014v1) | 原文没有可供总结的摘要。 |",
     ] {
@@ -56,5 +56,5 @@ fn a_withdrawal_is_told_although_it_comes_as_a_replacement() {
     place.write("feed.jsonl", paper);
     let run = place.run(&["digest", "feed.jsonl", "--no-store"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
-    assert!(run.stdout.contains("本文已被作者撤回。"), "{}", run.stdout);
+    assert!(run.stdout.contains("本文已被撤回。"), "{}", run.stdout);
 }

@@ -220,8 +220,13 @@ fn order_and_groups_are_options_and_the_default_is_as_ever() {
     // One record has a place by likeness, which it keeps unless another order is asked for.
     assert_eq!(ids(&[]), format!("01101 {}", digest_order.replace(" 01101", "")));
     assert_eq!(ids(&["--sort", "link"]), digest_order);
-    let by_day = "01108 01107 01106 01105 01104 01103 01102 01101 01002 01001";
-    assert_eq!(ids(&["--sort", "date"]), by_day);
+    // One that was changed on a later day.
+    let changed = DAY_BEFORE.replacen("{", r#"{"updated":"2031-01-01","#, 1);
+    assert!(changed.contains(r#""id": "2699.01001""#));
+    place.write("both.jsonl", &format!("{changed}{FIXTURE}"));
+    let by_day = ids(&["--sort", "date"]);
+    assert!(by_day.starts_with("01001 01108 01107") && by_day.ends_with("01101 01002"), "{by_day}");
+    place.write("both.jsonl", &format!("{DAY_BEFORE}{FIXTURE}"));
     // Records that stand by likeness keep standing so within their groups.
     let nearest = InOrder::arranged(fixture(), None, Some(Group::Announce));
     let mut order = Vec::new();

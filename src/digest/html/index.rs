@@ -48,7 +48,7 @@ impl DayOfSite {
             records.for_each_record(&mut |record| {
                 number += 1;
                 titles.push(TitleOfSite {
-                    anchor: anchor(number, record),
+                    anchor: anchor(record),
                     heading: one_line(entry::heading(record)),
                     title: one_line(entry::short_title(&record.title)),
                     mark: match entry::state(record) {

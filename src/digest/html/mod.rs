@@ -18,6 +18,7 @@ use super::templates::Templates;
 use super::view::view;
 use super::{Group, Records};
 use crate::error::{Error, ErrorKind, Result};
+use crate::paper::Date;
 use policy::policy;
 
 /// What all pages look like.
@@ -33,6 +34,8 @@ pub struct Page<'a> {
     pub group: Option<Group>,
     /// The file of the index that the page belongs to, as seen from the page.
     pub index: Option<&'a str>,
+    /// The day that it is of; where there is none, the latest that a record tells.
+    pub day: Option<Date>,
 }
 
 /// Writes the page of `records`, reading them twice: for the head, which counts them, and for the
@@ -42,7 +45,8 @@ pub struct Page<'a> {
 /// [`ErrorKind::Io`] where `out` cannot be written to, and what `records` fails with.
 pub fn html(records: &dyn Records, page: &Page, out: &mut dyn Write) -> Result<()> {
     let templates = Templates::new()?;
-    let overview = Overview::of(records)?;
+    let mut overview = Overview::of(records)?;
+    overview.day = page.day.or(overview.day);
     put(out, &templates.fill("page-head.html", head(&overview, page))?)?;
     let day = overview.day.map(|day| day.to_string());
     let mut number = 0;
@@ -52,7 +56,7 @@ pub fn html(records: &dyn Records, page: &Page, out: &mut dyn Write) -> Result<(
         let next = page.group.map(|group| group.name_of(record));
         let starts = number == 1 || next != name;
         let values = context! {
-            paper => view(number, record),
+            paper => view(record),
             number => number,
             day => day.as_deref(),
             starts_section => starts,

@@ -12,6 +12,8 @@
   // Taken when it is first asked for, so that opening the page does not wait for it.
   const textOf = (title) => (title.text ??= title.element.textContent.toLowerCase());
   const count = days.reduce((sum, day) => sum + day.titles.length, 0);
+  // "2" and "26" are in every day of a year; a word is a day's from its year on.
+  const isOfDay = (day, word) => /^\d{4}(-|$)/.test(word) && day.date.startsWith(word);
   // More than these nobody reads; a longer list would only make typing slow.
   const MOST_SHOWN = 300;
 
@@ -22,13 +24,13 @@
     for (const day of days) {
       let ofDay = 0;
       for (const title of day.titles) {
-        const isFound = words.every((word) => textOf(title).includes(word) || day.date.includes(word));
+        const isFound = words.every((word) => textOf(title).includes(word) || isOfDay(day, word));
         found += isFound ? 1 : 0;
         const isShown = isFound && (words.length === 0 || found <= MOST_SHOWN);
         if (title.element.hidden === isShown) title.element.hidden = !isShown;
         ofDay += isShown ? 1 : 0;
       }
-      const isShown = words.length === 0 || ofDay > 0 || words.every((word) => day.date.includes(word));
+      const isShown = words.length === 0 || ofDay > 0 || words.every((word) => isOfDay(day, word));
       day.element.hidden = !isShown;
       isAnyShown ||= isShown;
       if (day.fold) day.fold.open = words.length > 0 ? ofDay > 0 : day === days[0];

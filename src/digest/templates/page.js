@@ -66,7 +66,7 @@
       // Where papers are shown in brief, a click shows one of them in full.
       const isMore = event.target.closest("button.more");
       const isElsewhere = event.target.closest("a, button, details") || String(getSelection());
-      const paper = event.target.closest("article");
+      const paper = document.body.classList.contains("brief") && event.target.closest("article");
       if (paper && (isMore || !isElsewhere)) setOpen(paper, !paper.classList.contains("open"));
       return;
     }
