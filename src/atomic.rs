@@ -28,7 +28,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
             return Err(Error::new(ErrorKind::Io, message).hint("name a file in it"));
         }
         // What is no regular file is written straight to; opening a pipe would wait for its reader.
-        Ok(existing) if !existing.is_file() => return Ok(()),
+        Ok(existing) if !existing.is_file() || is_descriptor(path) => return Ok(()),
         _ => {}
     }
     let target = target_of(path);
@@ -65,7 +65,8 @@ pub struct Written {
 ///
 /// The folder of `path` is made where that alone is missing. An existing file keeps its permissions;
 /// a symbolic link stays one, and its target is replaced, or made.
-/// What is no regular file (a pipe, `/dev/null`) cannot be replaced and is written straight to.
+/// What is no regular file (a pipe, `/dev/null`) cannot be replaced and is written straight to, and so is
+/// what is open already (`/dev/fd/3`), behind what is there.
 /// `write` is handed a file and not any writer, because the GGUF format asks where it is in it.
 pub fn write_beside(
     path: &Path,
@@ -76,8 +77,9 @@ pub fn write_beside(
     let written = |temporary| Written { path: path.to_owned(), target: target.clone(), temporary };
     // Of a pipe that only a descriptor names (`/dev/stdout`), the target has no place.
     let existing = fs::metadata(path).or_else(|_| fs::metadata(&target)).ok();
-    if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
-        let mut file = File::options().write(true).open(path).map_err(failed)?;
+    let is_open = is_descriptor(path);
+    if is_open || existing.as_ref().is_some_and(|existing| !existing.is_file()) {
+        let mut file = File::options().write(true).append(is_open).open(path).map_err(failed)?;
         let mut out = BufWriter::new(&mut file);
         write(&mut out)?;
         out.flush().map_err(failed)?;
@@ -105,11 +107,29 @@ impl Written {
     /// Takes the name, whether another file has it or none.
     pub fn take_name(self) -> Result<()> {
         let Some(temporary) = self.temporary else { return Ok(()) };
-        let failed = |error: tempfile::PersistError| Error::io("write", &self.path, error.error);
-        temporary.persist(&self.target).map_err(failed)?;
+        let outcome = match temporary.persist(&self.target) {
+            Err(error) if error.error.kind() == std::io::ErrorKind::ResourceBusy => {
+                write_into(&self.target, error.file)
+            }
+            outcome => outcome.map(drop).map_err(|error| error.error),
+        };
+        outcome.map_err(|cause| Error::io("write", &self.path, cause))?;
         sync_folder(&folder_of(&self.target));
         Ok(())
     }
+}
+
+/// Writes what `temporary` has into the file at `target`, which cannot be replaced: a file that is mounted
+/// into a container is its own mount.
+fn write_into(target: &Path, temporary: tempfile::NamedTempFile) -> std::io::Result<()> {
+    let mut target = File::options().write(true).truncate(true).open(target)?;
+    std::io::copy(&mut temporary.reopen()?, &mut target)?;
+    target.sync_all()
+}
+
+/// Whether `path` names what is open already, as a shell hands it to a program.
+fn is_descriptor(path: &Path) -> bool {
+    ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.starts_with(folder))
 }
 
 /// Where links lead from `path`, also if nothing is there yet.
@@ -155,6 +175,10 @@ fn remove_left_behind(folder: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
+        // Opening a named pipe would wait for whoever writes to it.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
         let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
         if !(name.starts_with(PREFIX) && name.ends_with(SUFFIX))
             || age().is_none_or(|age| age < YOUNGEST_LEFT_BEHIND)

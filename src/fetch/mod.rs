@@ -221,7 +221,8 @@ fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -> Result<()
         slot.file().parent().unwrap_or(slot.file()).display(),
         mib(free)
     );
-    let small = card::find(card::SMALL).map_or(0, |card| 2 * card.file.bytes);
+    let of_card = |card: &Card| disk_while_fetched(card.file.bytes, &card.sources);
+    let small = card::find(card::SMALL).map_or(0, of_card);
     let smaller = match small < needed {
         true => format!("; or take --model {}, which takes {} MiB", card::SMALL, mib(small)),
         false => String::new(),

@@ -135,10 +135,11 @@ fn remember(
     reader: &str,
     announcements: &[Announcement],
 ) -> rusqlite::Result<()> {
-    // A day that is read again is in the digest of its first run still.
+    // A day that is read again is in the digest of its first run still; one that was caught up on stays so
+    // where it is only asked for by its date.
     let day_read = "INSERT INTO main.announcement (category, day, followed, papers, read, reader)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
-        followed = max(followed, excluded.followed), papers = excluded.papers";
+        followed = CASE excluded.followed WHEN 1 THEN 1 ELSE followed END, papers = excluded.papers";
     let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version, reader)
         VALUES (?1, ?2, ?3, ?4, ?5)";
     let transaction = connection.transaction()?;

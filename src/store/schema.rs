@@ -32,12 +32,15 @@ const DURABLE: &str = "
 
 /// Schema 1 had no checksums.
 const CHECKSUMS: &str = "
-    ALTER TABLE main.summary ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    ALTER TABLE main.summary ADD COLUMN checksum TEXT NOT NULL DEFAULT '';";
+
+/// Before schema 4 all fields were always asked for; the index came after schema 2.
+const FIELDS: &str = "
+    ALTER TABLE main.summary ADD COLUMN fields TEXT NOT NULL DEFAULT 'title,one-liner,paragraph';
     CREATE INDEX IF NOT EXISTS main.papers ON summary (paper, version);";
 
-/// Before schema 4 all fields were always asked for.
-const FIELDS: &str = "
-    ALTER TABLE main.summary ADD COLUMN fields TEXT NOT NULL DEFAULT 'title,one-liner,paragraph';";
+/// The first announcements of schema 3 told no readers.
+const WITHOUT_READERS: &str = "DROP TABLE main.announcement; DROP TABLE main.announced;";
 
 /// Since schema 3: which announcements were read, and which papers they had.
 const ANNOUNCED: &str = "
@@ -113,7 +116,7 @@ pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
-             PRAGMA temp_store = FILE;",
+             PRAGMA temp_store = FILE; PRAGMA temp.journal_mode = MEMORY;",
         )
         .map_err(failed)?;
     if version == VERSION {
@@ -121,9 +124,15 @@ pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
     }
     // One transaction: a store that a kill leaves behind has all of its schema or nothing.
     let transaction = connection.unchecked_transaction().map_err(failed)?;
+    let count =
+        |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    let announcements = "SELECT count(*) FROM pragma_table_info('announcement')";
+    let lacks_readers =
+        count(announcements)? > 0 && count(&format!("{announcements} WHERE name = 'reader'"))? == 0;
     let changes: &[&str] = match version {
         0 => &[DURABLE, ANNOUNCED],
         1 => &[CHECKSUMS, FIELDS, ANNOUNCED],
+        _ if lacks_readers => &[FIELDS, WITHOUT_READERS, ANNOUNCED],
         _ => &[FIELDS, ANNOUNCED],
     };
     for change in changes {

@@ -21,8 +21,8 @@ use crate::tokens::Tokenizer;
 /// Most positions of one sequence: the longest prompt that templates ask for and its answer, with
 /// room for a worked example or two.
 pub(super) const MAX_CONTEXT: usize = 4096;
-/// Positions that are reserved for each sequence on average. A paper takes some 940 with the
-/// default prompt (380 of prompt, 560 for the answer at its bounds); where a batch has longer
+/// Positions that are reserved for each sequence on average: 28 MB with the default model. A paper takes
+/// some 940 with the default prompt (380 of prompt, 560 for the answer at its bounds); where a batch has longer
 /// ones, fewer of them run at a time.
 pub(super) const POSITIONS_PER_SEQUENCE: usize = 1024;
 /// Most papers at a time where the user says nothing; more gain little, and take memory.
@@ -268,26 +268,41 @@ fn smaller_instead(card: &Card, error: Error) -> Error {
             "--model {} takes {} of memory and {} of disk, and writes much worse",
             card::SMALL,
             quantity::bytes(measured.least_memory),
-            quantity::bytes(small.file.bytes),
+            quantity::bytes(fetch::disk_while_fetched(small.file.bytes, &small.sources)),
         )),
         _ => error.hint("close other programs, or take another machine"),
     }
 }
 
-/// Once a process, since the pool belongs to all of it.
+/// Once a process, since the pool belongs to all of it: where there is one, it stays. The CPU engine has
+/// threads of its own.
 pub(super) fn use_threads(choice: &EngineChoice) -> Result<()> {
     if choice.threads.is_none() {
         return Ok(());
     }
     let threads = choice.thread_count();
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|cause| {
-        Error::new(ErrorKind::Engine, format!("cannot start {threads} threads")).because(cause)
-    })
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
+        // The system's reason; that the pool is there already has none.
+        Err(cause) if std::error::Error::source(&cause).is_some() => {
+            let message = format!("cannot start {threads} threads");
+            Err(Error::new(ErrorKind::Engine, message).because(cause))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_are_told_once_a_process_and_may_be_there_already() {
+        rayon::join(|| (), || ());
+        let choice = EngineChoice { threads: Some(1), ..EngineChoice::default() };
+        for _ in 0..2 {
+            use_threads(&choice).unwrap();
+        }
+    }
 
     #[test]
     fn as_many_papers_at_a_time_as_there_is_memory_for() {

@@ -114,6 +114,15 @@ fn what_a_killed_run_left_behind_is_removed_and_what_a_living_one_holds_is_not()
     let held = temporary(".wenzhai-held.tmp");
     held.lock().unwrap();
     drop(temporary("other.tmp"));
+    // Opening a named pipe would wait for its writer.
+    #[cfg(unix)]
+    {
+        let pipe = place.path().join(".wenzhai-pipe.tmp");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        let mut touch = std::process::Command::new("touch");
+        let aged = touch.args(["-d", "1 hour ago"]).arg(&pipe).status().unwrap();
+        assert!(made.success() && aged.success());
+    }
     assert_eq!(place.run(&["render", "in.jsonl", "-o", "d.md"]).status, 0);
     let is_there = [".wenzhai-dead.tmp", ".wenzhai-held.tmp", "other.tmp"].map(|n| place.has(n));
     assert_eq!(is_there, [false, true, true]);

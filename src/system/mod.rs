@@ -4,6 +4,8 @@
 //! Only what the system tells is told; where it tells nothing, nothing is known, and nobody is held
 //! up for it.
 
+mod groups;
+
 use std::path::{Path, PathBuf};
 
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
@@ -15,15 +17,13 @@ pub fn cache_folder() -> Option<PathBuf> {
     home.map(PathBuf::from).or_else(|| Some(dirs::cache_dir()?.join("wenzhai")))
 }
 
-/// Bytes of memory that can be taken without swapping: of the machine, or of the control group that
-/// this process is confined to, as containers are.
+/// Bytes of memory that can be taken without swapping: of the machine, or of the control groups that
+/// this process is confined to, as containers, jobs of a cluster and services are.
 pub fn available_memory() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
     let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0)?;
-    // What a group has not taken for itself: pages of files count as used there, and can be dropped.
-    let free = |group: sysinfo::CGroupLimits| group.total_memory.saturating_sub(group.rss);
-    Some(system.cgroup_limits().map_or(machine, |group| machine.min(free(group))))
+    Some(groups::available_memory(Path::new("/")).map_or(machine, |group| machine.min(group)))
 }
 
 /// Bytes of memory that this process holds.
