@@ -157,6 +157,18 @@ impl Config {
         profiles.into_iter().map(digest).collect()
     }
 
+    /// The digest of inputs that are no profiles: what is `typed`, and where it is silent what the
+    /// head of the file says.
+    pub(super) fn of_head(&self, typed: &[OsString]) -> Result<DigestArgs> {
+        self.merged(typed, &parse("", typed.to_vec())?, None)
+    }
+
+    /// An error of the settings of `profile`, or of the head, with its place.
+    pub(super) fn placed(&self, profile: Option<&str>, error: Error) -> Error {
+        let message = format!("{}: {error}", self.place(profile));
+        error.saying(message)
+    }
+
     /// What is typed, and where it is silent what the file says.
     fn merged(
         &self,

@@ -72,8 +72,7 @@ pub(super) fn run(
     run.remember(&given_up)?;
     let account = run.account()?;
     let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
-    let stopped = if inputs.stopped { "; what follows the limit was not read" } else { "" };
-    let effort = effort.unwrap_or_default();
+    let (effort, stopped) = (effort.unwrap_or_default(), stopped(&inputs));
     console.say(&format!("{}{effort}{stopped}", wording::account(&account)));
     tell_skipped(&account, &console);
     Ok(outcome(&inputs, &account))
@@ -113,9 +112,14 @@ fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> 
     };
     settings.outputs.list(&run)?;
     let account = run.account()?;
-    console.say(&wording::listing(&account));
+    console.say(&format!("{}{}", wording::listing(&account), stopped(&inputs)));
     tell_skipped(&account, console);
     Ok(outcome(&inputs, &account))
+}
+
+/// What follows an account where reading ended at the limit.
+fn stopped(inputs: &Inputs) -> &'static str {
+    if inputs.stopped { "; what follows the limit was not read" } else { "" }
 }
 
 fn tell_skipped(account: &Account, console: &Console) {
@@ -175,8 +179,10 @@ fn read(
     let telling = failed.iter().position(Error::may_pass).or(failed.len().checked_sub(1));
     let last = telling.filter(|_| papers == 0).map(|at| failed.remove(at));
     inputs.failed.iter().for_each(|error| console.error(error));
+    let may_pass = inputs.may_pass;
+    let lacking = |error: Error| if may_pass { error.passing() } else { error };
     if let Some(error) = last {
-        return Err(error);
+        return Err(lacking(error));
     }
     // A shard may be empty, and whoever puts shards together looks for a file of each.
     if papers > 0 || (account.other_shards > 0 && account.existing == 0) {
@@ -189,7 +195,8 @@ fn read(
             console.say(&format!("{message}: {}; nothing was written", wording::skipped(&account)));
             return Ok(None);
         }
-        return Err(Error::new(ErrorKind::Input, message).hint(wording::skipped(&account)));
+        let error = Error::new(ErrorKind::Input, message).hint(wording::skipped(&account));
+        return Err(lacking(error));
     }
     if inputs.stopped {
         return Err(Error::new(ErrorKind::Usage, "the limit of 0 papers leaves none to read"));
@@ -231,7 +238,10 @@ fn summarise(
         Ok(progress) => Ok(Some((progress, started.elapsed()))),
         Err(error) => Err(match settings.store {
             StoreChoice::File(_) if error.hint_text().is_none() => {
-                error.hint("what is finished is kept; run again to go on")
+                error.hint(match settings.redo {
+                    true => "what is finished is kept; run again without --redo to go on",
+                    false => "what is finished is kept; run again to go on",
+                })
             }
             _ => error,
         }),
@@ -243,11 +253,14 @@ fn tell_interruption(settings: &DigestSettings, run: &Run<'_>) -> Result<()> {
     let account = run.account()?;
     let finished = wording::count(account.summarised + account.reused);
     let rest = wording::count(account.pending);
+    let how = match settings.redo {
+        true => "the same command begins anew, and without --redo it goes on",
+        false => "run the same command again to go on",
+    };
     console::note(&match &settings.store {
-        StoreChoice::File(_) => format!(
-            "stopped: {finished} papers are finished and kept, {rest} are not; \
-             run the same command again to go on"
-        ),
+        StoreChoice::File(_) => {
+            format!("stopped: {finished} papers are finished and kept, {rest} are not; {how}")
+        }
         StoreChoice::Memory => {
             format!("stopped: nothing is kept of {finished} finished papers, because of --no-store")
         }

@@ -3,11 +3,14 @@
 mod cuda;
 mod finding;
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use finding::{Finding, State};
 
-use super::args::DoctorArgs;
+use super::args::{DigestArgs, DoctorArgs};
+use super::config::Config;
+use super::console;
 use super::outcome::Outcome;
 use super::output::Output;
 use super::settings::StoreChoice;
@@ -15,6 +18,7 @@ use super::wording::bytes;
 use crate::card;
 use crate::engine::candle::{DeviceChoice, Devices};
 use crate::error::Result;
+use crate::feed::arxiv::Service;
 use crate::fetch::{self, Cache, ModelRef};
 use crate::http::{Client, Limits, Request, shown_address};
 use crate::kernels::Isa;
@@ -25,27 +29,49 @@ use crate::system;
 /// Disk that a store and its temporary tables want to have left.
 const STORE_BYTES: u64 = 256 << 20;
 
-/// Addresses that digests and downloads ask, the variable that names another one, and what to do
-/// where it does not answer.
-const HOSTS: [(&str, &str, &str, &str); 3] = [
-    (
-        "arXiv",
-        "https://rss.arxiv.org",
-        "WENZHAI_ARXIV_URL",
-        "feeds saved as files are read as well; WENZHAI_ARXIV_URL names a mirror",
-    ),
-    (
-        "PyPI",
-        "https://pypi.org",
-        "PIP_INDEX_URL",
-        "models can be put by hand where `wenzhai models show` says",
-    ),
-    ("the hub", "https://huggingface.co", "HF_ENDPOINT", "HF_ENDPOINT names a mirror"),
+/// A server that digests or downloads ask.
+struct Host {
+    name: &'static str,
+    address: &'static str,
+    /// The variable that names another address.
+    variable: &'static str,
+    /// What to do where it does not answer.
+    hint: &'static str,
+}
+
+const ARXIV: Host = Host {
+    name: "arXiv",
+    address: "https://rss.arxiv.org",
+    variable: "WENZHAI_ARXIV_URL",
+    hint: "feeds saved as files are read as well; WENZHAI_ARXIV_URL names a mirror",
+};
+
+/// Where models come from.
+const OF_MODELS: [Host; 2] = [
+    Host {
+        name: "PyPI",
+        address: "https://pypi.org",
+        variable: "PIP_INDEX_URL",
+        hint: "models can be put by hand where `wenzhai models show` says",
+    },
+    Host {
+        name: "the hub",
+        address: "https://huggingface.co",
+        variable: "HF_ENDPOINT",
+        hint: "HF_ENDPOINT names a mirror",
+    },
 ];
 
 pub(super) fn run(args: DoctorArgs) -> Result<Outcome> {
-    let devices: Devices = args.device.parse()?;
-    let mut findings = vec![processor()];
+    let (digest, settings) = digest(&args)?;
+    let mut findings: Vec<Finding> = settings.into_iter().chain([processor()]).collect();
+    let devices = match digest.engine.device.parse::<Devices>() {
+        Err(error) if args.device.is_none() => {
+            findings.push(Finding::failed("device", &error));
+            Devices::default()
+        }
+        devices => devices?,
+    };
     let number = |device: &DeviceChoice| match device {
         DeviceChoice::Cuda(number) => Some(*number),
         _ => None,
@@ -54,22 +80,56 @@ pub(super) fn run(args: DoctorArgs) -> Result<Outcome> {
     if !cards.is_empty() {
         findings.extend(cuda::findings(Path::new("/"), &cards, cfg!(feature = "cuda")));
     }
-    match fetch::resolve(&args.model) {
-        Ok(named) => findings.extend([memory(&named), model(&args.model, &named)?]),
+    if devices.all().contains(&DeviceChoice::Metal) {
+        findings.push(metal(cfg!(feature = "metal")));
+    }
+    let name = &digest.model.model;
+    match fetch::resolve(name) {
+        Ok(named) => findings.extend([memory(&named), model(name, &named)?]),
         Err(error) => findings.push(Finding::failed("model", &error)),
     }
-    findings.extend(store(args.store)?);
+    findings.extend(store(digest.store, digest.no_store)?);
     if !args.offline {
         let client = Client::new(Limits::default());
-        findings.extend(HOSTS.map(|(name, address, variable, hint)| {
-            let named = std::env::var(variable).ok().filter(|named| !named.is_empty());
-            host(&client, name, named.as_deref().unwrap_or(address), hint)
-        }));
+        let arxiv = arxiv(&client, digest.contact.as_deref());
+        findings.push(arxiv.unwrap_or_else(|error| Finding::failed(ARXIV.name, &error)));
+        findings.extend(OF_MODELS.iter().map(|host| host.ask(&client, None)));
     }
     let text: String = findings.iter().map(Finding::line).collect();
     Output::Stdout.write_text(&text)?;
     let is_well = findings.iter().all(|finding| finding.state != State::Bad);
     Ok(if is_well { Outcome::Complete } else { Outcome::Incomplete })
+}
+
+/// The digest that is asked about, and what is found of the file of settings, whose head has a say
+/// in it.
+fn digest(args: &DoctorArgs) -> Result<(DigestArgs, Option<Finding>)> {
+    let given = [
+        ("--model=", args.model.as_deref().map(OsStr::new)),
+        ("--device=", args.device.as_deref().map(OsStr::new)),
+        ("--store=", args.store.as_deref().map(Path::as_os_str)),
+    ];
+    let option = |(name, value): (&str, Option<&OsStr>)| {
+        let mut option = OsString::from(name);
+        option.push(value?);
+        Some(option)
+    };
+    let typed: Vec<OsString> = ["wenzhai", "digest", "-"]
+        .into_iter()
+        .map(OsString::from)
+        .chain(given.into_iter().filter_map(option))
+        .collect();
+    let settings = Config::find(args.config.as_deref()).and_then(|config| {
+        let good = |path: &Path| Finding::good("settings", path.display().to_string());
+        Ok((config.of_head(&typed)?, config.path().map(good)))
+    });
+    match settings {
+        Err(error) => {
+            let bad = Finding::failed("settings", &error);
+            Ok((Config::default().of_head(&typed)?, Some(bad)))
+        }
+        settings => settings,
+    }
 }
 
 fn processor() -> Finding {
@@ -84,6 +144,18 @@ fn processor() -> Finding {
             "writing takes many times as long as with AVX2, which PCs have had since 2013",
         ),
         Ok(isa) => Finding::good(what, format!("{threads} threads, kernels {}", isa.name())),
+    }
+}
+
+fn metal(built: bool) -> Finding {
+    match built {
+        true => Finding::good("metal", "built in; `wenzhai bench --device metal` tries it"),
+        false => Finding::of(
+            "metal",
+            State::Bad,
+            "this program was built without it",
+            "build with --features metal on macOS, or leave --device away",
+        ),
     }
 }
 
@@ -145,8 +217,8 @@ fn model(name: &str, model: &ModelRef) -> Result<Finding> {
     })
 }
 
-fn store(path: Option<PathBuf>) -> Result<Vec<Finding>> {
-    let StoreChoice::File(path) = StoreChoice::of(path, false)? else { return Ok(Vec::new()) };
+fn store(path: Option<PathBuf>, no_store: bool) -> Result<Vec<Finding>> {
+    let StoreChoice::File(path) = StoreChoice::of(path, no_store)? else { return Ok(Vec::new()) };
     let what = "store";
     let shown = path.display();
     let mut findings = Vec::new();
@@ -156,7 +228,15 @@ fn store(path: Option<PathBuf>) -> Result<Vec<Finding>> {
             Err(error) => Finding::failed(what, &error),
         });
     } else {
-        findings.push(Finding::good(what, format!("{shown} is made by the first digest")));
+        findings.push(match obstacle(&path) {
+            None => Finding::good(what, format!("{shown} is made by the first digest")),
+            Some(why) => Finding::of(
+                what,
+                State::Bad,
+                format!("{shown} cannot be made: {why}"),
+                "give another file with --store, or keep nothing with --no-store",
+            ),
+        });
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(free) = system::free_disk(folder.unwrap_or(Path::new("."))) {
@@ -170,19 +250,48 @@ fn store(path: Option<PathBuf>) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn host(client: &Client, name: &'static str, address: &str, hint: &str) -> Finding {
-    match client.send(&Request::head(address), &mut |_| {}) {
-        Ok(answer) if answer.status < 500 => {
-            Finding::good(name, format!("{} answers", shown_address(address)))
+/// What keeps a file from being made at `path`, in folders that may have to be made as well.
+fn obstacle(path: &Path) -> Option<String> {
+    // A relative path has no ancestor that is there.
+    let path = std::path::absolute(path).ok()?;
+    let mut folders = path.ancestors().skip(1);
+    let existing = folders.find(|folder| folder.symlink_metadata().is_ok())?;
+    let shown = existing.display();
+    if !existing.is_dir() {
+        return Some(format!("{shown} is no folder"));
+    }
+    let failed = tempfile::tempfile_in(existing).err();
+    failed.map(|cause| format!("no file can be made in {shown}: {}", cause.kind()))
+}
+
+/// Asks arXiv in turn, and under the name that digests ask it under.
+fn arxiv(client: &Client, contact: Option<&str>) -> Result<Finding> {
+    let service = Service::from_env()?;
+    let service = match contact {
+        Some(contact) => service.with_contact(contact)?,
+        None => service,
+    };
+    let _turn = service.turn(&mut |text| console::note(text))?;
+    Ok(ARXIV.ask(client, Some(service.user_agent())))
+}
+
+impl Host {
+    /// Whether it answers to one that calls itself `user_agent`.
+    fn ask(&self, client: &Client, user_agent: Option<String>) -> Finding {
+        let named = std::env::var(self.variable).ok().filter(|named| !named.is_empty());
+        let address = named.as_deref().unwrap_or(self.address);
+        let shown = shown_address(address);
+        let mut request = Request::head(address);
+        if let Some(name) = user_agent {
+            request = request.header("user-agent", name);
         }
-        Ok(answer) => {
-            let text = format!("{} answers with status {}", shown_address(address), answer.status);
-            Finding::of(name, State::Doubtful, text, hint)
-        }
-        Err(failure) => {
-            let address = shown_address(address);
-            let text = format!("{address} cannot be reached: {}", failure.message);
-            Finding::of(name, State::Doubtful, text, hint)
-        }
+        let text = match client.send(&request, &mut |_| {}) {
+            Ok(answer) if answer.status < 500 => {
+                return Finding::good(self.name, format!("{shown} answers"));
+            }
+            Ok(answer) => format!("{shown} answers with status {}", answer.status),
+            Err(failure) => format!("{shown} cannot be reached: {}", failure.message),
+        };
+        Finding::of(self.name, State::Doubtful, text, self.hint)
     }
 }

@@ -15,6 +15,7 @@ use crate::feed::{self, Event, Item, Source as FeedSource};
 use crate::fetch::{self, Cache, ModelRef};
 use crate::hash;
 use crate::model::Model;
+use crate::pipeline::Observer;
 use crate::record::WrittenSummary;
 use crate::shortlist::Learner;
 use crate::writer::{ModelChoice, load_model};
@@ -38,7 +39,7 @@ pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
             Output::of(Some(output.clone())).check(&kept)?;
             let model = fetch::resolve(&model)?;
             let mut console = Console::new(Verbosity::of(quiet, false));
-            shortlist(&model, sources, min_count, output, &mut console)?;
+            return shortlist(&model, sources, min_count, output, &mut console);
         }
     }
     Ok(Outcome::Complete)
@@ -151,22 +152,32 @@ fn shortlist(
     min_count: u32,
     output: PathBuf,
     console: &mut Console,
-) -> Result<()> {
+) -> Result<Outcome> {
     let local = fetch::ensure(model, &Cache::from_env()?, console)?;
     let tokenizer = Model::load_tokenizer(&local.path)?;
     let mut learner = Learner::new(&tokenizer);
-    let mut summaries = 0;
+    let (mut summaries, mut outcome) = (0, Outcome::Complete);
     for source in feed::expand(sources)? {
-        feed::read(&source, &mut |event| {
-            if let Event::Item(Item { written: Some(WrittenSummary { summary, .. }), .. }) = event {
-                summaries += 1;
-                [summary.zh_title, summary.zh_abstract, summary.zh_tldr]
-                    .iter()
-                    .for_each(|text| learner.add(text));
+        let report = feed::read(&source, &mut |event| {
+            match event {
+                Event::Item(Item { written: Some(WrittenSummary { summary, .. }), .. }) => {
+                    summaries += 1;
+                    [summary.zh_title, summary.zh_abstract, summary.zh_tldr]
+                        .iter()
+                        .for_each(|text| learner.add(text));
+                }
+                Event::Item(_) | Event::Deleted => {}
+                Event::Malformed(what) | Event::Short(what, _) => console.malformed(&what, true),
+                Event::Mended(what) | Event::More(what) => console.malformed(&what, false),
+                Event::Fetching(text) => Observer::note(console, &text),
             }
             Ok(())
         })?;
+        if report.malformed > 0 {
+            outcome = Outcome::Incomplete;
+        }
     }
+    console.finish_reading();
     if summaries == 0 {
         return Err(Error::new(ErrorKind::Input, "there is no summary to learn from")
             .hint("records need all of `zh_title`, `zh_abstract` and `zh_tldr`"));
@@ -185,7 +196,7 @@ fn shortlist(
         wording::count(bytes.len() as u64),
         hash::sha256(&bytes),
     ));
-    Ok(())
+    Ok(outcome)
 }
 
 fn print(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {

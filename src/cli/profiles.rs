@@ -113,8 +113,9 @@ pub(super) fn show(command: &ConfigCommand) -> Result<Outcome> {
             }
             let digests = config.digests(&all)?;
             check_apart(&digests)?;
-            for (_, args) in digests {
-                DigestSettings::of(args, config.path())?;
+            for (name, args) in digests {
+                DigestSettings::of(args, config.path())
+                    .map_err(|error| config.placed(name.as_deref(), error))?;
             }
             let names: Vec<&str> = config.names().collect();
             console::note(&match (config.path(), names.as_slice()) {

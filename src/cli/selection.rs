@@ -41,6 +41,14 @@ impl Choice {
             let message = format!("--since {since} is later than --until {until}");
             return Err(Error::new(ErrorKind::Usage, message).hint("change the two of them"));
         }
+        if let Some(top) = args.top
+            && args.like.is_empty()
+        {
+            let message =
+                format!("--top {top} keeps the papers most like a library, and there is none");
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("name one with --like FILE; --limit N takes the first N papers"));
+        }
         if let Some(glossary) = glossary {
             selection = selection.translated(glossary);
         }

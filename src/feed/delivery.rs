@@ -23,6 +23,10 @@ pub(super) struct Delivery<'a> {
     /// The break, until it is known whether any paper came before it.
     break_off: Option<Malformed>,
     pub(super) missing: u64,
+    /// Whether another try may bring what is lacking.
+    pub(super) may_pass: bool,
+    /// Whether the input comes over the network, where another try may bring what this one lacks.
+    pub(super) is_fetched: bool,
     day: Option<Date>,
     /// Whether the input is read answer by answer, so that what one lacks another may have.
     pub(super) follows_pages: bool,
@@ -41,6 +45,8 @@ impl<'a> Delivery<'a> {
             first_fault: None,
             break_off: None,
             missing: 0,
+            may_pass: false,
+            is_fetched: false,
             day: None,
             follows_pages: false,
             last_page: None,
@@ -117,9 +123,10 @@ impl<'a> Delivery<'a> {
         (self.sink)(Event::More(page))
     }
 
-    /// Notes that nothing can be read after `line`.
-    pub(super) fn break_off(&mut self, line: u64, reason: String) {
+    /// Notes that nothing can be read after `line`, and whether another try may read on.
+    pub(super) fn break_off(&mut self, line: u64, reason: String, may_pass: bool) {
         self.break_off = Some(self.fault(Position::Line(line), reason));
+        self.may_pass |= may_pass;
     }
 
     /// Papers that were lost so far, as far as they are known of.
@@ -139,14 +146,19 @@ impl<'a> Delivery<'a> {
         if self.items == 0
             && let Some(fault) = self.first_fault.take().or(break_off.clone())
         {
-            return Err(Error::new(ErrorKind::Input, format!("no paper in {fault}"))
-                .hint("check that the input is whole, and is what it was meant to be"));
+            let error = Error::new(ErrorKind::Input, format!("no paper in {fault}"));
+            return Err(match self.may_pass {
+                true => error.passing().hint("run again in a while; it may be whole then"),
+                false => {
+                    error.hint("check that the input is whole, and is what it was meant to be")
+                }
+            });
         }
         if let Some(fault) = break_off {
             self.malformed += 1;
             (self.sink)(Event::Malformed(fault))?;
         }
-        let Some(format) = self.format else { return Err(self.error("holds no paper")) };
+        let Some(format) = self.format else { return Err(self.lacks("holds no paper")) };
         Ok(FeedReport {
             format,
             items: self.items,
@@ -154,6 +166,7 @@ impl<'a> Delivery<'a> {
             cut_short,
             well_formed_empty: self.items == 0,
             missing: self.missing,
+            may_pass: self.may_pass,
             day: self.day,
         })
     }
@@ -164,10 +177,27 @@ impl<'a> Delivery<'a> {
         Error::new(ErrorKind::Input, format!("{} {what}", self.input))
     }
 
+    /// [`Delivery::error`], where what is fetched another time may have what this lacks.
+    pub(super) fn lacks(&self, what: &str) -> Error {
+        let error = self.error(what);
+        if self.is_fetched { error.passing() } else { error }
+    }
+
     /// The error for an input of which not even the beginning can be read.
     pub(super) fn unreadable(&self, cause: io::Error) -> Error {
-        Error::new(ErrorKind::Input, format!("cannot read {}: {}", self.input, plain(&cause)))
-            .because(cause)
+        let may_pass = self.can_go_on(&cause);
+        let message = format!("cannot read {}: {}", self.input, plain(&cause));
+        let error = Error::new(ErrorKind::Input, message).because(cause);
+        if may_pass { error.passing() } else { error }
+    }
+
+    /// Whether reading, which failed for `cause`, may go on another time.
+    pub(super) fn can_go_on(&self, cause: &io::Error) -> bool {
+        // So ends what is packed, where it is cut without a sign.
+        let is_cut = self.is_fetched && cause.kind() == io::ErrorKind::UnexpectedEof;
+        // What passes is told by the kind alone, and a cause cannot be copied.
+        let error = Error::new(ErrorKind::Input, "").because(io::Error::from(cause.kind()));
+        is_cut || error.may_pass()
     }
 
     fn fault(&self, position: Position, reason: String) -> Malformed {

@@ -109,6 +109,9 @@ pub struct FeedReport {
     pub well_formed_empty: bool,
     /// Papers that the input counts and does not hold.
     pub missing: u64,
+    /// Whether another try, later, may bring what is lacking: a connection broke off, or arXiv was
+    /// busy.
+    pub may_pass: bool,
     /// The day of announcement, where the input says that it is that day's.
     pub day: Option<Date>,
 }

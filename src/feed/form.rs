@@ -38,7 +38,7 @@ pub(super) fn parse(
             delivery.is_a(Format::Records);
             Ok(())
         }
-        None => Err(delivery.error("is empty")),
+        None => Err(delivery.lacks("is empty")),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn read(
     sink: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<FeedReport> {
     let mut delivery = Delivery::new(name, sink);
-    delivery.follows_pages = true;
+    (delivery.follows_pages, delivery.is_fetched) = (true, true);
     let service = &*named.service;
     let mut reading = Reading { service, name, out: delivery, held: 0, pages: Vec::new() };
     match &named.request {
@@ -124,26 +124,35 @@ impl Reading<'_> {
     }
 
     fn ids(&mut self, ids: &[String]) -> Result<()> {
+        // Results that answers counted to the last, and held none of.
+        let mut promised = 0;
         for ids in ids.chunks(IDS_A_CALL) {
-            let before = self.held;
-            let mut empty_answers = 0;
-            loop {
-                let list = percent_encoded(&ids.join(","));
+            let list = percent_encoded(&ids.join(","));
+            for empty_answers in 1..=EMPTY_ANSWERS_MAX {
                 let page = self.results(&format!("id_list={list}&max_results={IDS_A_CALL}"))?;
-                empty_answers += u32::from(page.items == 0);
-                let is_promised = page.total.is_some_and(|total| total > 0);
-                if page.items > 0 || !is_promised || empty_answers >= EMPTY_ANSWERS_MAX {
+                let total = page.total.unwrap_or(0);
+                if page.items > 0 || total == 0 {
                     break;
                 }
-            }
-            let missing = (ids.len() as u64).saturating_sub(self.held - before);
-            if missing > 0 && !self.out.is_broken() {
-                let (held, asked) = (count(self.held - before), count(ids.len() as u64));
-                let reason = format!("{asked} ids were asked for, and {held} of them came");
-                self.out.short(reason, missing)?;
+                if empty_answers == EMPTY_ANSWERS_MAX {
+                    promised += total;
+                }
             }
         }
-        Ok(())
+        let asked = ids.len() as u64;
+        let missing = asked.saturating_sub(self.held);
+        if missing == 0 || self.out.is_broken() {
+            return Ok(());
+        }
+        if self.held > 0 {
+            let (asked, held) = (count(asked), count(self.held));
+            let reason = format!("{asked} ids were asked for, and {held} of them came");
+            return self.out.short(reason, missing, promised > 0);
+        }
+        match promised {
+            0 => Err(self.out.error("names no paper that arXiv has").hint("check the id")),
+            total => self.compare(total, "results"),
+        }
     }
 
     fn list(&mut self, set: &str, from: Date, until: Date) -> Result<()> {
@@ -173,7 +182,7 @@ impl Reading<'_> {
     fn results(&mut self, question: &str) -> Result<Page> {
         let url = format!("{}?{question}", self.service.address(Endpoint::Api));
         let page = self.answer(Endpoint::Api, url, false)?;
-        if self.out.format() == Some(Format::ApiAtom) {
+        if self.out.format() == Some(Format::ApiAtom) || self.out.is_broken() {
             return Ok(page);
         }
         Err(self.out.error("is no answer of the API").hint("is it arXiv that answers?"))
@@ -218,9 +227,9 @@ impl Reading<'_> {
         }
         let (all, held) = (count(total), count(self.held));
         if self.held == 0 {
-            let error = self.out.error(&format!("counts {all} {what}, and none came"));
+            let error = self.out.lacks(&format!("counts {all} {what}, and none came"));
             return Err(error.hint("ask again in a while: arXiv does so when it is busy"));
         }
-        self.out.short(format!("counts {all} {what}, and {held} came"), missing)
+        self.out.short(format!("counts {all} {what}, and {held} came"), missing, true)
     }
 }

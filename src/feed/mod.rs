@@ -57,7 +57,8 @@ pub use source::{MAX_FOLDER_FILES, MAX_FOLDER_LEVELS, Source, arxiv, expand};
 /// papers before the break have been handed over and the break is reported. It is an error when
 /// the input cannot be opened, is of no known form or encoding, is a feed's error message, or
 /// holds no paper without being a well-formed empty feed; an answer of the API that counts results
-/// and holds none of them is not one. An error of `sink` ends reading and is handed on.
+/// and holds none of them is not one. It is one that may pass ([`Error::may_pass`]) where another try
+/// may bring what is lacking. An error of `sink` ends reading and is handed on.
 /// A folder is to be [`expand`]ed first.
 pub fn read(source: &Source, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<FeedReport> {
     let name = source.to_string();
@@ -66,7 +67,10 @@ pub fn read(source: &Source, sink: &mut dyn FnMut(Event) -> Result<()>) -> Resul
     }
     let Opened { bytes, charset } =
         source.open(&mut |text| drop(sink(Event::Fetching(text.to_owned()))))?;
-    read_as(&name, bytes, charset.as_deref(), sink)
+    let mut delivery = Delivery::new(&name, sink);
+    delivery.is_fetched = matches!(source, Source::Url { .. });
+    parse(&name, bytes, charset.as_deref(), &mut delivery)?;
+    delivery.finish()
 }
 
 /// [`read`] for bytes that are already open; `name` is what messages call them.
@@ -75,7 +79,9 @@ pub fn read_from(
     bytes: impl Read,
     sink: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<FeedReport> {
-    read_as(name, bytes, None, sink)
+    let mut delivery = Delivery::new(name, sink);
+    parse(name, bytes, None, &mut delivery)?;
+    delivery.finish()
 }
 
 /// The lines of records as UTF-8, where a byte order mark says that they are in UTF-16, as Windows
@@ -90,15 +96,4 @@ pub fn utf8_lines(name: &str, bytes: impl Read + 'static) -> Result<Box<dyn BufR
         }
         Unreadable::Encoding(unknown) => unknown_encoding(name, unknown),
     })
-}
-
-fn read_as(
-    name: &str,
-    bytes: impl Read,
-    charset: Option<&str>,
-    sink: &mut dyn FnMut(Event) -> Result<()>,
-) -> Result<FeedReport> {
-    let mut delivery = Delivery::new(name, sink);
-    parse(name, bytes, charset, &mut delivery)?;
-    delivery.finish()
 }

@@ -29,9 +29,11 @@ impl Delivery<'_> {
         self.tell(page)
     }
 
-    /// Reports items that an answer counts and does not hold.
-    pub(super) fn short(&mut self, reason: String, missing: u64) -> Result<()> {
+    /// Reports items that an answer counts and does not hold, and whether another try may bring
+    /// them.
+    pub(super) fn short(&mut self, reason: String, missing: u64, may_pass: bool) -> Result<()> {
         self.missing = self.missing.saturating_add(missing);
+        self.may_pass |= may_pass;
         self.lose(Position::Whole, reason, missing)
     }
 
@@ -41,7 +43,8 @@ impl Delivery<'_> {
         let missing = page.promised.unwrap_or(0).saturating_sub(page.items);
         if missing > 0 {
             let (promised, held) = (count(page.promised.unwrap_or(0)), count(page.items));
-            self.short(format!("counts {promised} entries and holds {held}"), missing)?;
+            let reason = format!("counts {promised} entries and holds {held}");
+            self.short(reason, missing, self.is_fetched)?;
         }
         let total = page.total.unwrap_or(0);
         match self.format() {
@@ -49,7 +52,7 @@ impl Delivery<'_> {
                 let all = count(total);
                 let what =
                     format!("is an answer of the API that counts {all} results and holds none");
-                Err(self.error(&what).hint(
+                Err(self.lacks(&what).hint(
                     "ask again in a while: the API does so when it is busy; `max_results` must \
                      not be 0",
                 ))

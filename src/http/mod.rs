@@ -6,7 +6,7 @@
 //! Every connection serves one request: one that is kept may have been closed by the server when
 //! the next request comes, and here requests are few and answers long. Trying again is in
 //! [`Tries`], why an exchange failed in [`Failure`], and what may be repeated of foreign texts in
-//! [`shown_text`] and [`shown_address`].
+//! [`shown_text`], [`shown_address`] and [`without_secrets`].
 
 mod exchange;
 mod failure;
@@ -17,7 +17,7 @@ mod tries;
 pub use exchange::{Answer, Client, Request};
 pub use failure::{Failure, FailureKind};
 pub use limits::Limits;
-pub use shown::{escaped, shown_address, shown_text};
+pub use shown::{escaped, shown_address, shown_text, without_secrets};
 pub use tries::Tries;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

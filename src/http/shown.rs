@@ -19,17 +19,23 @@ const SECRET_NAMES: [&str; 8] =
 
 /// `text` of a server or another program, on one line.
 pub fn shown_text(text: &str) -> String {
-    cut(&escaped(&hide_secrets(text)))
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '\\');
+    cut(&escaped(&hide_secrets(text, is_end)))
 }
 
 /// An address that the user or a server gave.
 pub fn shown_address(address: &str) -> String {
+    cut(&escaped(&without_secrets(address)))
+}
+
+/// An address that is nothing else, without its secrets and in its whole length.
+pub fn without_secrets(address: &str) -> String {
     // Somebody may have left the scheme away.
     let bare = !address.contains("://");
     let host = address.find(['/', '?', '#']).unwrap_or(address.len());
     match address[..host].rfind('@').filter(|_| bare) {
-        Some(at) => shown_text(&format!("{HIDDEN}{}", &address[at..])),
-        None => shown_text(address),
+        Some(at) => hide_secrets(&format!("{HIDDEN}{}", &address[at..]), |_| false),
+        None => hide_secrets(address, |_| false),
     }
 }
 
@@ -53,15 +59,16 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Takes the secrets out of every address in `text`.
-fn hide_secrets(text: &str) -> String {
+/// Takes the secrets out of every address in `text`; an address goes as far as no character
+/// `is_end`.
+fn hide_secrets(text: &str, is_end: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         shown.push_str(before);
-        let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '\\');
-        let host = &after[..after.find(|c| is_end(c) || "/?#".contains(c)).unwrap_or(after.len())];
+        let is_end_of_host = |c: char| is_end(c) || "/?#".contains(c);
+        let host = &after[..after.find(is_end_of_host).unwrap_or(after.len())];
         if let Some(at) = host.rfind('@') {
             shown.push_str(HIDDEN);
             shown.push_str(&host[at..]);
@@ -69,7 +76,7 @@ fn hide_secrets(text: &str) -> String {
             shown.push_str(host);
         }
         let after = &after[host.len()..];
-        let path = &after[..after.find(is_end).unwrap_or(after.len())];
+        let path = &after[..after.find(&is_end).unwrap_or(after.len())];
         rest = &after[path.len()..];
         match path.split_once('?') {
             None => shown.push_str(path),
@@ -125,6 +132,9 @@ mod tests {
         );
         assert_eq!(shown_address("ann:pa55@hub:8080/m"), "***@hub:8080/m");
         assert_eq!(shown_address("hub/m@main"), "hub/m@main");
+        // In an address that is nothing else, a quotation mark ends nothing.
+        let odd = "http://ann:pa'55@hub/m?q='a'&token=b";
+        assert_eq!(without_secrets(odd), "http://***@hub/m?q='a'&token=***");
     }
 
     #[test]

@@ -107,6 +107,8 @@ fn profiles_do_not_write_over_each_other() {
         let what = "sheep.jsonl is an output of both profiles sheep and goats";
         assert!(stderr.contains(what), "{stderr}");
         assert!(!place.has("sheep.jsonl"), "nothing is written");
+        let new = self::place(&settings.replace("sheep.jsonl", "new/{date}.jsonl")).run(arguments);
+        assert_eq!(new.status, 1, "nor where the folder is yet to be made: {}", new.stderr);
         let asked = place_of_stdin().run(arguments);
         assert!(asked.status == 1 && asked.stderr.contains("both profiles a and b read standard"));
     }
@@ -161,8 +163,55 @@ fn errors_are_told_when_they_happen_and_of_which_profile() {
 fn what_holds_for_every_digest_is_checked_without_profiles() {
     let run = place("keep = [\"/(/\"]\n").run(&["config", "check"]);
     assert_eq!(run.status, 1, "{}", run.stderr);
+    assert!(run.stderr.starts_with("error: wenzhai.toml: "), "{}", run.stderr);
     let run = place("limit = 5\n").run(&["config", "check"]);
     assert!(run.status == 0 && run.stderr.contains("no profiles"), "{}", run.stderr);
+}
+
+/// `--top` is typed to see less of a profile that has a library.
+#[test]
+fn a_profile_can_have_the_library_that_top_needs() {
+    let profile = "sources = [\"papers.jsonl\"]\n";
+    let settings = format!(
+        "no-store = true\nformat = \"jsonl\"\n[digest.a]\n{profile}like = [\"mine.bib\"]\n\
+         [digest.b]\n{profile}"
+    );
+    let place = place(&settings);
+    place.write("mine.bib", "@misc{a, title={Goats at Night}, abstract={We count goats.}}");
+    let run = place.run(&["digest", "a", "--top", "1"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("2699.00002") && run.stdout.lines().count() == 1);
+    let run = place.run(&["digest", "b", "--top", "1"]);
+    let error = "error: --top 1 keeps the papers most like a library, and there is none\n  hint: ";
+    assert!(run.status == 1 && run.stderr.contains(error), "{}", run.stderr);
+}
+
+#[test]
+fn a_profile_that_cannot_be_is_named_by_the_check() {
+    let refused = |goats: &str, what: &str| {
+        let settings = PROFILES.replace("keep = [\"goat\"]", goats);
+        let run = place(&settings).run(&["config", "check"]);
+        let error = format!("error: wenzhai.toml, [digest.goats]: {what}");
+        assert_eq!(run.status, 1, "{}", run.stderr);
+        assert!(run.stderr.starts_with(&error) && run.stderr.contains("hint: "), "{}", run.stderr);
+    };
+    refused("since = 2027-01-01\nuntil = 2026-01-01", "--since 2027-01-01 is later than");
+    refused("top = 3", "--top 3 keeps the papers most like a library");
+    refused("device = \"tpu\"", "unknown device \"tpu\"");
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let place = place("store = \"s.sqlite\"\n");
+    let run = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("WENZHAI_STORE", "").env("WENZHAI_MODEL", "").output().unwrap()
+    };
+    let digest = run(&["digest", "papers.jsonl", "-q"]);
+    assert!(digest.status.success(), "{}", String::from_utf8_lossy(&digest.stderr));
+    assert!(place.has("s.sqlite"), "what the file says holds");
+    let told = String::from_utf8(run(&["doctor", "--offline"]).stdout).unwrap();
+    assert!(told.contains("store: s.sqlite, "), "{told}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::support::arxiv_server::ArxivServer;
 use crate::support::place::Place;
 
 #[test]
@@ -32,6 +33,73 @@ fn what_is_bad_is_told_with_a_hint_and_a_status() {
     let store = "bad   store: the store s.sqlite is damaged, or no store at all: file is not a database\n        \
          hint: move";
     assert!(run.stdout.contains(store), "{}", run.stdout);
+}
+
+#[test]
+fn what_is_looked_at_is_what_a_digest_would_use() {
+    let place = Place::new();
+    let settings = "model = \"./mine.gguf\"\nstore = \"mine.sqlite\"\ndevice = \"metal\"\n";
+    place.write("wenzhai.toml", settings);
+    let run = place.run(&["doctor", "--offline"]);
+    assert_eq!(run.status, 2, "{}", run.stdout);
+    for what in [
+        "ok    settings: wenzhai.toml\n",
+        "there is no model file ./mine.gguf\n",
+        "store: mine.sqlite is made by the first digest\n",
+        "metal: ",
+    ] {
+        assert!(run.stdout.contains(what), "{what} in {}", run.stdout);
+    }
+    let typed = ["--model", "small", "--store", "s.sqlite", "--device", "cpu"];
+    let told = place.run(&[&["doctor", "--offline"][..], &typed].concat()).stdout;
+    assert!(told.contains("gemma3-270m-zh is not here yet"), "{told}");
+    assert!(told.contains("store: s.sqlite is made") && !told.contains("metal"), "{told}");
+    let mut command = place.command(&["doctor", "--offline"]);
+    command.env("WENZHAI_MODEL", "small").env("WENZHAI_STORE", "e.sqlite");
+    let told = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(told.contains("gemma3-270m-zh") && told.contains("store: e.sqlite is"), "{told}");
+    let none = place.run(&["doctor", "--offline", "--config", "none"]).stdout;
+    assert!(!none.contains("settings: ") && !none.contains("mine."), "{none}");
+    place.write("wenzhai.toml", "modell = \"small\"\n");
+    let run = place.run(&["doctor", "--offline"]);
+    let bad = "bad   settings: wenzhai.toml: modell is no option of digest\n        hint: did you";
+    assert!(run.status == 2 && run.stdout.contains(bad), "{}", run.stdout);
+}
+
+#[test]
+fn a_store_that_cannot_be_made_is_bad() {
+    let place = Place::new();
+    place.write("file", "");
+    let doctor = |store: &str| place.run(&["doctor", "--offline", "--store", store]);
+    let run = doctor("file/folder/s.sqlite");
+    let start = "bad   store: file/folder/s.sqlite cannot be made: ";
+    let line = run.stdout.lines().find(|line| line.starts_with(start));
+    assert!(line.is_some_and(|line| line.ends_with("/file is no folder")), "{}", run.stdout);
+    assert_eq!(run.status, 2);
+    if cfg!(target_os = "linux") {
+        let told = doctor("/proc/folder/s.sqlite").stdout;
+        let what = "/proc/folder/s.sqlite cannot be made: no file can be made in /proc: ";
+        assert!(told.contains(what), "{told}");
+    }
+    let told = doctor("new/folder/s.sqlite").stdout;
+    assert!(told.contains("ok    store: new/folder/s.sqlite is made by"), "{told}");
+    assert!(!place.has("new"), "nothing is made");
+}
+
+#[test]
+fn arxiv_is_asked_in_turn_and_told_who_asks() {
+    let server = ArxivServer::start();
+    let place = Place::new();
+    place.write("wenzhai.toml", "contact = \"ida@pond.example\"\n");
+    let mut command = server.command(&place, "2026-11-26", &["doctor", "--store", "s.sqlite"]);
+    let closed = "http://127.0.0.1:9";
+    command.envs([("PIP_INDEX_URL", closed), ("HF_ENDPOINT", closed)]);
+    let told = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(told.contains(&format!("ok    arXiv: {} answers", server.address(""))), "{told}");
+    let agents: Vec<String> = server.asked().into_iter().map(|asked| asked.user_agent).collect();
+    assert_eq!(agents.len(), 1);
+    assert!(agents[0].ends_with("(digest for one reader; ida@pond.example)"), "{agents:?}");
+    assert!(place.has("cache/arxiv/turns"), "the turn that digests take, too");
 }
 
 #[test]

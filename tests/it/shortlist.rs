@@ -74,6 +74,30 @@ fn records_without_summaries_teach_nothing() {
     assert!(!folder.path().join("tiny.shortlist").exists());
 }
 
+#[test]
+fn what_of_an_input_cannot_be_read_is_told_and_in_the_status() {
+    let folder = tempfile::tempdir().unwrap();
+    tiny::write_model(&folder.path().join("tiny.gguf"), "gemma3", 1);
+    let broken = format!("{RECORDS}{{\"title\": \"g\"\n");
+    std::fs::write(folder.path().join("broken.jsonl"), broken).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(RECORDS.as_bytes()).unwrap();
+    let mut packed = packed.finish().unwrap();
+    packed.truncate(packed.len() - 4);
+    std::fs::write(folder.path().join("cut.jsonl.gz"), packed).unwrap();
+    for (file, warning) in [
+        ("broken.jsonl", "warning: broken.jsonl, line 4: no JSON: "),
+        ("cut.jsonl.gz", "warning: cut.jsonl.gz, line 4: the input breaks off: "),
+    ] {
+        let finished = learn(folder.path(), &[file, "--min-count", "1"]);
+        let said = String::from_utf8(finished.stderr).unwrap();
+        assert_eq!(finished.status.code(), Some(2), "{said}");
+        assert!(said.starts_with(warning), "{said}");
+        assert!(said.contains(" tokens, from 2 summaries"), "{said}");
+        std::fs::remove_file(folder.path().join("tiny.shortlist")).unwrap();
+    }
+}
+
 /// What the list and a paper's own tokens leave out of reference summaries of newer papers.
 #[test]
 fn few_tokens_of_reference_summaries_are_missed() {

@@ -19,6 +19,11 @@ use notes::{
     MODELS_EXAMPLES, RENDER_EXAMPLES, SHORTLIST_NOTES, SITE_NOTES,
 };
 
+/// The variable of the environment that an option is read from; one that is empty counts as not set.
+fn variable(name: &'static str) -> Option<&'static str> {
+    std::env::var_os(name).is_none_or(|value| !value.is_empty()).then_some(name)
+}
+
 /// Reads arXiv feeds and writes a Chinese digest of them, with a language model on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "wenzhai", version, after_help = format!("{ENVIRONMENT}\n\n{EXIT_STATUS}"),
@@ -132,11 +137,12 @@ pub(super) struct DigestArgs {
     #[arg(long, help_heading = "Papers")]
     pub(super) redo: bool,
 
-    /// Where finished papers are kept [default: store.sqlite in the user's data folder]
+    /// Where finished papers are kept [default: wenzhai/store.sqlite in the user's data
+    /// folder]
     #[arg(
         long,
         value_name = "FILE",
-        env = "WENZHAI_STORE",
+        env = variable("WENZHAI_STORE"),
         hide_env_values = true,
         help_heading = "Papers"
     )]
@@ -214,7 +220,7 @@ pub(super) struct SelectionArgs {
     pub(super) like: Vec<PathBuf>,
 
     /// Keep only the N papers that are most alike
-    #[arg(long, value_name = "N", requires = "like", help_heading = "Selection",
+    #[arg(long, value_name = "N", help_heading = "Selection",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) top: Option<u64>,
 }
@@ -245,8 +251,8 @@ pub(super) struct EngineArgs {
 pub(super) struct ModelArgs {
     /// default, small or another name of `wenzhai models list`, path of a GGUF file, or
     /// hf:OWNER/REPO:FILE
-    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT, env = "WENZHAI_MODEL",
-          hide_env_values = true, help_heading = "Model")]
+    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT,
+          env = variable("WENZHAI_MODEL"), hide_env_values = true, help_heading = "Model")]
     pub(super) model: String,
 
     /// Adapter to merge into the model instead of its own, or `none`

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::notes::PLAN_NOTES;
+use super::variable;
 
 /// Compute how long so many papers take, on what device, and with how much energy.
 #[derive(Debug, Args)]
@@ -12,8 +13,8 @@ use super::notes::PLAN_NOTES;
 pub(in crate::cli) struct PlanArgs {
     /// default, small or another name of `wenzhai models list`, path of a GGUF file, or
     /// hf:OWNER/REPO:FILE; it has to be here
-    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT, env = "WENZHAI_MODEL",
-          hide_env_values = true)]
+    #[arg(long, value_name = "MODEL", default_value = crate::card::DEFAULT,
+          env = variable("WENZHAI_MODEL"), hide_env_values = true)]
     pub(in crate::cli) model: String,
 
     /// cpu, which is measured, or cards, with commas between: h200, h100, h100-pcie, a100, l40s, 4090,

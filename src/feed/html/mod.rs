@@ -62,11 +62,11 @@ pub(super) fn read<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Res
     walk.finish(broken, text.line(), out)
 }
 
-/// The page as text, and why it could not be read further, if so.
-fn whole<R: Read>(
-    text: &mut TextReader<R>,
-    out: &mut Delivery,
-) -> Result<(String, Option<String>)> {
+/// Why a page could not be read further, and whether another try may read on.
+type Break = (String, bool);
+
+/// The page as text, and its break, if there is one.
+fn whole<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Result<(String, Option<Break>)> {
     use std::io::BufRead;
     let mut page = Vec::new();
     let broken = loop {
@@ -74,7 +74,10 @@ fn whole<R: Read>(
         let chunk = match text.fill_buf() {
             Ok([]) => break None,
             Ok(chunk) => chunk,
-            Err(cause) => break Some(format!("the page breaks off: {}", plain(&cause))),
+            Err(cause) => {
+                let reason = format!("the page breaks off: {}", plain(&cause));
+                break Some((reason, out.can_go_on(&cause)));
+            }
         };
         if page.len() + chunk.len() > MAX_HTML_BYTES {
             let mib = MAX_HTML_BYTES >> 20;
@@ -210,22 +213,25 @@ impl Walk {
         }
     }
 
-    fn finish(mut self, broken: Option<String>, line: u64, out: &mut Delivery) -> Result<()> {
+    fn finish(mut self, broken: Option<Break>, line: u64, out: &mut Delivery) -> Result<()> {
         let is_whole = broken.is_none() && self.is_over;
         if let Some(entry) = &self.entry
             && (is_whole || entry.is_complete())
         {
             self.deliver(out)?;
         }
-        if !self.is_catch_up {
+        // One that broke off may have been going to be one.
+        let may_pass = broken.as_ref().is_some_and(|(_, may_pass)| *may_pass);
+        if !self.is_catch_up && !may_pass {
             return Err(no_listing(out));
         }
         if let Some(day) = self.day {
             out.is_of(day);
         }
         if !is_whole {
-            let reason = broken.unwrap_or_else(|| "the page ends in its middle".to_owned());
-            out.break_off(line, reason);
+            let ends = || ("the page ends in its middle".to_owned(), out.is_fetched);
+            let (reason, may_pass) = broken.unwrap_or_else(ends);
+            out.break_off(line, reason, may_pass);
         }
         // Of two numbers that differ the larger one: it is the one that can tell of a loss.
         let total = self.total.max(self.in_sections);

@@ -61,7 +61,8 @@ pub(super) fn read_lines<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) 
                 text.note_papers(out.items());
             }
             Err(cause) => {
-                out.break_off(number, format!("the input breaks off: {}", plain(&cause)));
+                let reason = format!("the input breaks off: {}", plain(&cause));
+                out.break_off(number, reason, out.can_go_on(&cause));
                 return Ok(());
             }
         }
@@ -87,7 +88,8 @@ pub(super) fn read_document<R: Read>(text: &mut TextReader<R>, out: &mut Deliver
                 return Err(error.hint("write one record a line; that is read without a limit"));
             }
             Err(cause) => {
-                out.break_off(text.line(), format!("the input breaks off: {}", plain(&cause)));
+                let reason = format!("the input breaks off: {}", plain(&cause));
+                out.break_off(text.line(), reason, out.can_go_on(&cause));
                 break;
             }
         }
@@ -99,7 +101,9 @@ pub(super) fn read_document<R: Read>(text: &mut TextReader<R>, out: &mut Deliver
             Ok(Value::Array(records)) => records,
             Ok(record) => vec![record],
             Err(cause) => {
-                out.break_off(cause.line() as u64, format!("no JSON: {}", plain(&cause)));
+                let may_pass = cause.is_eof() && out.is_fetched;
+                let reason = format!("no JSON: {}", plain(&cause));
+                out.break_off(cause.line() as u64, reason, may_pass);
                 return Ok(());
             }
         };

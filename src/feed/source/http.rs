@@ -89,6 +89,16 @@ fn refused(failure: &Failure, status: Option<u16>, name: &str) -> Error {
     }
 }
 
+/// A body that breaks off. Where another try may bring all of it, the kind is one by which
+/// [`Error::may_pass`] sees that.
+fn broken_off(failure: &Failure) -> io::Error {
+    let kind = match failure.may_pass() {
+        true => io::ErrorKind::TimedOut,
+        false => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, shown_text(&failure.message))
+}
+
 /// The body of an answer.
 struct Body {
     answer: Answer,
@@ -104,7 +114,7 @@ impl Read for Body {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.taken == self.piece.len() {
             let failed = |what: String| io::Error::other(shown_text(&what));
-            let piece = self.answer.next_piece(&mut |_| {}).map_err(|f| failed(f.message))?;
+            let piece = self.answer.next_piece(&mut |_| {}).map_err(|f| broken_off(&f))?;
             let Some(piece) = piece else {
                 self.turn = None;
                 return Ok(0);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::ErrorKind;
+use crate::http::without_secrets;
 use crate::{Error, Result};
 
 /// Most folders inside one another; also what ends a circle of links.
@@ -157,20 +158,9 @@ impl fmt::Display for Source {
         match self {
             Source::Stdin => f.write_str("standard input"),
             Source::Path(path) => write!(f, "{}", path.display()),
-            Source::Url { url, .. } => f.write_str(&without_password(url)),
+            Source::Url { url, .. } => f.write_str(&without_secrets(url)),
             Source::Arxiv(named) => write!(f, "{named}"),
         }
-    }
-}
-
-/// An address as messages name it. What stands before the `@` of `https://me:secret@host/` is for
-/// nobody else to read.
-fn without_password(url: &str) -> String {
-    let start = url.find("://").map_or(0, |at| at + "://".len());
-    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
-    match url[start..end].rfind('@') {
-        Some(at) => format!("{}***{}", &url[..start], &url[start + at..]),
-        None => url.to_owned(),
     }
 }
 

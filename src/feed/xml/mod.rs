@@ -100,20 +100,27 @@ pub(super) fn read<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Res
             Ok(Event::Eof) => match walk.names.last() {
                 Some(name) => {
                     let name = printable(name, MAX_NAME_CHARS);
-                    out.break_off(line, format!("the feed ends in the middle of <{name}>"));
+                    let reason = format!("the feed ends in the middle of <{name}>");
+                    out.break_off(line, reason, out.is_fetched);
                     return walk.check_head(out);
                 }
                 None => return Ok(()),
             },
             Err(cause) => {
-                out.break_off(line, format!("the feed breaks off: {}", plain(&cause)));
+                let may_pass = match &cause {
+                    quick_xml::Error::Io(cause) => out.can_go_on(cause),
+                    // All of these are an end in the middle of something.
+                    quick_xml::Error::Syntax(_) => out.is_fetched,
+                    _ => false,
+                };
+                out.break_off(line, format!("the feed breaks off: {}", plain(&cause)), may_pass);
                 return walk.check_head(out);
             }
         }
         reader.get_mut().note_papers(out.items());
         if walk.names.len() > MAX_XML_LEVELS {
             let reason = format!("more than {MAX_XML_LEVELS} elements inside one another");
-            out.break_off(line, reason);
+            out.break_off(line, reason, false);
             return Ok(());
         }
     }

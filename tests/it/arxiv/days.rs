@@ -141,6 +141,13 @@ fn a_second_run_on_the_same_day_has_the_days_that_the_first_caught_up_on() {
     reader.read("2026-11-20", &["arxiv:cs.CL@2026-11-19"]);
     reader.read_on("2026-11-20", "2026-11-20", 5..6);
     assert_eq!(reader.digest(), [5]);
+    // To ask for it later takes nothing from the digest that had it.
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.read_on("2026-11-20", "2026-11-20", 5..6);
+    reader.read("2026-11-20", &["arxiv:cs.CL@2026-11-19", "-o", "other.md"]);
+    reader.read_on("2026-11-20", "2026-11-20", 5..6);
+    assert_eq!(reader.digest(), [3, 4, 5]);
     let reader = Reader::new();
     reader.read_on("2026-11-18", "2026-11-18", 1..3);
     reader.read_on("2026-11-20", "2026-11-20", 5..6);
@@ -468,4 +475,20 @@ fn a_store_of_the_version_before_is_opened_and_keeps_its_summaries() {
     assert_eq!(number("SELECT count(*) FROM summary WHERE zh_title = '题'"), 1);
     assert_eq!(number("SELECT papers FROM announcement WHERE day = '2026-11-18'"), 2);
     assert_eq!(number("PRAGMA user_version"), 4);
+    // As schema 3 was at first: announcements without readers, and no index of papers.
+    store
+        .execute_batch(
+            "DROP INDEX papers; DROP TABLE announcement; DROP TABLE announced;
+             ALTER TABLE summary DROP COLUMN fields;
+             CREATE TABLE announcement (category TEXT NOT NULL, day TEXT NOT NULL,
+                followed INTEGER NOT NULL, papers INTEGER NOT NULL, read INTEGER NOT NULL);
+             CREATE TABLE announced (category TEXT NOT NULL, paper TEXT NOT NULL,
+                day TEXT NOT NULL, version INTEGER);
+             PRAGMA user_version = 3;",
+        )
+        .unwrap();
+    let finished = reader.read("2026-11-18", &["arxiv:cs.CL", "--store", "old.sqlite"]);
+    assert_eq!((finished.status, reader.digest()), (0, vec![1, 2]), "{}", finished.stderr);
+    assert_eq!(number("SELECT count(*) FROM summary WHERE zh_title = '题'"), 1);
+    assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name = 'papers'"), 1);
 }

@@ -190,6 +190,36 @@ fn an_answer_that_is_cut_without_a_sign_is_a_loss_and_not_kept() {
     }
 }
 
+/// Which papers there are is not known then, so that another run may find some.
+#[test]
+fn an_address_that_breaks_off_before_any_paper_is_left_tells_to_run_again() {
+    let server = two_papers();
+    server.set_page("/byte", "<");
+    let blanks = " ".repeat(900);
+    let start = format!("<rss><channel><description>Herons{blanks}</description></channel></rss>");
+    server.set_page("/start", &start);
+    for (path, more, error) in [
+        ("/byte", &[][..], "error: cannot read http://"),
+        ("/start", &[], "error: no paper in http://"),
+        ("/rss/cs.CL", &["--keep", "zebras"], "error: no paper is left of "),
+    ] {
+        let address = server.address(path);
+        let args = [&["digest", &address, "--dry-run"][..], more].concat();
+        server.fail(path, Fault::Cut);
+        let finished = server.run(&Place::new(), TODAY, &args);
+        assert_eq!(finished.status, 75, "{}", finished.stderr);
+        assert!(finished.stderr.contains(error), "{}", finished.stderr);
+        assert!(finished.stderr.contains("the connection broke off"), "{}", finished.stderr);
+        server.fail(path, Fault::CutSilently);
+        let finished = server.run(&Place::new(), TODAY, &args);
+        assert_eq!(finished.status, 75, "{}", finished.stderr);
+    }
+    // A file that is cut stays so.
+    let place = Place::new();
+    place.write("cut.xml", &start[..800]);
+    assert_eq!(server.run(&place, TODAY, &["digest", "cut.xml", "--dry-run"]).status, 1);
+}
+
 #[test]
 fn a_slow_server_is_told_of_and_a_silent_one_given_up() {
     let server = two_papers();

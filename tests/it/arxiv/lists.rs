@@ -44,6 +44,34 @@ fn an_answer_that_is_empty_by_mistake_is_asked_for_again() {
     assert_eq!((finished.status, ids(&finished).len()), (2, 2));
     let loss = "warning: arxiv:query:all:herons: counts 4 results, and 2 came (left out)";
     assert!(finished.stderr.contains(loss), "{}", finished.stderr);
+    // Where there is no paper at all, another run may find some.
+    for (source, part, counted) in
+        [("arxiv:query:all:herons", "start=0", "4"), ("arxiv:2699.00001", "id_list", "1")]
+    {
+        for _ in 0..3 {
+            server.fail(part, Fault::Empty);
+        }
+        let finished = list(&server, &[source]);
+        let error = format!("error: {source} counts {counted} results, and none came\n  hint: ");
+        assert_eq!(finished.status, 75, "{}", finished.stderr);
+        assert!(finished.stderr.starts_with(&error), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn an_address_whose_answer_holds_none_of_its_results_may_hold_them_later() {
+    let server = ArxivServer::start();
+    let answer = "<feed xmlns='http://www.w3.org/2005/Atom' \
+        xmlns:o='http://a9.com/-/spec/opensearch/1.1/'><o:totalResults>450</o:totalResults></feed>";
+    server.set_page("/answer", answer);
+    let place = Place::new();
+    place.write("saved.xml", answer);
+    for (source, status) in [(server.address("/answer"), 75), ("saved.xml".to_owned(), 1)] {
+        let finished = server.run(&place, TODAY, &["digest", "--dry-run", &source]);
+        assert_eq!(finished.status, status, "{}", finished.stderr);
+        let error = format!("error: {source} is an answer of the API that counts 450 results");
+        assert!(finished.stderr.starts_with(&error), "{}", finished.stderr);
+    }
 }
 
 #[test]
@@ -65,6 +93,9 @@ fn ids_that_arxiv_does_not_have_are_missed() {
     let finished = list(&server, &["arxiv:2699.00001,2699.00099,2699.00098"]);
     assert_eq!((finished.status, ids(&finished).len()), (2, 1));
     assert!(finished.stderr.contains("3 ids were asked for, and 1 of them came (left out)"));
+    let finished = list(&server, &["arxiv:2699.00099"]);
+    let error = "error: arxiv:2699.00099 names no paper that arXiv has\n  hint: check the id\n";
+    assert_eq!((finished.status, finished.stderr.as_str()), (1, error));
 }
 
 #[test]
@@ -101,7 +132,7 @@ fn a_page_that_counts_more_papers_than_came_is_a_loss_in_the_account() {
     server.fail("page=1", Fault::Empty);
     let finished = list(&server, &["arxiv:cs.CL@2026-11-25"]);
     let error = "error: arxiv:cs.CL@2026-11-25 counts 5 entries, and none came\n";
-    assert!(finished.status == 1 && finished.stderr.starts_with(error), "{}", finished.stderr);
+    assert!(finished.status == 75 && finished.stderr.starts_with(error), "{}", finished.stderr);
 }
 
 #[test]

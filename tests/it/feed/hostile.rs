@@ -77,12 +77,15 @@ fn what_no_answer_can_hold_is_not_counted() {
 }
 
 #[test]
-fn the_password_of_an_address_is_not_told() {
+fn the_secrets_of_an_address_are_not_told() {
     let name = |url: &str| Source::parse(url).unwrap().to_string();
     assert_eq!(name("https://me:secret@host.org/rss?a=b@c"), "https://***@host.org/rss?a=b@c");
     assert_eq!(name("http://host.org/rss@home"), "http://host.org/rss@home");
+    let long = format!("http://host.org/{}?user=me&token=", "a/".repeat(300));
+    assert_eq!(name(&format!("{long}secret")), format!("{long}***"));
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a port");
-    let error = read_source(&address(format!("http://me:secret@{closed}/"))).expect_err("closed");
+    let error = read_source(&address(format!("http://me:secret@{closed}/?token=secret")))
+        .expect_err("closed");
     let mut told = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {

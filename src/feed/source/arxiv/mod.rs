@@ -33,7 +33,8 @@ pub(in crate::feed) use get::{Fetched, Target};
 pub use request::Request;
 pub use service::Service;
 pub(in crate::feed::source) use service::user_agent;
-pub(in crate::feed::source) use turn::{Turn, turn_of};
+pub use turn::Turn;
+pub(in crate::feed::source) use turn::turn_of;
 
 use crate::Result;
 

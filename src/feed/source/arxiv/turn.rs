@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 1 << 10;
 const SHARED_PAUSE: Duration = Duration::from_secs(3);
 
 /// The right to ask, until dropped.
-pub(in crate::feed::source) struct Turn {
+pub struct Turn {
     file: File,
     times: Vec<(String, u64)>,
     endpoint: Endpoint,
@@ -93,6 +93,18 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.note_time();
+    }
+}
+
+impl Service {
+    /// The turn to ask for feeds, which ends when it is dropped: no other run asks arXiv meanwhile.
+    /// `note` hears of a wait for another process.
+    ///
+    /// # Errors
+    /// Where the file by which turns are kept cannot be made or locked.
+    pub fn turn(&self, note: &mut dyn FnMut(&str)) -> Result<Turn> {
+        let endpoint = Endpoint::Rss;
+        Turn::take(self.folder(), endpoint, self.pause(endpoint), note)
     }
 }
 
