@@ -129,7 +129,7 @@ fn write_into(target: &Path, temporary: tempfile::NamedTempFile) -> std::io::Res
 
 /// Whether `path` names what is open already, as a shell hands it to a program.
 fn is_descriptor(path: &Path) -> bool {
-    ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.starts_with(folder))
+    ["/dev/fd", "/dev/stderr", "/proc/self/fd"].iter().any(|folder| path.starts_with(folder))
 }
 
 /// Where links lead from `path`, also if nothing is there yet.

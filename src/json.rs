@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-/// The value of a field that no digest shows, or what stands for none where it is of another type.
+/// The value of a field that a record can do without, or what stands for none where it is of another type.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     field: D,
 ) -> std::result::Result<T, D::Error> {

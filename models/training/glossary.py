@@ -37,7 +37,7 @@ def parse_arguments():
     return parser.parse_args()
 
 
-# Singulars that end in an s, and lose nothing.
+# Singulars that end in an s, and lose nothing; the longer ones at the end of a word as well.
 ENDING_IN_S = ("alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "census", "gas", "lens",
                "status", "virus")
 
@@ -51,8 +51,8 @@ def singular_of_acronym(word):
 def stem_of(word):
     """What singular and plural of `word` have in common: something to compare by, not always a word."""
     word = singular_of_acronym(word)
-    for one in ENDING_IN_S:
-        if word in (one, one + "es"):
+    for one in (word, word.removesuffix("es")):
+        if any(one == end or len(end) > 3 and one.endswith(end) for end in ENDING_IN_S):
             return one
     if len(word) > 3 and word[-1] == "s" and word[-2] not in "siu":
         word = word[:-1]

@@ -239,7 +239,7 @@ fn summarise(
         Err(error) => Err(match settings.store {
             StoreChoice::File(_) if error.hint_text().is_none() => {
                 error.hint(match settings.redo {
-                    true => "what is finished is kept; run again without --redo to go on",
+                    true => "with --redo all papers are written about again",
                     false => "what is finished is kept; run again to go on",
                 })
             }
@@ -254,7 +254,7 @@ fn tell_interruption(settings: &DigestSettings, run: &Run<'_>) -> Result<()> {
     let finished = wording::count(account.summarised + account.reused);
     let rest = wording::count(account.pending);
     let how = match settings.redo {
-        true => "the same command begins anew, and without --redo it goes on",
+        true => "the same command begins anew, because of --redo",
         false => "run the same command again to go on",
     };
     console::note(&match &settings.store {

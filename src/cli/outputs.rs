@@ -154,7 +154,7 @@ impl Outputs {
         streams.iter().try_for_each(|place| {
             let write = |out: &mut dyn Write| self.document(place, records, successors, out);
             match place.output.write(write) {
-                // Whoever read some of it has what was wanted, and the files are there.
+                // Whoever read some of it has what was wanted; the files take their names all the same.
                 Err(error) if !files.is_empty() && is_reader_gone(&error) => Ok(()),
                 outcome => outcome,
             }

@@ -69,9 +69,7 @@ pub fn atom(records: &dyn Records, feed: &Feed, out: &mut dyn Write) -> Result<(
         page => feed.site.map(|site| &site.page),
     };
     put(out, &templates.fill("feed-head.xml", head)?)?;
-    let mut number = 0;
     records.for_each_record(&mut |record| {
-        number += 1;
         let paper = view(record);
         let content = templates.fill("content.html", context! { paper => paper.clone() })?;
         let values = context! {

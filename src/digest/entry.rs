@@ -4,7 +4,7 @@ use super::line::is_blank;
 use super::wording;
 use crate::paper::{Date, PaperId};
 use crate::record::{Record, UNKNOWN_VERSION};
-use crate::summary::Field;
+use crate::summary::{Field, FlawKind};
 
 /// How a paper fared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,9 @@ pub(super) fn notes(record: &Record) -> Vec<String> {
 
 /// Why there is no summary: what was wrong with all that was written, or what failed, as it was told.
 pub(super) fn failure(record: &Record) -> String {
-    let marks: Vec<String> = record.marks.iter().map(wording::chinese).collect();
+    // A mark of another program may have no words.
+    let marks = record.marks.iter().filter(|m| m.kind != FlawKind::Other || !m.detail.is_empty());
+    let marks: Vec<String> = marks.map(wording::chinese).collect();
     let reason = match (marks.is_empty(), record.error.as_deref()) {
         (false, _) => marks.join("，"),
         (true, error) => error.unwrap_or("没有记录原因").to_owned(),

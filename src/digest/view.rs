@@ -16,7 +16,7 @@ use crate::text::formula::{Piece, pieces};
 /// How many authors are named before the others are folded.
 const AUTHORS_SHOWN: usize = 6;
 
-/// What templates know of `record`, the `number`th of its document.
+/// What templates know of `record`.
 pub(super) fn view(record: &Record) -> Value {
     let state = entry::state(record);
     let authors: Vec<String> =

@@ -29,7 +29,7 @@ fn plain_line(line: &str) -> String {
     if let Some((found, expected)) = mismatch("invalid value: ") {
         // Of the right kind, and not of its range: `integer `-1``.
         let found = found.split('`').nth(1).unwrap_or(found);
-        return format!("{found} is out of the range of {}", kind(expected));
+        return format!("{found} cannot stand where {} belongs", kind(expected));
     }
     line.to_owned()
 }

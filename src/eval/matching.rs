@@ -97,7 +97,7 @@ impl Matching {
             coverage.matched += 1;
             coverage.failed += u64::from(written.is_failed());
             coverage.retried += u64::from(written.retries > 0);
-            coverage.flagged += u64::from(!written.marks.is_empty());
+            coverage.flagged += u64::from(!written.marks.is_empty() && !written.is_failed());
             coverage.cut += u64::from(written.cut);
         }
         coverage

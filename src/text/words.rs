@@ -40,7 +40,8 @@ pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
     words
 }
 
-/// Singulars that end in an s, and lose nothing.
+/// Singulars that end in an s, and lose nothing; the longer ones at the end of a word as well, as in
+/// metalens and coronavirus.
 const ENDING_IN_S: [&str; 12] = [
     "alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "census", "gas", "lens",
     "status", "virus",
@@ -48,7 +49,7 @@ const ENDING_IN_S: [&str; 12] = [
 
 /// `word` without the s of a plural where capitals are before it, as in GPUs and KGs.
 fn singular_of_acronym(word: &str) -> &str {
-    let is_acronym = |head: &&str| head.len() > 1 && head.chars().all(char::is_uppercase);
+    let is_acronym = |head: &&str| head.chars().count() > 1 && head.chars().all(char::is_uppercase);
     word.strip_suffix('s').filter(is_acronym).unwrap_or(word)
 }
 
@@ -57,9 +58,12 @@ fn singular_of_acronym(word: &str) -> &str {
 /// The s of a plural goes, and its e behind s, sh, ch, x and z; `ie` becomes `y`.
 pub(crate) fn stem(word: &str) -> Cow<'_, str> {
     let word = singular_of_acronym(word);
-    let is_ending_in_s = |one: &str| one == word || word.strip_suffix("es") == Some(one);
-    if let Some(one) = ENDING_IN_S.into_iter().find(|one| is_ending_in_s(one)) {
-        return Cow::Borrowed(one);
+    let without_es = word.strip_suffix("es").unwrap_or(word);
+    for one in [word, without_es] {
+        let is_end = |end: &str| one == end || end.len() > 3 && one.ends_with(end);
+        if ENDING_IN_S.into_iter().any(is_end) {
+            return Cow::Borrowed(one);
+        }
     }
     let end = |word: &str, count: usize| word.chars().rev().nth(count - 1);
     let is_plural = word.ends_with('s')
@@ -104,6 +108,7 @@ mod tests {
         check("corpus", "corpus");
         check("s", "s");
         check("As", "As");
+        check("Δs", "Δs");
     }
 
     #[test]
@@ -130,6 +135,8 @@ mod tests {
             ("bias", "biases"),
             ("lens", "lenses"),
             ("virus", "viruses"),
+            ("metalens", "metalenses"),
+            ("coronavirus", "coronaviruses"),
         ] {
             assert_eq!(stem(one), stem(many));
             assert_eq!(words(one)[0].stem, words(many)[0].stem);

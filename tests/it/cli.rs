@@ -396,7 +396,7 @@ fn models_are_listed_and_shown_without_network() {
     qwen2.5-coder-1.5b-zh = default  1,066 MiB  to fetch  Chinese title, paragraph and one-liner of an abstract
                                      3,376 MiB of memory; 279 papers/h on two Zen 3 cores; 34 wrong claims in 30 papers
     gemma3-270m-zh = small             241 MiB  to fetch  the same in an eighth to a sixth of the time, and worse: to choose papers by
-                                     1,240 MiB of memory; 2,257 papers/h on two Zen 3 cores; 2.8 times the wrong claims of default
+                                     1,240 MiB of memory; 2,257 papers/h on two Zen 3 cores; some three times the wrong claims of default
     qwen2.5-coder-1.5b               1,066 MiB  to fetch  the default model without its adapter; a general prompt
     qwen2.5-coder-0.5b                 469 MiB  to fetch  Qwen2.5-Coder 0.5B Instruct, Q4_K_M; a general prompt
     gemma3-270m                        241 MiB  to fetch  Base model without adapter; continues text, follows no instructions
@@ -455,7 +455,7 @@ fn a_signal_ends_a_run_after_its_step_and_what_is_finished_is_kept() {
         let store = rusqlite::Connection::open(place.path().join("s.sqlite")).ok()?;
         store.query_row("SELECT count(*) FROM summary", [], |row| row.get::<_, i64>(0)).ok()
     };
-    let anew = "the same command begins anew, and without --redo it goes on";
+    let anew = "the same command begins anew, because of --redo";
     let on = "run the same command again to go on";
     for (signal, status, more, how) in
         [("-INT", 130, &["--redo"][..], anew), ("-TERM", 143, &[], on)]

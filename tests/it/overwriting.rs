@@ -120,7 +120,7 @@ fn what_a_killed_run_left_behind_is_removed_and_what_a_living_one_holds_is_not()
         let pipe = place.path().join(".wenzhai-pipe.tmp");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
         let mut touch = std::process::Command::new("touch");
-        let aged = touch.args(["-d", "1 hour ago"]).arg(&pipe).status().unwrap();
+        let aged = touch.args(["-t", "200001010000"]).arg(&pipe).status().unwrap();
         assert!(made.success() && aged.success());
     }
     assert_eq!(place.run(&["render", "in.jsonl", "-o", "d.md"]).status, 0);

@@ -43,10 +43,9 @@ impl DayOfSite {
     /// The day of `records`, the titles of which are kept in memory where `with_titles`.
     pub fn of(date: Date, page: String, records: &dyn Records, with_titles: bool) -> Result<Self> {
         let overview = Overview::of(records)?;
-        let (mut titles, mut number) = (Vec::new(), 0);
+        let mut titles = Vec::new();
         if with_titles {
             records.for_each_record(&mut |record| {
-                number += 1;
                 titles.push(TitleOfSite {
                     anchor: anchor(record),
                     heading: one_line(entry::heading(record)),

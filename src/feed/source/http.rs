@@ -59,7 +59,7 @@ pub(super) fn open(
     let turn = turn.map(|(turn, _)| turn);
     let charset = answer.header("content-type").and_then(charset).map(str::to_owned);
     let (piece, began) = (Vec::new(), Instant::now());
-    let body = Body { answer, piece, taken: 0, bytes: 0, began, turn };
+    let body = Body { answer, piece, taken: 0, bytes: 0, began, is_over: false, turn };
     Ok((body, charset))
 }
 
@@ -106,6 +106,7 @@ struct Body {
     taken: usize,
     bytes: u64,
     began: Instant,
+    is_over: bool,
     /// To ask arXiv, which is not asked again before it has sent all, or nobody wants more of it.
     turn: Option<Turn>,
 }
@@ -113,10 +114,14 @@ struct Body {
 impl Read for Body {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.taken == self.piece.len() {
+            // Readers ask once more behind the end.
+            if self.is_over {
+                return Ok(0);
+            }
             let failed = |what: String| io::Error::other(shown_text(&what));
             let piece = self.answer.next_piece(&mut |_| {}).map_err(|f| broken_off(&f))?;
             let Some(piece) = piece else {
-                self.turn = None;
+                (self.is_over, self.turn) = (true, None);
                 return Ok(0);
             };
             self.bytes += piece.len() as u64;

@@ -14,6 +14,7 @@ mod rss;
 use std::io::Read;
 
 use quick_xml::Reader;
+use quick_xml::errors::SyntaxError;
 use quick_xml::events::{BytesStart, Event};
 
 use super::delivery::Delivery;
@@ -109,7 +110,8 @@ pub(super) fn read<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) -> Res
             Err(cause) => {
                 let may_pass = match &cause {
                     quick_xml::Error::Io(cause) => out.can_go_on(cause),
-                    // All of these are an end in the middle of something.
+                    // All but one of these are an end in the middle of something.
+                    quick_xml::Error::Syntax(SyntaxError::InvalidBangMarkup) => false,
                     quick_xml::Error::Syntax(_) => out.is_fetched,
                     _ => false,
                 };

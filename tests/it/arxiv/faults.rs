@@ -190,6 +190,16 @@ fn an_answer_that_is_cut_without_a_sign_is_a_loss_and_not_kept() {
     }
 }
 
+/// Readers ask once more behind the end.
+#[test]
+fn an_empty_answer_of_an_address_has_not_broken_off() {
+    let server = two_papers();
+    server.set_page("/empty.jsonl", "");
+    let address = server.address("/empty.jsonl");
+    let finished = server.run(&Place::new(), TODAY, &["digest", &address, "--dry-run"]);
+    assert!(!finished.stderr.contains("broke off"), "{}", finished.stderr);
+}
+
 /// Which papers there are is not known then, so that another run may find some.
 #[test]
 fn an_address_that_breaks_off_before_any_paper_is_left_tells_to_run_again() {
