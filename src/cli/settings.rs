@@ -130,6 +130,7 @@ impl DigestSettings {
                 glossary,
                 fields: args.fields.parse()?,
                 guards: args.guards.parse()?,
+                beams: args.beams as usize,
                 engine: engine_choice(&args.engine)?,
                 batch: args.batch.map(|batch| batch as usize),
             },

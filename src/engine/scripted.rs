@@ -3,7 +3,7 @@
 //! It keeps the same books as a real engine (what stands in which slot, at which position) and
 //! panics where a batch contradicts them, so it also checks the scheduler.
 
-use crate::generate::{Batch, Engine, TokenId};
+use crate::generate::{Batch, Candidate, Engine, Sampling, TokenId};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Where the search for a token that a guard allows ends.
@@ -19,13 +19,26 @@ pub struct ScriptedEngine<F> {
     open: Vec<bool>,
     /// Most sequences that there is memory for.
     room: usize,
+    /// What tokens may follow what a sequence holds, where beams are searched.
+    scores: Option<Scores>,
+    candidates: Vec<Vec<Candidate>>,
 }
+
+/// The tokens that may follow, likeliest first.
+type Scores = Box<dyn Fn(&[TokenId]) -> Vec<Candidate>>;
 
 impl<F: FnMut(&[TokenId]) -> TokenId> ScriptedEngine<F> {
     /// An engine that follows `script`.
     pub fn new(script: F) -> Self {
         let (prefix, slots, open) = (Vec::new(), Vec::new(), Vec::new());
-        ScriptedEngine { script, prefix, slots, open, room: usize::MAX }
+        let (scores, candidates) = (None, Vec::new());
+        ScriptedEngine { script, prefix, slots, open, room: usize::MAX, scores, candidates }
+    }
+
+    /// The same, which searches beams by `scores` of what a sequence holds.
+    #[must_use]
+    pub fn with_scores(self, scores: impl Fn(&[TokenId]) -> Vec<Candidate> + 'static) -> Self {
+        ScriptedEngine { scores: Some(Box::new(scores)), ..self }
     }
 
     /// The same, with memory for no more than `sequences` at a time.
@@ -43,12 +56,13 @@ impl<F: FnMut(&[TokenId]) -> TokenId> ScriptedEngine<F> {
             // A slot of a step that failed may never have been opened.
             self.open.get_mut(slot).into_iter().for_each(|open| *open = false);
         }
-        for span in &batch.spans {
-            if self.slots.len() <= span.slot {
-                self.slots.resize(span.slot + 1, Vec::new());
-                self.open.resize(span.slot + 1, false);
+        let forked = batch.forks.iter().map(|fork| fork.to);
+        for slot in batch.spans.iter().map(|span| span.slot).chain(forked) {
+            if self.slots.len() <= slot {
+                self.slots.resize(slot + 1, Vec::new());
+                self.open.resize(slot + 1, false);
             }
-            self.open[span.slot] = true;
+            self.open[slot] = true;
             if self.open.iter().filter(|open| **open).count() > self.room {
                 return Err(Error::new(ErrorKind::Memory, "the script has no memory left"));
             }
@@ -65,16 +79,42 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
 
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
         self.open_slots(batch)?;
+        for fork in &batch.forks {
+            let begins = [&self.slots[fork.to][..], &self.prefix[..fork.prefix_len]];
+            let of_other = &self.slots[fork.from][..fork.positions];
+            let shared = begins[usize::from(fork.opens)];
+            assert_eq!(
+                shared[..fork.shared],
+                of_other[..fork.shared],
+                "what is said to be shared is"
+            );
+            self.slots[fork.to] = of_other.to_vec();
+        }
+        self.candidates.clear();
         let mut picked = Vec::new();
         for span in &batch.spans {
             let held = &mut self.slots[span.slot];
             if span.start == span.prefix_len {
                 *held = self.prefix[..span.prefix_len].to_vec();
             }
+            if self.scores.is_some() {
+                // What a beam decided on is read behind what stood before it.
+                held.truncate(span.start);
+            }
             assert_eq!(held.len(), span.start, "a span continues where its sequence stands");
             held.extend_from_slice(&batch.tokens[span.rows.clone()]);
             assert!(held.len() <= span.capacity, "a sequence stays within its reservation");
             if let Some(sample) = &span.sample {
+                if let (Sampling::Beam { width }, Some(scores)) = (sample.sampling, &self.scores) {
+                    let allows = sample.filter.map(|filter| filter.after(sample.written));
+                    let is_allowed = |candidate: &Candidate| {
+                        allows.as_ref().is_none_or(|allows| allows(candidate.token))
+                    };
+                    let allowed = scores(held).into_iter().filter(is_allowed).take(2 * width);
+                    self.candidates.push(allowed.collect());
+                    picked.push(0);
+                    continue;
+                }
                 let token = (self.script)(held);
                 let allows = sample.filter.map(|filter| filter.after(sample.written));
                 let refused = allows.filter(|allows| !allows(token));
@@ -83,5 +123,12 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
             }
         }
         Ok(picked)
+    }
+    fn searches_beams(&self) -> bool {
+        self.scores.is_some()
+    }
+
+    fn candidates(&self) -> &[Vec<Candidate>] {
+        &self.candidates
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Batch, TokenId};
+use super::{Batch, Candidate, TokenId};
 use crate::Result;
 
 /// Computes steps.
@@ -17,6 +17,17 @@ pub trait Engine {
 
     /// Computes all rows of `batch` and picks a token for each span that samples, in order.
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>>;
+
+    /// Whether it can search beams: it heeds [`Batch::forks`] and tells [`Engine::candidates`].
+    fn searches_beams(&self) -> bool {
+        false
+    }
+
+    /// For each span of the last step that sampled by [`super::Sampling::Beam`], in order, twice as many of the
+    /// likeliest tokens as the beam is wide.
+    fn candidates(&self) -> &[Vec<Candidate>] {
+        &[]
+    }
 
     /// Where the time since the engine was made went, where it keeps count of that.
     fn profile(&self) -> Option<Profile> {
@@ -60,6 +71,14 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
         (**self).step(batch)
     }
 
+    fn searches_beams(&self) -> bool {
+        (**self).searches_beams()
+    }
+
+    fn candidates(&self) -> &[Vec<Candidate>] {
+        (**self).candidates()
+    }
+
     fn profile(&self) -> Option<Profile> {
         (**self).profile()
     }
@@ -81,6 +100,14 @@ impl<E: Engine + ?Sized> Engine for &mut E {
 
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
         (**self).step(batch)
+    }
+
+    fn searches_beams(&self) -> bool {
+        (**self).searches_beams()
+    }
+
+    fn candidates(&self) -> &[Vec<Candidate>] {
+        (**self).candidates()
     }
 
     fn profile(&self) -> Option<Profile> {

@@ -1,6 +1,6 @@
 //! The loop: requests go in, an engine takes one step after another, and what is finished comes out.
 
-use super::{Engine, Finished, Limits, Request, RequestId, Scheduler, TokenId};
+use super::{Engine, Finished, Limits, Request, RequestId, Sampling, Scheduler, TokenId};
 use crate::{Error, Result, error::ErrorKind};
 
 /// An engine, the requests that it works on, and the tokens that all their prompts begin with.
@@ -18,7 +18,7 @@ pub struct Generator<E> {
 pub struct Turn {
     /// Rows computed.
     pub rows: usize,
-    /// Tokens written.
+    /// Tokens written, those of all texts of a beam.
     pub sampled: usize,
     /// Requests that are done.
     pub finished: Vec<Finished>,
@@ -38,14 +38,25 @@ impl<E: Engine> Generator<E> {
         Ok(Generator { engine, scheduler, limits, fitted: 0 })
     }
 
-    /// Queues a request behind all others; see [`Scheduler::push`] for errors.
+    /// Queues a request behind all others; see [`Scheduler::push`] for errors. One that asks for a beam is
+    /// refused where the engine searches none.
     pub fn push(&mut self, request: Request) -> Result<()> {
+        self.check(&request)?;
         self.scheduler.push(request)
     }
 
     /// Queues a request before all others that wait; see [`Scheduler::push_first`].
     pub fn push_first(&mut self, request: Request) -> Result<()> {
+        self.check(&request)?;
         self.scheduler.push_first(request)
+    }
+
+    fn check(&self, request: &Request) -> Result<()> {
+        if matches!(request.sampling, Sampling::Beam { .. }) && !self.engine.searches_beams() {
+            let message = format!("request {}: the engine searches no beams", request.id);
+            return Err(Error::new(ErrorKind::Usage, message).hint("take the CPU's own engine"));
+        }
+        Ok(())
     }
 
     /// Requests that wait for a slot.
@@ -69,7 +80,9 @@ impl<E: Engine> Generator<E> {
             let closed = batch.closed;
             match outcome {
                 Ok(picked) => {
-                    let (finished, sampled) = (self.scheduler.commit(&picked), picked.len());
+                    let candidates = self.engine.candidates();
+                    let finished = self.scheduler.commit(&picked, candidates);
+                    let sampled = picked.len();
                     self.fitted = self.fitted.max(longest);
                     return Ok(Some(Turn { rows, sampled, finished, reduced_to, failed: None }));
                 }

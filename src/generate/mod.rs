@@ -12,9 +12,9 @@ mod request;
 mod sampling;
 mod scheduler;
 
-pub use batch::{Batch, Sample, Span};
+pub use batch::{Batch, Fork, Sample, Span};
 pub use engine::{Engine, Misses, Profile};
 pub use generator::{Generator, Turn};
 pub use request::{Ending, Field, Finished, Request, RequestId, TokenSet, Written};
-pub use sampling::{MAX_ASKED, Sampling, TokenFilter, TokenId, next_token};
+pub use sampling::{Candidate, MAX_ASKED, Sampling, TokenFilter, TokenId, likeliest, next_token};
 pub use scheduler::{Limits, Scheduler};

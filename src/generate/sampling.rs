@@ -23,6 +23,12 @@ pub enum Sampling {
         /// How many of the tokens written last it applies to.
         window: usize,
     },
+    /// The likeliest of `width` texts that are written side by side: beam search, in which the score of a
+    /// text is its log probability a token.
+    Beam {
+        /// How many texts there are at a time; with one it is greedy.
+        width: usize,
+    },
     /// A draw from the `top_k` highest logits at a temperature; what a filter refuses is drawn
     /// again without it.
     Sampled {
@@ -66,7 +72,7 @@ pub fn next_token(
         candidates(logits, 1, allows).first().copied().unwrap_or(first)
     };
     match rule {
-        Sampling::Greedy => highest(logits),
+        Sampling::Greedy | Sampling::Beam { .. } => highest(logits),
         Sampling::Penalised { penalty, window } => {
             let mut logits = logits.to_vec();
             let mut recent = written[written.len().saturating_sub(window)..].to_vec();
@@ -92,6 +98,43 @@ pub fn next_token(
             highest(logits)
         }
     }
+}
+
+/// A token that a text of a beam may go on with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// The token.
+    pub token: TokenId,
+    /// The natural logarithm of its probability among all tokens that are scored.
+    pub log_probability: f64,
+}
+
+/// The `count` likeliest tokens that `filter` allows behind `written`, likeliest first, of equal ones the
+/// lowest token id first. Where it allows none, the likeliest that it refuses.
+///
+/// # Panics
+/// When `logits` is empty.
+pub fn likeliest(
+    logits: &[f32],
+    count: usize,
+    written: &[TokenId],
+    filter: Option<&dyn TokenFilter>,
+) -> Vec<Candidate> {
+    let first = argmax(logits);
+    let highest = logits[first as usize];
+    let scored = logits.iter().filter(|logit| **logit > f32::NEG_INFINITY);
+    let total: f64 = scored.map(|logit| f64::from(logit - highest).exp()).sum();
+    let allows = filter.map(|filter| filter.after(written));
+    let is_allowed = |token| allows.as_ref().is_none_or(|allows| allows(token));
+    let mut tokens = candidates(logits, count, is_allowed);
+    if tokens.is_empty() {
+        tokens.push(first);
+    }
+    let candidate = |token: TokenId| Candidate {
+        token,
+        log_probability: f64::from(logits[token as usize] - highest) - total.ln(),
+    };
+    tokens.into_iter().map(candidate).collect()
 }
 
 fn argmax(logits: &[f32]) -> TokenId {

@@ -15,7 +15,14 @@
 
 use std::collections::VecDeque;
 
-use super::{Batch, Ending, Finished, Request, RequestId, Sample, Span, TokenId, Written};
+mod beam;
+
+use beam::Beam;
+
+use super::{
+    Batch, Candidate, Ending, Finished, Request, RequestId, Sample, Sampling, Span, TokenId,
+    Written,
+};
 use crate::{Error, Result, error::ErrorKind};
 
 /// What bounds a step and the memory behind it.
@@ -42,13 +49,26 @@ pub struct Scheduler {
     waiting: VecDeque<Request>,
     /// Slot → the sequence that lives there.
     slots: Vec<Option<Sequence>>,
+    /// Slot → whether a text of a beam lives there beside its sequence.
+    lent: Vec<bool>,
     /// Slots in the order in which their sequences were admitted.
     admitted: Vec<usize>,
     reserved_positions: usize,
     /// Slots given free since the last batch.
     closed: Vec<usize>,
-    /// The spans of the step under way: (slot, rows, whether it samples).
-    planned: Vec<(usize, usize, bool)>,
+    /// The spans of the step under way.
+    planned: Vec<Planned>,
+}
+
+/// A span of the step under way.
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    /// The slot of the sequence.
+    slot: usize,
+    /// Which text of its beam the row is of.
+    text: Option<usize>,
+    rows: usize,
+    samples: bool,
 }
 
 /// A request in a slot.
@@ -64,6 +84,8 @@ struct Sequence {
     /// Where in `context` the field being written begins.
     field_start: usize,
     fields: Vec<Written>,
+    /// The texts of the field being written, where a beam is searched.
+    beam: Option<Beam>,
 }
 
 impl Scheduler {
@@ -77,6 +99,7 @@ impl Scheduler {
             prefix,
             waiting: VecDeque::new(),
             slots: (0..limits.max_sequences).map(|_| None).collect(),
+            lent: vec![false; limits.max_sequences],
             admitted: Vec::new(),
             reserved_positions: 0,
             closed: Vec::new(),
@@ -107,8 +130,13 @@ impl Scheduler {
     }
 
     fn check(&self, request: &Request) -> Result<()> {
-        let needed = request.max_positions();
-        let most = self.limits.max_context.min(self.limits.kv_positions);
+        let (width, needed) = (request.width(), request.max_positions());
+        if width > self.limits.max_sequences.min(self.limits.rows_per_step) {
+            let message = format!("request {}: a beam of {width} texts", request.id);
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("take a narrower one, or more sequences at a time"));
+        }
+        let most = self.limits.max_context.min(self.limits.kv_positions / width);
         if needed > most {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -143,8 +171,26 @@ impl Scheduler {
             return None;
         }
         let mut batch = Batch { closed: std::mem::take(&mut self.closed), ..Batch::default() };
-        for &(slot, rows, samples) in &self.planned {
+        for slot in self.planned.chunk_by(|a, b| a.slot == b.slot).map(|spans| spans[0].slot) {
+            let sequence = self.slots[slot].as_mut().expect("planned slots hold a sequence");
+            batch.forks.extend(sequence.beam.iter_mut().flat_map(Beam::take_forks));
+        }
+        for &Planned { slot, text, rows, samples } in &self.planned {
             let sequence = self.slots[slot].as_ref().expect("planned slots hold a sequence");
+            if let Some(text) = text {
+                let text = sequence.beam().text(text);
+                let first_row = batch.tokens.len();
+                batch.tokens.extend(text.tokens.last());
+                batch.spans.push(Span {
+                    slot: text.slot,
+                    capacity: sequence.prefix_len + sequence.capacity,
+                    prefix_len: sequence.prefix_len,
+                    start: sequence.prefix_len + sequence.context.len() + text.tokens.len() - 1,
+                    rows: first_row..batch.tokens.len(),
+                    sample: Some(Sample { written: &text.tokens, ..sequence.sample() }),
+                });
+                continue;
+            }
             let tokens = &sequence.context[sequence.computed..sequence.computed + rows];
             let first_row = batch.tokens.len();
             batch.tokens.extend_from_slice(tokens);
@@ -161,22 +207,40 @@ impl Scheduler {
     }
 
     /// Takes in the tokens that the engine picked, one for each sampling span of the batch in
-    /// order, and returns the requests that are finished with it.
+    /// order, and the candidates of those that are of beams, and returns the requests that are finished
+    /// with it.
     ///
     /// # Panics
-    /// When the number of tokens is not the number of sampling spans: an engine's bug.
-    pub fn commit(&mut self, picked: &[TokenId]) -> Vec<Finished> {
+    /// When the number of tokens is not the number of sampling spans, or that of candidates not the number
+    /// of those that are of beams: an engine's bug.
+    pub fn commit(&mut self, picked: &[TokenId], candidates: &[Vec<Candidate>]) -> Vec<Finished> {
         let planned = std::mem::take(&mut self.planned);
-        let mut picked = picked.iter();
+        let (mut picked, mut candidates) = (picked.iter(), candidates.iter());
         let mut finished = Vec::new();
-        for (slot, rows, samples) in planned {
+        for spans in planned.chunk_by(|a, b| a.slot == b.slot) {
+            let slot = spans[0].slot;
             let sequence = self.slots[slot].as_mut().expect("planned slots hold a sequence");
-            sequence.computed += rows;
-            if !samples {
+            if spans[0].text.is_none() {
+                sequence.computed += spans[0].rows;
+            }
+            if !spans[0].samples {
                 continue;
             }
-            let token = *picked.next().expect("a token for every sampling span");
-            if sequence.write(token) {
+            let tokens = picked.by_ref().take(spans.len());
+            let is_finished = match sequence.beam.is_some() {
+                true => {
+                    assert_eq!(tokens.count(), spans.len(), "a token for every sampling span");
+                    let of_texts: Vec<&Vec<Candidate>> =
+                        candidates.by_ref().take(spans.len()).collect();
+                    assert_eq!(of_texts.len(), spans.len(), "candidates for every text of a beam");
+                    sequence.widen(&of_texts)
+                }
+                false => {
+                    let token = tokens.last().expect("a token for every sampling span");
+                    sequence.write(*token)
+                }
+            };
+            if is_finished {
                 finished.push(self.release(slot));
             }
         }
@@ -201,7 +265,10 @@ impl Scheduler {
             let request = self.take(slot).request;
             self.waiting.push_front(request);
         }
-        self.limits.max_sequences = left;
+        let width = |slot: &usize| {
+            self.slots[*slot].as_ref().map_or(0, |sequence| sequence.request.width())
+        };
+        self.limits.max_sequences = self.admitted.iter().map(width).sum();
         Some(left)
     }
 
@@ -220,14 +287,14 @@ impl Scheduler {
 
     /// Fills free slots from the queue, in order, as far as the reserved positions allow.
     fn admit(&mut self) {
-        for slot in 0..self.slots.len() {
-            if self.admitted.len() >= self.limits.max_sequences {
+        while let Some(request) = self.waiting.front() {
+            let width = request.width();
+            let is_free = |slot: &usize| self.slots[*slot].is_none() && !self.lent[*slot];
+            let in_use = self.slots.len() - (0..self.slots.len()).filter(is_free).count();
+            if in_use + width > self.limits.max_sequences {
                 return;
             }
-            if self.slots[slot].is_some() {
-                continue;
-            }
-            let Some(request) = self.waiting.front() else { return };
+            let free: Vec<usize> = (0..self.slots.len()).filter(is_free).take(width).collect();
             let prefix_len = if request.prompt.starts_with(&self.prefix)
                 && request.prompt.len() > self.prefix.len()
             {
@@ -236,12 +303,14 @@ impl Scheduler {
                 0
             };
             let capacity = request.max_positions() - prefix_len;
-            if self.reserved_positions + capacity > self.limits.kv_positions {
+            if self.reserved_positions + width * capacity > self.limits.kv_positions {
                 return;
             }
             let request = self.waiting.pop_front().expect("the request just seen");
-            self.reserved_positions += capacity;
-            self.slots[slot] = Some(Sequence::new(request, prefix_len, capacity));
+            self.reserved_positions += width * capacity;
+            free[1..].iter().for_each(|slot| self.lent[*slot] = true);
+            let slot = free[0];
+            self.slots[slot] = Some(Sequence::new(request, prefix_len, capacity, free));
             self.admitted.push(slot);
         }
     }
@@ -259,10 +328,20 @@ impl Scheduler {
             }
             for &slot in &self.admitted {
                 let sequence = self.slots[slot].as_ref().expect("admitted slots hold a sequence");
+                let texts = sequence.beam.as_ref().map_or(0, Beam::texts);
+                if texts > 0 {
+                    if short && texts <= rows_left {
+                        let text =
+                            |text| Planned { slot, text: Some(text), rows: 1, samples: true };
+                        self.planned.extend((0..texts).map(text));
+                        rows_left -= texts;
+                    }
+                    continue;
+                }
                 let waiting = sequence.context.len() - sequence.computed;
                 let rows = waiting.min(rows_left);
                 if rows > 0 && (waiting <= SHORT) == short {
-                    self.planned.push((slot, rows, rows == waiting));
+                    self.planned.push(Planned { slot, text: None, rows, samples: rows == waiting });
                     rows_left -= rows;
                 }
             }
@@ -274,7 +353,11 @@ impl Scheduler {
         let sequence = self.slots[slot].take().expect("only a living sequence is taken out");
         self.admitted.retain(|&other| other != slot);
         self.closed.push(slot);
-        self.reserved_positions -= sequence.capacity;
+        for &slot in sequence.beam.iter().flat_map(Beam::lent) {
+            self.lent[slot] = false;
+            self.closed.push(slot);
+        }
+        self.reserved_positions -= sequence.request.width() * sequence.capacity;
         sequence
     }
 
@@ -289,13 +372,30 @@ impl Scheduler {
 }
 
 impl Sequence {
-    fn new(request: Request, prefix_len: usize, capacity: usize) -> Self {
+    /// A sequence in the first of `slots`; the others are for the texts of its beam.
+    fn new(request: Request, prefix_len: usize, capacity: usize, slots: Vec<usize>) -> Self {
         let mut context = Vec::with_capacity(capacity);
         context.extend_from_slice(&request.prompt[prefix_len..]);
         context.extend_from_slice(&request.fields[0].label);
         let field_start = context.len();
         let fields = Vec::with_capacity(request.fields.len());
-        Sequence { request, prefix_len, capacity, context, computed: 0, field_start, fields }
+        let beam = matches!(request.sampling, Sampling::Beam { .. })
+            .then(|| Beam::new(slots, prefix_len, prefix_len + capacity, context.len()));
+        Sequence { request, prefix_len, capacity, context, computed: 0, field_start, fields, beam }
+    }
+
+    fn beam(&self) -> &Beam {
+        self.beam.as_ref().expect("texts are of a beam")
+    }
+
+    /// Takes in the candidates of each text of the beam, or of the beginning of a field; true when that
+    /// ended the last field.
+    fn widen(&mut self, candidates: &[&Vec<Candidate>]) -> bool {
+        let field = &self.request.fields[self.fields.len()];
+        let beam = self.beam.as_mut().expect("candidates are of a beam");
+        let Some(best) = beam.widen(candidates, field, self.context.len()) else { return false };
+        self.context.extend_from_slice(&best.tokens);
+        self.end_field(best.stop)
     }
 
     fn sample(&self) -> Sample<'_> {
@@ -318,16 +418,22 @@ impl Sequence {
         if !stopped && length < field.max_tokens {
             return false;
         }
+        self.end_field(stopped.then_some(token))
+    }
+
+    /// Ends the field that stands in the context, by the token `stop` where one ended it; true when it was
+    /// the last.
+    fn end_field(&mut self, stop: Option<TokenId>) -> bool {
         let mut tokens = self.context[self.field_start..].to_vec();
         // The token that stopped the field can carry text before its line break.
-        tokens.extend(stopped.then_some(token));
-        let ending = if stopped { Ending::Stopped } else { Ending::Bound };
+        tokens.extend(stop);
+        let ending = if stop.is_some() { Ending::Stopped } else { Ending::Bound };
         self.fields.push(Written { tokens, ending });
         let Some(next) = self.request.fields.get(self.fields.len()) else { return true };
         self.context.extend_from_slice(&next.label);
-        if stopped && next.label.is_empty() {
+        if next.label.is_empty() {
             // Something has to be read before the next token is picked.
-            self.context.push(token);
+            self.context.extend(stop);
         }
         self.field_start = self.context.len();
         false

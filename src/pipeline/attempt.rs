@@ -11,27 +11,29 @@ pub const MAX_TRIES: u32 = 3;
 
 /// What was tried for one paper so far.
 ///
-/// The rungs: greedy; greedy with a penalty on repetition, which ends most loops and leaves
+/// The rungs: greedy, or the likeliest of a beam; greedy with a penalty on repetition, which ends most loops and leaves
 /// other texts nearly as they were; then a draw, which is the last way out of whatever the
 /// greedy texts ran into. Where a text is only lean, both other rungs are draws: it has nothing
 /// to penalise. Each is the same on every run.
 #[derive(Debug)]
 pub(super) struct Attempts {
+    /// How tokens are picked in the first attempt.
+    first: Sampling,
     seed: u64,
     tries: u32,
     best: Option<(Summary, Vec<Flaw>)>,
 }
 
 impl Attempts {
-    pub(super) fn new(paper: &Paper) -> Self {
-        Attempts { seed: seed(paper), tries: 0, best: None }
+    pub(super) fn new(paper: &Paper, first: Sampling) -> Self {
+        Attempts { first, seed: seed(paper), tries: 0, best: None }
     }
 
     /// How tokens are picked in the attempt that comes next.
     pub(super) fn next_sampling(&self) -> Sampling {
         let is_lean = self.best.as_ref().is_some_and(|(_, flaws)| wrong(flaws) == 0);
         match self.tries {
-            0 => Sampling::Greedy,
+            0 => self.first,
             1 if !is_lean => Sampling::Penalised { penalty: 1.15, window: 64 },
             tries => Sampling::Sampled {
                 temperature: 0.7,
@@ -96,7 +98,8 @@ mod tests {
     use crate::summary::Field;
 
     fn attempts() -> Attempts {
-        Attempts::new(&Paper { plain_title: "A title".into(), ..Paper::default() })
+        let paper = Paper { plain_title: "A title".into(), ..Paper::default() };
+        Attempts::new(&paper, Sampling::Greedy)
     }
 
     fn lost(numbers: usize) -> Flaw {

@@ -172,7 +172,7 @@ impl<E: Engine> Desk<'_, '_, E> {
         for pending in papers {
             match self.codec.prompt(&pending.paper) {
                 Ok(prompt) => {
-                    let attempts = Attempts::new(&pending.paper);
+                    let attempts = Attempts::new(&pending.paper, self.codec.first_sampling());
                     self.ask(Draft { pending, prompt, attempts })?;
                 }
                 Err(error) => self.fail(&pending, error.to_string(), 0)?,

@@ -6,43 +6,15 @@
 
 use std::sync::Arc;
 
-use super::{ChatTemplate, Piece, Template, Told, chat};
+use super::{Encoding, Piece, Template, Told, chat};
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{
-    self, Ending, Finished, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet,
-};
+use crate::generate::{self, Ending, Finished, Request, RequestId, Sampling, TokenFilter, TokenId};
 use crate::glossary::Glossary;
 use crate::guard::{FieldGuard, PaperGuard, Pieces, Rules};
 use crate::paper::Paper;
 use crate::summary::{self, Field, Fields, Flaw, Source, Summary};
 use crate::text::cut_at_sentence;
-use crate::tokens::{Stretch, Tokenizer};
-
-/// Text to token ids and back: what prompts need of a tokenizer.
-pub trait Encoding {
-    /// The tokens of `text`, none of them a control token.
-    fn encode(&self, text: &str) -> Vec<TokenId>;
-    /// The control token called `name`, where the vocabulary has one.
-    fn control(&self, name: &str) -> Option<TokenId>;
-    /// The text of `tokens`; control tokens have none.
-    fn decode(&self, tokens: &[TokenId]) -> String;
-    /// The token that the model expects before a prompt, where it expects one.
-    fn beginning(&self) -> Option<TokenId>;
-    /// Every token that ends a line or the whole text.
-    fn line_ends(&self) -> TokenSet;
-    /// What each token writes; empty where that is not known, and nothing can be guarded.
-    fn pieces(&self) -> Pieces {
-        Pieces::default()
-    }
-    /// The model's own chat template, where it has one.
-    fn chat_template(&self) -> Option<ChatTemplate<'_>> {
-        None
-    }
-    /// `text`, which a chat template wrote, cut at the names of control tokens.
-    fn stretches(&self, text: &str) -> Vec<Stretch> {
-        vec![Stretch::Text(text.to_owned())]
-    }
-}
+use crate::tokens::Stretch;
 
 /// A template in the tokens of one model.
 pub struct Codec<'a> {
@@ -56,6 +28,8 @@ pub struct Codec<'a> {
     guards: Option<(Rules, Arc<Pieces>)>,
     /// Most positions of a request; see [`generate::Limits::max_context`].
     max_positions: usize,
+    /// How many texts of a paper are written side by side.
+    beams: usize,
 }
 
 /// A part of every prompt.
@@ -110,6 +84,7 @@ impl<'a> Codec<'a> {
             glossary: None,
             guards: None,
             max_positions,
+            beams: 1,
         };
         codec.prefix = codec.common_prefix()?;
         // With one more, which a title has.
@@ -133,6 +108,21 @@ impl<'a> Codec<'a> {
     pub fn with_glossary(mut self, glossary: &'a Glossary) -> Self {
         self.glossary = Some(glossary).filter(|_| self.template.tells_terms());
         self
+    }
+
+    /// The same codec, whose papers are written about in `beams` texts side by side at first, of which the
+    /// likeliest is kept.
+    #[must_use]
+    pub fn with_beams(self, beams: usize) -> Self {
+        Codec { beams, ..self }
+    }
+
+    /// How tokens are picked in a first attempt at a paper.
+    pub fn first_sampling(&self) -> Sampling {
+        match self.beams {
+            0 | 1 => Sampling::Greedy,
+            width => Sampling::Beam { width },
+        }
     }
 
     /// The same codec, whose jobs are held to `rules` while they write.
@@ -325,52 +315,10 @@ impl Run<'_> {
     }
 }
 
-impl Encoding for Tokenizer {
-    fn encode(&self, text: &str) -> Vec<TokenId> {
-        self.encode(text)
-    }
-
-    fn control(&self, name: &str) -> Option<TokenId> {
-        match self.encode_template(name)[..] {
-            [token] if self.is_control(token) => Some(token),
-            _ => None,
-        }
-    }
-
-    fn decode(&self, tokens: &[TokenId]) -> String {
-        self.decode(tokens)
-    }
-
-    fn beginning(&self) -> Option<TokenId> {
-        self.bos().filter(|_| self.add_bos())
-    }
-
-    fn line_ends(&self) -> TokenSet {
-        let ends = self.end_of_generation().iter().copied();
-        self.line_break_tokens().into_iter().chain(ends).collect()
-    }
-
-    fn pieces(&self) -> Pieces {
-        (0..self.vocab_size() as TokenId).map(|token| self.piece_bytes(token)).collect()
-    }
-
-    fn chat_template(&self) -> Option<ChatTemplate<'_>> {
-        let name = |token: Option<TokenId>| token.map_or("", |token| self.name(token));
-        Some(ChatTemplate {
-            source: self.chat_template()?,
-            beginning: name(self.bos()),
-            end: name(self.eos()),
-        })
-    }
-
-    fn stretches(&self, text: &str) -> Vec<Stretch> {
-        self.stretches(text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::TokenSet;
 
     /// A token for every two characters, so that merging across seams shows.
     struct Pairs;

@@ -16,6 +16,7 @@
 
 mod chat;
 mod codec;
+mod encoding;
 mod jinja;
 mod piece;
 mod told;
@@ -33,7 +34,8 @@ use crate::summary::{Field, Fields};
 use crate::text_file;
 
 pub use chat::{ChatTemplate, Role};
-pub use codec::{Codec, Encoding, Prompt};
+pub use codec::{Codec, Prompt};
+pub use encoding::Encoding;
 pub use piece::Piece;
 use piece::{marked, pieces, plain};
 pub use told::Told;

@@ -22,6 +22,8 @@ pub struct Identity {
     pub guards: String,
     /// Whether tokens beyond the model's shortlist could be written.
     pub full_vocabulary: bool,
+    /// How many texts were written side by side; one, or none, is greedy.
+    pub beams: usize,
 }
 
 /// SHA-256, in hexadecimal, of everything that the summary of `paper` depends on.
@@ -40,7 +42,9 @@ pub(super) fn summary_key(paper: &Paper, identity: &Identity) -> String {
     ];
     // Without it the key is what it was before this was a part of it.
     let vocabulary = identity.full_vocabulary.then_some(Some("full vocabulary"));
-    hash_parts(parts.iter().map(Option::as_deref).chain(vocabulary))
+    let beams = (identity.beams > 1).then(|| format!("{} beams", identity.beams));
+    let later = vocabulary.into_iter().chain(beams.as_deref().map(Some));
+    hash_parts(parts.iter().map(Option::as_deref).chain(later))
 }
 
 /// SHA-256, in hexadecimal, of texts in a row, of which some may be missing.
@@ -94,6 +98,8 @@ mod tests {
             Identity { glossary: Some("m".into()), ..plain.clone() },
             Identity { guards: "m".into(), ..plain.clone() },
             Identity { full_vocabulary: true, ..plain.clone() },
+            Identity { beams: 2, ..plain.clone() },
+            Identity { beams: 3, ..plain.clone() },
         ] {
             assert_ne!(summary_key(&paper, &plain), summary_key(&paper, &other), "{other:?}");
         }

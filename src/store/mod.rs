@@ -3,7 +3,8 @@
 //! The store is one SQLite file that any run may reuse. A summary is kept under a key made of
 //! everything that it depends on (see `key`): the paper and its version, the text that the model
 //! read, the model, its adapter, the prompt with the fields that are asked for, the glossary, the
-//! guards and whether the whole vocabulary was scored. Change one of them and the paper is summarised anew; change none and it never is.
+//! guards, whether the whole vocabulary was scored and how many texts were written side by side.
+//! Change one of them and the paper is summarised anew; change none and it never is.
 //!
 //! A [`Run`] adds what belongs to this run only, in temporary tables: which papers were offered,
 //! what became of each, and in which order the digest shows them. SQLite keeps these in a file of

@@ -90,6 +90,8 @@ pub struct Choices {
     pub fields: Fields,
     /// What holds the text while it is written.
     pub guards: Rules,
+    /// How many texts of a paper are written side by side, of which the likeliest is kept; one is greedy.
+    pub beams: usize,
     /// What computes.
     pub engine: EngineChoice,
     /// Papers at a time; `None`: as many as memory allows.
@@ -109,6 +111,7 @@ impl Choices {
             glossary: GlossaryChoice::Own,
             fields: Fields::ALL,
             guards: Rules::ALL,
+            beams: 1,
             engine: EngineChoice::default(),
             batch: None,
         })

@@ -113,6 +113,11 @@ impl Batch {
         }
     }
 
+    /// The same where `beams` texts of each paper are written side by side.
+    pub(super) fn of_beams(self, beams: usize) -> Batch {
+        Batch { papers: (self.papers / beams).max(1), ..self }
+    }
+
     /// The same for engines, of cards or of this processor, that have loaded the model and deal the
     /// papers out evenly; `None` where one does not tell.
     fn of_engines(engines: &[CandleEngine], devices: &Devices) -> Option<Batch> {

@@ -107,6 +107,7 @@ impl Writer {
             glossary: glossary.as_ref().and_then(Glossary::identity).map(str::to_owned),
             guards: choices.guards.to_string(),
             full_vocabulary: choices.engine.full_vocabulary,
+            beams: choices.beams,
         };
         Ok(Writer { choices, name, identity, prompt, glossary })
     }
@@ -133,7 +134,9 @@ impl Writer {
 
     /// Between papers and `tokenizer`'s tokens: prompt, terms and guards of this writer.
     pub fn codec<'a>(&'a self, tokenizer: &'a Tokenizer, max_context: usize) -> Result<Codec<'a>> {
-        let codec = Codec::new(&self.prompt, tokenizer, max_context)?.guarded(self.choices.guards);
+        let codec = Codec::new(&self.prompt, tokenizer, max_context)?
+            .guarded(self.choices.guards)
+            .with_beams(self.choices.beams);
         Ok(match self.glossary() {
             Some(glossary) => codec.with_glossary(glossary),
             None => codec,
@@ -172,25 +175,28 @@ impl Writer {
         self.choices.engine.devices.check()?;
         loading::use_threads(&self.choices.engine)?;
         let local = loading::fetch_model(&self.choices.model, progress)?;
+        let beams = self.choices.beams;
         if let Some(architecture) = other::architecture(&self.choices.model, &local)? {
             let (tokenizer, engine, limits) =
                 other::load(architecture, &local, &self.choices, progress)?;
             let batch = Batch { papers: limits.max_sequences, memory: None };
+            check_beams(beams, &engine)?;
             let engine = Box::new(engine);
             return Ok(Loaded { writer: self, tokenizer, engine, limits, batch });
         }
         let model = loading::read_model(&self.choices.model, &local, progress)?;
         let batch = match self.choices.batch {
             Some(papers) => Batch { papers, memory: None },
-            None => Batch::that_fits(&model),
+            None => Batch::that_fits(&model).of_beams(beams),
         };
         // The positions that the batch counts for each of its papers.
         let positions = match self.choices.engine.devices.is_cpu() {
             true => loading::POSITIONS_PER_SEQUENCE,
             false => BLOCK_CAPACITY,
         };
-        let limits_for = |papers| self.limits(&model, papers, positions);
+        let limits_for = |papers: usize| self.limits(&model, papers * beams, positions);
         let Made { engine, room, .. } = self.engine(&model, limits_for(batch.papers))?;
+        check_beams(beams, &engine)?;
         // An engine with memory of its own tells how much room it has once the weights are there.
         let batch = room.filter(|_| self.choices.batch.is_none()).unwrap_or(batch);
         let limits = limits_for(batch.papers);
@@ -219,6 +225,16 @@ impl Loaded<'_> {
     pub fn misses(&self) -> Option<Misses> {
         self.engine.misses()
     }
+}
+
+/// Refuses beams where `engine` searches none.
+fn check_beams(beams: usize, engine: &impl Engine) -> Result<()> {
+    if beams > 1 && !engine.searches_beams() {
+        let message = "only the CPU's own engine writes more than one text of a paper side by side";
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("leave --beams away, or --device and --engine"));
+    }
+    Ok(())
 }
 
 /// The prompt for a model without a card.

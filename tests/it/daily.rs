@@ -88,7 +88,8 @@ fn what_the_examples_run_is_understood() {
         let text = std::fs::read_to_string(example(name)).unwrap();
         for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
             for part in line.split("&&").filter_map(|part| part.split("wenzhai ").nth(1)) {
-                let words: Vec<&str> = part.split('>').next().unwrap().split_whitespace().collect();
+                let command = part.split('>').next().unwrap().split("||").next().unwrap();
+                let words: Vec<&str> = command.split_whitespace().collect();
                 let known = ["digest", "config", "models", "doctor", "site"];
                 if !words.first().is_some_and(|word| known.contains(word)) {
                     continue;

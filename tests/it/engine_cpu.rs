@@ -8,6 +8,7 @@ use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::generate::{
     Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet,
+    likeliest,
 };
 use wenzhai::model::Model;
 use wenzhai::shortlist::Shortlist;
@@ -72,6 +73,25 @@ struct Setting {
     threads: usize,
     prefix: Vec<TokenId>,
     order: Vec<usize>,
+    sampling: fn(usize) -> Sampling,
+}
+
+/// A rule for each request.
+fn ruled(id: usize) -> Sampling {
+    match id % 4 {
+        0 => Sampling::Penalised { penalty: 1.2, window: 16 },
+        1 => Sampling::Sampled { temperature: 0.8, top_k: 20, seed: id as u64 },
+        _ => Sampling::Greedy,
+    }
+}
+
+/// Beams of two widths, and a draw among them.
+fn beams(id: usize) -> Sampling {
+    match id % 4 {
+        1 => Sampling::Sampled { temperature: 0.8, top_k: 20, seed: id as u64 },
+        2 => Sampling::Beam { width: 2 },
+        _ => Sampling::Beam { width: 3 },
+    }
 }
 
 /// Allows one token in three, others in every place: most of what is highest is refused.
@@ -101,11 +121,7 @@ fn write(
             max_tokens,
             filter: (id % 3 == 0).then(|| Arc::new(Picky) as Arc<dyn TokenFilter>),
         };
-        let sampling = match id % 4 {
-            0 => Sampling::Penalised { penalty: 1.2, window: 16 },
-            1 => Sampling::Sampled { temperature: 0.8, top_k: 20, seed: id as u64 },
-            _ => Sampling::Greedy,
-        };
+        let sampling = (setting.sampling)(id);
         let fields = vec![field(&[], 9), field(&[40, 41, 42], 12)];
         let prompt = prompts[id].clone();
         generator.push(Request { id: id as RequestId, prompt, fields, sampling }).unwrap();
@@ -137,6 +153,7 @@ fn a_text_depends_on_nothing_but_its_request() {
             threads,
             prefix: prefix.to_vec(),
             order: order.to_vec(),
+            sampling: ruled,
         };
         let alone = write(&model, &prompts, &setting(limits(1, 512), 1, &[], &straight));
         assert!(alone.values().all(|text| text.len() == 21));
@@ -156,6 +173,71 @@ fn a_text_depends_on_nothing_but_its_request() {
             assert_eq!(write(&model, &prompts, &other), alone, "{family}, {:?}", other.limits);
         }
     }
+}
+
+#[test]
+fn a_beam_is_that_of_whole_texts_whatever_surrounds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = tokens(5, 70);
+    let prompts: Vec<Vec<TokenId>> = (0..5)
+        .map(|i| [prefix.clone(), tokens(20 + i as u64, 3 + 5 * (i * 7 % 8))].concat())
+        .collect();
+    let limits = |max_sequences, rows_per_step| Limits { max_sequences, rows_per_step, ..LIMITS };
+    for family in ["gemma3", "qwen2"] {
+        let model = model(folder.path(), family);
+        let setting = |limits, threads, prefix: &[TokenId], stride: usize| Setting {
+            limits,
+            threads,
+            prefix: prefix.to_vec(),
+            order: (0..prompts.len()).map(|i| i * stride % prompts.len()).collect(),
+            sampling: beams,
+        };
+        let alone = write(&model, &prompts, &setting(limits(3, 512), 1, &[], 1));
+        let mut engine = engine(&model, 1, LIMITS);
+        // Those of either width, and one that is guarded.
+        for (id, written) in alone.iter().filter(|(id, _)| [2, 3].contains(*id)) {
+            let Sampling::Beam { width } = beams(*id as usize) else { unreachable!() };
+            let filter = id.is_multiple_of(3).then_some(&Picky as &dyn TokenFilter);
+            let mut context = prompts[*id as usize].clone();
+            let first = best_of_beam(&mut engine, &context, width, 9, filter);
+            context.extend([&first[..], &[40, 41, 42]].concat());
+            let second = best_of_beam(&mut engine, &context, width, 12, filter);
+            assert_eq!(*written, [first, second].concat(), "{family}, {id}");
+        }
+        let others = [
+            setting(limits(9, 96), 2, &[], 1),
+            setting(limits(64, 256), 2, &prefix, 3),
+            setting(limits(5, 11), 3, &prefix, 2),
+        ];
+        for other in others {
+            assert_eq!(write(&model, &prompts, &other), alone, "{family}, {:?}", other.limits);
+        }
+    }
+}
+
+/// The likeliest of the texts of `length` tokens that a beam finds, each read anew for each token.
+fn best_of_beam(
+    engine: &mut CpuEngine,
+    context: &[TokenId],
+    width: usize,
+    length: usize,
+    filter: Option<&dyn TokenFilter>,
+) -> Vec<TokenId> {
+    let mut texts: Vec<(f64, Vec<TokenId>)> = vec![(0.0, Vec::new())];
+    for _ in 0..length {
+        let mut longer = Vec::new();
+        for (before, text) in texts {
+            let logits = engine.logits(&[context, &text].concat()).unwrap().pop().unwrap();
+            for candidate in likeliest(&logits, 2 * width, &text, filter) {
+                let text = [&text[..], &[candidate.token]].concat();
+                longer.push((before + candidate.log_probability, text));
+            }
+        }
+        longer.sort_by(|a, b| b.0.total_cmp(&a.0));
+        longer.truncate(width);
+        texts = longer;
+    }
+    texts.remove(0).1
 }
 
 /// A run that was stopped leaves sequences behind, whose pages the next one needs.
@@ -193,8 +275,13 @@ fn threads_with_rows_of_their_own_write_what_one_thread_writes() {
         max_context: 600,
         kv_positions: 9000,
     };
-    let setting =
-        |threads| Setting { limits, threads, prefix: Vec::new(), order: (0..40).collect() };
+    let setting = |threads| Setting {
+        limits,
+        threads,
+        prefix: Vec::new(),
+        order: (0..40).collect(),
+        sampling: ruled,
+    };
     let one = write(&model, &prompts, &setting(1));
     for threads in [2, 3] {
         assert_eq!(write(&model, &prompts, &setting(threads)), one, "{threads} threads");
@@ -206,8 +293,13 @@ fn a_neighbour_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(folder.path(), "gemma3");
     let mut prompts: Vec<Vec<TokenId>> = (0..8).map(|i| tokens(i, 20 + i as usize)).collect();
-    let setting =
-        || Setting { limits: LIMITS, threads: 2, prefix: Vec::new(), order: (0..8).collect() };
+    let setting = || Setting {
+        limits: LIMITS,
+        threads: 2,
+        prefix: Vec::new(),
+        order: (0..8).collect(),
+        sampling: ruled,
+    };
     let before = write(&model, &prompts, &setting());
     prompts[3] = tokens(77, 45);
     let after = write(&model, &prompts, &setting());

@@ -193,7 +193,7 @@ fn no_slot_is_free_while_papers_wait() {
 /// Loops for ever unless tokens are picked in the way that the title names.
 fn stubborn(title: &str, pick: Sampling) -> [String; 3] {
     let yields = match pick {
-        Sampling::Greedy => false,
+        Sampling::Greedy | Sampling::Beam { .. } => false,
         Sampling::Penalised { .. } => title.starts_with("Penalty"),
         Sampling::Sampled { .. } => title.starts_with("Draw"),
     };
@@ -217,6 +217,7 @@ fn what_is_flawed_is_tried_again_in_two_other_ways() {
     let kinds = |title: &str| -> Vec<&str> {
         let kind = |pick: &Sampling| match pick {
             Sampling::Greedy => "greedy",
+            Sampling::Beam { .. } => "beam",
             Sampling::Penalised { .. } => "penalised",
             Sampling::Sampled { .. } => "sampled",
         };

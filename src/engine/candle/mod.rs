@@ -184,7 +184,7 @@ impl CandleEngine {
             rows: 0..tokens.len(),
             sample: None,
         };
-        let batch = Batch { tokens: tokens.to_vec(), spans: vec![span], closed: Vec::new() };
+        let batch = Batch { tokens: tokens.to_vec(), spans: vec![span], ..Batch::default() };
         let plan = Plan::of_one(block, tokens.len(), &self.config, &self.device)?;
         self.forward(&batch, &plan)
     }

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use super::vocabulary::Rowwise;
 use crate::Result;
 use crate::generate::Misses;
-use crate::generate::{Batch, TokenId, TokenSet};
-use crate::generate::{Sampling, next_token};
+use crate::generate::{Batch, Candidate, Sampling, TokenId, TokenSet, likeliest, next_token};
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows::{self, Norm};
@@ -53,6 +52,8 @@ struct Workspace {
     logits: Vec<f32>,
     /// Rows of which the highest logit does not decide.
     undecided: Vec<usize>,
+    /// Of rows of beams.
+    candidates: Vec<Vec<Candidate>>,
     scratch: Scratch,
     bytes: Vec<u8>,
 }
@@ -136,6 +137,18 @@ impl Head {
         Ok(())
     }
 
+    /// The sequence in `to` may write what the one in `from` may.
+    pub fn fork(&mut self, exec: &mut Executor, from: usize, to: usize) -> Result<()> {
+        self.open(exec, to);
+        let tokens = self.slots[from].ids.clone();
+        self.allow(exec, to, &tokens)
+    }
+
+    /// The candidates of rows of beams, in order.
+    pub fn candidates(&self) -> &[Vec<Candidate>] {
+        &self.work.candidates
+    }
+
     /// No row is to be scored yet.
     pub fn clear(&mut self) {
         self.work.hidden.clear();
@@ -149,8 +162,17 @@ impl Head {
     /// Picks a token for each sampling span of `batch`, whose rows have been added in order.
     pub fn pick(&mut self, exec: &mut Executor, norm: Norm<'_>, batch: &Batch<'_>) -> Vec<TokenId> {
         let rows = self.work.hidden.len() / self.matrix.width();
+        self.work.candidates.clear();
         if rows == 0 {
             return Vec::new();
+        }
+        if batch.sampling().all(|(_, sample)| matches!(sample.sampling, Sampling::Beam { .. })) {
+            // No row is decided by its highest logit.
+            self.work.undecided.clear();
+            self.work.undecided.extend(0..rows);
+            let mut picked = vec![0; rows];
+            self.pick_by_logits(exec, norm, batch, &mut picked);
+            return picked;
         }
         self.normalise(exec, norm);
         let Workspace { input, best, scratch, .. } = &mut self.work;
@@ -229,7 +251,7 @@ impl Head {
             };
             self.scatter(at);
             let PromptTokens { ids, packed } = &self.slots[span.slot];
-            let Workspace { input, one, one_product, logits, .. } = &mut self.work;
+            let Workspace { input, one, one_product, logits, candidates, .. } = &mut self.work;
             if !ids.is_empty() && !self.counting {
                 input.copy_row(at, one);
                 gemm::gemm(exec, one, packed, one_product);
@@ -237,7 +259,15 @@ impl Head {
                     logits[*id as usize] = one_product.value(0, column);
                 }
             }
-            picked[row] = next_token(logits, sample.sampling, sample.written, sample.filter);
+            picked[row] = match sample.sampling {
+                Sampling::Beam { width } => {
+                    let found = likeliest(logits, 2 * width, sample.written, sample.filter);
+                    let first = found[0].token;
+                    candidates.push(found);
+                    first
+                }
+                sampling => next_token(logits, sampling, sample.written, sample.filter),
+            };
         }
     }
 

@@ -33,7 +33,7 @@ use std::time::Instant;
 
 use super::context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{Batch, Engine, Limits, Misses, Profile, TokenId};
+use crate::generate::{Batch, Candidate, Engine, Limits, Misses, Profile, TokenId};
 use crate::kernels::Isa;
 use crate::kernels::attention::{PagePool, PageShape};
 use crate::model::Model;
@@ -215,6 +215,12 @@ impl CpuEngine {
             self.tables.close(slot);
         }
         let exec = &mut self.all.exec;
+        for fork in &batch.forks {
+            self.tables.fork(fork, &mut self.kv)?;
+            if fork.opens {
+                self.head.fork(exec, fork.from, fork.to)?;
+            }
+        }
         for span in &batch.spans {
             if span.start == span.prefix_len {
                 self.tables.open(span.slot, span.capacity, span.prefix_len, &mut self.kv)?;
@@ -297,6 +303,14 @@ impl Engine for CpuEngine {
         let picked = head.pick(&mut all.exec, decoder.output_norm(), batch);
         all.clock.lap(Phase::Head);
         Ok(picked)
+    }
+
+    fn searches_beams(&self) -> bool {
+        true
+    }
+
+    fn candidates(&self) -> &[Vec<Candidate>] {
+        self.head.candidates()
     }
 
     fn profile(&self) -> Option<Profile> {

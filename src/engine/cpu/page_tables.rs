@@ -6,7 +6,7 @@
 //! the scheduler has reserved their positions, and taken when it gets there: so memory is what
 //! sequences hold, not what they might.
 
-use crate::generate::Limits;
+use crate::generate::{Fork, Limits};
 use crate::kernels::attention::{PAGE, PageId, PagePool};
 use crate::{Error, Result, error::ErrorKind};
 
@@ -79,6 +79,18 @@ impl PageTables {
         if !prefix_len.is_multiple_of(PAGE) {
             self.grow(slot, prefix_len);
             kv.copy_page(self.prefix[shared], self.slots[slot].pages[shared]);
+        }
+        Ok(())
+    }
+
+    /// Lets a slot hold what another holds: pages that it does not share are copied.
+    pub fn fork(&mut self, fork: &Fork, kv: &mut PagePool) -> Result<()> {
+        if fork.opens {
+            self.open(fork.to, fork.capacity, fork.prefix_len, kv)?;
+        }
+        self.grow(fork.to, fork.positions);
+        for page in fork.shared / PAGE..fork.positions.div_ceil(PAGE) {
+            kv.copy_page(self.slots[fork.from].pages[page], self.slots[fork.to].pages[page]);
         }
         Ok(())
     }

@@ -70,6 +70,9 @@ fn run(
     requests: Vec<Request>,
 ) -> BTreeMap<RequestId, Vec<Written>> {
     let mut engine = ScriptedEngine::new(script);
+    if requests.iter().any(|request| request.width() > 1) {
+        engine = engine.with_scores(scores);
+    }
     engine.set_prefix(&prefix).unwrap();
     let mut scheduler = Scheduler::new(limits, prefix);
     for request in requests {
@@ -81,7 +84,7 @@ fn run(
         let picked = engine.step(&batch).unwrap();
         assert!(scheduler.running() <= limits.max_sequences);
         assert!(scheduler.reserved_positions <= limits.kv_positions);
-        for finished in scheduler.commit(&picked) {
+        for finished in scheduler.commit(&picked, engine.candidates()) {
             assert!(results.insert(finished.id, finished.fields).is_none(), "finished twice");
         }
     }
@@ -89,7 +92,92 @@ fn run(
     results
 }
 
+/// Up to five tokens that may follow, by a hash of everything before them, likeliest first.
+fn scores(context: &[TokenId]) -> Vec<Candidate> {
+    let hash = context.iter().fold(29u64, |h, &t| (h ^ u64::from(t)).wrapping_mul(0x100_0000_01b3));
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for index in 0..5 {
+        let token = (hash >> (8 * index) & 0xff) as TokenId % 9;
+        if candidates.iter().all(|candidate| candidate.token != token) {
+            let log_probability = -((hash >> (5 * index) & 0x3ff) as f64) / 200.0;
+            candidates.push(Candidate { token, log_probability });
+        }
+    }
+    candidates.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
+    candidates
+}
+
+/// What a request of a beam must write, its texts held whole and without slots.
+fn expected_of_beam(request: &Request) -> Vec<Written> {
+    let width = request.width();
+    let mut context = request.prompt.clone();
+    let mut fields: Vec<Written> = Vec::new();
+    for field in &request.fields {
+        let has_stopped = matches!(fields.last(), Some(Written { ending: Ending::Stopped, .. }));
+        context.extend(&field.label);
+        context.extend((has_stopped && field.label.is_empty()).then_some(STOP));
+        let mut going_on: Vec<(f64, Vec<TokenId>)> = vec![(0.0, Vec::new())];
+        // Score, text, whether it was stopped.
+        let mut ended: Vec<(f64, Vec<TokenId>, bool)> = Vec::new();
+        let best = loop {
+            let mut steps: Vec<(f64, Vec<TokenId>)> = Vec::new();
+            for (before, text) in &going_on {
+                let follow = scores(&[&context[..], text].concat());
+                steps.extend(follow.iter().take(2 * width).map(|candidate| {
+                    (before + candidate.log_probability, [&text[..], &[candidate.token]].concat())
+                }));
+            }
+            steps.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let is_end =
+                |text: &[TokenId]| text.last() == Some(&STOP) || text.len() == field.max_tokens;
+            let mean = |(sum, text): &(f64, Vec<TokenId>)| sum / text.len() as f64;
+            let ending = steps.iter().take(width).filter(|(_, text)| is_end(text));
+            ended.extend(
+                ending.map(|step| (mean(step), step.1.clone(), step.1.last() == Some(&STOP))),
+            );
+            going_on = steps.into_iter().filter(|(_, text)| !is_end(text)).take(width).collect();
+            let highest = ended.iter().map(|ended| ended.0).fold(f64::NEG_INFINITY, f64::max);
+            if ended.len() >= width || going_on.iter().all(|step| mean(step) <= highest) {
+                break ended.into_iter().find(|ended| ended.0 == highest).unwrap();
+            }
+        };
+        let (_, tokens, stopped) = best;
+        context.extend(tokens.iter().take(tokens.len() - usize::from(stopped)));
+        let ending = if stopped { Ending::Stopped } else { Ending::Bound };
+        fields.push(Written { tokens, ending });
+    }
+    fields
+}
+
 proptest! {
+    #[test]
+    fn every_beam_is_searched_as_if_alone(
+        prompts in prop::collection::vec(prop::collection::vec(1u32..50, 1..20), 1..9),
+        bounds in prop::collection::vec(1usize..9, 1..4),
+        labels in prop::collection::vec(0usize..3, 3),
+        widths in prop::collection::vec(1usize..5, 9),
+        (max_sequences, rows_per_step) in (4usize..12, 4usize..40),
+        prefix in prop::collection::vec(1u32..3, 0..2),
+    ) {
+        let limits = Limits {
+            max_sequences, rows_per_step, prefill_rows: 4, max_context: 100, kv_positions: 300,
+        };
+        let requests: Vec<Request> = prompts
+            .into_iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(i, (prompt, &width))| Request {
+                sampling: Sampling::Beam { width },
+                ..labelled(i as RequestId, prompt, &bounds, &labels)
+            })
+            .collect();
+        if widths[..requests.len()].iter().all(|width| *width == 1) {
+            return Ok(());
+        }
+        let alone = requests.iter().map(|request| (request.id, expected_of_beam(request))).collect();
+        prop_assert_eq!(run(limits, prefix, requests), alone);
+    }
+
     #[test]
     fn every_job_is_written_as_if_alone(
         prompts in prop::collection::vec(prop::collection::vec(1u32..50, 1..40), 1..20),
@@ -179,7 +267,7 @@ fn sequences_that_write_are_never_held_up_by_prefill() {
             let batch = scheduler.schedule().unwrap();
             let rows = batch.spans.iter().map(|s| s.rows.len()).collect();
             let picked = vec![1; batch.sampling().count()];
-            scheduler.commit(&picked);
+            scheduler.commit(&picked, &[]);
             rows
         })
         .collect();
@@ -200,9 +288,47 @@ fn beside_sequences_that_write_prompts_are_read_as_far_as_the_limits_say() {
         scheduler.push(request(0, vec![1; 4], &[50])).unwrap();
         scheduler.push(request(1, vec![1; 200], &[50])).unwrap();
         assert_eq!(scheduler.schedule().unwrap().tokens.len(), 100.min(4 + prefill_rows));
-        scheduler.commit(&[1]);
+        scheduler.commit(&[1], &[]);
         scheduler.schedule().unwrap().tokens.len()
     };
     assert_eq!(rows_of_second_step(20), 21);
     assert_eq!(rows_of_second_step(1000), 100);
+}
+
+/// The likeliest text need not begin with the likeliest token.
+#[test]
+fn a_beam_finds_what_a_greedy_choice_misses() {
+    let scores = |context: &[TokenId]| {
+        let candidate =
+            |(token, p): &(TokenId, f64)| Candidate { token: *token, log_probability: p.ln() };
+        let follow: &[(TokenId, f64)] = match context {
+            [.., 7] => &[(1, 0.6), (2, 0.4)],
+            [.., 1] => &[(3, 0.5), (4, 0.5)],
+            [.., 2] => &[(5, 0.9), (6, 0.1)],
+            _ => &[(STOP, 1.0)],
+        };
+        follow.iter().map(candidate).collect::<Vec<_>>()
+    };
+    let limits = Limits {
+        max_sequences: 2,
+        rows_per_step: 8,
+        prefill_rows: 8,
+        max_context: 50,
+        kv_positions: 100,
+    };
+    for (width, expected) in [(1, [1, 3, STOP]), (2, [2, 5, STOP])] {
+        let mut engine = ScriptedEngine::new(script).with_scores(scores);
+        let mut scheduler = Scheduler::new(limits, Vec::new());
+        let sampling = Sampling::Beam { width };
+        scheduler.push(Request { sampling, ..request(1, vec![9, 7], &[5]) }).unwrap();
+        let mut written = Vec::new();
+        while let Some(batch) = scheduler.schedule() {
+            let picked = engine.step(&batch).unwrap();
+            written.extend(scheduler.commit(&picked, engine.candidates()));
+        }
+        assert_eq!(written[0].fields[0].tokens, expected, "width {width}");
+    }
+    let wide = Request { sampling: Sampling::Beam { width: 3 }, ..request(1, vec![7], &[5]) };
+    let refused = Scheduler::new(limits, Vec::new()).push(wide).unwrap_err();
+    assert_eq!(refused.to_string(), "request 1: a beam of 3 texts");
 }
