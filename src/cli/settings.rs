@@ -131,7 +131,7 @@ impl DigestSettings {
                 fields: args.fields.parse()?,
                 guards: args.guards.parse()?,
                 beams: args.beams as usize,
-                engine: engine_choice(&args.engine)?,
+                engine: searching(engine_choice(&args.engine)?, args.beams)?,
                 batch: args.batch.map(|batch| batch as usize),
             },
         })
@@ -210,6 +210,16 @@ fn engine_choice(args: &EngineArgs) -> Result<EngineChoice> {
         full_vocabulary: args.vocab == VocabArg::Full,
         threads: args.threads.map(|threads| threads as usize),
     })
+}
+
+/// Refuses beams where the CPU's own engine does not compute, which alone searches them.
+fn searching(engine: EngineChoice, beams: u32) -> Result<EngineChoice> {
+    if beams > 1 && (engine.kind == EngineKind::Candle || !engine.devices.is_cpu()) {
+        let message = format!("--beams {beams}: only the engine cpu writes texts side by side");
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("leave --beams away, or --device and --engine"));
+    }
+    Ok(engine)
 }
 
 fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {

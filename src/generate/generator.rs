@@ -18,7 +18,9 @@ pub struct Generator<E> {
 pub struct Turn {
     /// Rows computed.
     pub rows: usize,
-    /// Tokens written, those of all texts of a beam.
+    /// Rows of prompts and labels, and of what a beam decided on.
+    pub read: usize,
+    /// Tokens written, one of each sequence that wrote.
     pub sampled: usize,
     /// Requests that are done.
     pub finished: Vec<Finished>,
@@ -80,11 +82,17 @@ impl<E: Engine> Generator<E> {
             let closed = batch.closed;
             match outcome {
                 Ok(picked) => {
-                    let candidates = self.engine.candidates();
-                    let finished = self.scheduler.commit(&picked, candidates);
-                    let sampled = picked.len();
+                    let (read, sampled) = (rows - picked.len(), self.scheduler.writing());
+                    let finished = self.scheduler.commit(&picked, self.engine.candidates());
                     self.fitted = self.fitted.max(longest);
-                    return Ok(Some(Turn { rows, sampled, finished, reduced_to, failed: None }));
+                    return Ok(Some(Turn {
+                        rows,
+                        read,
+                        sampled,
+                        finished,
+                        reduced_to,
+                        failed: None,
+                    }));
                 }
                 Err(error) if error.kind() == ErrorKind::Memory => {
                     reduced_to = self.scheduler.retreat(&closed);
@@ -97,6 +105,7 @@ impl<E: Engine> Generator<E> {
                         let finished = Vec::new();
                         return Ok(Some(Turn {
                             rows: 0,
+                            read: 0,
                             sampled: 0,
                             finished,
                             reduced_to,

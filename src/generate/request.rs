@@ -69,10 +69,7 @@ pub struct TokenSet(Vec<u64>);
 impl Request {
     /// How many texts are written at a time.
     pub(super) fn width(&self) -> usize {
-        match self.sampling {
-            Sampling::Beam { width } => width.max(1),
-            _ => 1,
-        }
+        self.sampling.width()
     }
 
     /// Most positions that the sequence can come to hold.

@@ -41,6 +41,16 @@ pub enum Sampling {
     },
 }
 
+impl Sampling {
+    /// How many texts are written at a time.
+    pub fn width(self) -> usize {
+        match self {
+            Sampling::Beam { width } => width.max(1),
+            _ => 1,
+        }
+    }
+}
+
 /// What a field may say: refuses tokens while it is written.
 ///
 /// A filter knows nothing but what the field holds, so that what it refuses does not depend on the

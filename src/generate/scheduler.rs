@@ -131,7 +131,7 @@ impl Scheduler {
 
     fn check(&self, request: &Request) -> Result<()> {
         let (width, needed) = (request.width(), request.max_positions());
-        if width > self.limits.max_sequences.min(self.limits.rows_per_step) {
+        if width > self.slots.len().min(self.limits.rows_per_step) {
             let message = format!("request {}: a beam of {width} texts", request.id);
             return Err(Error::new(ErrorKind::Usage, message)
                 .hint("take a narrower one, or more sequences at a time"));
@@ -172,8 +172,8 @@ impl Scheduler {
         }
         let mut batch = Batch { closed: std::mem::take(&mut self.closed), ..Batch::default() };
         for slot in self.planned.chunk_by(|a, b| a.slot == b.slot).map(|spans| spans[0].slot) {
-            let sequence = self.slots[slot].as_mut().expect("planned slots hold a sequence");
-            batch.forks.extend(sequence.beam.iter_mut().flat_map(Beam::take_forks));
+            let sequence = self.slots[slot].as_ref().expect("planned slots hold a sequence");
+            batch.forks.extend(sequence.beam.iter().flat_map(Beam::forks));
         }
         for &Planned { slot, text, rows, samples } in &self.planned {
             let sequence = self.slots[slot].as_ref().expect("planned slots hold a sequence");
@@ -204,6 +204,12 @@ impl Scheduler {
             });
         }
         Some(batch)
+    }
+
+    /// How many sequences write a token in the step under way; one whose beam is searched writes one.
+    pub(super) fn writing(&self) -> usize {
+        let sequences = self.planned.chunk_by(|a, b| a.slot == b.slot);
+        sequences.filter(|spans| spans[0].samples).count()
     }
 
     /// Takes in the tokens that the engine picked, one for each sampling span of the batch in
@@ -291,7 +297,8 @@ impl Scheduler {
             let width = request.width();
             let is_free = |slot: &usize| self.slots[*slot].is_none() && !self.lent[*slot];
             let in_use = self.slots.len() - (0..self.slots.len()).filter(is_free).count();
-            if in_use + width > self.limits.max_sequences {
+            // A beam that is wider than what is left after a retreat is searched alone.
+            if in_use > 0 && in_use + width > self.limits.max_sequences {
                 return;
             }
             let free: Vec<usize> = (0..self.slots.len()).filter(is_free).take(width).collect();

@@ -99,7 +99,8 @@ pub fn summarise(
     let mut desk =
         Desk { run, codec, generator, writer, drafts: HashMap::new(), next_id: 0, progress };
     observer.progress(&desk.progress);
-    let first = desk.run.next_shortest((ahead / SHORT_ONES_FIRST).max(1))?;
+    let at_a_time = ahead / codec.first_sampling().width();
+    let first = desk.run.next_shortest((at_a_time / SHORT_ONES_FIRST).max(1))?;
     desk.begin(first)?;
     loop {
         desk.refill(ahead)?;
@@ -117,7 +118,7 @@ pub fn summarise(
                 "there is no memory for as many papers at a time; going on with {left}"
             ));
         }
-        desk.progress.prefill_tokens += (turn.rows - turn.sampled) as u64;
+        desk.progress.prefill_tokens += turn.read as u64;
         desk.progress.decode_tokens += turn.sampled as u64;
         for finished in &turn.finished {
             desk.take_in(finished)?;

@@ -115,7 +115,8 @@ impl Batch {
 
     /// The same where `beams` texts of each paper are written side by side.
     pub(super) fn of_beams(self, beams: usize) -> Batch {
-        Batch { papers: (self.papers / beams).max(1), ..self }
+        let memory = self.memory.map(|(free, each)| (free, each * beams as u64));
+        Batch { papers: (self.papers / beams).max(1), memory }
     }
 
     /// The same for engines, of cards or of this processor, that have loaded the model and deal the

@@ -158,6 +158,9 @@ impl Writer {
     /// The bounds of steps for `sequences` at a time that reserve `positions` each.
     pub fn limits(&self, model: &Model, sequences: usize, positions: usize) -> Limits {
         let limits = limits_of(model.config(), sequences, positions);
+        // One paper fits, however long, with all of its texts.
+        let least = self.choices.beams * limits.max_context;
+        let limits = Limits { kv_positions: limits.kv_positions.max(least), ..limits };
         match self.choices.engine.devices.is_cpu() {
             true => limits,
             false => Limits { prefill_rows: limits.rows_per_step, ..limits },
@@ -180,7 +183,6 @@ impl Writer {
             let (tokenizer, engine, limits) =
                 other::load(architecture, &local, &self.choices, progress)?;
             let batch = Batch { papers: limits.max_sequences, memory: None };
-            check_beams(beams, &engine)?;
             let engine = Box::new(engine);
             return Ok(Loaded { writer: self, tokenizer, engine, limits, batch });
         }
@@ -196,7 +198,6 @@ impl Writer {
         };
         let limits_for = |papers: usize| self.limits(&model, papers * beams, positions);
         let Made { engine, room, .. } = self.engine(&model, limits_for(batch.papers))?;
-        check_beams(beams, &engine)?;
         // An engine with memory of its own tells how much room it has once the weights are there.
         let batch = room.filter(|_| self.choices.batch.is_none()).unwrap_or(batch);
         let limits = limits_for(batch.papers);
@@ -225,16 +226,6 @@ impl Loaded<'_> {
     pub fn misses(&self) -> Option<Misses> {
         self.engine.misses()
     }
-}
-
-/// Refuses beams where `engine` searches none.
-fn check_beams(beams: usize, engine: &impl Engine) -> Result<()> {
-    if beams > 1 && !engine.searches_beams() {
-        let message = "only the CPU's own engine writes more than one text of a paper side by side";
-        return Err(Error::new(ErrorKind::Usage, message)
-            .hint("leave --beams away, or --device and --engine"));
-    }
-    Ok(())
 }
 
 /// The prompt for a model without a card.

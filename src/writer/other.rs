@@ -38,6 +38,12 @@ pub(super) fn load(
     if choices.engine.kind != EngineKind::Auto {
         return refused("neither cpu nor candle runs a model", "leave --engine away");
     }
+    if choices.beams > 1 {
+        return refused(
+            "one text of a paper at a time is written by a model",
+            "leave --beams away",
+        );
+    }
     progress.note(&format!(
         "warning: a model of architecture {name:?} is slow here: it writes one paper at a time, \
          whatever --batch says"

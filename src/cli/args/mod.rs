@@ -178,8 +178,8 @@ pub(super) struct DigestArgs {
           value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(super) beams: u32,
 
-    /// Papers that are written about at a time [default: as many as memory allows, at most 64, on a
-    /// card 256]
+    /// Papers that are written about at a time [default: as many as memory allows, at most 64 texts, on
+    /// a card 256]
     #[arg(long, value_name = "N", help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) batch: Option<u32>,

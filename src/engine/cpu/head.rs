@@ -107,7 +107,7 @@ impl Head {
     /// vocabulary is scored all the same.
     pub fn misses(&self) -> Option<Misses> {
         let (misses, choices) = (self.misses, self.choices);
-        self.counting.then_some(Misses { misses, choices })
+        (self.counting && choices > 0).then_some(Misses { misses, choices })
     }
 
     /// A sequence begins in `slot`.
@@ -137,9 +137,8 @@ impl Head {
         Ok(())
     }
 
-    /// The sequence in `to` may write what the one in `from` may.
+    /// The sequence in `to` may write what the one in `from` may: labels are read by one slot alone.
     pub fn fork(&mut self, exec: &mut Executor, from: usize, to: usize) -> Result<()> {
-        self.open(exec, to);
         let tokens = self.slots[from].ids.clone();
         self.allow(exec, to, &tokens)
     }
@@ -298,7 +297,11 @@ impl Head {
 
     fn count(&mut self, batch: &Batch<'_>, picked: &[TokenId]) {
         let Some(base) = &self.base else { return };
-        for ((span, _), token) in batch.sampling().zip(picked) {
+        for ((span, sample), token) in batch.sampling().zip(picked) {
+            // The first of its candidates need not be taken.
+            if matches!(sample.sampling, Sampling::Beam { .. }) {
+                continue;
+            }
             let ids = &self.slots[span.slot].ids;
             let inside = base.set.contains(*token) || ids.binary_search(token).is_ok();
             self.misses += u64::from(!inside);

@@ -218,8 +218,9 @@ impl CpuEngine {
         for fork in &batch.forks {
             self.tables.fork(fork, &mut self.kv)?;
             if fork.opens {
-                self.head.fork(exec, fork.from, fork.to)?;
+                self.head.open(exec, fork.to);
             }
+            self.head.fork(exec, fork.from, fork.to)?;
         }
         for span in &batch.spans {
             if span.start == span.prefix_len {

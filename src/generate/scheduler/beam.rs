@@ -79,9 +79,9 @@ impl Beam {
         &self.slots[1..]
     }
 
-    /// What is to be copied before the next step.
-    pub(super) fn take_forks(&mut self) -> Vec<Fork> {
-        std::mem::take(&mut self.forks)
+    /// What is to be copied before the next step; a step that is asked again copies it again.
+    pub(super) fn forks(&self) -> &[Fork] {
+        &self.forks
     }
 
     /// Goes on with the likeliest of all candidates, those of each text, or of the beginning of a field;
@@ -92,6 +92,7 @@ impl Beam {
         field: &Field,
         context: usize,
     ) -> Option<Ended> {
+        self.forks.clear();
         let width = self.slots.len();
         let texts = (0..self.texts.len()).map(Some).chain([None]);
         let mut steps: Vec<Step> = Vec::new();

@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::scripted::ScriptedEngine;
-use crate::generate::{Engine, Field, Request, RequestId, Sampling, TokenFilter, TokenSet};
+use crate::generate::{
+    Engine, Field, Generator, Request, RequestId, Sampling, TokenFilter, TokenSet,
+};
 
 const STOP: TokenId = 0;
 
@@ -331,4 +333,35 @@ fn a_beam_finds_what_a_greedy_choice_misses() {
     let wide = Request { sampling: Sampling::Beam { width: 3 }, ..request(1, vec![7], &[5]) };
     let refused = Scheduler::new(limits, Vec::new()).push(wide).unwrap_err();
     assert_eq!(refused.to_string(), "request 1: a beam of 3 texts");
+}
+
+/// What was to be copied is copied again where the step is asked again.
+#[test]
+fn a_beam_is_the_same_where_memory_runs_out() {
+    let limits = Limits {
+        max_sequences: 12,
+        rows_per_step: 40,
+        prefill_rows: 40,
+        max_context: 100,
+        kv_positions: 1200,
+    };
+    let requests: Vec<Request> = (0..9)
+        .map(|id| Request {
+            sampling: Sampling::Beam { width: 3 },
+            ..request(id, vec![id as TokenId + 1; 5], &[8, 6, 7])
+        })
+        .collect();
+    let engine = ScriptedEngine::new(script).with_scores(scores).with_room(7);
+    let mut generator = Generator::new(engine, limits, Vec::new()).unwrap();
+    let mut expected = BTreeMap::new();
+    for request in requests {
+        expected.insert(request.id, expected_of_beam(&request));
+        generator.push(request).unwrap();
+    }
+    let (mut written, mut reduced) = (BTreeMap::new(), None);
+    while let Some(turn) = generator.step().unwrap() {
+        reduced = reduced.or(turn.reduced_to);
+        written.extend(turn.finished.into_iter().map(|finished| (finished.id, finished.fields)));
+    }
+    assert_eq!((written, reduced), (expected, Some(2)));
 }
