@@ -67,11 +67,6 @@ pub enum Ending {
 pub struct TokenSet(Vec<u64>);
 
 impl Request {
-    /// How many texts are written at a time.
-    pub(super) fn width(&self) -> usize {
-        self.sampling.width()
-    }
-
     /// Most positions that the sequence can come to hold.
     pub fn max_positions(&self) -> usize {
         let fields: usize = self.fields.iter().map(|f| f.label.len() + f.max_tokens).sum();

@@ -130,7 +130,7 @@ impl Scheduler {
     }
 
     fn check(&self, request: &Request) -> Result<()> {
-        let (width, needed) = (request.width(), request.max_positions());
+        let (width, needed) = (request.sampling.width(), request.max_positions());
         if width > self.slots.len().min(self.limits.rows_per_step) {
             let message = format!("request {}: a beam of {width} texts", request.id);
             return Err(Error::new(ErrorKind::Usage, message)
@@ -272,7 +272,7 @@ impl Scheduler {
             self.waiting.push_front(request);
         }
         let width = |slot: &usize| {
-            self.slots[*slot].as_ref().map_or(0, |sequence| sequence.request.width())
+            self.slots[*slot].as_ref().map_or(0, |sequence| sequence.request.sampling.width())
         };
         self.limits.max_sequences = self.admitted.iter().map(width).sum();
         Some(left)
@@ -294,7 +294,7 @@ impl Scheduler {
     /// Fills free slots from the queue, in order, as far as the reserved positions allow.
     fn admit(&mut self) {
         while let Some(request) = self.waiting.front() {
-            let width = request.width();
+            let width = request.sampling.width();
             let is_free = |slot: &usize| self.slots[*slot].is_none() && !self.lent[*slot];
             let in_use = self.slots.len() - (0..self.slots.len()).filter(is_free).count();
             // A beam that is wider than what is left after a retreat is searched alone.
@@ -364,7 +364,7 @@ impl Scheduler {
             self.lent[slot] = false;
             self.closed.push(slot);
         }
-        self.reserved_positions -= sequence.request.width() * sequence.capacity;
+        self.reserved_positions -= sequence.request.sampling.width() * sequence.capacity;
         sequence
     }
 

@@ -72,7 +72,7 @@ fn run(
     requests: Vec<Request>,
 ) -> BTreeMap<RequestId, Vec<Written>> {
     let mut engine = ScriptedEngine::new(script);
-    if requests.iter().any(|request| request.width() > 1) {
+    if requests.iter().any(|request| request.sampling.width() > 1) {
         engine = engine.with_scores(scores);
     }
     engine.set_prefix(&prefix).unwrap();
@@ -111,7 +111,7 @@ fn scores(context: &[TokenId]) -> Vec<Candidate> {
 
 /// What a request of a beam must write, its texts held whole and without slots.
 fn expected_of_beam(request: &Request) -> Vec<Written> {
-    let width = request.width();
+    let width = request.sampling.width();
     let mut context = request.prompt.clone();
     let mut fields: Vec<Written> = Vec::new();
     for field in &request.fields {
