@@ -98,6 +98,8 @@ pub struct Card {
     pub shortlist: Option<ShortlistFile>,
     /// Name of the glossary that it was taught to follow; see [`Card::glossary_text`].
     pub glossary: Option<String>,
+    /// How many texts of a paper are written side by side where nothing else is asked for; `None`: one.
+    pub beams: Option<usize>,
     /// What was measured of it, if something was.
     pub measured: Option<Measured>,
     /// The GGUF file.

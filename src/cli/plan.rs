@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event};
 use crate::fetch::{self, Cache, ModelRef};
 use crate::model::{Model, Shape};
-use crate::plan::{CARDS, Card, Estimate, Job, Work, measure};
+use crate::plan::{CARDS, Card, Estimate, Job, Work, measure, texts_of_beam};
 use crate::system;
 use crate::writer::{Choices, EngineChoice, Writer, limits_of, read_shape, scored_tokens};
 
@@ -91,7 +91,8 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
     let path = local_path(&choices, &args.model)?;
     let shape = read_shape(&choices.model, &path)?;
     let scored = scored_tokens(&choices.model)?.unwrap_or(shape.vocabulary);
-    let job = job(&args, choices, &shape, &path, &mut console)?;
+    let beam = choices.sampling();
+    let (job, beside) = job(&args, choices, &shape, &path, &mut console)?;
     check_context(&job, &shape)?;
     let work = Work::of(&shape, scored).reserving(&job);
     let share = f64::from(args.share) / 100.0;
@@ -115,11 +116,13 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
             }
             None => {
                 let free = system::available_memory();
-                let batch = work.batch_on_processor(free, batch).min(at_once);
+                let batch = work.batch_on_processor(free, batch, beside).min(at_once);
+                let job = Job { texts: texts_of_beam(beam.width()), ..job };
+                let texts = (batch as f64 * job.texts).round() as usize;
                 console.say(&format!("measuring this processor, {batch} papers at a time"));
                 let threads = args.threads.map(|threads| threads as usize);
                 let threads = EngineChoice { threads, ..EngineChoice::default() }.thread_count();
-                let speed = measure(&shape, scored, &job, batch, threads)?;
+                let speed = measure(&shape, scored, &job, texts, threads)?;
                 let estimate = work.on_processor(&job, &speed);
                 let (threads, isa) = (speed.threads, speed.isa.name());
                 let name = format!("{}, {threads} threads, {isa}", machine());
@@ -201,18 +204,20 @@ fn check_context(job: &Job, shape: &Shape) -> Result<()> {
         .hint("lower --prompt-tokens or --written-tokens, or take a model of a longer context"))
 }
 
-/// The tokens of a paper: as asked for, or those of the sample's prompts.
+/// The tokens of a paper: as asked for, or those of the sample's prompts; and the positions that the texts of
+/// its beam take beside it.
 fn job(
     args: &PlanArgs,
     choices: Choices,
     shape: &Shape,
     path: &Path,
     console: &mut Console,
-) -> Result<Job> {
+) -> Result<(Job, usize)> {
     let written_tokens = args.written_tokens as usize;
     if let Some(prompt_tokens) = args.prompt_tokens {
         let prompt_tokens = prompt_tokens as usize;
-        return Ok(Job { prefix_tokens: 0, prompt_tokens, written_tokens });
+        let beside = choices.sampling().positions_beside(written_tokens);
+        return Ok((Job { prefix_tokens: 0, prompt_tokens, written_tokens, texts: 1.0 }, beside));
     }
     let writer = Writer::find(choices, console).map_err(|error| match error.hint_text() {
         Some(_) => error,
@@ -229,7 +234,9 @@ fn job(
         }
         Ok(())
     })?;
-    Ok(Job { prefix_tokens, prompt_tokens: tokens / papers.max(1), written_tokens })
+    let prompt_tokens = tokens / papers.max(1);
+    let job = Job { prefix_tokens, prompt_tokens, written_tokens, texts: 1.0 };
+    Ok((job, writer.positions_beside()))
 }
 
 impl Device {

@@ -130,7 +130,7 @@ impl DigestSettings {
                 glossary,
                 fields: args.fields.parse()?,
                 guards: args.guards.parse()?,
-                beams: args.beams as usize,
+                beams: args.beams.map(|beams| beams as usize),
                 engine: searching(engine_choice(&args.engine)?, args.beams)?,
                 batch: args.batch.map(|batch| batch as usize),
             },
@@ -147,6 +147,8 @@ impl BenchSettings {
         let writer = Choices {
             model: model_choice(&args.model, args.adapter)?,
             engine: engine_choice(&args.engine)?,
+            // A token at a time, of which speeds are told.
+            beams: Some(1),
             ..Choices::new(&args.model)?
         };
         let json = args.json.map(|path| Output::of(Some(path)));
@@ -213,8 +215,8 @@ fn engine_choice(args: &EngineArgs) -> Result<EngineChoice> {
 }
 
 /// Refuses beams where the CPU's own engine does not compute, which alone searches them.
-fn searching(engine: EngineChoice, beams: u32) -> Result<EngineChoice> {
-    if beams > 1 && (engine.kind == EngineKind::Candle || !engine.devices.is_cpu()) {
+fn searching(engine: EngineChoice, beams: Option<u32>) -> Result<EngineChoice> {
+    if let Some(beams) = beams.filter(|beams| *beams > 1 && !engine.searches_beams()) {
         let message = format!("--beams {beams}: only the engine cpu writes texts side by side");
         return Err(Error::new(ErrorKind::Usage, message)
             .hint("leave --beams away, or --device and --engine"));

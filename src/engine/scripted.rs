@@ -80,14 +80,8 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
         self.open_slots(batch)?;
         for fork in &batch.forks {
-            let begins = [&self.slots[fork.to][..], &self.prefix[..fork.prefix_len]];
             let of_other = &self.slots[fork.from][..fork.positions];
-            let shared = begins[usize::from(fork.opens)];
-            assert_eq!(
-                shared[..fork.shared],
-                of_other[..fork.shared],
-                "what is said to be shared is"
-            );
+            assert!(fork.positions <= fork.capacity && fork.from != fork.to, "{fork:?}");
             self.slots[fork.to] = of_other.to_vec();
         }
         self.candidates.clear();
@@ -96,10 +90,6 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
             let held = &mut self.slots[span.slot];
             if span.start == span.prefix_len {
                 *held = self.prefix[..span.prefix_len].to_vec();
-            }
-            if self.scores.is_some() {
-                // What a beam decided on is read behind what stood before it.
-                held.truncate(span.start);
             }
             assert_eq!(held.len(), span.start, "a span continues where its sequence stands");
             held.extend_from_slice(&batch.tokens[span.rows.clone()]);

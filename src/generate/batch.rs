@@ -12,30 +12,24 @@ pub struct Batch<'a> {
     /// Consecutive stretches of `tokens`, one for each sequence that advances; they cover all
     /// rows, in order.
     pub spans: Vec<Span<'a>>,
-    /// Slots that take over what others hold, before any row is computed.
+    /// Slots that take over what others hold, one after the other, before any row is computed.
     pub forks: Vec<Fork>,
     /// Slots whose sequences have ended since the last batch: what they hold can go.
     pub closed: Vec<usize>,
 }
 
-/// A sequence that goes on from what another holds. What two texts of a beam have in common is computed
-/// once.
+/// A slot that takes over what another holds; what it held itself is gone. What two texts of a beam have in
+/// common is computed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fork {
-    /// The slot that is copied.
+    /// The slot whose keys and values are taken over.
     pub from: usize,
-    /// The slot that it is copied to; none of the batch's other forks has it on either side.
+    /// The slot that holds them afterwards as well, another one.
     pub to: usize,
-    /// Whether it opens a sequence there, of the capacity and prefix of a [`Span`].
-    pub opens: bool,
-    /// As in [`Span::capacity`].
-    pub capacity: usize,
-    /// As in [`Span::prefix_len`].
-    pub prefix_len: usize,
-    /// How many leading positions `to` shares with `from` already.
-    pub shared: usize,
-    /// How many positions `to` holds afterwards.
+    /// How many leading positions of `from` that are, the shared prefix included.
     pub positions: usize,
+    /// Most positions that `to` will hold before it takes over something else.
+    pub capacity: usize,
 }
 
 /// The rows of one sequence: tokens at consecutive positions.

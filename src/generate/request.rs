@@ -72,6 +72,12 @@ impl Request {
         let fields: usize = self.fields.iter().map(|f| f.label.len() + f.max_tokens).sum();
         self.prompt.len() + fields
     }
+
+    /// Most positions that the texts of a beam come to hold beside it, a field each.
+    pub(super) fn positions_beside(&self) -> usize {
+        let longest = self.fields.iter().map(|field| field.max_tokens).max().unwrap_or(0);
+        self.sampling.positions_beside(longest)
+    }
 }
 
 impl TokenSet {

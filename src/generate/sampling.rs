@@ -5,6 +5,7 @@
 //! are deterministic as well: a sampled token depends on the seed and on how much was written,
 //! never on the batch around it.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A token's index in the model's vocabulary.
@@ -49,6 +50,20 @@ impl Sampling {
             _ => 1,
         }
     }
+
+    /// How many slots a sequence takes: its own, and one for each text of a beam.
+    pub fn slots(self) -> usize {
+        match self {
+            Sampling::Beam { .. } => 1 + self.width(),
+            _ => 1,
+        }
+    }
+
+    /// Most positions that the texts of a beam come to hold beside their sequence, where no field has more than
+    /// `longest` tokens.
+    pub fn positions_beside(self, longest: usize) -> usize {
+        (self.slots() - 1) * longest
+    }
 }
 
 /// What a field may say: refuses tokens while it is written.
@@ -79,7 +94,7 @@ pub fn next_token(
     let highest = |logits: &[f32]| {
         let first = argmax(logits);
         let Some(allows) = allows.as_ref().filter(|allows| !allows(first)) else { return first };
-        candidates(logits, 1, allows).first().copied().unwrap_or(first)
+        candidates(&mut scored(logits), 1, allows).first().map_or(first, |(token, _)| *token)
     };
     match rule {
         Sampling::Greedy | Sampling::Beam { .. } => highest(logits),
@@ -95,12 +110,13 @@ pub fn next_token(
             highest(&logits)
         }
         Sampling::Sampled { temperature, top_k, seed } => {
-            let mut candidates = candidates(logits, top_k.clamp(1, logits.len()), |_| true);
+            let top_k = top_k.clamp(1, logits.len());
+            let mut candidates = candidates(&mut scored(logits), top_k, |_| true);
             // Asking a filter takes longer than drawing, so only what is drawn is asked about.
             for refused in 0.. {
                 let draw = uniform(seed.wrapping_add(refused), written.len() as u64);
-                let Some(at) = sample(logits, &candidates, temperature, draw) else { break };
-                let token = candidates.remove(at);
+                let Some(at) = sample(&candidates, temperature, draw) else { break };
+                let (token, _) = candidates.remove(at);
                 if allows.as_ref().is_none_or(|allows| allows(token)) {
                     return token;
                 }
@@ -119,32 +135,31 @@ pub struct Candidate {
     pub log_probability: f64,
 }
 
-/// The `count` likeliest tokens that `filter` allows behind `written`, likeliest first, of equal ones the
-/// lowest token id first. Where it allows none, the likeliest that it refuses.
+/// The `count` likeliest of the tokens in `scored`, each with its logit, that `filter` allows behind `written`:
+/// likeliest first, of equal ones the lowest token id first. Where it allows none, the likeliest that it
+/// refuses. `scored` is in another order afterwards.
 ///
 /// # Panics
-/// When `logits` is empty.
+/// When `scored` is empty.
 pub fn likeliest(
-    logits: &[f32],
+    scored: &mut [(TokenId, f32)],
     count: usize,
     written: &[TokenId],
     filter: Option<&dyn TokenFilter>,
 ) -> Vec<Candidate> {
-    let first = argmax(logits);
-    let highest = logits[first as usize];
-    let scored = logits.iter().filter(|logit| **logit > f32::NEG_INFINITY);
-    let total: f64 = scored.map(|logit| f64::from(logit - highest).exp()).sum();
+    let highest = scored.iter().map(|(_, logit)| *logit).fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = scored.iter().map(|(_, logit)| f64::from(logit - highest).exp()).sum();
     let allows = filter.map(|filter| filter.after(written));
     let is_allowed = |token| allows.as_ref().is_none_or(|allows| allows(token));
-    let mut tokens = candidates(logits, count, is_allowed);
-    if tokens.is_empty() {
-        tokens.push(first);
+    let mut found = candidates(scored, count, is_allowed);
+    if found.is_empty() {
+        found.extend(scored.iter().min_by(|a, b| by_logit(a, b)));
     }
-    let candidate = |token: TokenId| Candidate {
+    let candidate = |(token, logit): (TokenId, f32)| Candidate {
         token,
-        log_probability: f64::from(logits[token as usize] - highest) - total.ln(),
+        log_probability: f64::from(logit - highest) - total.ln(),
     };
-    tokens.into_iter().map(candidate).collect()
+    found.into_iter().map(candidate).collect()
 }
 
 fn argmax(logits: &[f32]) -> TokenId {
@@ -157,15 +172,25 @@ fn argmax(logits: &[f32]) -> TokenId {
     best as TokenId
 }
 
-/// The `count` highest logits among the tokens that are scored and allowed, highest first; those
+/// The higher logit first, of equal ones the lower token id.
+fn by_logit(a: &(TokenId, f32), b: &(TokenId, f32)) -> Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
+/// The tokens that are scored, each with its logit.
+fn scored(logits: &[f32]) -> Vec<(TokenId, f32)> {
+    let of_all = logits.iter().enumerate().map(|(token, logit)| (token as TokenId, *logit));
+    of_all.filter(|(_, logit)| *logit > f32::NEG_INFINITY).collect()
+}
+
+/// The `count` highest logits in `scored` among the tokens that are allowed, highest first; those
 /// beyond the highest [`MAX_ASKED`] are not asked about.
-fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) -> Vec<TokenId> {
-    let by_logit = |a: &TokenId, b: &TokenId| {
-        logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b))
-    };
-    let is_scored = |token: &TokenId| logits[*token as usize] > f32::NEG_INFINITY;
-    let mut tokens: Vec<TokenId> = (0..logits.len() as TokenId).filter(is_scored).collect();
-    let mut rest = &mut tokens[..];
+fn candidates(
+    scored: &mut [(TokenId, f32)],
+    count: usize,
+    allows: impl Fn(TokenId) -> bool,
+) -> Vec<(TokenId, f32)> {
+    let mut rest = scored;
     // Mostly the first few are enough; sorting all of them would take longer than the step.
     let mut portion = 64.max(count);
     let mut chosen = Vec::with_capacity(count);
@@ -178,7 +203,7 @@ fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) ->
         }
         let (highest, others) = rest.split_at_mut(portion);
         highest.sort_unstable_by(by_logit);
-        let allowed = highest.iter().copied().filter(|token| allows(*token));
+        let allowed = highest.iter().copied().filter(|(token, _)| allows(*token));
         chosen.extend(allowed.take(count - chosen.len()));
         rest = others;
         portion *= 8;
@@ -188,11 +213,11 @@ fn candidates(logits: &[f32], count: usize, allows: impl Fn(TokenId) -> bool) ->
 
 /// Draws one of the candidates, the likeliest of which is first, by inverting their cumulative
 /// distribution at `draw` in [0, 1); `None` where there are none.
-fn sample(logits: &[f32], candidates: &[TokenId], temperature: f32, draw: f64) -> Option<usize> {
-    let highest = logits[*candidates.first()? as usize];
+fn sample(candidates: &[(TokenId, f32)], temperature: f32, draw: f64) -> Option<usize> {
+    let (_, highest) = *candidates.first()?;
     let weights: Vec<f64> = candidates
         .iter()
-        .map(|&token| f64::from((logits[token as usize] - highest) / temperature).exp())
+        .map(|(_, logit)| f64::from((logit - highest) / temperature).exp())
         .collect();
     let mut left = draw * weights.iter().sum::<f64>();
     let drawn = weights.iter().position(|weight| {
@@ -286,5 +311,18 @@ mod tests {
         }
         let top_one = Sampling::Sampled { temperature: 1.0, top_k: 1, seed: 1 };
         assert_eq!(next_token(&logits, top_one, &[], None), 3);
+    }
+
+    #[test]
+    fn the_likeliest_are_told_with_their_share_of_all_that_are_scored() {
+        let mut scored = [(4, 1f32.ln()), (2, 5f32.ln()), (9, 2f32.ln()), (7, 2f32.ln())];
+        let found = likeliest(&mut scored, 3, &[], Some(&Without(&[2])));
+        let tokens: Vec<TokenId> = found.iter().map(|candidate| candidate.token).collect();
+        assert_eq!(tokens, [7, 9, 4]);
+        for (candidate, share) in found.iter().zip([0.2, 0.2, 0.1]) {
+            assert!((candidate.log_probability.exp() - share).abs() < 1e-6, "{candidate:?}");
+        }
+        let refused = likeliest(&mut scored, 3, &[], Some(&Without(&[2, 4, 7, 9])));
+        assert_eq!((refused.len(), refused[0].token), (1, 2), "something has to be written");
     }
 }

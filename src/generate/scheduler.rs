@@ -20,8 +20,7 @@ mod beam;
 use beam::Beam;
 
 use super::{
-    Batch, Candidate, Ending, Finished, Request, RequestId, Sample, Sampling, Span, TokenId,
-    Written,
+    Batch, Candidate, Ending, Finished, Request, RequestId, Sample, Span, TokenId, Written,
 };
 use crate::{Error, Result, error::ErrorKind};
 
@@ -131,12 +130,13 @@ impl Scheduler {
 
     fn check(&self, request: &Request) -> Result<()> {
         let (width, needed) = (request.sampling.width(), request.max_positions());
-        if width > self.slots.len().min(self.limits.rows_per_step) {
+        if request.sampling.slots() > self.slots.len() || width > self.limits.rows_per_step {
             let message = format!("request {}: a beam of {width} texts", request.id);
             return Err(Error::new(ErrorKind::Usage, message)
                 .hint("take a narrower one, or more sequences at a time"));
         }
-        let most = self.limits.max_context.min(self.limits.kv_positions / width);
+        let room = self.limits.kv_positions.saturating_sub(request.positions_beside());
+        let most = self.limits.max_context.min(room);
         if needed > most {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -271,10 +271,10 @@ impl Scheduler {
             let request = self.take(slot).request;
             self.waiting.push_front(request);
         }
-        let width = |slot: &usize| {
-            self.slots[*slot].as_ref().map_or(0, |sequence| sequence.request.sampling.width())
+        let slots = |slot: &usize| {
+            self.slots[*slot].as_ref().map_or(0, |sequence| sequence.request.sampling.slots())
         };
-        self.limits.max_sequences = self.admitted.iter().map(width).sum();
+        self.limits.max_sequences = self.admitted.iter().map(slots).sum();
         Some(left)
     }
 
@@ -294,14 +294,14 @@ impl Scheduler {
     /// Fills free slots from the queue, in order, as far as the reserved positions allow.
     fn admit(&mut self) {
         while let Some(request) = self.waiting.front() {
-            let width = request.sampling.width();
+            let count = request.sampling.slots();
             let is_free = |slot: &usize| self.slots[*slot].is_none() && !self.lent[*slot];
             let in_use = self.slots.len() - (0..self.slots.len()).filter(is_free).count();
             // A beam that is wider than what is left after a retreat is searched alone.
-            if in_use > 0 && in_use + width > self.limits.max_sequences {
+            if in_use > 0 && in_use + count > self.limits.max_sequences {
                 return;
             }
-            let free: Vec<usize> = (0..self.slots.len()).filter(is_free).take(width).collect();
+            let mut free = (0..self.slots.len()).filter(is_free).take(count).collect::<Vec<_>>();
             let prefix_len = if request.prompt.starts_with(&self.prefix)
                 && request.prompt.len() > self.prefix.len()
             {
@@ -310,14 +310,17 @@ impl Scheduler {
                 0
             };
             let capacity = request.max_positions() - prefix_len;
-            if self.reserved_positions + width * capacity > self.limits.kv_positions {
+            let reserved = capacity + request.positions_beside();
+            if self.reserved_positions + reserved > self.limits.kv_positions {
                 return;
             }
             let request = self.waiting.pop_front().expect("the request just seen");
-            self.reserved_positions += width * capacity;
-            free[1..].iter().for_each(|slot| self.lent[*slot] = true);
-            let slot = free[0];
-            self.slots[slot] = Some(Sequence::new(request, prefix_len, capacity, free));
+            self.reserved_positions += reserved;
+            let slot = free.remove(0);
+            free.iter().for_each(|slot| self.lent[*slot] = true);
+            let capacity_in_all = prefix_len + capacity;
+            let beam = (!free.is_empty()).then(|| Beam::new(slot, free, capacity_in_all));
+            self.slots[slot] = Some(Sequence::new(request, prefix_len, capacity, beam));
             self.admitted.push(slot);
         }
     }
@@ -360,11 +363,11 @@ impl Scheduler {
         let sequence = self.slots[slot].take().expect("only a living sequence is taken out");
         self.admitted.retain(|&other| other != slot);
         self.closed.push(slot);
-        for &slot in sequence.beam.iter().flat_map(Beam::lent) {
+        for &slot in sequence.beam.iter().flat_map(Beam::slots) {
             self.lent[slot] = false;
             self.closed.push(slot);
         }
-        self.reserved_positions -= sequence.request.sampling.width() * sequence.capacity;
+        self.reserved_positions -= sequence.capacity + sequence.request.positions_beside();
         sequence
     }
 
@@ -379,15 +382,12 @@ impl Scheduler {
 }
 
 impl Sequence {
-    /// A sequence in the first of `slots`; the others are for the texts of its beam.
-    fn new(request: Request, prefix_len: usize, capacity: usize, slots: Vec<usize>) -> Self {
+    fn new(request: Request, prefix_len: usize, capacity: usize, beam: Option<Beam>) -> Self {
         let mut context = Vec::with_capacity(capacity);
         context.extend_from_slice(&request.prompt[prefix_len..]);
         context.extend_from_slice(&request.fields[0].label);
         let field_start = context.len();
         let fields = Vec::with_capacity(request.fields.len());
-        let beam = matches!(request.sampling, Sampling::Beam { .. })
-            .then(|| Beam::new(slots, prefix_len, prefix_len + capacity, context.len()));
         Sequence { request, prefix_len, capacity, context, computed: 0, field_start, fields, beam }
     }
 
@@ -400,7 +400,9 @@ impl Sequence {
     fn widen(&mut self, candidates: &[&Vec<Candidate>]) -> bool {
         let field = &self.request.fields[self.fields.len()];
         let beam = self.beam.as_mut().expect("candidates are of a beam");
-        let Some(best) = beam.widen(candidates, field, self.context.len()) else { return false };
+        let before = self.prefix_len + self.context.len();
+        let Some(best) = beam.widen(candidates, field, before) else { return false };
+        self.computed += best.computed;
         self.context.extend_from_slice(&best.tokens);
         self.end_field(best.stop)
     }

@@ -99,7 +99,7 @@ pub fn summarise(
     let mut desk =
         Desk { run, codec, generator, writer, drafts: HashMap::new(), next_id: 0, progress };
     observer.progress(&desk.progress);
-    let at_a_time = ahead / codec.first_sampling().width();
+    let at_a_time = ahead / codec.first_sampling().slots();
     let first = desk.run.next_shortest((at_a_time / SHORT_ONES_FIRST).max(1))?;
     desk.begin(first)?;
     loop {

@@ -16,6 +16,6 @@ mod processor;
 mod work;
 
 pub use card::{CARDS, Card};
-pub use job::Job;
+pub use job::{Job, texts_of_beam};
 pub use processor::{Speed, measure};
 pub use work::{Estimate, Work};

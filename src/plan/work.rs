@@ -7,7 +7,7 @@ use crate::engine::candle::{BLOCK_CAPACITY, CAPACITY_STEP, CARD_LANES, Matrices}
 use crate::engine::cpu::Costs;
 use crate::model::Shape;
 use crate::writer::{
-    MAX_BATCH, MAX_CARD_BATCH, PREFILL_ROWS, ROWS_PER_STEP, paper_bytes, papers_for, whole_blocks,
+    MAX_CARD_BATCH, PREFILL_ROWS, ROWS_PER_STEP, most_papers, paper_bytes, papers_for, whole_blocks,
 };
 
 /// Bytes that the engines take for a weight: an int8, and an f32 scale for 32 of them.
@@ -93,9 +93,10 @@ impl Work {
 
     /// Multiply-adds of a paper in products and in attention.
     pub fn multiply_adds(&self, job: &Job) -> [f64; 2] {
-        let products = job.rows() as f64 * self.row as f64;
-        let head = job.written_tokens as f64 * self.head as f64;
-        [products + head, self.positions(job, 0) * self.position as f64]
+        let products = job.rows_of_all() * self.row as f64;
+        let head = job.picked() * self.head as f64;
+        let of_others = (job.texts - 1.0) * self.positions(job, job.prompt_tokens);
+        [products + head, (self.positions(job, 0) + of_others) * self.position as f64]
     }
 
     /// Bytes that are read for a paper in so many `steps` of its own: weights of `weights` bytes, keys
@@ -103,16 +104,23 @@ impl Work {
     /// prompt once.
     fn bytes(&self, job: &Job, steps: f64, weights: u64, token: u64) -> f64 {
         let prompt = (job.prefix_tokens + job.prompt_tokens) as f64;
-        let tokens = self.positions(job, job.prompt_tokens) + prompt;
+        let tokens = job.texts * self.positions(job, job.prompt_tokens) + prompt;
         steps * weights as f64 + tokens * token as f64
     }
 
     /// Papers at a time on a processor with `free` bytes of memory before the model is loaded: as many
-    /// as were `asked` for and fit, or else by the rule of the writer.
-    pub fn batch_on_processor(&self, free: Option<u64>, asked: Option<usize>) -> usize {
+    /// as were `asked` for and fit, or else by the rule of the writer. Their beams take `beside` positions
+    /// beside each of them.
+    pub fn batch_on_processor(
+        &self,
+        free: Option<u64>,
+        asked: Option<usize>,
+        beside: usize,
+    ) -> usize {
         let left = free.map(|free| free.saturating_sub(self.weight_bytes));
-        let most = asked.unwrap_or(MAX_BATCH);
-        left.map_or(most, |left| papers_for(left, self.paper_bytes, most))
+        let most = asked.unwrap_or(most_papers(beside));
+        let each = self.paper_bytes + beside as u64 * self.token_bytes;
+        left.map_or(most, |left| papers_for(left, each, most))
     }
 
     /// The same on a card, which holds the embedding, too; `None` where the model does not fit.
@@ -155,8 +163,9 @@ impl Work {
     /// What was measured on a processor, over a paper.
     pub fn on_processor(&self, job: &Job, speed: &Speed) -> Estimate {
         let prompt = job.prompt_tokens as f64 * speed.prompt_row_s;
-        let written = job.written_tokens as f64 * speed.step_s / speed.batch as f64;
-        let (batch, steps) = (speed.batch, job.steps(speed.batch, PREFILL_ROWS));
+        let written = job.picked() * speed.step_s / speed.batch as f64;
+        let steps = job.steps(speed.batch, PREFILL_ROWS);
+        let batch = (speed.batch as f64 / job.texts).round() as usize;
         let bytes = self.bytes(job, steps, self.weight_bytes, self.token_bytes);
         self.estimate(job, batch, steps, bytes, prompt + written)
     }
@@ -164,7 +173,7 @@ impl Work {
     fn estimate(&self, job: &Job, batch: usize, steps: f64, bytes: f64, paper_s: f64) -> Estimate {
         Estimate {
             batch,
-            rows_per_step: job.rows() as f64 / steps,
+            rows_per_step: job.rows_of_all() / steps,
             multiply_adds_per_step: self.multiply_adds(job).iter().sum::<f64>() / steps,
             bytes_per_step: bytes / steps,
             papers_per_hour: 3600.0 / paper_s,

@@ -28,8 +28,8 @@ pub struct Codec<'a> {
     guards: Option<(Rules, Arc<Pieces>)>,
     /// Most positions of a request; see [`generate::Limits::max_context`].
     max_positions: usize,
-    /// How many texts of a paper are written side by side.
-    beams: usize,
+    /// How tokens are picked in a first attempt at a paper.
+    first: Sampling,
 }
 
 /// A part of every prompt.
@@ -84,7 +84,7 @@ impl<'a> Codec<'a> {
             glossary: None,
             guards: None,
             max_positions,
-            beams: 1,
+            first: Sampling::Greedy,
         };
         codec.prefix = codec.common_prefix()?;
         // With one more, which a title has.
@@ -110,19 +110,15 @@ impl<'a> Codec<'a> {
         self
     }
 
-    /// The same codec, whose papers are written about in `beams` texts side by side at first, of which the
-    /// likeliest is kept.
+    /// The same codec, whose papers are first written about by `sampling`.
     #[must_use]
-    pub fn with_beams(self, beams: usize) -> Self {
-        Codec { beams, ..self }
+    pub fn sampled_by(self, sampling: Sampling) -> Self {
+        Codec { first: sampling, ..self }
     }
 
     /// How tokens are picked in a first attempt at a paper.
     pub fn first_sampling(&self) -> Sampling {
-        match self.beams {
-            0 | 1 => Sampling::Greedy,
-            width => Sampling::Beam { width },
-        }
+        self.first
     }
 
     /// The same codec, whose jobs are held to `rules` while they write.

@@ -7,6 +7,7 @@ use crate::card::{self, Card};
 use crate::engine::candle::Devices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, ModelRef};
+use crate::generate::Sampling;
 use crate::glossary::Glossary;
 use crate::guard::Rules;
 use crate::prompt::Template;
@@ -75,6 +76,11 @@ impl EngineChoice {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         self.threads.map_or(cores, |threads| threads.min(cores))
     }
+
+    /// Whether it writes texts side by side: the CPU engine alone does.
+    pub fn searches_beams(&self) -> bool {
+        self.kind != EngineKind::Candle && self.devices.is_cpu()
+    }
 }
 
 /// Everything that a writer is put together from.
@@ -91,7 +97,8 @@ pub struct Choices {
     /// What holds the text while it is written.
     pub guards: Rules,
     /// How many texts of a paper are written side by side, of which the likeliest is kept; one is greedy.
-    pub beams: usize,
+    /// `None`: as many as the model's card says, where the engine can.
+    pub beams: Option<usize>,
     /// What computes.
     pub engine: EngineChoice,
     /// Papers at a time; `None`: as many as memory allows.
@@ -111,10 +118,25 @@ impl Choices {
             glossary: GlossaryChoice::Own,
             fields: Fields::ALL,
             guards: Rules::ALL,
-            beams: 1,
+            beams: None,
             engine: EngineChoice::default(),
             batch: None,
         })
+    }
+
+    /// How many texts of a paper are written side by side.
+    pub fn beams(&self) -> usize {
+        let of_card = || self.model.card().and_then(|card| card.beams);
+        let own = || of_card().filter(|_| self.engine.searches_beams());
+        self.beams.or_else(own).unwrap_or(1)
+    }
+
+    /// How tokens are picked in a first attempt at a paper.
+    pub fn sampling(&self) -> Sampling {
+        match self.beams() {
+            0 | 1 => Sampling::Greedy,
+            width => Sampling::Beam { width },
+        }
     }
 }
 
@@ -155,5 +177,22 @@ impl ModelChoice {
                     .hint("leave --glossary away, or use a prompt with `{% for t in terms %}`"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_side_by_side_are_the_cards_where_the_engine_can_write_them() {
+        let default = Choices::new(card::DEFAULT).unwrap();
+        assert_eq!(default.sampling(), Sampling::Beam { width: 4 });
+        assert_eq!(Choices::new(card::SMALL).unwrap().sampling(), Sampling::Greedy);
+        let asked = Choices { beams: Some(1), ..default.clone() };
+        assert_eq!(asked.sampling(), Sampling::Greedy);
+        let candle = EngineChoice { kind: EngineKind::Candle, ..EngineChoice::default() };
+        let elsewhere = Choices { engine: candle, ..default };
+        assert_eq!((elsewhere.beams(), elsewhere.sampling()), (1, Sampling::Greedy));
     }
 }

@@ -102,21 +102,18 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// As many papers as the memory that is free has room for.
-    pub(super) fn that_fits(model: &Model) -> Batch {
-        let each = paper_bytes(model.config());
+    /// As many papers as the memory that is free has room for, each of which takes `beside` positions more than
+    /// one text does.
+    pub(super) fn that_fits(model: &Model, beside: usize) -> Batch {
+        let config = model.config();
+        let each = paper_bytes(config) + (beside * config.position_bytes()) as u64;
+        let most = most_papers(beside);
         match system::available_memory() {
             Some(free) => {
-                Batch { papers: papers_for(free, each, MAX_BATCH), memory: Some((free, each)) }
+                Batch { papers: papers_for(free, each, most), memory: Some((free, each)) }
             }
-            None => Batch { papers: MAX_BATCH, memory: None },
+            None => Batch { papers: most, memory: None },
         }
-    }
-
-    /// The same where `beams` texts of each paper are written side by side.
-    pub(super) fn of_beams(self, beams: usize) -> Batch {
-        let memory = self.memory.map(|(free, each)| (free, each * beams as u64));
-        Batch { papers: (self.papers / beams).max(1), memory }
     }
 
     /// The same for engines, of cards or of this processor, that have loaded the model and deal the
@@ -146,6 +143,12 @@ impl Batch {
 /// So many of `papers` as fill blocks of `lanes`, where there are more than one block has.
 pub fn whole_blocks(papers: usize, lanes: usize) -> usize {
     if papers > lanes { papers - papers % lanes } else { papers }
+}
+
+/// Most papers at a time each of which takes `beside` positions beside its own: so many that all take no more
+/// memory than [`MAX_BATCH`] without.
+pub fn most_papers(beside: usize) -> usize {
+    MAX_BATCH * POSITIONS_PER_SEQUENCE / (POSITIONS_PER_SEQUENCE + beside)
 }
 
 /// Bytes of keys and values that are reserved for a paper.

@@ -42,7 +42,7 @@ use crate::tokens::Tokenizer;
 pub use choices::{AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice};
 pub use loading::{
     Batch, MAX_BATCH, MAX_CARD_BATCH, Made, PREFILL_ROWS, ROWS_PER_STEP, limits_of, load_model,
-    paper_bytes, papers_for, read_shape, scored_tokens, whole_blocks,
+    most_papers, paper_bytes, papers_for, read_shape, scored_tokens, whole_blocks,
 };
 
 /// Who writes the summaries of a run.
@@ -107,7 +107,7 @@ impl Writer {
             glossary: glossary.as_ref().and_then(Glossary::identity).map(str::to_owned),
             guards: choices.guards.to_string(),
             full_vocabulary: choices.engine.full_vocabulary,
-            beams: choices.beams,
+            beams: choices.beams(),
         };
         Ok(Writer { choices, name, identity, prompt, glossary })
     }
@@ -136,7 +136,7 @@ impl Writer {
     pub fn codec<'a>(&'a self, tokenizer: &'a Tokenizer, max_context: usize) -> Result<Codec<'a>> {
         let codec = Codec::new(&self.prompt, tokenizer, max_context)?
             .guarded(self.choices.guards)
-            .with_beams(self.choices.beams);
+            .sampled_by(self.choices.sampling());
         Ok(match self.glossary() {
             Some(glossary) => codec.with_glossary(glossary),
             None => codec,
@@ -155,16 +155,24 @@ impl Writer {
         load_model(&self.choices.model, progress)
     }
 
-    /// The bounds of steps for `sequences` at a time that reserve `positions` each.
-    pub fn limits(&self, model: &Model, sequences: usize, positions: usize) -> Limits {
-        let limits = limits_of(model.config(), sequences, positions);
+    /// The bounds of steps for `papers` at a time, each of which reserves `positions` for one text.
+    pub fn limits(&self, model: &Model, papers: usize, positions: usize) -> Limits {
+        let beside = self.positions_beside();
+        let limits = limits_of(model.config(), papers, positions + beside);
+        let max_sequences = papers * self.choices.sampling().slots();
         // One paper fits, however long, with all of its texts.
-        let least = self.choices.beams * limits.max_context;
-        let limits = Limits { kv_positions: limits.kv_positions.max(least), ..limits };
+        let kv_positions = limits.kv_positions.max(limits.max_context + beside);
+        let limits = Limits { max_sequences, kv_positions, ..limits };
         match self.choices.engine.devices.is_cpu() {
             true => limits,
             false => Limits { prefill_rows: limits.rows_per_step, ..limits },
         }
+    }
+
+    /// Positions that the texts of a paper's beam take beside the paper.
+    pub fn positions_beside(&self) -> usize {
+        let longest = self.prompt.fields().iter().map(|form| form.max_tokens).max().unwrap_or(0);
+        self.choices.sampling().positions_beside(longest)
     }
 
     /// An engine for `model`, which is this writer's.
@@ -178,7 +186,6 @@ impl Writer {
         self.choices.engine.devices.check()?;
         loading::use_threads(&self.choices.engine)?;
         let local = loading::fetch_model(&self.choices.model, progress)?;
-        let beams = self.choices.beams;
         if let Some(architecture) = other::architecture(&self.choices.model, &local)? {
             let (tokenizer, engine, limits) =
                 other::load(architecture, &local, &self.choices, progress)?;
@@ -189,14 +196,14 @@ impl Writer {
         let model = loading::read_model(&self.choices.model, &local, progress)?;
         let batch = match self.choices.batch {
             Some(papers) => Batch { papers, memory: None },
-            None => Batch::that_fits(&model).of_beams(beams),
+            None => Batch::that_fits(&model, self.positions_beside()),
         };
         // The positions that the batch counts for each of its papers.
         let positions = match self.choices.engine.devices.is_cpu() {
             true => loading::POSITIONS_PER_SEQUENCE,
             false => BLOCK_CAPACITY,
         };
-        let limits_for = |papers: usize| self.limits(&model, papers * beams, positions);
+        let limits_for = |papers: usize| self.limits(&model, papers, positions);
         let Made { engine, room, .. } = self.engine(&model, limits_for(batch.papers))?;
         // An engine with memory of its own tells how much room it has once the weights are there.
         let batch = room.filter(|_| self.choices.batch.is_none()).unwrap_or(batch);

@@ -38,7 +38,7 @@ pub(super) fn load(
     if choices.engine.kind != EngineKind::Auto {
         return refused("neither cpu nor candle runs a model", "leave --engine away");
     }
-    if choices.beams > 1 {
+    if choices.beams() > 1 {
         return refused(
             "one text of a paper at a time is written by a model",
             "leave --beams away",

@@ -1,13 +1,15 @@
 //! The CPU engine on tiny models: near the plain forward, and the same text whatever surrounds it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::engine::plain::PlainDecoder;
+use wenzhai::engine::scripted::ScriptedEngine;
 use wenzhai::generate::{
-    Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet,
+    Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet,
     likeliest,
 };
 use wenzhai::model::Model;
@@ -111,7 +113,15 @@ fn write(
     prompts: &[Vec<TokenId>],
     setting: &Setting,
 ) -> BTreeMap<RequestId, Vec<TokenId>> {
-    let engine = engine(model, setting.threads, setting.limits);
+    write_on(engine(model, setting.threads, setting.limits), prompts, setting)
+}
+
+/// The same on an engine of another kind.
+fn write_on(
+    engine: impl Engine,
+    prompts: &[Vec<TokenId>],
+    setting: &Setting,
+) -> BTreeMap<RequestId, Vec<TokenId>> {
     let mut generator = Generator::new(engine, setting.limits, setting.prefix.clone()).unwrap();
     let never = Arc::new(TokenSet::default());
     for &id in &setting.order {
@@ -192,19 +202,12 @@ fn a_beam_is_that_of_whole_texts_whatever_surrounds_it() {
             order: (0..prompts.len()).map(|i| i * stride % prompts.len()).collect(),
             sampling: beams,
         };
-        let alone = write(&model, &prompts, &setting(limits(3, 512), 1, &[], 1));
-        let mut engine = engine(&model, 1, LIMITS);
+        let alone = write(&model, &prompts, &setting(limits(4, 512), 1, &[], 1));
         // One of either width, the wider one guarded: to read whole texts anew takes its time.
-        let held_against = if family == "gemma3" { 3 } else { 2 };
-        for (id, written) in alone.iter().filter(|(id, _)| **id == held_against) {
-            let Sampling::Beam { width } = beams(*id as usize) else { unreachable!() };
-            let filter = id.is_multiple_of(3).then_some(&Picky as &dyn TokenFilter);
-            let mut context = prompts[*id as usize].clone();
-            let first = best_of_beam(&mut engine, &context, width, 9, filter);
-            context.extend([&first[..], &[40, 41, 42]].concat());
-            let second = best_of_beam(&mut engine, &context, width, 12, filter);
-            assert_eq!(*written, [first, second].concat(), "{family}, {id}");
-        }
+        let id = if family == "gemma3" { 3 } else { 2 };
+        let only = Setting { order: vec![id], ..setting(LIMITS, 1, &[], 1) };
+        let whole = write_on(whole_texts(&model, |_, _| true), &prompts, &only);
+        assert_eq!(alone[&(id as RequestId)], whole[&(id as RequestId)], "{family}, {id}");
         let others = [
             setting(limits(9, 96), 2, &[], 1),
             setting(limits(64, 256), 2, &prefix, 3),
@@ -216,29 +219,55 @@ fn a_beam_is_that_of_whole_texts_whatever_surrounds_it() {
     }
 }
 
-/// The likeliest of the texts of `length` tokens that a beam finds, each read anew for each token.
-fn best_of_beam(
-    engine: &mut CpuEngine,
-    context: &[TokenId],
-    width: usize,
-    length: usize,
-    filter: Option<&dyn TokenFilter>,
-) -> Vec<TokenId> {
-    let mut texts: Vec<(f64, Vec<TokenId>)> = vec![(0.0, Vec::new())];
-    for _ in 0..length {
-        let mut longer = Vec::new();
-        for (before, text) in texts {
-            let logits = engine.logits(&[context, &text].concat()).unwrap().pop().unwrap();
-            for candidate in likeliest(&logits, 2 * width, &text, filter) {
-                let text = [&text[..], &[candidate.token]].concat();
-                longer.push((before + candidate.log_probability, text));
-            }
-        }
-        longer.sort_by(|a, b| b.0.total_cmp(&a.0));
-        longer.truncate(width);
-        texts = longer;
-    }
-    texts.remove(0).1
+/// An engine that reads a whole text anew for each of its tokens, of which it scores those that `may` follow.
+fn whole_texts(
+    model: &Model,
+    may: impl Fn(&[TokenId], TokenId) -> bool + 'static,
+) -> ScriptedEngine<impl FnMut(&[TokenId]) -> TokenId> {
+    let engine = RefCell::new(engine(model, 1, LIMITS));
+    ScriptedEngine::new(|_: &[TokenId]| unreachable!("beams alone are written")).with_scores(
+        move |text| {
+            let logits = engine.borrow_mut().logits(text).unwrap().pop().unwrap();
+            let all = (0..).zip(logits);
+            let mut scored: Vec<(TokenId, f32)> =
+                all.filter(|(token, _)| may(text, *token)).collect();
+            let count = scored.len();
+            likeliest(&mut scored, count, &[], None)
+        },
+    )
+}
+
+/// Beside the shortlist, a field may say what the prompt and the labels before it say.
+#[test]
+fn all_texts_of_a_beam_may_say_what_their_sequence_has_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), "qwen2");
+    let vocabulary = model.tokenizer().vocab_size();
+    // Few, so that much of what is written is the prompt's.
+    let ids: Vec<TokenId> = (0..vocabulary as TokenId).filter(|id| id % 40 == 7).collect();
+    let shortlist = Shortlist::new(vocabulary, ids.clone()).unwrap();
+    let settings = CpuSettings {
+        threads: 2,
+        limits: LIMITS,
+        shortlist: Some(&shortlist),
+        full_vocabulary: false,
+    };
+    let setting = Setting {
+        limits: LIMITS,
+        threads: 2,
+        prefix: Vec::new(),
+        order: vec![0, 2],
+        sampling: beams,
+    };
+    let prompts = [tokens(9, 20), tokens(8, 5), tokens(10, 30)];
+    let short = CpuEngine::new(&model, &settings).unwrap();
+    let written = write_on(short, &prompts, &setting);
+    let base = ids.clone();
+    let whole =
+        whole_texts(&model, move |text, token| base.contains(&token) || text.contains(&token));
+    assert_eq!(written, write_on(whole, &prompts, &setting));
+    let mut all = written.values().flatten();
+    assert!(all.any(|token| !ids.contains(token)), "nothing is written beside the shortlist");
 }
 
 /// A run that was stopped leaves sequences behind, whose pages the next one needs.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use wenzhai::model::Shape;
-use wenzhai::plan::{CARDS, Card, Job, Work, measure};
+use wenzhai::plan::{CARDS, Card, Job, Work, measure, texts_of_beam};
 
 use crate::support::place::{Finished, Place};
 use crate::support::tiny::{self, FFN, HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS, WINDOW};
@@ -100,7 +100,7 @@ fn half_the_share_takes_twice_the_time_and_a_larger_batch_is_never_slower() {
     let place = place();
     let shape = Shape::read(&place.path().join("tiny.gguf"), None).unwrap();
     let work = Work::of(&shape, shape.vocabulary);
-    let job = Job { prefix_tokens: 7, prompt_tokens: 300, written_tokens: 200 };
+    let job = Job { prefix_tokens: 7, prompt_tokens: 300, written_tokens: 200, texts: 1.0 };
     for card in &CARDS {
         let rate = |batch, share| work.on_card(&job, card, batch, share).papers_per_hour;
         check_near(rate(8, 0.2), rate(8, 0.4) / 2.0);
@@ -126,7 +126,7 @@ fn a_model_that_is_too_large_for_a_card_is_told() {
     let found = fits(&shape).unwrap() as f64;
     assert!((found / expected - 1.0).abs() < 0.1, "{found}, not some {expected:.1}");
     // Of papers twice as long as a block has room for half as many go there, and no more than that.
-    let job = Job { prefix_tokens: 8, prompt_tokens: 2824, written_tokens: 240 };
+    let job = Job { prefix_tokens: 8, prompt_tokens: 2824, written_tokens: 240, texts: 1.0 };
     let long = Work::of(&shape, shape.vocabulary).reserving(&job);
     assert_eq!(long.paper_bytes, 3 * each);
     for asked in [None, Some(1024)] {
@@ -143,7 +143,7 @@ fn the_processor_is_measured_and_more_work_takes_longer() {
     let shape = Shape::read(&place.path().join("tiny.gguf"), None).unwrap();
     let work = Work::of(&shape, shape.vocabulary);
     let rate = |written_tokens| {
-        let job = Job { prefix_tokens: 0, prompt_tokens: 20, written_tokens };
+        let job = Job { prefix_tokens: 0, prompt_tokens: 20, written_tokens, texts: 1.0 };
         let speed = measure(&shape, shape.vocabulary, &job, 4, 1).unwrap();
         assert!(speed.step_s > 0.0 && speed.prompt_row_s > 0.0);
         work.on_processor(&job, &speed).papers_per_hour
@@ -151,12 +151,38 @@ fn the_processor_is_measured_and_more_work_takes_longer() {
     assert!(rate(5) > 1.5 * rate(50), "ten times as much to write");
 }
 
+/// 20 rows of prompt, and of four texts 2.9 at a time read 9 tokens and pick 10, each seeing what one would.
+#[test]
+fn texts_side_by_side_are_rows_of_the_same_step() {
+    let place = place();
+    let mut shape = Shape::read(&place.path().join("tiny.gguf"), None).unwrap();
+    shape.config.layers.iter_mut().for_each(|layer| layer.window = None);
+    let work = Work::of(&shape, shape.vocabulary);
+    let one = Job { prefix_tokens: 0, prompt_tokens: 20, written_tokens: 10, texts: 1.0 };
+    let four = Job { texts: texts_of_beam(4), ..one };
+    let [products, attention] = work.multiply_adds(&four);
+    let head = shape.vocabulary * HIDDEN;
+    check_near(products, (20.0 + 2.9 * 9.0) * row() as f64 + 2.9 * 10.0 * head as f64);
+    let seen = (1..=20).sum::<usize>() as f64 + 2.9 * (21..=29).sum::<usize>() as f64;
+    check_near(attention, seen * (2 * HEADS * HEAD_DIM * LAYERS) as f64);
+    // Eight papers at a time are 23 texts.
+    let speed = measure(&shape, shape.vocabulary, &four, 23, 1).unwrap();
+    let estimate = work.on_processor(&four, &speed);
+    assert_eq!(estimate.batch, 8);
+    let seconds = 20.0 * speed.prompt_row_s + 2.9 * 10.0 * speed.step_s / 23.0;
+    check_near(estimate.papers_per_hour, 3600.0 / seconds);
+    // A paper that reserves a field for each of four texts takes two and a half times the memory.
+    let [alone, beside] = [0, 1600].map(|beside| work.batch_on_processor(None, None, beside));
+    assert_eq!((alone, beside), (64, 24));
+    assert_eq!(texts_of_beam(1), 1.0);
+}
+
 #[test]
 fn a_shape_that_the_kernels_do_not_take_is_an_error_and_no_crash() {
     let place = place();
     let mut shape = Shape::read(&place.path().join("tiny.gguf"), None).unwrap();
     shape.config.hidden = 100;
-    let job = Job { prefix_tokens: 0, prompt_tokens: 5, written_tokens: 5 };
+    let job = Job { prefix_tokens: 0, prompt_tokens: 5, written_tokens: 5, texts: 1.0 };
     let error = measure(&shape, 10, &job, 1, 1).unwrap_err();
     assert!(error.to_string().contains("embedding width 100 is no multiple of 32"), "{error}");
     let mut shape = Shape::read(&place.path().join("tiny.gguf"), None).unwrap();

@@ -7,12 +7,14 @@
 //! very logits of the full head; what is not cannot be written. A greedy choice never stores the
 //! logits: each task keeps the best of its columns.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::vocabulary::Rowwise;
 use crate::Result;
 use crate::generate::Misses;
-use crate::generate::{Batch, Candidate, Sampling, TokenId, TokenSet, likeliest, next_token};
+use crate::generate::{
+    Batch, Candidate, Sample, Sampling, TokenId, TokenSet, likeliest, next_token,
+};
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
 use crate::kernels::rows::{self, Norm};
@@ -31,7 +33,8 @@ pub struct Head {
     counting: bool,
     misses: u64,
     choices: u64,
-    slots: Vec<PromptTokens>,
+    /// Shared by the texts of a beam.
+    slots: Vec<Arc<PromptTokens>>,
     /// 14 bits for every block: with 8, rounding the input of the head alone would make half of the
     /// whole divergence from the plain forward.
     precision: Arc<Precision>,
@@ -50,6 +53,8 @@ struct Workspace {
     one: Quantized,
     one_product: Tiled,
     logits: Vec<f32>,
+    /// Those of a row that are of its prompt's tokens.
+    own: Vec<(TokenId, f32)>,
     /// Rows of which the highest logit does not decide.
     undecided: Vec<usize>,
     /// Of rows of beams.
@@ -67,6 +72,16 @@ struct Base {
 struct PromptTokens {
     ids: Vec<TokenId>,
     packed: Packed,
+}
+
+/// A row of a beam, number `at` of those that are scored and `row` of those that sample.
+struct BeamRow<'a> {
+    at: usize,
+    row: usize,
+    width: usize,
+    sample: &'a Sample<'a>,
+    own: Vec<(TokenId, f32)>,
+    found: Mutex<Vec<Candidate>>,
 }
 
 impl Head {
@@ -112,35 +127,51 @@ impl Head {
 
     /// A sequence begins in `slot`.
     pub fn open(&mut self, exec: &Executor, slot: usize) {
-        let none = || PromptTokens { ids: Vec::new(), packed: Packed::empty(exec.isa) };
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, none);
+        let none = || Arc::new(PromptTokens { ids: Vec::new(), packed: Packed::empty(exec.isa) });
+        self.make_room(slot, none);
+        match Arc::get_mut(&mut self.slots[slot]) {
+            Some(own) => own.ids.clear(),
+            None => self.slots[slot] = none(),
         }
-        self.slots[slot].ids.clear();
     }
 
     /// The sequence in `slot` may write `tokens`, which it has read.
     pub fn allow(&mut self, exec: &mut Executor, slot: usize, tokens: &[TokenId]) -> Result<()> {
         let Some(base) = &self.base else { return Ok(()) };
-        let PromptTokens { ids, packed } = &mut self.slots[slot];
-        let known = ids.len();
-        for token in tokens {
-            if !base.set.contains(*token)
-                && let Err(place) = ids.binary_search(token)
-            {
+        let slot = &mut self.slots[slot];
+        let is_new = |token: &TokenId, ids: &[TokenId]| {
+            !base.set.contains(*token) && ids.binary_search(token).is_err()
+        };
+        if !tokens.iter().any(|token| is_new(token, &slot.ids)) {
+            return Ok(());
+        }
+        if Arc::get_mut(slot).is_none() {
+            let (ids, packed) = (slot.ids.clone(), Packed::empty(exec.isa));
+            *slot = Arc::new(PromptTokens { ids, packed });
+        }
+        let PromptTokens { ids, packed } = Arc::get_mut(slot).expect("nobody else has it");
+        for token in tokens.iter().filter(|token| !base.set.contains(**token)) {
+            if let Err(place) = ids.binary_search(token) {
                 ids.insert(place, *token);
             }
         }
-        if ids.len() > known && !self.counting {
+        if !self.counting {
             self.matrix.pack(exec, ids, &mut self.work.bytes, packed)?;
         }
         Ok(())
     }
 
-    /// The sequence in `to` may write what the one in `from` may: labels are read by one slot alone.
-    pub fn fork(&mut self, exec: &mut Executor, from: usize, to: usize) -> Result<()> {
-        let tokens = self.slots[from].ids.clone();
-        self.allow(exec, to, &tokens)
+    /// The sequence in `to` may write what the one in `from` may.
+    pub fn fork(&mut self, from: usize, to: usize) {
+        let of_other = Arc::clone(&self.slots[from]);
+        self.make_room(to, || Arc::clone(&of_other));
+        self.slots[to] = of_other;
+    }
+
+    fn make_room(&mut self, slot: usize, fill: impl FnMut() -> Arc<PromptTokens>) {
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, fill);
+        }
     }
 
     /// The candidates of rows of beams, in order.
@@ -214,7 +245,7 @@ impl Head {
     fn best(&mut self, exec: &mut Executor, row: usize, slot: usize) -> TokenId {
         let (logit, column) = self.work.best[row];
         let token = self.token(column);
-        let PromptTokens { ids, packed } = &self.slots[slot];
+        let PromptTokens { ids, packed } = &*self.slots[slot];
         if ids.is_empty() || self.counting {
             return token;
         }
@@ -243,31 +274,51 @@ impl Head {
         self.normalise(exec, norm);
         gemm::gemm(exec, &self.work.input, &self.packed, &mut self.work.product);
         let mut sampling = batch.sampling().enumerate();
+        let mut of_beams = Vec::new();
         for at in 0..self.work.undecided.len() {
             let undecided = self.work.undecided[at];
             let Some((row, (span, sample))) = sampling.find(|(row, _)| *row == undecided) else {
                 return;
             };
-            self.scatter(at);
-            let PromptTokens { ids, packed } = &self.slots[span.slot];
-            let Workspace { input, one, one_product, logits, candidates, .. } = &mut self.work;
-            if !ids.is_empty() && !self.counting {
-                input.copy_row(at, one);
-                gemm::gemm(exec, one, packed, one_product);
-                for (column, id) in ids.iter().enumerate() {
-                    logits[*id as usize] = one_product.value(0, column);
-                }
+            self.find_own_logits(exec, at, span.slot);
+            if let Sampling::Beam { width } = sample.sampling {
+                let (own, found) = (self.work.own.clone(), Mutex::default());
+                of_beams.push(BeamRow { at, row, width, sample, own, found });
+                continue;
             }
-            picked[row] = match sample.sampling {
-                Sampling::Beam { width } => {
-                    let found = likeliest(logits, 2 * width, sample.written, sample.filter);
-                    let first = found[0].token;
-                    candidates.push(found);
-                    first
-                }
-                sampling => next_token(logits, sampling, sample.written, sample.filter),
-            };
+            self.scatter(at);
+            let Workspace { logits, own, .. } = &mut self.work;
+            own.iter().for_each(|(token, logit)| logits[*token as usize] = *logit);
+            picked[row] = next_token(logits, sample.sampling, sample.written, sample.filter);
         }
+        exec.pool.run(of_beams.len(), |_, row| {
+            let BeamRow { at, width, sample, own, found, .. } = &of_beams[row];
+            let columns = (0..self.packed.outputs())
+                .map(|column| (self.token(column as u32), self.work.product.value(*at, column)));
+            let mut scored: Vec<(TokenId, f32)> = columns.chain(own.iter().copied()).collect();
+            *found.lock().unwrap_or_else(PoisonError::into_inner) =
+                likeliest(&mut scored, 2 * width, sample.written, sample.filter);
+        });
+        for BeamRow { row, found, .. } in of_beams {
+            let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+            picked[row] = found[0].token;
+            self.work.candidates.push(found);
+        }
+    }
+
+    /// Computes the logits of those tokens that the sequence in `slot` may write beyond the base, in row `at` of
+    /// the input.
+    fn find_own_logits(&mut self, exec: &mut Executor, at: usize, slot: usize) {
+        let PromptTokens { ids, packed } = &*self.slots[slot];
+        let Workspace { input, one, one_product, own, .. } = &mut self.work;
+        own.clear();
+        if ids.is_empty() || self.counting {
+            return;
+        }
+        input.copy_row(at, one);
+        gemm::gemm(exec, one, packed, one_product);
+        let logit = |(column, id): (usize, &TokenId)| (*id, one_product.value(0, column));
+        own.extend(ids.iter().enumerate().map(logit));
     }
 
     /// Norm and quantization of the rows that have been added.

@@ -217,10 +217,7 @@ impl CpuEngine {
         let exec = &mut self.all.exec;
         for fork in &batch.forks {
             self.tables.fork(fork, &mut self.kv)?;
-            if fork.opens {
-                self.head.open(exec, fork.to);
-            }
-            self.head.fork(exec, fork.from, fork.to)?;
+            self.head.fork(fork.from, fork.to);
         }
         for span in &batch.spans {
             if span.start == span.prefix_len {

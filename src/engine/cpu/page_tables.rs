@@ -1,9 +1,9 @@
 //! Which pages hold which sequence: integers only, the keys and values are the kernels' matter.
 //!
-//! A slot's table lists its pages in the order of positions. The whole pages of the shared prefix
-//! stand first in every table that uses it and belong to none; what the prefix holds of its last
-//! page is copied when a slot is opened. All pages that a slot can ever need are reserved then, as
-//! the scheduler has reserved their positions, and taken when it gets there: so memory is what
+//! A slot's table lists its pages in the order of positions. The pages that are full are shared by all
+//! tables that begin with the same tokens: with the prefix, or with the texts of a beam; the last one,
+//! which is written to, is copied for each. All pages that a slot can ever need are reserved when it is
+//! opened, as the scheduler has reserved their positions, and taken when it gets there: so memory is what
 //! sequences hold, not what they might.
 
 use crate::generate::{Fork, Limits};
@@ -13,6 +13,8 @@ use crate::{Error, Result, error::ErrorKind};
 /// The pages of all slots.
 pub struct PageTables {
     free: Vec<PageId>,
+    /// Page → how many tables have it, the prefix's own among them.
+    uses: Vec<u32>,
     /// How many of the free pages are reserved by slots.
     reserved: usize,
     slots: Vec<Table>,
@@ -24,8 +26,6 @@ pub struct PageTables {
 #[derive(Default)]
 struct Table {
     pages: Vec<PageId>,
-    /// How many of the leading pages belong to the prefix.
-    shared: usize,
     /// How many pages are reserved and not taken.
     reserved: usize,
 }
@@ -43,6 +43,7 @@ impl PageTables {
     pub fn new(pages: usize) -> PageTables {
         PageTables {
             free: (0..pages as u32).rev().map(PageId).collect(),
+            uses: vec![0; pages],
             reserved: 0,
             slots: Vec::new(),
             prefix: Vec::new(),
@@ -63,34 +64,46 @@ impl PageTables {
         prefix_len: usize,
         kv: &mut PagePool,
     ) -> Result<()> {
+        let prefix = std::mem::take(&mut self.prefix);
+        let opened = self.begin(slot, &prefix, prefix_len, capacity, kv);
+        self.prefix = prefix;
+        opened
+    }
+
+    /// Lets a slot hold what another holds.
+    pub fn fork(&mut self, fork: &Fork, kv: &mut PagePool) -> Result<()> {
+        let pages = std::mem::take(&mut self.slots[fork.from].pages);
+        let forked = self.begin(fork.to, &pages, fork.positions, fork.capacity, kv);
+        self.slots[fork.from].pages = pages;
+        forked
+    }
+
+    /// Lets a slot begin with the first `positions` of what stands in `pages`.
+    fn begin(
+        &mut self,
+        slot: usize,
+        pages: &[PageId],
+        positions: usize,
+        capacity: usize,
+        kv: &mut PagePool,
+    ) -> Result<()> {
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, Table::default);
         }
         self.close(slot);
-        let shared = prefix_len / PAGE;
-        let reserved = capacity.div_ceil(PAGE) - shared;
+        let full = positions / PAGE;
+        let reserved = capacity.div_ceil(PAGE) - full;
         self.check(reserved)?;
         self.reserved += reserved;
+        pages[..full].iter().for_each(|page| self.uses[page.0 as usize] += 1);
         let table = &mut self.slots[slot];
-        (table.shared, table.reserved) = (shared, reserved);
+        table.reserved = reserved;
         // At once, so that a sequence that grows allocates nothing.
-        table.pages.reserve(shared + reserved);
-        table.pages.extend_from_slice(&self.prefix[..shared]);
-        if !prefix_len.is_multiple_of(PAGE) {
-            self.grow(slot, prefix_len);
-            kv.copy_page(self.prefix[shared], self.slots[slot].pages[shared]);
-        }
-        Ok(())
-    }
-
-    /// Lets a slot hold what another holds: pages that it does not share are copied.
-    pub fn fork(&mut self, fork: &Fork, kv: &mut PagePool) -> Result<()> {
-        if fork.opens {
-            self.open(fork.to, fork.capacity, fork.prefix_len, kv)?;
-        }
-        self.grow(fork.to, fork.positions);
-        for page in fork.shared / PAGE..fork.positions.div_ceil(PAGE) {
-            kv.copy_page(self.slots[fork.from].pages[page], self.slots[fork.to].pages[page]);
+        table.pages.reserve(full + reserved);
+        table.pages.extend_from_slice(&pages[..full]);
+        if !positions.is_multiple_of(PAGE) {
+            self.grow(slot, positions);
+            kv.copy_page(pages[full], self.slots[slot].pages[full]);
         }
         Ok(())
     }
@@ -102,14 +115,30 @@ impl PageTables {
         assert!(count <= table.reserved, "slot {slot} was opened for fewer than {positions}");
         table.reserved -= count;
         self.reserved -= count;
-        table.pages.extend(self.free.drain(self.free.len() - count..));
+        for page in self.free.drain(self.free.len() - count..) {
+            self.uses[page.0 as usize] = 1;
+            table.pages.push(page);
+        }
     }
 
     /// Gives the pages of a slot back.
     pub fn close(&mut self, slot: usize) {
-        if let Some(table) = self.slots.get_mut(slot) {
-            self.reserved -= std::mem::take(&mut table.reserved);
-            self.free.extend(table.pages.drain(..).skip(table.shared));
+        let Some(table) = self.slots.get_mut(slot) else { return };
+        self.reserved -= std::mem::take(&mut table.reserved);
+        let mut pages = std::mem::take(&mut table.pages);
+        self.give_back(&mut pages);
+        // Emptied, for the next sequence.
+        self.slots[slot].pages = pages;
+    }
+
+    /// Gives pages back that a table had; those that no other has are free.
+    fn give_back(&mut self, pages: &mut Vec<PageId>) {
+        for page in pages.drain(..) {
+            let uses = &mut self.uses[page.0 as usize];
+            *uses -= 1;
+            if *uses == 0 {
+                self.free.push(page);
+            }
         }
     }
 
@@ -117,7 +146,10 @@ impl PageTables {
     pub fn open_scratch(&mut self, positions: usize) -> Result<()> {
         let count = positions.div_ceil(PAGE);
         self.check(count)?;
-        self.scratch.extend(self.free.drain(self.free.len() - count..));
+        for page in self.free.drain(self.free.len() - count..) {
+            self.uses[page.0 as usize] = 1;
+            self.scratch.push(page);
+        }
         Ok(())
     }
 
@@ -128,7 +160,9 @@ impl PageTables {
 
     /// Gives its pages back.
     pub fn close_scratch(&mut self) {
-        self.free.append(&mut self.scratch);
+        let mut pages = std::mem::take(&mut self.scratch);
+        self.give_back(&mut pages);
+        self.scratch = pages;
     }
 
     /// Makes it the prefix of sequences that are opened from now on.
@@ -141,7 +175,8 @@ impl PageTables {
         for slot in 0..self.slots.len() {
             self.close(slot);
         }
-        self.free.append(&mut self.prefix);
+        let mut pages = std::mem::take(&mut self.prefix);
+        self.give_back(&mut pages);
     }
 
     /// Whether `count` pages are free and not reserved.
@@ -159,7 +194,7 @@ impl PageTables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::attention::PageShape;
+    use crate::kernels::attention::{PageShape, RowPlace};
 
     #[test]
     fn reserved_pages_are_there_and_taken_when_they_are_needed() {
@@ -178,5 +213,35 @@ mod tests {
         tables.close(0);
         tables.open(0, 4 * PAGE, 0, &mut kv).unwrap();
         assert!(tables.open_scratch(1).is_err(), "all free pages are reserved");
+    }
+
+    #[test]
+    fn what_two_slots_have_in_common_is_there_once() {
+        let mut kv = PagePool::new(PageShape { layers: 1, kv_heads: 1, head_dim: 32 }, 6);
+        let mut tables = PageTables::new(6);
+        tables.open(0, 3 * PAGE, 0, &mut kv).unwrap();
+        tables.grow(0, PAGE + 8);
+        let place = |tables: &PageTables, slot: usize, offset| RowPlace {
+            page: tables.of(slot)[1],
+            offset,
+        };
+        kv.write(place(&tables, 0, 7), 0, 0, &[2.0; 32], &[3.0; 32]);
+        let fork = Fork { from: 0, to: 1, positions: PAGE + 8, capacity: 3 * PAGE };
+        for _ in 0..3 {
+            tables.fork(&fork, &mut kv).unwrap();
+        }
+        assert_eq!(tables.of(0)[0], tables.of(1)[0]);
+        assert_ne!(tables.of(0)[1], tables.of(1)[1], "both are written to");
+        assert_eq!(kv.value(place(&tables, 1, 7), 0, 0), [3.0; 32]);
+        let refused = tables.fork(&Fork { to: 2, capacity: 4 * PAGE, ..fork }, &mut kv);
+        assert!(refused.unwrap_err().to_string().contains("3 pages are needed and 1 are free"));
+        tables.close(0);
+        assert_eq!(
+            kv.value(place(&tables, 1, 7), 0, 0),
+            [3.0; 32],
+            "it does not go with the other"
+        );
+        tables.close(1);
+        tables.open(0, 6 * PAGE, 0, &mut kv).unwrap();
     }
 }

@@ -1,24 +1,37 @@
 //! Beam search: the likeliest texts of a field side by side, each in a slot of its own.
 //!
-//! Of all texts that those of the last step can become, the likeliest go on. One that reaches the field's end is
-//! kept; the field is over once as many have ended as the beam is wide, or none that goes on is likelier, a
-//! token, than the best of them. What follows is read behind that one alone, by the sequence's own slot.
+//! Of all texts that those of the last step can become, the likeliest go on. Two that have come to the same
+//! words go on as one, so that the beam is not filled with what was decided long ago: recombination (Zhang et
+//! al. 2018, "Exploring Recombination for Efficient Decoding of Neural Machine Translation"). One that is far
+//! behind does not go on: threshold pruning (Freitag and Al-Onaizan 2017, "Beam Search Strategies for Neural
+//! Machine Translation"). One that reaches the field's end is kept; the field is over once as many have ended as
+//! the beam is wide, or none that goes on is likelier, a token, than the best of them.
+//!
+//! The sequence's own slot holds what stands before the field, and behind it the best text that has ended, so
+//! that nothing is read twice.
 
 use super::super::{Candidate, Field, Fork, TokenId};
+
+/// Texts that end with as many of the same tokens go on in the same way.
+const SAME_TOKENS: usize = 6;
+/// By how many tokens one of them may have come there sooner.
+const MOST_AHEAD: usize = 6;
+/// A text does not go on whose log probability is lower than the highest by more than this.
+const PRUNED_BELOW: f64 = 2.0;
 
 /// The texts of one sequence.
 #[derive(Debug)]
 pub(super) struct Beam {
-    /// The sequence's own slot, and those beside it.
+    /// The sequence's own slot.
+    own: usize,
+    /// Those of its texts.
     slots: Vec<usize>,
-    /// Which of them hold the prompt.
-    opened: Vec<bool>,
-    prefix_len: usize,
+    /// Most positions of the sequence, the shared prefix included.
     capacity: usize,
-    /// Positions of the prompt, which all slots that are open have in common.
-    prompt: usize,
     texts: Vec<Text>,
-    ended: Vec<Ended>,
+    /// The best text that has ended, and how many have.
+    best: Option<Ended>,
+    ended: usize,
     forks: Vec<Fork>,
 }
 
@@ -28,13 +41,16 @@ pub(super) struct Text {
     pub(super) slot: usize,
     /// What it holds of the field, one token at least, of which the last is not computed yet.
     pub(super) tokens: Vec<TokenId>,
-    log_probability: f64,
+    /// The log probability up to each of them.
+    totals: Vec<f64>,
 }
 
 /// A text that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) tokens: Vec<TokenId>,
+    /// How many of them the sequence's own slot holds.
+    pub(super) computed: usize,
     /// What ended it; nothing where it came to the field's bound.
     pub(super) stop: Option<TokenId>,
     /// Its log probability a token, what ended it included.
@@ -51,18 +67,10 @@ struct Step {
 }
 
 impl Beam {
-    /// A beam in `slots`, for sequences of `capacity` positions, whose prompt is a prefix that is shared and
-    /// `context` tokens.
-    pub(super) fn new(
-        slots: Vec<usize>,
-        prefix_len: usize,
-        capacity: usize,
-        context: usize,
-    ) -> Beam {
-        let opened = (0..slots.len()).map(|index| index == 0).collect();
-        let prompt = prefix_len + context;
-        let (texts, ended, forks) = (Vec::new(), Vec::new(), Vec::new());
-        Beam { slots, opened, prefix_len, capacity, prompt, texts, ended, forks }
+    /// A beam of a sequence of `capacity` positions in slot `own`, as wide as there are `slots` beside it.
+    pub(super) fn new(own: usize, slots: Vec<usize>, capacity: usize) -> Beam {
+        let (texts, best, ended, forks) = (Vec::new(), None, 0, Vec::new());
+        Beam { own, slots, capacity, texts, best, ended, forks }
     }
 
     /// How many texts go on; none at the beginning of a field.
@@ -75,29 +83,44 @@ impl Beam {
     }
 
     /// The slots beside the sequence's own.
-    pub(super) fn lent(&self) -> &[usize] {
-        &self.slots[1..]
+    pub(super) fn slots(&self) -> &[usize] {
+        &self.slots
     }
 
-    /// What is to be copied before the next step; a step that is asked again copies it again.
+    /// What is to be copied before the next step.
     pub(super) fn forks(&self) -> &[Fork] {
         &self.forks
     }
 
-    /// Goes on with the likeliest of all candidates, those of each text, or of the beginning of a field;
-    /// `context` tokens stand before the field, the shared prefix excluded. The best text where the field is over.
+    /// Goes on with the likeliest of all candidates, those of each text, or of the beginning of a field, before
+    /// which stand `before` positions. The best text where the field is over.
     pub(super) fn widen(
         &mut self,
         candidates: &[&Vec<Candidate>],
         field: &Field,
-        context: usize,
+        before: usize,
     ) -> Option<Ended> {
         self.forks.clear();
         let width = self.slots.len();
+        let going_on = self.end_texts(self.steps(candidates), field, before);
+        let best = self.best.as_ref().map_or(f64::NEG_INFINITY, |best| best.score);
+        let is_likelier =
+            |step: &Step| step.log_probability / (self.length(step.text) + 1) as f64 > best;
+        if self.ended >= width || !going_on.iter().any(is_likelier) {
+            self.texts.clear();
+            self.ended = 0;
+            return self.best.take();
+        }
+        self.go_on(&going_on, before, before + field.max_tokens);
+        None
+    }
+
+    /// All ways on, likeliest first.
+    fn steps(&self, candidates: &[&Vec<Candidate>]) -> Vec<Step> {
         let texts = (0..self.texts.len()).map(Some).chain([None]);
         let mut steps: Vec<Step> = Vec::new();
         for (text, candidates) in texts.zip(candidates) {
-            let before = text.map_or(0.0, |text| self.texts[text].log_probability);
+            let before = text.and_then(|text| self.texts[text].totals.last()).unwrap_or(&0.0);
             steps.extend(candidates.iter().map(|candidate| Step {
                 text,
                 token: candidate.token,
@@ -106,40 +129,54 @@ impl Beam {
         }
         // The sort is stable: of equal ones the first text's and the first candidate.
         steps.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
+        let least = steps.first().map_or(0.0, |first| first.log_probability) - PRUNED_BELOW;
+        steps.retain(|step| step.log_probability >= least);
+        steps
+    }
+
+    /// Keeps the best of those of `steps` that end their text; the likeliest of the others.
+    fn end_texts(&mut self, steps: Vec<Step>, field: &Field, before: usize) -> Vec<Step> {
+        let width = self.slots.len();
         let mut going_on = Vec::new();
+        let mut best_slot = None;
         for (rank, step) in steps.into_iter().enumerate() {
             let length = self.length(step.text) + 1;
             let is_end = field.stop.contains(step.token);
             if !is_end && length < field.max_tokens {
+                if going_on.iter().any(|other| self.is_outdone(&step, other)) {
+                    continue;
+                }
+                going_on.retain(|other| !self.is_outdone(other, &step));
                 if going_on.len() < width {
                     going_on.push(step);
                 }
             } else if rank < width {
-                let mut tokens = self.tokens(step.text);
-                tokens.extend((!is_end).then_some(step.token));
-                let stop = is_end.then_some(step.token);
+                self.ended += 1;
                 let score = step.log_probability / length as f64;
-                self.ended.push(Ended { tokens, stop, score });
+                if self.best.as_ref().is_none_or(|best| score > best.score) {
+                    let mut tokens = self.tokens(step.text);
+                    let computed = tokens.len();
+                    tokens.extend((!is_end).then_some(step.token));
+                    let stop = is_end.then_some(step.token);
+                    self.best = Some(Ended { tokens, computed, stop, score });
+                    best_slot = Some(step.text.map(|text| self.texts[text].slot));
+                }
             }
         }
-        let best = self.ended.iter().map(|ended| ended.score).fold(f64::NEG_INFINITY, f64::max);
-        let is_likelier =
-            |step: &Step| step.log_probability / (self.length(step.text) + 1) as f64 > best;
-        if self.ended.len() >= width || !going_on.iter().any(is_likelier) {
-            self.texts.clear();
-            let at = self.ended.iter().position(|ended| ended.score == best)?;
-            let ended = std::mem::take(&mut self.ended);
-            return ended.into_iter().nth(at);
+        // One that has ended with its first token is not computed, and the own slot is where it was.
+        if let (Some(slot), Some(best)) = (best_slot, &self.best) {
+            let (to, capacity) = (self.own, self.capacity);
+            let positions = before + best.computed;
+            self.forks.extend(slot.map(|from| Fork { from, to, positions, capacity }));
         }
-        self.go_on(&going_on, self.prefix_len + context);
-        None
+        going_on
     }
 
-    /// Gives each of `steps` a slot: the first one of a text has the text's own, the others one that nobody goes
-    /// on with. `before` positions stand before the field.
-    fn go_on(&mut self, steps: &[Step], before: usize) {
-        let parent = |step: &Step| step.text.map_or(self.slots[0], |text| self.texts[text].slot);
-        let mut taken: Vec<usize> = Vec::new();
+    /// Gives each of `steps` a slot of at most `capacity` positions: the first one of a text has the text's own,
+    /// the others one that nobody goes on with. `before` positions stand before the field.
+    fn go_on(&mut self, steps: &[Step], before: usize, capacity: usize) {
+        let parent = |step: &Step| step.text.map_or(self.own, |text| self.texts[text].slot);
+        let mut taken: Vec<usize> = vec![self.own];
         let mut kept = Vec::new();
         for step in steps {
             let slot = Some(parent(step)).filter(|slot| !taken.contains(slot));
@@ -149,28 +186,50 @@ impl Beam {
         let mut texts = Vec::new();
         for (step, kept) in steps.iter().zip(kept) {
             let mut tokens = self.tokens(step.text);
-            let positions = before + tokens.len();
             let slot = kept.unwrap_or_else(|| {
-                let is_free = |slot: &usize| !taken.contains(slot);
-                let index = self.slots.iter().position(is_free).expect("a slot for each text");
-                let slot = self.slots[index];
+                let is_free = |slot: &&usize| !taken.contains(slot);
+                let slot = *self.slots.iter().find(is_free).expect("a slot for each text");
                 taken.push(slot);
-                let opens = !std::mem::replace(&mut self.opened[index], true);
-                self.forks.push(Fork {
-                    from: step.text.map_or(self.slots[0], |text| self.texts[text].slot),
-                    to: slot,
-                    opens,
-                    capacity: self.capacity,
-                    prefix_len: self.prefix_len,
-                    shared: if opens { self.prefix_len } else { self.prompt },
-                    positions,
-                });
+                let positions = before + tokens.len();
+                self.forks.push(Fork { from: parent(step), to: slot, positions, capacity });
                 slot
             });
             tokens.push(step.token);
-            texts.push(Text { slot, tokens, log_probability: step.log_probability });
+            let of_parent = step.text.map(|text| &self.texts[text].totals);
+            let mut totals = of_parent.cloned().unwrap_or_default();
+            totals.push(step.log_probability);
+            texts.push(Text { slot, tokens, totals });
         }
         self.texts = texts;
+    }
+
+    /// Whether `step` has come to the same words as `other`, and is not likelier, a token, up to there.
+    fn is_outdone(&self, step: &Step, other: &Step) -> bool {
+        let length = self.length(step.text) + 1;
+        let is_same = |ahead: usize, behind: usize| {
+            (1..=SAME_TOKENS).all(|back| {
+                self.token(step, length - ahead - back) == self.token(other, length - behind - back)
+            })
+        };
+        let mean = |step: &Step, length: usize| self.total(step, length - 1) / length as f64;
+        let most = MOST_AHEAD.min(length.saturating_sub(SAME_TOKENS));
+        let mut pairs = (0..=most).flat_map(|shift| [(shift, 0), (0, shift)]);
+        let met = pairs.find(|(ahead, behind)| length >= SAME_TOKENS && is_same(*ahead, *behind));
+        met.is_some_and(|(ahead, behind)| {
+            mean(step, length - ahead) <= mean(other, length - behind)
+        })
+    }
+
+    /// The token of `step` at a place of the field.
+    fn token(&self, step: &Step, place: usize) -> TokenId {
+        let of_text = step.text.and_then(|text| self.texts[text].tokens.get(place));
+        of_text.copied().unwrap_or(step.token)
+    }
+
+    /// Its log probability up to there.
+    fn total(&self, step: &Step, place: usize) -> f64 {
+        let of_text = step.text.and_then(|text| self.texts[text].totals.get(place));
+        of_text.copied().unwrap_or(step.log_probability)
     }
 
     fn length(&self, text: Option<usize>) -> usize {
