@@ -34,6 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let draws: u64 = draws.parse()?;
     let mut choices = Choices::new(model)?;
     choices.model.adapter = AdapterChoice::File(adapter.into());
+    // Draws, and greedy texts beside them.
+    choices.beams = Some(1);
     let writer = Writer::find(choices, &mut ())?;
     let model = writer.load_model(&mut ())?;
     let limits = writer.limits(&model, SEQUENCES, POSITIONS_PER_SEQUENCE);

@@ -40,6 +40,10 @@ struct Report {
     weight_bytes: u64,
     kv_bytes_per_token: u64,
     kv_bytes_per_paper: u64,
+    /// Texts of a paper that are written side by side there; on a card it is one.
+    texts_on_processor: usize,
+    /// Bytes that are reserved for these beside the paper.
+    kv_bytes_of_other_texts: u64,
     shared_prompt_tokens: usize,
     prompt_tokens: usize,
     /// Whether that is what the sample's papers have, and not what was asked for.
@@ -141,6 +145,8 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
         weight_bytes: work.weight_bytes,
         kv_bytes_per_token: work.token_bytes,
         kv_bytes_per_paper: work.paper_bytes,
+        texts_on_processor: beam.width(),
+        kv_bytes_of_other_texts: beside as u64 * work.token_bytes,
         shared_prompt_tokens: job.prefix_tokens,
         prompt_tokens: job.prompt_tokens,
         prompt_tokens_counted: args.prompt_tokens.is_none(),
@@ -216,8 +222,10 @@ fn job(
     let written_tokens = args.written_tokens as usize;
     if let Some(prompt_tokens) = args.prompt_tokens {
         let prompt_tokens = prompt_tokens as usize;
-        let beside = choices.sampling().positions_beside(written_tokens);
-        return Ok((Job { prefix_tokens: 0, prompt_tokens, written_tokens, texts: 1.0 }, beside));
+        let job = Job { prefix_tokens: 0, prompt_tokens, written_tokens, texts: 1.0 };
+        let longest = choices.sampling().positions_beside(written_tokens);
+        let writer = Writer::find(choices, console);
+        return Ok((job, writer.map_or(longest, |writer| writer.positions_beside())));
     }
     let writer = Writer::find(choices, console).map_err(|error| match error.hint_text() {
         Some(_) => error,
@@ -295,6 +303,16 @@ impl Report {
             self.prompt_tokens,
             self.written_tokens,
         );
+        if self.texts_on_processor > 1 {
+            text.pop();
+            let _ = writeln!(
+                text,
+                "on a processor: {} texts of a paper side by side, {:.1} of them at a time, and {} more\n",
+                self.texts_on_processor,
+                texts_of_beam(self.texts_on_processor),
+                bytes(self.kv_bytes_of_other_texts),
+            );
+        }
         text += "device     batch  rows/step  10^9 multiply-adds/step  MiB/step   papers/h\n";
         for device in &self.devices {
             text += &device.line();

@@ -12,7 +12,8 @@ pub struct Batch<'a> {
     /// Consecutive stretches of `tokens`, one for each sequence that advances; they cover all
     /// rows, in order.
     pub spans: Vec<Span<'a>>,
-    /// Slots that take over what others hold, one after the other, before any row is computed.
+    /// Slots that take over what others hold, one after the other, before any row is computed. A step for which
+    /// there is no memory has heeded none of them: it is asked again with the same ones.
     pub forks: Vec<Fork>,
     /// Slots whose sequences have ended since the last batch: what they hold can go.
     pub closed: Vec<usize>,

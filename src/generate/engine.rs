@@ -34,14 +34,15 @@ pub trait Engine {
         None
     }
 
-    /// How many greedy choices a shortlist would have missed, where the engine scores the whole
+    /// How many of the likeliest tokens a shortlist would have missed, where the engine scores the whole
     /// vocabulary all the same and keeps count.
     fn misses(&self) -> Option<Misses> {
         None
     }
 }
 
-/// Greedy choices, and those of them that are neither on the shortlist nor in the paper.
+/// Tokens that were likeliest behind what had been written, of each text of a beam, and those of them that are
+/// neither on the shortlist nor in the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Misses {
     /// Choices that a shortlist would have made otherwise.

@@ -18,7 +18,7 @@ pub struct Generator<E> {
 pub struct Turn {
     /// Rows computed.
     pub rows: usize,
-    /// Rows of prompts and labels, and of what a beam decided on.
+    /// Rows of prompts and labels.
     pub read: usize,
     /// Tokens written, one of each sequence that wrote.
     pub sampled: usize,

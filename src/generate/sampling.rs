@@ -1,7 +1,7 @@
-//! From logits to one token: greedy, greedy with a penalty on repetition, or seeded sampling, each
-//! among those tokens that a [`TokenFilter`] leaves.
+//! From logits to one token, or to the candidates of a beam: greedy, greedy with a penalty on repetition, or
+//! seeded sampling, each among those tokens that a [`TokenFilter`] leaves.
 //!
-//! Greedy is the rule; the other two exist for papers whose greedy text failed its checks and
+//! A first attempt is a beam or greedy; the other two exist for papers whose text failed its checks and
 //! are deterministic as well: a sampled token depends on the seed and on how much was written,
 //! never on the batch around it.
 

@@ -226,6 +226,7 @@ impl Scheduler {
         for spans in planned.chunk_by(|a, b| a.slot == b.slot) {
             let slot = spans[0].slot;
             let sequence = self.slots[slot].as_mut().expect("planned slots hold a sequence");
+            sequence.beam.iter_mut().for_each(Beam::has_forked);
             if spans[0].text.is_none() {
                 sequence.computed += spans[0].rows;
             }

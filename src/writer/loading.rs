@@ -148,7 +148,7 @@ pub fn whole_blocks(papers: usize, lanes: usize) -> usize {
 /// Most papers at a time each of which takes `beside` positions beside its own: so many that all take no more
 /// memory than [`MAX_BATCH`] without.
 pub fn most_papers(beside: usize) -> usize {
-    MAX_BATCH * POSITIONS_PER_SEQUENCE / (POSITIONS_PER_SEQUENCE + beside)
+    (MAX_BATCH * POSITIONS_PER_SEQUENCE / (POSITIONS_PER_SEQUENCE + beside)).max(1)
 }
 
 /// Bytes of keys and values that are reserved for a paper.
@@ -319,6 +319,8 @@ mod tests {
         for (free, batch) in [(0, 1), (EACH, 1), (10 * EACH, 7), (1 << 40, MAX_BATCH)] {
             assert_eq!(papers_for(free, EACH, MAX_BATCH), batch, "{free} bytes");
         }
+        // A prompt of one's own may bound its fields by anything.
+        assert_eq!([0, 4 * 400, 16 * 16384].map(most_papers), [MAX_BATCH, 24, 1]);
         for (free, batch) in [(0, 1), (41 * EACH, 28), (50 * EACH, 32), (1 << 40, MAX_CARD_BATCH)] {
             assert_eq!(Batch::on_card(free, EACH, 32).papers, batch, "{free} bytes of a card");
         }

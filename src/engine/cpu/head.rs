@@ -202,6 +202,9 @@ impl Head {
             self.work.undecided.extend(0..rows);
             let mut picked = vec![0; rows];
             self.pick_by_logits(exec, norm, batch, &mut picked);
+            if self.counting {
+                self.count(batch, &picked);
+            }
             return picked;
         }
         self.normalise(exec, norm);
@@ -348,11 +351,7 @@ impl Head {
 
     fn count(&mut self, batch: &Batch<'_>, picked: &[TokenId]) {
         let Some(base) = &self.base else { return };
-        for ((span, sample), token) in batch.sampling().zip(picked) {
-            // The first of its candidates need not be taken.
-            if matches!(sample.sampling, Sampling::Beam { .. }) {
-                continue;
-            }
+        for ((span, _), token) in batch.sampling().zip(picked) {
             let ids = &self.slots[span.slot].ids;
             let inside = base.set.contains(*token) || ids.binary_search(token).is_ok();
             self.misses += u64::from(!inside);

@@ -193,7 +193,13 @@ impl PageTables {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::engine::scripted::ScriptedEngine;
+    use crate::generate::{Candidate, Engine, Field, Request, Sampling, Scheduler, TokenId};
     use crate::kernels::attention::{PageShape, RowPlace};
 
     #[test]
@@ -243,5 +249,80 @@ mod tests {
         );
         tables.close(1);
         tables.open(0, 6 * PAGE, 0, &mut kv).unwrap();
+    }
+
+    /// Up to five tokens that may follow, by a hash of everything before them; 0 ends a field.
+    fn scores(context: &[TokenId]) -> Vec<Candidate> {
+        let hash =
+            context.iter().fold(7u64, |h, t| (h ^ u64::from(*t)).wrapping_mul(0x100_0000_01b3));
+        let candidate = |index: u64| Candidate {
+            token: ((hash >> (7 * index)) % 40) as TokenId,
+            log_probability: -(index as f64) / 4.0,
+        };
+        let mut candidates: Vec<Candidate> = (1..6).map(candidate).collect();
+        candidates.dedup_by_key(|candidate| candidate.token);
+        candidates
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// No more pages than [`PageTables::pages_for`] says, and none is written that two slots have.
+        #[test]
+        fn what_a_scheduler_admits_has_its_pages(
+            sizes in prop::collection::vec((1usize..90, 1usize..90, 1usize..90, 0usize..5), 1..12),
+            (max_sequences, rows_per_step) in (5usize..16, 4usize..60),
+            prefix_len in 0usize..140,
+        ) {
+            let limits = Limits {
+                max_sequences, rows_per_step, prefill_rows: 16, max_context: 420, kv_positions: 800,
+            };
+            let pages = PageTables::pages_for(&limits);
+            let mut kv = PagePool::new(PageShape { layers: 1, kv_heads: 1, head_dim: 32 }, pages);
+            let mut tables = PageTables::new(pages);
+            let prefix = vec![1; prefix_len];
+            tables.open_scratch(prefix_len).unwrap();
+            tables.keep_as_prefix();
+            let mut engine = ScriptedEngine::new(|_: &[TokenId]| 1).with_scores(scores);
+            engine.set_prefix(&prefix).unwrap();
+            let mut scheduler = Scheduler::new(limits, prefix.clone());
+            for (id, (prompt, first, second, width)) in sizes.into_iter().enumerate() {
+                let field = |max_tokens| Field {
+                    label: vec![50, 51],
+                    stop: Arc::new([0].into_iter().collect()),
+                    max_tokens,
+                    filter: None,
+                };
+                // Some without the prefix, and some without a beam.
+                let shared = if id % 3 == 2 { &[][..] } else { &prefix[..] };
+                let sampling = match width {
+                    0 => Sampling::Greedy,
+                    width => Sampling::Beam { width },
+                };
+                let prompt = [shared, &vec![2 + id as TokenId; prompt]].concat();
+                let fields = vec![field(first), field(second)];
+                scheduler.push(Request { id: id as u64, prompt, fields, sampling }).unwrap();
+            }
+            while let Some(batch) = scheduler.schedule() {
+                batch.closed.iter().for_each(|slot| tables.close(*slot));
+                for fork in &batch.forks {
+                    tables.fork(fork, &mut kv).unwrap();
+                }
+                for span in &batch.spans {
+                    if span.start == span.prefix_len {
+                        tables.open(span.slot, span.capacity, span.prefix_len, &mut kv).unwrap();
+                    }
+                    tables.grow(span.slot, span.start + span.rows.len());
+                }
+                for span in &batch.spans {
+                    for position in span.start..span.start + span.rows.len() {
+                        let page = tables.of(span.slot)[position / PAGE];
+                        prop_assert_eq!(tables.uses[page.0 as usize], 1, "a page of two slots");
+                    }
+                }
+                let picked = engine.step(&batch).unwrap();
+                scheduler.commit(&picked, engine.candidates());
+            }
+        }
     }
 }

@@ -87,9 +87,14 @@ impl Beam {
         &self.slots
     }
 
-    /// What is to be copied before the next step.
+    /// What is to be copied before the next step that has rows of the sequence.
     pub(super) fn forks(&self) -> &[Fork] {
         &self.forks
+    }
+
+    /// That step is over.
+    pub(super) fn has_forked(&mut self) {
+        self.forks.clear();
     }
 
     /// Goes on with the likeliest of all candidates, those of each text, or of the beginning of a field, before
@@ -100,7 +105,6 @@ impl Beam {
         field: &Field,
         before: usize,
     ) -> Option<Ended> {
-        self.forks.clear();
         let width = self.slots.len();
         let going_on = self.end_texts(self.steps(candidates), field, before);
         let best = self.best.as_ref().map_or(f64::NEG_INFINITY, |best| best.score);

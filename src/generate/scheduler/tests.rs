@@ -347,6 +347,33 @@ fn beside_sequences_that_write_prompts_are_read_as_far_as_the_limits_say() {
     assert_eq!(rows_of_second_step(1000), 100);
 }
 
+/// Of four rows a step three are the other's texts, so that the label behind the first field is read one token
+/// at a time: what the field was decided on is taken over once.
+#[test]
+fn a_label_behind_a_beam_may_be_read_in_pieces() {
+    fn steady(_: &[TokenId]) -> Vec<Candidate> {
+        let candidate =
+            |token: TokenId| Candidate { token, log_probability: -f64::from(token) / 9.0 };
+        (1..5).map(candidate).collect()
+    }
+    let limits = Limits {
+        max_sequences: 6,
+        rows_per_step: 4,
+        prefill_rows: 4,
+        max_context: 100,
+        kv_positions: 300,
+    };
+    let beam = |width, request| Request { sampling: Sampling::Beam { width }, ..request };
+    let requests = vec![
+        beam(3, labelled(0, vec![1], &[20], &[0])),
+        beam(1, labelled(1, vec![2], &[2, 5], &[0, 2])),
+    ];
+    let alone = requests.iter().map(|request| (request.id, expected_of_beam(request, steady)));
+    let alone: BTreeMap<RequestId, Vec<Written>> = alone.collect();
+    let engine = ScriptedEngine::new(script as fn(&[TokenId]) -> _).with_scores(steady);
+    assert_eq!(run_on(engine, limits, Vec::new(), requests), alone);
+}
+
 /// The likeliest text need not begin with the likeliest token.
 #[test]
 fn a_beam_finds_what_a_greedy_choice_misses() {
@@ -385,7 +412,7 @@ fn a_beam_finds_what_a_greedy_choice_misses() {
     assert_eq!(refused.to_string(), "request 1: a beam of 3 texts");
 }
 
-/// What was to be copied is copied again where the step is asked again.
+/// What was to be copied is asked for again where a step had no memory, which had copied nothing.
 #[test]
 fn a_beam_is_the_same_where_memory_runs_out() {
     let limits = Limits {

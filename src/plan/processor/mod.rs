@@ -34,7 +34,7 @@ pub struct Speed {
     pub isa: Isa,
     /// Threads.
     pub threads: usize,
-    /// Papers at a time.
+    /// Texts at a time.
     pub batch: usize,
     /// Seconds of a step that writes a token of each of them, the head included.
     pub step_s: f64,
@@ -42,7 +42,7 @@ pub struct Speed {
     pub prompt_row_s: f64,
 }
 
-/// Measures how fast `threads` threads are at `job`, with `batch` papers at a time of which
+/// Measures how fast `threads` threads are at `job`, with `batch` texts at a time of which
 /// `scored` tokens are scored.
 ///
 /// # Errors
