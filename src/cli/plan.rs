@@ -289,7 +289,7 @@ impl Report {
             "{}: {}, {} layers, {} tokens scored\n\
              multiply-adds: {} a row, {} a scored row, {} a position attended to\n\
              bytes: {} of weights a step, {} of keys and values a token, {} reserved for a paper\n\
-             a paper: {} tokens of prompt ({counted}), {} written (assumed; --written-tokens)\n\n",
+             a paper: {} tokens of prompt ({counted}), {} written (assumed; --written-tokens)\n",
             self.program,
             self.model,
             self.layers,
@@ -304,16 +304,15 @@ impl Report {
             self.written_tokens,
         );
         if self.texts_on_processor > 1 {
-            text.pop();
             let _ = writeln!(
                 text,
-                "on a processor: {} texts of a paper side by side, {:.1} of them at a time, and {} more\n",
+                "on a processor: {} texts of a paper side by side, {:.1} of them at a time, and {} more",
                 self.texts_on_processor,
                 texts_of_beam(self.texts_on_processor),
                 bytes(self.kv_bytes_of_other_texts),
             );
         }
-        text += "device     batch  rows/step  10^9 multiply-adds/step  MiB/step   papers/h\n";
+        text += "\ndevice     batch  rows/step  10^9 multiply-adds/step  MiB/step   papers/h\n";
         for device in &self.devices {
             text += &device.line();
         }
