@@ -15,6 +15,7 @@ use super::wording::{bytes, count};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event};
 use crate::fetch::{self, Cache, ModelRef};
+use crate::generate::Beside;
 use crate::model::{Model, Shape};
 use crate::plan::{CARDS, Card, Estimate, Job, Work, measure, texts_of_beam};
 use crate::system;
@@ -40,8 +41,8 @@ struct Report {
     weight_bytes: u64,
     kv_bytes_per_token: u64,
     kv_bytes_per_paper: u64,
-    /// Texts of a paper that are written side by side there; on a card it is one.
-    texts_on_processor: usize,
+    /// Texts of a paper that are written side by side.
+    texts: usize,
     /// Bytes that are reserved for these beside the paper.
     kv_bytes_of_other_texts: u64,
     shared_prompt_tokens: usize,
@@ -97,6 +98,7 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
     let scored = scored_tokens(&choices.model)?.unwrap_or(shape.vocabulary);
     let beam = choices.sampling();
     let (job, beside) = job(&args, choices, &shape, &path, &mut console)?;
+    let job = Job { texts: texts_of_beam(beam.width()), ..job };
     check_context(&job, &shape)?;
     let work = Work::of(&shape, scored).reserving(&job);
     let share = f64::from(args.share) / 100.0;
@@ -107,7 +109,7 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
     for device in devices {
         planned.push(match device {
             Some(card) => {
-                let batch = work.batch_on(card, batch).map(|batch| batch.min(at_once));
+                let batch = work.batch_on(card, batch, beside).map(|batch| batch.min(at_once));
                 let estimate = batch.map(|batch| work.on_card(&job, card, batch, share));
                 Device::new(
                     card.name,
@@ -121,7 +123,6 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
             None => {
                 let free = system::available_memory();
                 let batch = work.batch_on_processor(free, batch, beside).min(at_once);
-                let job = Job { texts: texts_of_beam(beam.width()), ..job };
                 let texts = (batch as f64 * job.texts).round() as usize;
                 console.say(&format!("measuring this processor, {batch} papers at a time"));
                 let threads = args.threads.map(|threads| threads as usize);
@@ -145,8 +146,8 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
         weight_bytes: work.weight_bytes,
         kv_bytes_per_token: work.token_bytes,
         kv_bytes_per_paper: work.paper_bytes,
-        texts_on_processor: beam.width(),
-        kv_bytes_of_other_texts: beside as u64 * work.token_bytes,
+        texts: beam.width(),
+        kv_bytes_of_other_texts: beside.positions as u64 * work.token_bytes,
         shared_prompt_tokens: job.prefix_tokens,
         prompt_tokens: job.prompt_tokens,
         prompt_tokens_counted: args.prompt_tokens.is_none(),
@@ -210,22 +211,22 @@ fn check_context(job: &Job, shape: &Shape) -> Result<()> {
         .hint("lower --prompt-tokens or --written-tokens, or take a model of a longer context"))
 }
 
-/// The tokens of a paper: as asked for, or those of the sample's prompts; and the positions that the texts of
-/// its beam take beside it.
+/// The tokens of a paper: as asked for, or those of the sample's prompts; and what the texts of its beam take
+/// beside it.
 fn job(
     args: &PlanArgs,
     choices: Choices,
     shape: &Shape,
     path: &Path,
     console: &mut Console,
-) -> Result<(Job, usize)> {
+) -> Result<(Job, Beside)> {
     let written_tokens = args.written_tokens as usize;
     if let Some(prompt_tokens) = args.prompt_tokens {
         let prompt_tokens = prompt_tokens as usize;
         let job = Job { prefix_tokens: 0, prompt_tokens, written_tokens, texts: 1.0 };
-        let longest = choices.sampling().positions_beside(written_tokens);
+        let longest = choices.sampling().beside(written_tokens);
         let writer = Writer::find(choices, console);
-        return Ok((job, writer.map_or(longest, |writer| writer.positions_beside())));
+        return Ok((job, writer.map_or(longest, |writer| writer.beside())));
     }
     let writer = Writer::find(choices, console).map_err(|error| match error.hint_text() {
         Some(_) => error,
@@ -244,7 +245,7 @@ fn job(
     })?;
     let prompt_tokens = tokens / papers.max(1);
     let job = Job { prefix_tokens, prompt_tokens, written_tokens, texts: 1.0 };
-    Ok((job, writer.positions_beside()))
+    Ok((job, writer.beside()))
 }
 
 impl Device {
@@ -303,12 +304,12 @@ impl Report {
             self.prompt_tokens,
             self.written_tokens,
         );
-        if self.texts_on_processor > 1 {
+        if self.texts > 1 {
             let _ = writeln!(
                 text,
-                "on a processor: {} texts of a paper side by side, {:.1} of them at a time, and {} more",
-                self.texts_on_processor,
-                texts_of_beam(self.texts_on_processor),
+                "{} texts of a paper side by side, {:.1} of them at a time, and {} more",
+                self.texts,
+                texts_of_beam(self.texts),
                 bytes(self.kv_bytes_of_other_texts),
             );
         }

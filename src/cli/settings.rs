@@ -131,7 +131,7 @@ impl DigestSettings {
                 fields: args.fields.parse()?,
                 guards: args.guards.parse()?,
                 beams: args.beams.map(|beams| beams as usize),
-                engine: searching(engine_choice(&args.engine)?, args.beams)?,
+                engine: engine_choice(&args.engine)?,
                 batch: args.batch.map(|batch| batch as usize),
             },
         })
@@ -212,16 +212,6 @@ fn engine_choice(args: &EngineArgs) -> Result<EngineChoice> {
         full_vocabulary: args.vocab == VocabArg::Full,
         threads: args.threads.map(|threads| threads as usize),
     })
-}
-
-/// Refuses beams where the CPU's own engine does not compute, which alone searches them.
-fn searching(engine: EngineChoice, beams: Option<u32>) -> Result<EngineChoice> {
-    if let Some(beams) = beams.filter(|beams| *beams > 1 && !engine.searches_beams()) {
-        let message = format!("--beams {beams}: only the engine cpu writes texts side by side");
-        return Err(Error::new(ErrorKind::Usage, message)
-            .hint("leave --beams away, or --device and --engine"));
-    }
-    Ok(engine)
 }
 
 fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {

@@ -6,12 +6,16 @@ use std::panic;
 use std::thread;
 
 use crate::Result;
-use crate::generate::{Batch, Engine, TokenId};
+use crate::generate::{Batch, Candidate, Engine, Sampling, TokenId};
 
-/// Engines that share the work of every step, slot by slot in turn.
+/// Engines that share the work of every step, sequence by sequence.
 #[derive(Debug)]
 pub struct SplitEngine<E> {
     parts: Vec<Part<E>>,
+    /// Slot → the engine that has it, and whether a sequence began there; the texts of its beam are where
+    /// it is.
+    places: Vec<Option<(usize, bool)>>,
+    candidates: Vec<Vec<Candidate>>,
 }
 
 #[derive(Debug)]
@@ -19,18 +23,29 @@ struct Part<E> {
     engine: E,
     /// Slots that were closed since its last step: it takes none where it has no rows.
     closed: Vec<usize>,
+    /// Whether its last step is to be undone.
+    last_failed: bool,
+    /// Whether it had rows in the last step of all.
+    took_part: bool,
 }
 
 impl<E: Engine + Send> Part<E> {
     fn step(&mut self, mut share: Batch<'_>) -> Result<Vec<TokenId>> {
         self.closed.append(&mut share.closed);
-        if share.spans.is_empty() {
+        // Another engine may have been the one that had no memory.
+        self.last_failed |= share.last_failed && self.took_part;
+        self.took_part = !share.spans.is_empty();
+        if !self.took_part {
             return Ok(Vec::new());
         }
         share.closed.clone_from(&self.closed);
-        let picked = self.engine.step(&share)?;
-        self.closed.clear();
-        Ok(picked)
+        share.last_failed = self.last_failed;
+        let outcome = self.engine.step(&share);
+        self.last_failed = false;
+        if outcome.is_ok() {
+            self.closed.clear();
+        }
+        outcome
     }
 }
 
@@ -41,22 +56,58 @@ impl<E: Engine + Send> SplitEngine<E> {
     /// Where there is none.
     pub fn new(engines: Vec<E>) -> SplitEngine<E> {
         assert!(!engines.is_empty(), "no engine to share the work");
-        let part = |engine| Part { engine, closed: Vec::new() };
-        SplitEngine { parts: engines.into_iter().map(part).collect() }
+        let part = |engine| {
+            let (closed, last_failed, took_part) = (Vec::new(), false, false);
+            Part { engine, closed, last_failed, took_part }
+        };
+        let parts = engines.into_iter().map(part).collect();
+        SplitEngine { parts, places: Vec::new(), candidates: Vec::new() }
     }
 
-    /// The engine of a slot: neighbours have different ones, since the lowest free slot is taken.
+    /// The engine of a slot in which something lives.
     fn part_of(&self, slot: usize) -> usize {
-        slot % self.parts.len()
+        self.places[slot].map_or(0, |(part, _)| part)
+    }
+
+    /// The engine with the fewest sequences.
+    fn idlest(&self) -> usize {
+        let mut sequences = vec![0; self.parts.len()];
+        let began = self.places.iter().flatten().filter(|(_, began)| *began);
+        began.for_each(|(part, _)| sequences[*part] += 1);
+        let parts = sequences.iter().enumerate();
+        parts.min_by_key(|(_, count)| **count).map_or(0, |(part, _)| part)
+    }
+
+    fn place(&mut self, slot: usize, place: Option<(usize, bool)>) {
+        if self.places.len() <= slot {
+            self.places.resize(slot + 1, None);
+        }
+        self.places[slot] = place;
     }
 
     /// What each engine has to do of `batch`.
-    fn shares<'a>(&self, batch: &Batch<'a>) -> Vec<Batch<'a>> {
-        let mut shares = vec![Batch::default(); self.parts.len()];
+    fn shares<'a>(&mut self, batch: &Batch<'a>) -> Vec<Batch<'a>> {
+        let last_failed = batch.last_failed;
+        let mut shares = vec![Batch { last_failed, ..Batch::default() }; self.parts.len()];
         for &slot in &batch.closed {
-            shares[self.part_of(slot)].closed.push(slot);
+            // A slot of a step that failed may be closed twice, and one of a beam may never have been forked.
+            if let Some((part, _)) = self.places.get_mut(slot).and_then(Option::take) {
+                shares[part].closed.push(slot);
+            }
+        }
+        for fork in &batch.forks {
+            let part = self.part_of(fork.from);
+            let began =
+                self.places.get(fork.to).is_some_and(|to| to.is_some_and(|(_, began)| began));
+            self.place(fork.to, Some((part, began)));
+            shares[part].forks.push(*fork);
         }
         for span in &batch.spans {
+            if span.start == span.prefix_len {
+                let held = self.places.get(span.slot).copied().flatten();
+                let part = held.map_or_else(|| self.idlest(), |(part, _)| part);
+                self.place(span.slot, Some((part, true)));
+            }
             let share = &mut shares[self.part_of(span.slot)];
             let first = share.tokens.len();
             share.tokens.extend_from_slice(&batch.tokens[span.rows.clone()]);
@@ -101,7 +152,26 @@ impl<E: Engine + Send> Engine for SplitEngine<E> {
         let shares = self.shares(batch);
         let picked = for_all(&mut self.parts, shares, Part::step)?;
         let mut picked: Vec<_> = picked.into_iter().map(Vec::into_iter).collect();
-        let in_order = batch.sampling().map(|(span, _)| picked[self.part_of(span.slot)].next());
-        Ok(in_order.map(|token| token.expect("a token for every span that samples")).collect())
+        let mut found: Vec<_> =
+            self.parts.iter().map(|part| part.engine.candidates().iter()).collect();
+        let mut candidates = Vec::new();
+        let in_order = batch.sampling().map(|(span, sample)| {
+            let part = self.part_of(span.slot);
+            if matches!(sample.sampling, Sampling::Beam { .. }) {
+                candidates.extend(found[part].next().cloned());
+            }
+            picked[part].next().expect("a token for every span that samples")
+        });
+        let in_order = in_order.collect();
+        self.candidates = candidates;
+        Ok(in_order)
+    }
+
+    fn searches_beams(&self) -> bool {
+        self.parts.iter().all(|part| part.engine.searches_beams())
+    }
+
+    fn candidates(&self) -> &[Vec<Candidate>] {
+        &self.candidates
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Sampling, TokenFilter, TokenId};
+use super::{Beside, Sampling, TokenFilter, TokenId};
 
 /// The rows of one step and the sequences they belong to.
 #[derive(Debug, Default, Clone)]
@@ -12,11 +12,13 @@ pub struct Batch<'a> {
     /// Consecutive stretches of `tokens`, one for each sequence that advances; they cover all
     /// rows, in order.
     pub spans: Vec<Span<'a>>,
-    /// Slots that take over what others hold, one after the other, before any row is computed. A step for which
-    /// there is no memory has heeded none of them: it is asked again with the same ones.
+    /// Slots that take over what others hold, one after the other, before any row is computed. Where there is no
+    /// memory for a step, the next one has those of the same sequences again.
     pub forks: Vec<Fork>,
     /// Slots whose sequences have ended since the last batch: what they hold can go.
     pub closed: Vec<usize>,
+    /// Whether there was no memory for the step before this one: what it did to slots is undone first.
+    pub last_failed: bool,
 }
 
 /// A slot that takes over what another holds; what it held itself is gone. What two texts of a beam have in
@@ -41,6 +43,8 @@ pub struct Span<'a> {
     pub slot: usize,
     /// Most positions that the sequence will ever hold, the shared prefix included.
     pub capacity: usize,
+    /// What the texts of its beam come to take in other slots, which are forked from this one.
+    pub beside: Beside,
     /// How many leading positions are the shared prefix: all of it or none.
     pub prefix_len: usize,
     /// Position of the first row, counted from the beginning of the prompt.

@@ -16,5 +16,7 @@ pub use batch::{Batch, Fork, Sample, Span};
 pub use engine::{Engine, Misses, Profile};
 pub use generator::{Generator, Turn};
 pub use request::{Ending, Field, Finished, Request, RequestId, TokenSet, Written};
-pub use sampling::{Candidate, MAX_ASKED, Sampling, TokenFilter, TokenId, likeliest, next_token};
+pub use sampling::{
+    Beside, Candidate, MAX_ASKED, Sampling, TokenFilter, TokenId, likeliest, next_token,
+};
 pub use scheduler::{Limits, Scheduler};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Sampling, TokenFilter, TokenId};
+use super::{Beside, Sampling, TokenFilter, TokenId};
 
 /// A caller's name for a request.
 pub type RequestId = u64;
@@ -73,10 +73,10 @@ impl Request {
         self.prompt.len() + fields
     }
 
-    /// Most positions that the texts of a beam come to hold beside it, a field each.
-    pub(super) fn positions_beside(&self) -> usize {
+    /// What the texts of a beam take beside it.
+    pub(super) fn beside(&self) -> Beside {
         let longest = self.fields.iter().map(|field| field.max_tokens).max().unwrap_or(0);
-        self.sampling.positions_beside(longest)
+        self.sampling.beside(longest)
     }
 }
 

@@ -42,6 +42,15 @@ pub enum Sampling {
     },
 }
 
+/// What the texts of a beam take beside their sequence; nothing where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// Slots.
+    pub slots: usize,
+    /// Most positions, those of all texts together.
+    pub positions: usize,
+}
+
 impl Sampling {
     /// How many texts are written at a time.
     pub fn width(self) -> usize {
@@ -59,10 +68,11 @@ impl Sampling {
         }
     }
 
-    /// Most positions that the texts of a beam come to hold beside their sequence, where no field has more than
-    /// `longest` tokens.
-    pub fn positions_beside(self, longest: usize) -> usize {
-        (self.slots() - 1) * longest
+    /// What the texts of a beam take beside their sequence, where no field has more than `longest` tokens: a
+    /// slot and a field each.
+    pub fn beside(self, longest: usize) -> Beside {
+        let slots = self.slots() - 1;
+        Beside { slots, positions: slots * longest }
     }
 }
 

@@ -20,7 +20,7 @@ mod beam;
 use beam::Beam;
 
 use super::{
-    Batch, Candidate, Ending, Finished, Request, RequestId, Sample, Span, TokenId, Written,
+    Batch, Beside, Candidate, Ending, Finished, Request, RequestId, Sample, Span, TokenId, Written,
 };
 use crate::{Error, Result, error::ErrorKind};
 
@@ -55,6 +55,8 @@ pub struct Scheduler {
     reserved_positions: usize,
     /// Slots given free since the last batch.
     closed: Vec<usize>,
+    /// Whether there was no memory for the last batch.
+    last_failed: bool,
     /// The spans of the step under way.
     planned: Vec<Planned>,
 }
@@ -102,6 +104,7 @@ impl Scheduler {
             admitted: Vec::new(),
             reserved_positions: 0,
             closed: Vec::new(),
+            last_failed: false,
             planned: Vec::new(),
         }
     }
@@ -135,7 +138,7 @@ impl Scheduler {
             return Err(Error::new(ErrorKind::Usage, message)
                 .hint("take a narrower one, or more sequences at a time"));
         }
-        let room = self.limits.kv_positions.saturating_sub(request.positions_beside());
+        let room = self.limits.kv_positions.saturating_sub(request.beside().positions);
         let most = self.limits.max_context.min(room);
         if needed > most {
             return Err(Error::new(
@@ -170,7 +173,9 @@ impl Scheduler {
         if self.planned.is_empty() {
             return None;
         }
-        let mut batch = Batch { closed: std::mem::take(&mut self.closed), ..Batch::default() };
+        let (closed, last_failed) =
+            (std::mem::take(&mut self.closed), std::mem::take(&mut self.last_failed));
+        let mut batch = Batch { closed, last_failed, ..Batch::default() };
         for slot in self.planned.chunk_by(|a, b| a.slot == b.slot).map(|spans| spans[0].slot) {
             let sequence = self.slots[slot].as_ref().expect("planned slots hold a sequence");
             batch.forks.extend(sequence.beam.iter().flat_map(Beam::forks));
@@ -184,6 +189,7 @@ impl Scheduler {
                 batch.spans.push(Span {
                     slot: text.slot,
                     capacity: sequence.prefix_len + sequence.capacity,
+                    beside: Beside::default(),
                     prefix_len: sequence.prefix_len,
                     start: sequence.prefix_len + sequence.context.len() + text.tokens.len() - 1,
                     rows: first_row..batch.tokens.len(),
@@ -197,6 +203,7 @@ impl Scheduler {
             batch.spans.push(Span {
                 slot,
                 capacity: sequence.prefix_len + sequence.capacity,
+                beside: sequence.request.beside(),
                 prefix_len: sequence.prefix_len,
                 start: sequence.prefix_len + sequence.computed,
                 rows: first_row..batch.tokens.len(),
@@ -267,6 +274,7 @@ impl Scheduler {
             return None;
         }
         self.planned.clear();
+        self.last_failed = true;
         self.closed.extend(closed);
         for &slot in self.admitted[left..].to_vec().iter().rev() {
             let request = self.take(slot).request;
@@ -287,6 +295,7 @@ impl Scheduler {
     pub fn give_up(&mut self, closed: &[usize], max_sequences: usize) -> RequestId {
         let [slot] = self.admitted[..] else { panic!("one sequence in flight") };
         self.planned.clear();
+        self.last_failed = true;
         self.closed.extend(closed);
         self.limits.max_sequences = max_sequences;
         self.take(slot).request.id
@@ -311,7 +320,7 @@ impl Scheduler {
                 0
             };
             let capacity = request.max_positions() - prefix_len;
-            let reserved = capacity + request.positions_beside();
+            let reserved = capacity + request.beside().positions;
             if self.reserved_positions + reserved > self.limits.kv_positions {
                 return;
             }
@@ -368,7 +377,7 @@ impl Scheduler {
             self.lent[slot] = false;
             self.closed.push(slot);
         }
-        self.reserved_positions -= sequence.capacity + sequence.request.positions_beside();
+        self.reserved_positions -= sequence.capacity + sequence.request.beside().positions;
         sequence
     }
 

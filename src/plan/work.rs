@@ -5,9 +5,11 @@ use super::job::Job;
 use super::processor::Speed;
 use crate::engine::candle::{BLOCK_CAPACITY, CAPACITY_STEP, CARD_LANES, Matrices};
 use crate::engine::cpu::Costs;
+use crate::generate::Beside;
 use crate::model::Shape;
 use crate::writer::{
-    MAX_CARD_BATCH, PREFILL_ROWS, ROWS_PER_STEP, most_papers, paper_bytes, papers_for, whole_blocks,
+    PREFILL_ROWS, ROWS_PER_STEP, most_card_papers, most_papers, paper_bytes, papers_for,
+    whole_blocks,
 };
 
 /// Bytes that the engines take for a weight: an int8, and an f32 scale for 32 of them.
@@ -109,44 +111,48 @@ impl Work {
     }
 
     /// Papers at a time on a processor with `free` bytes of memory before the model is loaded: as many
-    /// as were `asked` for and fit, or else by the rule of the writer. Their beams take `beside` positions
-    /// beside each of them.
+    /// as were `asked` for and fit, or else by the rule of the writer. The texts of their beams take `beside`.
     pub fn batch_on_processor(
         &self,
         free: Option<u64>,
         asked: Option<usize>,
-        beside: usize,
+        beside: Beside,
     ) -> usize {
         let left = free.map(|free| free.saturating_sub(self.weight_bytes));
-        let most = asked.unwrap_or(most_papers(beside));
-        let each = self.paper_bytes + beside as u64 * self.token_bytes;
+        let most = asked.unwrap_or(most_papers(beside.positions));
+        let each = self.paper_bytes + beside.positions as u64 * self.token_bytes;
         left.map_or(most, |left| papers_for(left, each, most))
     }
 
     /// The same on a card, which holds the embedding, too; `None` where the model does not fit.
-    pub fn batch_on(&self, card: &Card, asked: Option<usize>) -> Option<usize> {
+    pub fn batch_on(&self, card: &Card, asked: Option<usize>, beside: Beside) -> Option<usize> {
         let (_, weights) = self.held_by(card);
         let left = card.memory_bytes.checked_sub(weights + F32_BYTES * self.embedding)?;
         // The positions of a lane of the block that a paper goes to.
-        let positions = self.paper_bytes.div_ceil(self.token_bytes.max(1));
-        let lane = positions.next_multiple_of(CAPACITY_STEP as u64).max(BLOCK_CAPACITY as u64);
+        let of_beam = beside.positions as u64;
+        let positions = self.paper_bytes.div_ceil(self.token_bytes.max(1)) + of_beam;
+        let of_shared = BLOCK_CAPACITY as u64 + of_beam;
+        let lane = positions.next_multiple_of(CAPACITY_STEP as u64).max(of_shared);
         let each = CARD_VALUES * lane * self.token_bytes;
         let fitting = |most| papers_for(left, each, most);
         (left >= each).then(|| match asked {
             Some(asked) => fitting(asked),
-            None => whole_blocks(fitting(MAX_CARD_BATCH), CARD_LANES),
+            None => whole_blocks(fitting(most_card_papers(beside)), CARD_LANES),
         })
     }
 
-    /// What `card` would do at `share` of its roofline (from 0 to 1).
+    /// What `card` would do at `share` of its roofline (from 0 to 1), with `batch` papers at a time.
     pub fn on_card(&self, job: &Job, card: &Card, batch: usize, share: f64) -> Estimate {
         let [products, attention] = self.multiply_adds(job);
         let (matrices, weights) = self.held_by(card);
         let product_ops = if matrices == Matrices::F16 { card.bf16_ops } else { card.int8_ops };
         // A multiply-add is two operations.
         let arithmetic = 2.0 * (products / product_ops + attention / card.bf16_ops);
-        let steps = job.steps(batch, ROWS_PER_STEP);
-        let bytes = self.bytes(job, steps, weights, CARD_VALUES * self.token_bytes);
+        let texts = (batch as f64 * job.texts).round() as usize;
+        let steps = job.steps(texts, ROWS_PER_STEP);
+        // What a lane holds is read once for all texts of a paper.
+        let of_one = Job { texts: 1.0, ..*job };
+        let bytes = self.bytes(&of_one, steps, weights, CARD_VALUES * self.token_bytes);
         let paper_s = arithmetic.max(bytes / card.bandwidth) / share;
         self.estimate(job, batch, steps, bytes, paper_s)
     }

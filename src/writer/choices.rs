@@ -76,11 +76,6 @@ impl EngineChoice {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         self.threads.map_or(cores, |threads| threads.min(cores))
     }
-
-    /// Whether it writes texts side by side: the CPU engine alone does.
-    pub fn searches_beams(&self) -> bool {
-        self.kind != EngineKind::Candle && self.devices.is_cpu()
-    }
 }
 
 /// Everything that a writer is put together from.
@@ -97,7 +92,7 @@ pub struct Choices {
     /// What holds the text while it is written.
     pub guards: Rules,
     /// How many texts of a paper are written side by side, of which the likeliest is kept; one is greedy.
-    /// `None`: as many as the model's card says, where the engine can.
+    /// `None`: as many as the model's card says.
     pub beams: Option<usize>,
     /// What computes.
     pub engine: EngineChoice,
@@ -127,8 +122,7 @@ impl Choices {
     /// How many texts of a paper are written side by side.
     pub fn beams(&self) -> usize {
         let of_card = || self.model.card().and_then(|card| card.beams);
-        let own = || of_card().filter(|_| self.engine.searches_beams());
-        self.beams.or_else(own).unwrap_or(1)
+        self.beams.or_else(of_card).unwrap_or(1)
     }
 
     /// How tokens are picked in a first attempt at a paper.
@@ -185,14 +179,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_side_by_side_are_the_cards_where_the_engine_can_write_them() {
+    fn texts_side_by_side_are_those_of_the_card_unless_asked_for() {
         let default = Choices::new(card::DEFAULT).unwrap();
         assert_eq!(default.sampling(), Sampling::Beam { width: 4 });
         assert_eq!(Choices::new(card::SMALL).unwrap().sampling(), Sampling::Greedy);
         let asked = Choices { beams: Some(1), ..default.clone() };
         assert_eq!(asked.sampling(), Sampling::Greedy);
-        let candle = EngineChoice { kind: EngineKind::Candle, ..EngineChoice::default() };
-        let elsewhere = Choices { engine: candle, ..default };
-        assert_eq!((elsewhere.beams(), elsewhere.sampling()), (1, Sampling::Greedy));
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::candle::{CandleEngine, CandleSettings, Devices, Matrices};
 use crate::engine::cpu::{CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
-use crate::generate::{Engine, Limits};
+use crate::generate::{Beside, Engine, Limits};
 use crate::model::{Adapter, Config, MAX_ADAPTER_BYTES, Model, Shape};
 use crate::shortlist::Shortlist;
 use crate::system;
@@ -51,12 +51,13 @@ pub struct Made {
     pub(super) room: Option<Batch>,
 }
 
-/// Makes the engine that `choice` asks for.
+/// Makes the engine that `choice` asks for; the texts of a paper's beam take `beside` of it beside the paper.
 pub(super) fn make_engine(
     model: &Model,
     shortlist: Option<Shortlist>,
     choice: &EngineChoice,
     limits: Limits,
+    beside: Beside,
 ) -> Result<Made> {
     if choice.kind == EngineKind::Candle || !choice.devices.is_cpu() {
         let shortlist = shortlist.filter(|_| !choice.full_vocabulary);
@@ -67,7 +68,7 @@ pub(super) fn make_engine(
             CandleEngine::with_settings(model, &settings)
         };
         let mut engines = choice.devices.all().iter().map(make).collect::<Result<Vec<_>>>()?;
-        let room = Batch::of_engines(&engines, &choice.devices);
+        let room = Batch::of_engines(&engines, &choice.devices, beside);
         let name = match engines[0].matrices() {
             Matrices::F32 => "candle",
             Matrices::F16 => "candle, f16",
@@ -118,24 +119,24 @@ impl Batch {
 
     /// The same for engines, of cards or of this processor, that have loaded the model and deal the
     /// papers out evenly; `None` where one does not tell.
-    fn of_engines(engines: &[CandleEngine], devices: &Devices) -> Option<Batch> {
-        let each = engines[0].paper_bytes(POSITIONS_PER_SEQUENCE);
+    fn of_engines(engines: &[CandleEngine], devices: &Devices, beside: Beside) -> Option<Batch> {
+        let each = engines[0].paper_bytes(POSITIONS_PER_SEQUENCE, beside.positions);
         let free = engines.iter().map(CandleEngine::free_memory);
         let free = free.collect::<Option<Vec<u64>>>().and_then(|free| free.into_iter().min());
         let Some(free) = free.filter(|_| !devices.is_cpu()) else {
             // That of the machine, which Apple's GPU shares.
             let free = system::available_memory()?;
-            let papers = papers_for(free, each, MAX_BATCH);
+            let papers = papers_for(free, each, most_papers(beside.positions));
             return Some(Batch { papers, memory: Some((free, each)) });
         };
-        let of_one = Batch::on_card(free, each, engines[0].lanes());
+        let of_one = Batch::on_card(free, each, engines[0].lanes(), most_card_papers(beside));
         Some(Batch { papers: engines.len() * of_one.papers, ..of_one })
     }
 
     /// The same for a card with `free` bytes left, which takes memory for `lanes` papers of `each`
-    /// bytes at a time: whole blocks, where there is room for more than one.
-    fn on_card(free: u64, each: u64, lanes: usize) -> Batch {
-        let papers = whole_blocks(papers_for(free, each, MAX_CARD_BATCH), lanes);
+    /// bytes at a time, and `most` of them: whole blocks, where there is room for more than one.
+    fn on_card(free: u64, each: u64, lanes: usize, most: usize) -> Batch {
+        let papers = whole_blocks(papers_for(free, each, most), lanes);
         Batch { papers, memory: Some((free, each)) }
     }
 }
@@ -149,6 +150,12 @@ pub fn whole_blocks(papers: usize, lanes: usize) -> usize {
 /// memory than [`MAX_BATCH`] without.
 pub fn most_papers(beside: usize) -> usize {
     (MAX_BATCH * POSITIONS_PER_SEQUENCE / (POSITIONS_PER_SEQUENCE + beside)).max(1)
+}
+
+/// Most papers at a time on a card whose texts of a beam take `beside`: so many that a step has a row for each of
+/// their texts.
+pub fn most_card_papers(beside: Beside) -> usize {
+    MAX_CARD_BATCH.min(ROWS_PER_STEP / beside.slots.max(1)).max(1)
 }
 
 /// Bytes of keys and values that are reserved for a paper.
@@ -322,8 +329,11 @@ mod tests {
         // A prompt of one's own may bound its fields by anything.
         assert_eq!([0, 4 * 400, 16 * 16384].map(most_papers), [MAX_BATCH, 24, 1]);
         for (free, batch) in [(0, 1), (41 * EACH, 28), (50 * EACH, 32), (1 << 40, MAX_CARD_BATCH)] {
-            assert_eq!(Batch::on_card(free, EACH, 32).papers, batch, "{free} bytes of a card");
+            let on_card = Batch::on_card(free, EACH, 32, MAX_CARD_BATCH);
+            assert_eq!(on_card.papers, batch, "{free} bytes of a card");
         }
+        let most = |slots| most_card_papers(Beside { slots, positions: 400 * slots });
+        assert_eq!([0, 2, 4, 600].map(most), [256, 256, 128, 1]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::card::{self, Card};
 use crate::engine::candle::BLOCK_CAPACITY;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, ModelRef, Progress};
-use crate::generate::{Engine, Generator, Limits, Misses};
+use crate::generate::{Beside, Engine, Generator, Limits, Misses};
 use crate::glossary::Glossary;
 use crate::hash;
 use crate::model::Model;
@@ -42,7 +42,8 @@ use crate::tokens::Tokenizer;
 pub use choices::{AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice};
 pub use loading::{
     Batch, MAX_BATCH, MAX_CARD_BATCH, Made, PREFILL_ROWS, ROWS_PER_STEP, limits_of, load_model,
-    most_papers, paper_bytes, papers_for, read_shape, scored_tokens, whole_blocks,
+    most_card_papers, most_papers, paper_bytes, papers_for, read_shape, scored_tokens,
+    whole_blocks,
 };
 
 /// Who writes the summaries of a run.
@@ -157,7 +158,7 @@ impl Writer {
 
     /// The bounds of steps for `papers` at a time, each of which reserves `positions` for one text.
     pub fn limits(&self, model: &Model, papers: usize, positions: usize) -> Limits {
-        let beside = self.positions_beside();
+        let beside = self.beside().positions;
         let limits = limits_of(model.config(), papers, positions + beside);
         let max_sequences = papers * self.choices.sampling().slots();
         // One paper fits, however long, with all of its texts.
@@ -169,16 +170,16 @@ impl Writer {
         }
     }
 
-    /// Positions that the texts of a paper's beam take beside the paper.
-    pub fn positions_beside(&self) -> usize {
+    /// What the texts of a paper's beam take beside the paper.
+    pub fn beside(&self) -> Beside {
         let longest = self.prompt.fields().iter().map(|form| form.max_tokens).max().unwrap_or(0);
-        self.choices.sampling().positions_beside(longest)
+        self.choices.sampling().beside(longest)
     }
 
     /// An engine for `model`, which is this writer's.
     pub fn engine(&self, model: &Model, limits: Limits) -> Result<Made> {
         let shortlist = loading::load_shortlist(&self.choices.model, model.tokenizer())?;
-        loading::make_engine(model, shortlist, &self.choices.engine, limits)
+        loading::make_engine(model, shortlist, &self.choices.engine, limits, self.beside())
     }
 
     /// Fetches the weights where they are not here, and loads them.
@@ -196,7 +197,7 @@ impl Writer {
         let model = loading::read_model(&self.choices.model, &local, progress)?;
         let batch = match self.choices.batch {
             Some(papers) => Batch { papers, memory: None },
-            None => Batch::that_fits(&model, self.positions_beside()),
+            None => Batch::that_fits(&model, self.beside().positions),
         };
         // The positions that the batch counts for each of its papers.
         let positions = match self.choices.engine.devices.is_cpu() {

@@ -86,7 +86,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "pipeline",
         ],
     ),
-    ("plan", &["error", "kernels", "model", "engine", "writer"]),
+    ("plan", &["error", "kernels", "generate", "model", "engine", "writer"]),
     (
         "cli",
         &[

@@ -10,14 +10,15 @@ use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handli
 use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::error::{Error, ErrorKind};
 use wenzhai::generate::{
-    Batch, Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId,
-    next_token,
+    Batch, Candidate, Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter,
+    TokenId, next_token,
 };
 use wenzhai::model::Model;
 use wenzhai::shortlist::Shortlist;
 
 use crate::support::logits::{divergence, first_choice};
 use crate::support::tiny::{self, FAMILIES, tokens};
+use crate::support::whole_texts::whole_texts;
 
 const CONTEXT: usize = 2000;
 const LIMITS: Limits = Limits {
@@ -59,8 +60,23 @@ impl TokenFilter for Picky {
     }
 }
 
+/// How a request is picked, and what is refused.
+type Rule = (Sampling, Option<Arc<dyn TokenFilter>>);
+
+/// Beams of three widths, every other one guarded.
+fn beams(id: RequestId) -> Rule {
+    let width = 2 + id as usize % 3;
+    let filter = id.is_multiple_of(2).then(|| Arc::new(Picky) as Arc<dyn TokenFilter>);
+    (Sampling::Beam { width }, filter)
+}
+
+/// These, and draws and greedy texts among them.
+fn mixed(id: RequestId) -> Rule {
+    if id < 5 { beams(id) } else { rule(id) }
+}
+
 /// How a request is picked, and whether something is refused, by its number.
-fn rule(id: RequestId) -> (Sampling, Option<Arc<dyn TokenFilter>>) {
+fn rule(id: RequestId) -> Rule {
     let sampling = match id % 5 {
         3 => Sampling::Penalised { penalty: 1.3, window: 8 },
         4 => Sampling::Sampled { temperature: 0.8, top_k: 10, seed: id },
@@ -81,16 +97,24 @@ fn write(
     prefix: &[TokenId],
     sequences: usize,
 ) -> BTreeMap<RequestId, Vec<TokenId>> {
-    let limits = Limits { max_sequences: sequences, ..LIMITS };
+    write_by(rule, FIELD, engine, prompts, prefix, sequences)
+}
+
+/// The same by another rule, with fields of so many tokens, in so many slots.
+fn write_by(
+    rule: fn(RequestId) -> Rule,
+    max_tokens: usize,
+    engine: impl Engine,
+    prompts: &[Vec<TokenId>],
+    prefix: &[TokenId],
+    slots: usize,
+) -> BTreeMap<RequestId, Vec<TokenId>> {
+    let limits = Limits { max_sequences: slots, ..LIMITS };
     let mut generator = Generator::new(engine, limits, prefix.to_vec()).unwrap();
     for (id, prompt) in (0..).zip(prompts) {
         let (sampling, filter) = rule(id);
-        let field = |filter| Field {
-            label: LABEL.to_vec(),
-            stop: Arc::default(),
-            max_tokens: FIELD,
-            filter,
-        };
+        let field =
+            |filter| Field { label: LABEL.to_vec(), stop: Arc::default(), max_tokens, filter };
         // The labels between the fields are spans of several rows among those of one.
         let fields = vec![field(filter.clone()), field(filter)];
         let prompt = prompt.clone();
@@ -198,6 +222,94 @@ fn engines_that_share_the_papers_write_what_one_writes() {
         // Of the nine that begin, one engine has four, and room for two.
         let uneven = SplitEngine::new(vec![Small(make(), 9), Small(make(), 2)]);
         assert_eq!(write(uneven, &prompts, &prefix, 9), alone, "{family}, with memory run out");
+    }
+}
+
+/// An engine that has no memory for some of its steps, and finds out when it has computed them.
+struct Late(CandleEngine, Vec<usize>, usize);
+
+impl Engine for Late {
+    fn set_prefix(&mut self, tokens: &[TokenId]) -> wenzhai::Result<()> {
+        self.0.set_prefix(tokens)
+    }
+
+    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<TokenId>> {
+        self.2 += 1;
+        let picked = self.0.step(batch)?;
+        match self.1.contains(&self.2) {
+            true => Err(Error::new(ErrorKind::Memory, "no memory left")),
+            false => Ok(picked),
+        }
+    }
+
+    fn searches_beams(&self) -> bool {
+        true
+    }
+
+    fn candidates(&self) -> &[Vec<Candidate>] {
+        self.0.candidates()
+    }
+}
+
+/// The longest fields of these tests: texts come to the same tokens, part, and end.
+const LONG: usize = 10;
+
+#[test]
+fn a_beam_is_that_of_whole_texts_whatever_shares_its_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = tokens(3, 17);
+    for family in ["gemma3", "qwen2"] {
+        let mut prompts = prompts(&prefix, 40);
+        prompts.truncate(7);
+        let model = model(folder.path(), family, 7);
+        let one_lane = Handling { lanes: 1, ..SHARED };
+        let mut reference = engine(&model, one_lane, None);
+        let last = move |text: &[TokenId]| reference.logits(text).unwrap().pop().unwrap();
+        let whole = whole_texts(last, |_, _| true);
+        let expected = write_by(beams, LONG, whole, &prompts[..3], &[], 20);
+        for (handling, prefix, slots) in
+            [(SHARED, &prefix[..], 20), (SHARED, &[], 9), (one_lane, &prefix[..], 20)]
+        {
+            let engine = engine(&model, handling, None);
+            let written = write_by(beams, LONG, engine, &prompts[..3], prefix, slots);
+            assert_eq!(written, expected, "{family}, {handling:?}, {slots}");
+        }
+        prompts.rotate_left(1);
+        let make = || engine(&model, SHARED, None);
+        let alone = write_by(mixed, LONG, make(), &prompts, &prefix, 5);
+        assert_eq!(write_by(mixed, LONG, make(), &prompts, &prefix, 20), alone, "{family}");
+        let two = SplitEngine::new(vec![make(), make()]);
+        assert_eq!(write_by(mixed, LONG, two, &prompts, &prefix, 20), alone, "{family}, two");
+        for fails in [vec![9], vec![4, 13]] {
+            let late = |fails: &[usize]| Late(make(), fails.to_vec(), 0);
+            let one = write_by(mixed, LONG, late(&fails), &prompts, &prefix, 20);
+            assert_eq!(one, alone, "{family}, {fails:?}");
+            let two = SplitEngine::new(vec![late(&[]), late(&fails)]);
+            let two = write_by(mixed, LONG, two, &prompts, &prefix, 20);
+            assert_eq!(two, alone, "{family}, {fails:?} of two");
+        }
+    }
+}
+
+#[test]
+fn texts_of_a_beam_may_say_what_their_sequence_has_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompts = prompts(&[], 60);
+    for family in ["gemma3", "qwen2"] {
+        let model = model(folder.path(), family, 11);
+        let vocabulary = model.tokenizer().vocab_size();
+        let ids: Vec<TokenId> = (0..vocabulary as TokenId).filter(|id| id % 40 == 7).collect();
+        let list = Shortlist::new(vocabulary, ids.clone()).unwrap();
+        let written =
+            write_by(beams, LONG, engine(&model, SHARED, Some(&list)), &prompts[..5], &[], 20);
+        let base = ids.clone();
+        let mut reference = engine(&model, Handling { lanes: 1, ..SHARED }, None);
+        let last = move |text: &[TokenId]| reference.logits(text).unwrap().pop().unwrap();
+        let whole =
+            whole_texts(last, move |text, token| base.contains(&token) || text.contains(&token));
+        assert_eq!(written, write_by(beams, LONG, whole, &prompts[..5], &[], 20), "{family}");
+        let mut all = written.values().flatten();
+        assert!(all.any(|token| !ids.contains(token)), "nothing is written beside the shortlist");
     }
 }
 

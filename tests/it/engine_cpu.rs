@@ -1,6 +1,5 @@
 //! The CPU engine on tiny models: near the plain forward, and the same text whatever surrounds it.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +9,6 @@ use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::engine::scripted::ScriptedEngine;
 use wenzhai::generate::{
     Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet,
-    likeliest,
 };
 use wenzhai::model::Model;
 use wenzhai::shortlist::Shortlist;
@@ -219,22 +217,14 @@ fn a_beam_is_that_of_whole_texts_whatever_surrounds_it() {
     }
 }
 
-/// An engine that reads a whole text anew for each of its tokens, of which it scores those that `may` follow.
+/// The reference for beams, by the engine's own logits of whole texts.
 fn whole_texts(
     model: &Model,
     may: impl Fn(&[TokenId], TokenId) -> bool + 'static,
 ) -> ScriptedEngine<impl FnMut(&[TokenId]) -> TokenId> {
-    let engine = RefCell::new(engine(model, 1, LIMITS));
-    ScriptedEngine::new(|_: &[TokenId]| unreachable!("beams alone are written")).with_scores(
-        move |text| {
-            let logits = engine.borrow_mut().logits(text).unwrap().pop().unwrap();
-            let all = (0..).zip(logits);
-            let mut scored: Vec<(TokenId, f32)> =
-                all.filter(|(token, _)| may(text, *token)).collect();
-            let count = scored.len();
-            likeliest(&mut scored, count, &[], None)
-        },
-    )
+    let mut engine = engine(model, 1, LIMITS);
+    let last = move |text: &[TokenId]| engine.logits(text).unwrap().pop().unwrap();
+    crate::support::whole_texts::whole_texts(last, may)
 }
 
 /// Beside the shortlist, a field may say what the prompt and the labels before it say.

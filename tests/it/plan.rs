@@ -2,6 +2,7 @@
 //! is done here once more.
 
 use serde_json::Value;
+use wenzhai::generate::Beside;
 use wenzhai::model::Shape;
 use wenzhai::plan::{CARDS, Card, Job, Work, measure, texts_of_beam};
 
@@ -114,7 +115,8 @@ fn a_model_that_is_too_large_for_a_card_is_told() {
     let place = place();
     let mut shape = Shape::read(&place.path().join("tiny.gguf"), None).unwrap();
     let t4 = Card::find("t4").unwrap();
-    let fits = |shape: &Shape| Work::of(shape, shape.vocabulary).batch_on(t4, None);
+    let fits =
+        |shape: &Shape| Work::of(shape, shape.vocabulary).batch_on(t4, None, Beside::default());
     assert_eq!(fits(&shape), Some(256), "as many as there may be");
     // 14 GB of weights leave 2 GB, seven tenths of which are for keys and values.
     shape.config.ffn_hidden = 14_000_000_000 * 8 / 9 / (3 * HIDDEN * LAYERS);
@@ -130,7 +132,7 @@ fn a_model_that_is_too_large_for_a_card_is_told() {
     let long = Work::of(&shape, shape.vocabulary).reserving(&job);
     assert_eq!(long.paper_bytes, 3 * each);
     for asked in [None, Some(1024)] {
-        let most = long.batch_on(t4, asked).unwrap() as f64;
+        let most = long.batch_on(t4, asked, Beside::default()).unwrap() as f64;
         assert!((2.0 * most / expected - 1.0).abs() < 0.15, "{most}, not some {expected:.1} / 2");
     }
     shape.config.ffn_hidden *= 2;
@@ -171,9 +173,17 @@ fn texts_side_by_side_are_rows_of_the_same_step() {
     assert_eq!(estimate.batch, 8);
     let seconds = 20.0 * speed.prompt_row_s + 2.9 * 10.0 * speed.step_s / 23.0;
     check_near(estimate.papers_per_hour, 3600.0 / seconds);
+    // On a card as well, whose step reads the weights once for all of them.
+    let on_card = work.on_card(&four, Card::find("l4").unwrap(), 8, 1.0);
+    assert_eq!(on_card.batch, 8);
+    check_near(on_card.rows_per_step, (20.0 + 2.9 * 9.0) / (2.9 * 10.0 / 23.0));
     // A paper that reserves a field for each of four texts takes two and a half times the memory.
-    let [alone, beside] = [0, 1600].map(|beside| work.batch_on_processor(None, None, beside));
+    let four = Beside { slots: 4, positions: 1600 };
+    let [alone, beside] =
+        [Beside::default(), four].map(|beside| work.batch_on_processor(None, None, beside));
     assert_eq!((alone, beside), (64, 24));
+    let t4 = Card::find("t4").unwrap();
+    assert_eq!(work.batch_on(t4, None, four), Some(128), "a row for each text in a step of 512");
     assert_eq!(texts_of_beam(1), 1.0);
 }
 

@@ -173,13 +173,13 @@ pub(super) struct DigestArgs {
     pub(super) guards: String,
 
     /// Texts of a paper that are written side by side, of which the likeliest is kept: 1 takes two thirds of
-    /// the time of 4, and more claims are wrong [default: 4 with the default model on a processor, else 1]
+    /// the time of 4, and more claims are wrong [default: 4 with the default model, else 1]
     #[arg(long, value_name = "N", help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(super) beams: Option<u32>,
 
     /// Papers that are written about at a time [default: as many as memory allows, at most 64, of four texts
-    /// each 24, on a card 256]
+    /// each 24, on a card 256 and 128]
     #[arg(long, value_name = "N", help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) batch: Option<u32>,

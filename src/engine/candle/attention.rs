@@ -3,13 +3,16 @@
 //! A span of several rows attends by itself, to the keys of its own sequence. The spans of one row
 //! whose sequences share a block attend in one operation over all lanes of the block, and what they
 //! may not see has minus infinity added: lanes are as long as the longest of them there, and lanes
-//! that have no row in this step compute something that nobody takes.
+//! that have no row in this step compute something that nobody takes. The texts of a beam attend to the lane
+//! of their sequence together, each to its own cells (tree attention, Miao et al. 2024, "SpecInfer").
 
-use candle_core::{Device, Result, Tensor};
+use std::ops::Range;
+
+use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use rayon::prelude::*;
 
-use super::cache::{Block, KvCache};
+use super::cache::{Block, KvCache, Place};
 use crate::generate::Span;
 use crate::model::Config;
 
@@ -25,13 +28,21 @@ pub struct Plan<'a> {
 struct Alone<'a> {
     block: &'a Block,
     lane: usize,
-    /// Position of the first row.
-    start: usize,
     /// The first row in the step, and how many there are.
     first_row: usize,
     rows: usize,
+    /// Where their keys and values go.
+    destination: Destination,
     /// For each window of the model which keys are read, and what is added to their scores.
     views: Vec<SpanView>,
+}
+
+/// Where the keys and values of a span's rows go.
+enum Destination {
+    /// To cells of the lane that follow one another, from this one on.
+    Stretch(usize),
+    /// As `destinations` says.
+    Scattered(Tensor),
 }
 
 /// The keys that the rows of a span see with one window.
@@ -43,16 +54,17 @@ struct SpanView {
     mask: Option<Tensor>,
 }
 
-/// Spans of one row whose sequences share a block.
+/// Spans of one row whose sequences share a block. The texts of a beam have one lane: `width` is the most rows
+/// that any lane has.
 struct Together<'a> {
     block: &'a Block,
-    /// For each lane a row of the step, (lanes): its own, or any.
-    row_of_lane: Tensor,
-    /// The rows (members), and their lanes (members).
+    width: usize,
+    /// For each place a row of the step, (lanes · width): its own, or any.
+    row_of_place: Tensor,
+    /// The rows (members), and their places (members).
     rows: Tensor,
-    lanes: Tensor,
-    /// Where their keys and values go in the block as a matrix of head_dim columns: its row for
-    /// every value, (members · kv_heads, head_dim).
+    places: Tensor,
+    /// Where their keys and values go, as `destinations` says.
     destinations: Tensor,
     /// For each window of the model which keys are read, and what is added to their scores.
     views: Vec<View>,
@@ -63,7 +75,7 @@ struct View {
     window: Option<usize>,
     first_key: usize,
     keys: usize,
-    /// (lanes, 1, 1, keys): 0 or minus infinity.
+    /// (lanes, 1, width, 1, keys): 0 or minus infinity.
     mask: Tensor,
 }
 
@@ -77,7 +89,7 @@ impl<'a> Plan<'a> {
     ) -> Result<Plan<'a>> {
         let mut members: Vec<Vec<&Span<'_>>> = Vec::new();
         for span in spans.iter().filter(|span| span.rows.len() == 1) {
-            let block = cache.place(span.slot).block;
+            let (Place { block, .. }, _) = cache.held(span.slot);
             if members.len() <= block {
                 members.resize_with(block + 1, Vec::new);
             }
@@ -85,7 +97,7 @@ impl<'a> Plan<'a> {
         }
         members.iter_mut().filter(|members| members.len() < 2).for_each(Vec::clear);
         let in_group = |span: &Span<'_>| {
-            let of_block = members.get(cache.place(span.slot).block);
+            let of_block = members.get(cache.held(span.slot).0.block);
             span.rows.len() == 1 && of_block.is_some_and(|members| !members.is_empty())
         };
         let windows = windows_of(config);
@@ -93,26 +105,20 @@ impl<'a> Plan<'a> {
             .iter()
             .filter(|span| !in_group(span))
             .map(|span| {
-                let place = cache.place(span.slot);
+                let (place, cells) = cache.held(span.slot);
                 let block = cache.block(place.block);
-                let views = SpanView::all(span.start, span.rows.len(), &windows, device)?;
-                Ok(Alone {
-                    block,
-                    lane: place.lane,
-                    start: span.start,
-                    first_row: span.rows.start,
-                    rows: span.rows.len(),
-                    views,
-                })
+                let rows = span.rows.clone();
+                Alone::new(block, place.lane, cells, rows, config, &windows, device)
             })
             .collect::<Result<_>>()?;
         let groups = members.iter().enumerate().filter(|(_, members)| !members.is_empty());
         let together: Vec<Together<'_>> = groups
             .clone()
             .map(|(block, members)| {
-                let lanes: Vec<usize> =
-                    members.iter().map(|span| cache.place(span.slot).lane).collect();
-                Together::new(cache.block(block), members, &lanes, config, &windows, device)
+                let held: Vec<(Place, &[u32])> =
+                    members.iter().map(|span| cache.held(span.slot)).collect();
+                let rows: Vec<usize> = members.iter().map(|span| span.rows.start).collect();
+                Together::new(cache.block(block), &rows, &held, config, &windows, device)
             })
             .collect::<Result<_>>()?;
         let order = match together.is_empty() {
@@ -137,8 +143,8 @@ impl<'a> Plan<'a> {
         config: &Config,
         device: &Device,
     ) -> Result<Plan<'a>> {
-        let views = SpanView::all(0, rows, &windows_of(config), device)?;
-        let alone = Alone { block, lane: 0, start: 0, first_row: 0, rows, views };
+        let cells: Vec<u32> = (0..rows as u32).collect();
+        let alone = Alone::new(block, 0, &cells, 0..rows, config, &windows_of(config), device)?;
         Ok(Plan { alone: vec![alone], together: Vec::new(), order: None })
     }
 
@@ -167,7 +173,30 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Alone<'_> {
+impl<'a> Alone<'a> {
+    /// The span of `rows` whose positions, the last of which are theirs, have `cells`.
+    fn new(
+        block: &'a Block,
+        lane: usize,
+        cells: &[u32],
+        rows: Range<usize>,
+        config: &Config,
+        windows: &[Option<usize>],
+        device: &Device,
+    ) -> Result<Alone<'a>> {
+        let new = &cells[cells.len() - rows.len()..];
+        let destination = match new.windows(2).all(|pair| pair[0] + 1 == pair[1]) {
+            true => Destination::Stretch(new[0] as usize),
+            false => {
+                let cells = new.iter().map(|cell| (lane, *cell));
+                Destination::Scattered(destinations(block, config, cells, device)?)
+            }
+        };
+        let view = |window: &Option<usize>| SpanView::new(*window, cells, rows.len(), device);
+        let views = windows.iter().map(view).collect::<Result<_>>()?;
+        Ok(Alone { block, lane, first_row: rows.start, rows: rows.len(), destination, views })
+    }
+
     fn attend(
         &self,
         layer: usize,
@@ -177,48 +206,62 @@ impl Alone<'_> {
         let of_span =
             |x: &Tensor| x.narrow(0, self.first_row, self.rows)?.transpose(0, 1)?.contiguous();
         let (keys, values) = &self.block.layers[layer];
-        let (keys, values) = (keys.narrow(0, self.lane, 1)?, values.narrow(0, self.lane, 1)?);
-        keys.slice_set(&of_span(k)?.unsqueeze(0)?, 2, self.start)?;
-        values.slice_set(&of_span(v)?.unsqueeze(0)?, 2, self.start)?;
+        for (cache, new) in [(keys, k), (values, v)] {
+            match &self.destination {
+                Destination::Stretch(first) => {
+                    let of_lane = cache.narrow(0, self.lane, 1)?;
+                    of_lane.slice_set(&of_span(new)?.unsqueeze(0)?, 2, *first)?;
+                }
+                Destination::Scattered(destinations) => {
+                    scatter(cache, &new.narrow(0, self.first_row, self.rows)?, destinations)?;
+                }
+            }
+        }
         let view = self.views.iter().find(|view| view.window == window);
         let view = view.expect("a view for every window");
-        attend_span(&of_span(q)?, &keys.squeeze(0)?, &values.squeeze(0)?, view)
+        let of_lane = |cache: &Tensor| cache.narrow(0, self.lane, 1)?.squeeze(0);
+        attend_span(&of_span(q)?, &of_lane(keys)?, &of_lane(values)?, view)
     }
 }
 
 impl<'a> Together<'a> {
+    /// `rows` of the step, the positions of whose slots, the last of which is the row's, are as `held` says.
     fn new(
         block: &'a Block,
-        members: &[&Span<'_>],
-        lanes: &[usize],
+        rows: &[usize],
+        held: &[(Place, &[u32])],
         config: &Config,
         windows: &[Option<usize>],
         device: &Device,
     ) -> Result<Together<'a>> {
-        let Config { kv_heads, head_dim, .. } = *config;
-        let mut row_of_lane = vec![members[0].rows.start as u32; block.lanes()];
-        let mut position_of_lane = vec![None; block.lanes()];
-        let mut destinations = Vec::with_capacity(members.len() * kv_heads * head_dim);
-        for (span, &lane) in members.iter().zip(lanes) {
-            row_of_lane[lane] = span.rows.start as u32;
-            position_of_lane[lane] = Some(span.start);
-            for head in 0..kv_heads {
-                let row = (lane * kv_heads + head) * block.capacity + span.start;
-                destinations.extend(std::iter::repeat_n(row as u32, head_dim));
-            }
+        let mut of_lanes = vec![0; block.lanes()];
+        // Which one it is of its lane.
+        let nth: Vec<usize> = held
+            .iter()
+            .map(|(place, _)| {
+                of_lanes[place.lane] += 1;
+                of_lanes[place.lane] - 1
+            })
+            .collect();
+        let width = of_lanes.into_iter().max().unwrap_or(1);
+        let places: Vec<usize> =
+            held.iter().zip(nth).map(|((place, _), nth)| place.lane * width + nth).collect();
+        let mut row_of_place = vec![rows[0] as u32; block.lanes() * width];
+        let mut cells_of_place: Vec<Option<&[u32]>> = vec![None; block.lanes() * width];
+        for ((place, row), (_, cells)) in places.iter().zip(rows).zip(held) {
+            row_of_place[*place] = *row as u32;
+            cells_of_place[*place] = Some(cells);
         }
-        let view = |window: &Option<usize>| View::new(*window, &position_of_lane, device);
+        let new = held.iter().map(|(place, cells)| (place.lane, cells[cells.len() - 1]));
+        let view = |window: &Option<usize>| View::new(*window, &cells_of_place, width, device);
         let to_device = |numbers: Vec<u32>| Tensor::new(numbers, device);
         Ok(Together {
             block,
-            row_of_lane: to_device(row_of_lane)?,
-            rows: to_device(members.iter().map(|span| span.rows.start as u32).collect())?,
-            lanes: to_device(lanes.iter().map(|lane| *lane as u32).collect())?,
-            destinations: Tensor::from_vec(
-                destinations,
-                (members.len() * kv_heads, head_dim),
-                device,
-            )?,
+            width,
+            row_of_place: to_device(row_of_place)?,
+            rows: to_device(rows.iter().map(|row| *row as u32).collect())?,
+            places: to_device(places.iter().map(|place| *place as u32).collect())?,
+            destinations: destinations(block, config, new, device)?,
             views: windows.iter().map(view).collect::<Result<_>>()?,
         })
     }
@@ -231,71 +274,119 @@ impl<'a> Together<'a> {
     ) -> Result<Tensor> {
         let (keys, values) = &self.block.layers[layer];
         let (lanes, kv_heads, _, head_dim) = keys.dims4()?;
-        let heads = q.dim(1)?;
+        let (heads, width) = (q.dim(1)?, self.width);
+        let of_key = heads / kv_heads;
         for (cache, new) in [(keys, k), (values, v)] {
-            let new = new.index_select(&self.rows, 0)?.reshape(((), head_dim))?;
-            cache.reshape(((), head_dim))?.scatter_set(&self.destinations, &new, 0)?;
+            scatter(cache, &new.index_select(&self.rows, 0)?, &self.destinations)?;
         }
         let view = self.views.iter().find(|view| view.window == window);
         let View { first_key, keys: seen, mask, .. } = view.expect("a view for every window");
         let keys = keys.narrow(2, *first_key, *seen)?;
         let values = values.narrow(2, *first_key, *seen)?;
-        let q = q.index_select(&self.row_of_lane, 0)?;
-        let q = q.reshape((lanes, kv_heads, heads / kv_heads, head_dim))?;
-        let scores = q.matmul(&keys.transpose(2, 3)?)?.broadcast_add(mask)?;
-        let attended = softmax_last_dim(&scores)?.matmul(&values)?;
-        attended.reshape((lanes, heads, head_dim))?.index_select(&self.lanes, 0)
+        // The rows of a lane side by side for each key head: they read its keys together.
+        let q = q.index_select(&self.row_of_place, 0)?;
+        let q = q.reshape((lanes, width, kv_heads, of_key, head_dim))?.transpose(1, 2)?;
+        let q = q.reshape((lanes, kv_heads, width * of_key, head_dim))?;
+        let scores = q.matmul(&keys.transpose(2, 3)?)?;
+        let scores = scores.reshape((lanes, kv_heads, width, of_key, *seen))?;
+        let weights = softmax_last_dim(&scores.broadcast_add(mask)?)?;
+        let weights = weights.reshape((lanes, kv_heads, width * of_key, *seen))?;
+        let attended = weights.matmul(&values)?;
+        let attended = attended.reshape((lanes, kv_heads, width, of_key, head_dim))?;
+        let attended = attended.transpose(1, 2)?.reshape((lanes * width, heads, head_dim))?;
+        attended.index_select(&self.places, 0)
     }
 }
 
 impl View {
-    /// What rows at `positions` see, of each lane that has one.
-    fn new(window: Option<usize>, positions: &[Option<usize>], device: &Device) -> Result<View> {
-        let first_of = |position: usize| window.map_or(0, |w| (position + 1).saturating_sub(w));
-        let here = || positions.iter().copied().flatten();
-        let first_key = here().map(first_of).min().unwrap_or(0);
-        let keys = here().max().map_or(1, |last| last + 1 - first_key);
-        let sees = |position: Option<usize>, key: usize| match position {
-            Some(position) => (first_of(position)..=position).contains(&key),
-            // Something has to be seen: without any key a softmax is not a number.
-            None => true,
-        };
-        let added = positions.iter().flat_map(|position| {
-            let keys = first_key..first_key + keys;
-            keys.map(move |key| if sees(*position, key) { 0.0 } else { f32::NEG_INFINITY })
-        });
-        let mask = Tensor::from_vec(added.collect(), (positions.len(), 1, 1, keys), device)?;
+    /// What rows see, of each place that has one, of its positions' cells: `width` places a lane.
+    fn new(
+        window: Option<usize>,
+        places: &[Option<&[u32]>],
+        width: usize,
+        device: &Device,
+    ) -> Result<View> {
+        let seen: Vec<Option<&[u32]>> = places
+            .iter()
+            .map(|cells| cells.map(|cells| &cells[first_seen(window, cells.len() - 1)..]))
+            .collect();
+        let (first_key, keys) = extent(seen.iter().flatten().copied().flatten());
+        let mut mask = vec![f32::NEG_INFINITY; places.len() * keys];
+        for (seen, mask) in seen.iter().zip(mask.chunks_exact_mut(keys)) {
+            match seen {
+                Some(cells) => show(cells, first_key, mask),
+                // Something has to be seen: without any key a softmax is not a number.
+                None => mask.fill(0.0),
+            }
+        }
+        let mask = Tensor::from_vec(mask, (places.len() / width, 1, width, 1, keys), device)?;
         Ok(View { window, first_key, keys, mask })
     }
 }
 
 impl SpanView {
-    /// What `rows` rows from position `start` on see, with each of `windows`.
-    fn all(
-        start: usize,
-        rows: usize,
-        windows: &[Option<usize>],
-        device: &Device,
-    ) -> Result<Vec<SpanView>> {
-        let view = |&window: &Option<usize>| {
-            // The first row sees furthest back.
-            let first_key = window.map_or(0, |window| (start + 1).saturating_sub(window));
-            let keys = start + rows - first_key;
-            let visible = |position: usize, key: usize| {
-                key <= position && window.is_none_or(|window| position - key < window)
-            };
-            let value = |at: usize| match visible(start + at / keys, first_key + at % keys) {
-                true => 0.0,
-                false => f32::NEG_INFINITY,
-            };
-            let mask = (rows > 1).then(|| {
-                let values: Vec<f32> = (0..rows * keys).map(value).collect();
-                Tensor::from_vec(values, (rows, keys), device)
-            });
-            Ok(SpanView { window, first_key, keys, mask: mask.transpose()? })
-        };
-        windows.iter().map(view).collect()
+    /// What the last `rows` of the positions that have `cells` see with `window`.
+    fn new(window: Option<usize>, cells: &[u32], rows: usize, device: &Device) -> Result<SpanView> {
+        let start = cells.len() - rows;
+        let seen = |row: usize| &cells[first_seen(window, start + row)..=start + row];
+        // The first row sees furthest back.
+        let (first_key, keys) = extent(&cells[first_seen(window, start)..]);
+        let mask = (rows > 1 || seen(0).len() < keys).then(|| {
+            let mut mask = vec![f32::NEG_INFINITY; rows * keys];
+            for (row, mask) in mask.chunks_exact_mut(keys).enumerate() {
+                show(seen(row), first_key, mask);
+            }
+            Tensor::from_vec(mask, (rows, keys), device)
+        });
+        Ok(SpanView { window, first_key, keys, mask: mask.transpose()? })
     }
+}
+
+/// Lets a row see `cells` of those from `first` on, of which its mask is.
+fn show(cells: &[u32], first: usize, mask: &mut [f32]) {
+    cells.iter().for_each(|cell| mask[*cell as usize - first] = 0.0);
+}
+
+/// The first position that one at `position` sees.
+fn first_seen(window: Option<usize>, position: usize) -> usize {
+    window.map_or(0, |window| (position + 1).saturating_sub(window))
+}
+
+/// The first of `cells`, and how many there are from there to the last one, others among them.
+fn extent<'a>(cells: impl IntoIterator<Item = &'a u32>) -> (usize, usize) {
+    let ends = cells.into_iter().fold(None, |ends, cell| {
+        let (first, last) = ends.unwrap_or((*cell, *cell));
+        Some((first.min(*cell), last.max(*cell)))
+    });
+    let (first, last) = ends.unwrap_or((0, 0));
+    (first as usize, (last - first) as usize + 1)
+}
+
+/// Where keys and values of rows go whose lanes and cells are `cells`, in the block as a matrix of head_dim
+/// columns: its row for every value, (rows · kv_heads, head_dim).
+fn destinations(
+    block: &Block,
+    config: &Config,
+    cells: impl Iterator<Item = (usize, u32)>,
+    device: &Device,
+) -> Result<Tensor> {
+    let Config { kv_heads, head_dim, .. } = *config;
+    let rows = cells.flat_map(|(lane, cell)| {
+        (0..kv_heads).map(move |head| (lane * kv_heads + head, cell as usize))
+    });
+    let rows: Vec<u32> = rows
+        .map(|(head, cell)| (head * block.capacity + cell) as u32)
+        .flat_map(|row| std::iter::repeat_n(row, head_dim))
+        .collect();
+    let shape = (rows.len() / head_dim, head_dim);
+    Tensor::from_vec(rows, shape, device)
+}
+
+/// Writes `new` (rows, kv_heads, head_dim) to `destinations` of a block's keys or values.
+fn scatter(cache: &Tensor, new: &Tensor, destinations: &Tensor) -> Result<()> {
+    let head_dim = cache.dim(D::Minus1)?;
+    let new = new.contiguous()?.reshape(((), head_dim))?;
+    cache.reshape(((), head_dim))?.scatter_set(destinations, &new, 0)
 }
 
 /// The windows that layers of `config` have.

@@ -3,16 +3,22 @@
 //! A block has lanes, one for each of its sequences, all of one capacity, so that those that have
 //! one row in a step can attend in one operation. Blocks have room for the papers that there are:
 //! if each had its own capacity, there would be a block for every length, and most of its lanes
-//! empty. Longer sequences are few, and live in longer blocks of few lanes. A lane holds zeros behind
-//! what its own sequence has written: nothing of the sequence that had it before.
+//! empty. Longer sequences are few, and live in longer blocks of few lanes. A lane holds zeros where
+//! nothing of its own sequence has been written: nothing of the sequence that had it before.
+//!
+//! A lane has cells, one for a position, and a slot knows the cells of its positions. The texts of a beam
+//! share the lane of their sequence and the cells of what they have in common, so that a fork copies no keys
+//! and values, and what they have in common is read once for all of them. Without a beam the cell of a
+//! position is the one of its number.
 
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::device::is_out_of_memory;
+use crate::generate::{Beside, Fork};
 use crate::model::Config;
 
-/// Positions of a lane where blocks are shared: the longest abstract that arXiv takes, with
-/// formulas, what is told beside it, and an answer at its bounds.
+/// Positions of a lane where blocks are shared, without those of a beam: the longest abstract that arXiv takes,
+/// with formulas, what is told beside it, and an answer at its bounds.
 pub const BLOCK_CAPACITY: usize = 1536;
 /// Sequences that need more have blocks whose capacities are multiples of this.
 pub const CAPACITY_STEP: usize = 512;
@@ -33,14 +39,36 @@ pub struct Place {
 pub struct Block {
     pub layers: Vec<(Tensor, Tensor)>,
     pub capacity: usize,
-    taken: Vec<bool>,
+    lanes: Vec<Lane>,
 }
 
-/// All blocks, and the places of all slots.
+/// Who holds the cells of a lane.
+#[derive(Debug, Clone, Default)]
+struct Lane {
+    /// How many slots live there.
+    slots: usize,
+    /// How many of them hold each cell; of those behind, none does.
+    uses: Vec<u32>,
+    /// No cell before this one is free.
+    lowest: usize,
+}
+
+/// What a slot holds.
+#[derive(Debug)]
+struct Held {
+    place: Place,
+    /// The cell of each position.
+    cells: Vec<u32>,
+}
+
+/// All blocks, and what all slots hold.
 pub struct KvCache {
     lanes: usize,
     blocks: Vec<Option<Block>>,
-    places: Vec<Option<Place>>,
+    slots: Vec<Option<Held>>,
+    /// Slots that a fork of the last step gave something else, and what they held before: its cells are kept
+    /// for the case that the step failed.
+    replaced: Vec<(usize, Option<Held>)>,
 }
 
 impl Block {
@@ -50,7 +78,7 @@ impl Block {
         let zeros = || Tensor::zeros(shape, DType::F32, device);
         let layers = config.layers.iter().map(|_| Ok((zeros()?, zeros()?)));
         let layers = layers.collect::<Result<_>>()?;
-        Ok(Block { layers, capacity, taken: vec![false; lanes] })
+        Ok(Block { layers, capacity, lanes: vec![Lane::default(); lanes] })
     }
 
     /// The same, with fewer lanes where there is no memory for so many.
@@ -69,7 +97,7 @@ impl Block {
     }
 
     pub fn lanes(&self) -> usize {
-        self.taken.len()
+        self.lanes.len()
     }
 
     /// Makes `lane` zeros, and then all positions of the only lane of `prefix`.
@@ -91,38 +119,84 @@ impl Block {
     }
 }
 
+impl Lane {
+    /// One more slot holds a cell.
+    fn hold(&mut self, cell: u32) {
+        self.uses[cell as usize] += 1;
+    }
+
+    /// One slot less does.
+    fn release(&mut self, cell: u32) {
+        self.uses[cell as usize] -= 1;
+        if self.uses[cell as usize] == 0 {
+            self.lowest = self.lowest.min(cell as usize);
+        }
+    }
+
+    /// The first cell that is free, which is held from now on.
+    fn take(&mut self) -> u32 {
+        let free = self.uses[self.lowest..].iter().position(|uses| *uses == 0);
+        self.lowest = free.map_or(self.uses.len(), |free| self.lowest + free);
+        if self.lowest == self.uses.len() {
+            self.uses.push(0);
+        }
+        self.uses[self.lowest] = 1;
+        self.lowest += 1;
+        self.lowest as u32 - 1
+    }
+}
+
 impl KvCache {
     /// No sequence yet; blocks will have `lanes` lanes.
     pub fn new(lanes: usize) -> KvCache {
-        KvCache { lanes: lanes.max(1), blocks: Vec::new(), places: Vec::new() }
+        let (blocks, slots, replaced) = (Vec::new(), Vec::new(), Vec::new());
+        KvCache { lanes: lanes.max(1), blocks, slots, replaced }
     }
 
-    /// A sequence of at most `capacity` positions begins in `slot`, with those of `prefix`; the one
-    /// that was there has ended.
+    /// A step begins. Where the last one failed for want of memory, what its forks did is undone.
+    pub fn begin_step(&mut self, last_failed: bool) {
+        while let Some((slot, before)) = self.replaced.pop() {
+            match last_failed {
+                true => {
+                    let forked = std::mem::replace(&mut self.slots[slot], before);
+                    self.release(forked);
+                }
+                false => self.release(before),
+            }
+        }
+    }
+
+    /// A sequence of at most `capacity` positions begins in `slot`, with those of `prefix`, and room for the
+    /// texts of its beam; what was there has ended.
     pub fn open(
         &mut self,
         slot: usize,
         capacity: usize,
+        beside: Beside,
         prefix: Option<&Block>,
         config: &Config,
         device: &Device,
     ) -> Result<()> {
         self.close(slot);
+        let (capacity, of_shared) =
+            (capacity + beside.positions, BLOCK_CAPACITY + beside.positions);
+        // As many as there are sequences at a time, which with a beam have several slots each.
+        let lanes = self.lanes.div_ceil(1 + beside.slots);
         let capacity = match self.lanes {
             1 => capacity,
-            _ => capacity.next_multiple_of(CAPACITY_STEP).max(BLOCK_CAPACITY),
+            _ => capacity.next_multiple_of(CAPACITY_STEP).max(of_shared),
         };
         let free = self.blocks.iter().enumerate().filter_map(|(block, of_block)| {
             let of_block = of_block.as_ref().filter(|block| block.capacity >= capacity)?;
-            let lane = of_block.taken.iter().position(|taken| !taken)?;
+            let lane = of_block.lanes.iter().position(|lane| lane.slots == 0)?;
             Some((of_block.capacity, Place { block, lane }))
         });
         let free = free.min_by_key(|(capacity, _)| *capacity).map(|(_, place)| place);
         let place = match free {
             Some(place) => place,
             None => {
-                let few = if capacity > BLOCK_CAPACITY { LANES_OF_LONG } else { self.lanes };
-                let block = Block::that_fits(config, self.lanes.min(few), capacity, device)?;
+                let few = if capacity > of_shared { LANES_OF_LONG } else { lanes };
+                let block = Block::that_fits(config, lanes.min(few), capacity, device)?;
                 let gap = self.blocks.iter().position(Option::is_none);
                 let at = gap.unwrap_or_else(|| {
                     self.blocks.push(None);
@@ -132,33 +206,71 @@ impl KvCache {
                 Place { block: at, lane: 0 }
             }
         };
-        if self.places.len() <= slot {
-            self.places.resize(slot + 1, None);
-        }
+        self.make_room(slot);
         let Some(block) = &mut self.blocks[place.block] else { return Ok(()) };
-        block.taken[place.lane] = true;
-        self.places[slot] = Some(place);
+        let of_prefix = prefix.map_or(0, |prefix| prefix.capacity);
+        block.lanes[place.lane] = Lane { slots: 1, uses: vec![1; of_prefix], lowest: of_prefix };
+        self.slots[slot] = Some(Held { place, cells: (0..of_prefix as u32).collect() });
         block.begin(place.lane, prefix)
     }
 
-    /// The sequence of `slot` has ended; a block without sequences is given back.
+    /// `fork.to` holds what stands first in `fork.from` from now on.
+    pub fn fork(&mut self, fork: &Fork) {
+        self.make_room(fork.to);
+        let Some(Held { place, cells }) = &self.slots[fork.from] else { return };
+        let (place, cells) = (*place, cells[..fork.positions].to_vec());
+        if let Some(block) = &mut self.blocks[place.block] {
+            let lane = &mut block.lanes[place.lane];
+            lane.slots += 1;
+            cells.iter().for_each(|cell| lane.hold(*cell));
+        }
+        let before = self.slots[fork.to].replace(Held { place, cells });
+        self.replaced.push((fork.to, before));
+    }
+
+    /// Room for `rows` positions of `slot` from `start` on; what stood there is gone.
+    pub fn extend(&mut self, slot: usize, start: usize, rows: usize) {
+        let Some(Held { place, cells }) = &mut self.slots[slot] else { return };
+        let Some(block) = &mut self.blocks[place.block] else { return };
+        let lane = &mut block.lanes[place.lane];
+        // There is something only where a step failed.
+        cells.drain(start..).for_each(|cell| lane.release(cell));
+        cells.extend((0..rows).map(|_| lane.take()));
+        assert!(lane.uses.len() <= block.capacity, "a lane has room for what is reserved");
+    }
+
+    /// What `slot` held has ended; a block without sequences is given back.
     pub fn close(&mut self, slot: usize) {
-        let Some(place) = self.places.get_mut(slot).and_then(Option::take) else { return };
+        let held = self.slots.get_mut(slot).and_then(Option::take);
+        self.release(held);
+    }
+
+    fn release(&mut self, held: Option<Held>) {
+        let Some(Held { place, cells }) = held else { return };
         let block = &mut self.blocks[place.block];
         if let Some(of_block) = block {
-            of_block.taken[place.lane] = false;
-            if !of_block.taken.contains(&true) {
+            let lane = &mut of_block.lanes[place.lane];
+            cells.iter().for_each(|cell| lane.release(*cell));
+            lane.slots -= 1;
+            if of_block.lanes.iter().all(|lane| lane.slots == 0) {
                 *block = None;
             }
         }
     }
 
-    /// Where the sequence of `slot` lives.
+    fn make_room(&mut self, slot: usize) {
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+    }
+
+    /// Where `slot` lives, and the cells of its positions.
     ///
     /// # Panics
-    /// Where none lives there.
-    pub fn place(&self, slot: usize) -> Place {
-        self.places[slot].expect("a span's slot is open")
+    /// Where nothing lives there.
+    pub fn held(&self, slot: usize) -> (Place, &[u32]) {
+        let held = self.slots[slot].as_ref().expect("a span's slot is open");
+        (held.place, &held.cells)
     }
 
     /// A block in which sequences live.

@@ -3,13 +3,15 @@
 //! Where a shortlist is known, its rows of the head's matrix are scored, and those of the tokens
 //! that a sequence's own prompt has; nothing else can be written. The highest logit is found on the
 //! device: what comes back of a row is two numbers, or four, and all that is scored of it only
-//! where the highest logit does not decide.
+//! where the highest logit does not decide, as in a beam.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 use super::layer::Linear;
-use crate::generate::{Batch, Sampling, TokenId, TokenSet, next_token};
+use crate::generate::{
+    Batch, Candidate, Sample, Sampling, TokenId, TokenSet, likeliest, next_token,
+};
 
 /// The head's matrix, as far as it is used.
 pub struct Head {
@@ -18,6 +20,8 @@ pub struct Head {
     list: Option<List>,
     vocabulary: usize,
     device: Device,
+    /// Of the rows of beams of the last step.
+    candidates: Vec<Vec<Candidate>>,
 }
 
 /// A shortlist, and what sequences may write beyond it.
@@ -29,6 +33,8 @@ struct List {
     table: Tensor,
     /// What each slot's sequence may write beyond the list: tokens of its prompt, ascending.
     own: Vec<Vec<TokenId>>,
+    /// Slot → the one whose `own` holds for it: that of its sequence, for a text of a beam.
+    sequences: Vec<usize>,
     /// The same of all slots together; `None` where there is none.
     union: Option<Union>,
     /// Whether `union` is that of `own`.
@@ -54,7 +60,8 @@ struct Scores<'a> {
 impl Head {
     /// A head that scores all of the vocabulary.
     pub fn whole(scored: Linear, vocabulary: usize, device: &Device) -> Head {
-        Head { scored, list: None, vocabulary, device: device.clone() }
+        let candidates = Vec::new();
+        Head { scored, list: None, vocabulary, device: device.clone(), candidates }
     }
 
     /// A head that scores `ids`, which ascend, and the tokens of each prompt, of a matrix
@@ -63,8 +70,9 @@ impl Head {
         let (vocabulary, device) = (table.dim(0)?, table.device().clone());
         let scored = rows_of(&table, ids)?;
         let (set, ids) = (ids.iter().copied().collect(), ids.to_vec());
-        let list = List { ids, set, table, own: Vec::new(), union: None, is_united: false };
-        Ok(Head { scored, list: Some(list), vocabulary, device })
+        let (own, sequences, candidates) = (Vec::new(), Vec::new(), Vec::new());
+        let list = List { ids, set, table, own, sequences, union: None, is_united: false };
+        Ok(Head { scored, list: Some(list), vocabulary, device, candidates })
     }
 
     /// Logits over the whole vocabulary, (rows, vocabulary).
@@ -78,20 +86,25 @@ impl Head {
     /// A sequence begins in `slot`, or has ended there.
     pub fn open(&mut self, slot: usize) {
         let Some(list) = &mut self.list else { return };
-        if list.own.len() <= slot {
-            list.own.resize_with(slot + 1, Vec::new);
-            list.is_united = false;
-        }
+        list.make_room(slot);
+        list.sequences[slot] = slot;
         if !list.own[slot].is_empty() {
             list.own[slot].clear();
             list.is_united = false;
         }
     }
 
+    /// The text in `to` may write what the one in `from` may.
+    pub fn fork(&mut self, from: usize, to: usize) {
+        let Some(list) = &mut self.list else { return };
+        list.make_room(to);
+        list.sequences[to] = list.sequences[from];
+    }
+
     /// The sequence in `slot` may write `tokens`, which it has read.
     pub fn allow(&mut self, slot: usize, tokens: &[TokenId]) {
         let Some(list) = &mut self.list else { return };
-        let own = &mut list.own[slot];
+        let own = &mut list.own[list.sequences[slot]];
         for token in tokens {
             if !list.set.contains(*token)
                 && let Err(place) = own.binary_search(token)
@@ -102,6 +115,16 @@ impl Head {
         }
     }
 
+    /// The candidates of rows of beams of the last step, in order.
+    pub fn candidates(&self) -> &[Vec<Candidate>] {
+        &self.candidates
+    }
+
+    /// A step has no row that samples.
+    pub fn clear(&mut self) {
+        self.candidates.clear();
+    }
+
     /// Picks a token for each sampling span of `batch`; `hidden` has a row for each, in order.
     pub fn pick(&mut self, hidden: &Tensor, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
         if let Some(list) = &mut self.list
@@ -110,33 +133,68 @@ impl Head {
             list.union = list.unite()?;
             list.is_united = true;
         }
+        self.candidates.clear();
         let scores = self.score(hidden, batch)?;
+        let samples: Vec<Sample<'_>> = batch.sampling().map(|(_, sample)| *sample).collect();
+        let beams: Vec<usize> =
+            (0..samples.len()).filter(|row| width_of(&samples[*row]).is_some()).collect();
+        if beams.len() == samples.len() {
+            // No row is decided by its highest logit.
+            let candidates = self.of_beams(&scores, &beams, &samples)?;
+            let picked = candidates.iter().map(|candidates| candidates[0].token).collect();
+            self.candidates = candidates;
+            return Ok(picked);
+        }
         let best: Vec<Tensor> =
             scores.iter().map(|scores| highest(&scores.logits)).collect::<Result<_>>()?;
         let best: Vec<Vec<f32>> = Tensor::cat(&best, 1)?.to_vec2()?;
         let mut picked: Vec<TokenId> = best.iter().map(|row| better(&scores, row)).collect();
-        let undecided: Vec<usize> = batch
-            .sampling()
+        let undecided: Vec<usize> = samples
+            .iter()
             .zip(&picked)
             .enumerate()
-            .filter(|(_, ((_, sample), token))| {
+            .filter(|(_, (sample, token))| {
                 let allows = sample.filter.map(|filter| filter.after(sample.written));
-                sample.sampling != Sampling::Greedy || !allows.is_none_or(|allows| allows(**token))
+                let is_refused = allows.is_some_and(|allows| !allows(**token));
+                width_of(sample).is_none() && (sample.sampling != Sampling::Greedy || is_refused)
             })
             .map(|(row, _)| row)
             .collect();
-        if undecided.is_empty() {
-            return Ok(picked);
-        }
         let rows = self.whole_rows(&scores, &undecided)?;
-        let samples: Vec<_> = batch.sampling().map(|(_, sample)| *sample).collect();
         let pick = |(row, logits): (&usize, &Vec<f32>)| {
             let sample = samples[*row];
             next_token(logits, sample.sampling, sample.written, sample.filter)
         };
         let anew: Vec<TokenId> = undecided.par_iter().zip(&rows).map(pick).collect();
         undecided.iter().zip(anew).for_each(|(row, token)| picked[*row] = token);
+        let candidates = self.of_beams(&scores, &beams, &samples)?;
+        beams.iter().zip(&candidates).for_each(|(row, found)| picked[*row] = found[0].token);
+        self.candidates = candidates;
         Ok(picked)
+    }
+
+    /// The candidates of those rows that are of beams.
+    fn of_beams(
+        &self,
+        scores: &[Scores<'_>],
+        beams: &[usize],
+        samples: &[Sample<'_>],
+    ) -> Result<Vec<Vec<Candidate>>> {
+        let logits = scores.iter().map(|scores| self.some_rows(&scores.logits, beams));
+        let logits: Vec<Vec<Vec<f32>>> = logits.collect::<Result<_>>()?;
+        let find = |(at, row): (usize, &usize)| {
+            let sample = &samples[*row];
+            let mut scored = Vec::new();
+            for (Scores { ids, .. }, logits) in scores.iter().zip(&logits) {
+                let token = |column: usize| ids.map_or(column as TokenId, |ids| ids[column]);
+                let of_row = logits[at].iter().enumerate();
+                let of_row = of_row.filter(|(_, logit)| **logit > f32::NEG_INFINITY);
+                scored.extend(of_row.map(|(column, logit)| (token(column), *logit)));
+            }
+            let count = 2 * width_of(sample).unwrap_or(1);
+            likeliest(&mut scored, count, sample.written, sample.filter)
+        };
+        Ok(beams.par_iter().enumerate().map(find).collect())
     }
 
     /// The logits of what every sequence may write, and of what each may write beyond that.
@@ -144,8 +202,9 @@ impl Head {
         let ids = self.list.as_ref().map(|list| &list.ids[..]);
         let mut scores = vec![Scores { logits: self.scored.forward(hidden)?, ids }];
         let union = self.list.as_ref().and_then(|list| list.union.as_ref());
-        if let Some(union) = union {
-            let slots: Vec<u32> = batch.sampling().map(|(span, _)| span.slot as u32).collect();
+        if let (Some(union), Some(list)) = (union, &self.list) {
+            let slots = batch.sampling().map(|(span, _)| list.sequences[span.slot] as u32);
+            let slots: Vec<u32> = slots.collect();
             let mask = union.mask.index_select(&Tensor::new(slots, &self.device)?, 0)?;
             let logits = (union.scored.forward(hidden)? + mask)?;
             scores.push(Scores { logits, ids: Some(&union.ids) });
@@ -153,13 +212,20 @@ impl Head {
         Ok(scores)
     }
 
+    /// Some rows of a matrix.
+    fn some_rows(&self, matrix: &Tensor, rows: &[usize]) -> Result<Vec<Vec<f32>>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
+        matrix.index_select(&Tensor::new(rows, &self.device)?, 0)?.to_vec2()
+    }
+
     /// The logits of some rows over the whole vocabulary, minus infinity where none is computed.
     fn whole_rows(&self, scores: &[Scores<'_>], rows: &[usize]) -> Result<Vec<Vec<f32>>> {
-        let chosen: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
-        let chosen = Tensor::new(chosen, &self.device)?;
         let mut whole = vec![vec![f32::NEG_INFINITY; self.vocabulary]; rows.len()];
         for Scores { logits, ids } in scores {
-            let logits: Vec<Vec<f32>> = logits.index_select(&chosen, 0)?.to_vec2()?;
+            let logits = self.some_rows(logits, rows)?;
             for (whole, logits) in whole.iter_mut().zip(logits) {
                 match ids {
                     None => *whole = logits,
@@ -174,6 +240,14 @@ impl Head {
 }
 
 impl List {
+    fn make_room(&mut self, slot: usize) {
+        if self.own.len() <= slot {
+            self.own.resize_with(slot + 1, Vec::new);
+            self.sequences.extend(self.sequences.len()..=slot);
+            self.is_united = false;
+        }
+    }
+
     /// What all slots may write beyond the list.
     fn unite(&self) -> Result<Option<Union>> {
         let mut ids: Vec<TokenId> = self.own.iter().flatten().copied().collect();
@@ -191,6 +265,14 @@ impl List {
         let device = self.table.device();
         let mask = Tensor::from_vec(mask, (self.own.len(), ids.len()), device)?;
         Ok(Some(Union { scored: rows_of(&self.table, &ids)?, ids, mask }))
+    }
+}
+
+/// How many texts the beam of a row has, if it is of one.
+fn width_of(sample: &Sample<'_>) -> Option<usize> {
+    match sample.sampling {
+        Sampling::Beam { width } => Some(width),
+        _ => None,
     }
 }
 

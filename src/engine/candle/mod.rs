@@ -27,7 +27,7 @@ use self::head::Head;
 use self::layer::{Layer, Linear, rms_norm};
 use self::rotary::RopeTable;
 use super::context;
-use crate::generate::{Batch, Engine, Span, TokenId};
+use crate::generate::{Batch, Beside, Candidate, Engine, Span, TokenId};
 use crate::model::{self, Config, Model};
 use crate::shortlist::Shortlist;
 use crate::{Error, Result, error::ErrorKind};
@@ -155,9 +155,10 @@ impl CandleEngine {
         self.handling.matrices
     }
 
-    /// Bytes that keys and values of a paper take, which needs `positions` of them on average.
-    pub fn paper_bytes(&self, positions: usize) -> u64 {
-        let positions = if self.handling.lanes > 1 { BLOCK_CAPACITY } else { positions };
+    /// Bytes that keys and values of a paper take, which needs `positions` of them on average, and the texts
+    /// of its beam `beside` more.
+    pub fn paper_bytes(&self, positions: usize, beside: usize) -> u64 {
+        let positions = if self.handling.lanes > 1 { BLOCK_CAPACITY } else { positions } + beside;
         // In f32; the model's figure is for 16 bits.
         (positions * 2 * self.config.position_bytes()) as u64
     }
@@ -179,6 +180,7 @@ impl CandleEngine {
         let span = Span {
             slot: 0,
             capacity: tokens.len(),
+            beside: Beside::default(),
             prefix_len: 0,
             start: 0,
             rows: 0..tokens.len(),
@@ -207,24 +209,34 @@ impl CandleEngine {
         let last_rows: Vec<u32> =
             batch.sampling().map(|(span, _)| span.rows.end as u32 - 1).collect();
         if last_rows.is_empty() {
+            self.head.clear();
             return Ok(Vec::new());
         }
         let hidden = hidden.index_select(&Tensor::new(last_rows, &self.device)?, 0)?;
         self.head.pick(&hidden, batch)
     }
 
-    /// Closes and opens slots as `batch` says. A step that failed may be asked for again.
+    /// Closes, forks and opens slots as `batch` says, and makes room for its rows. A step that failed may be
+    /// asked for again.
     fn open_slots(&mut self, batch: &Batch<'_>) -> candle_core::Result<()> {
+        self.cache.begin_step(batch.last_failed);
         for &slot in &batch.closed {
             self.cache.close(slot);
             self.head.open(slot);
         }
+        for fork in &batch.forks {
+            self.cache.fork(fork);
+            self.head.fork(fork.from, fork.to);
+        }
         for span in &batch.spans {
             if span.start == span.prefix_len {
                 let prefix = self.prefix.as_ref().filter(|_| span.prefix_len > 0);
-                self.cache.open(span.slot, span.capacity, prefix, &self.config, &self.device)?;
+                let (config, device) = (&self.config, &self.device);
+                let Span { slot, capacity, beside, .. } = *span;
+                self.cache.open(slot, capacity, beside, prefix, config, device)?;
                 self.head.open(span.slot);
             }
+            self.cache.extend(span.slot, span.start, span.rows.len());
             self.head.allow(span.slot, &batch.tokens[span.rows.clone()]);
         }
         Ok(())
@@ -253,5 +265,13 @@ impl Engine for CandleEngine {
 
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
         self.try_step(batch).map_err(step_failed)
+    }
+
+    fn searches_beams(&self) -> bool {
+        true
+    }
+
+    fn candidates(&self) -> &[Vec<Candidate>] {
+        self.head.candidates()
     }
 }

@@ -193,6 +193,7 @@ impl Costs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::Beside;
 
     const COSTS: Costs = Costs { row: 1000, position: 1 };
 
@@ -202,7 +203,8 @@ mod tests {
         let span = |(slot, &(start, rows)): (usize, &(usize, usize))| {
             first += rows;
             let rows = first - rows..first;
-            Span { slot, capacity: 0, prefix_len: 0, start, rows, sample: None }
+            let beside = Beside::default();
+            Span { slot, capacity: 0, beside, prefix_len: 0, start, rows, sample: None }
         };
         shape.iter().enumerate().map(span).collect()
     }

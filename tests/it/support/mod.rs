@@ -10,6 +10,7 @@ pub mod place;
 pub mod raw_gguf;
 pub mod scribe;
 pub mod tiny;
+pub mod whole_texts;
 
 use std::io::Write;
 
