@@ -10,8 +10,8 @@ use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handli
 use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::error::{Error, ErrorKind};
 use wenzhai::generate::{
-    Batch, Candidate, Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter,
-    TokenId, next_token,
+    Batch, Beside, Candidate, Engine, Field, Fork, Generator, Limits, Request, RequestId, Sample,
+    Sampling, Span, TokenFilter, TokenId, TokenSet, next_token,
 };
 use wenzhai::model::Model;
 use wenzhai::shortlist::Shortlist;
@@ -97,13 +97,14 @@ fn write(
     prefix: &[TokenId],
     sequences: usize,
 ) -> BTreeMap<RequestId, Vec<TokenId>> {
-    write_by(rule, FIELD, engine, prompts, prefix, sequences)
+    write_by(rule, FIELD, &Arc::default(), engine, prompts, prefix, sequences)
 }
 
-/// The same by another rule, with fields of so many tokens, in so many slots.
+/// The same by another rule, with fields of so many tokens that `stop` ends, in so many slots.
 fn write_by(
     rule: fn(RequestId) -> Rule,
     max_tokens: usize,
+    stop: &Arc<TokenSet>,
     engine: impl Engine,
     prompts: &[Vec<TokenId>],
     prefix: &[TokenId],
@@ -114,7 +115,7 @@ fn write_by(
     for (id, prompt) in (0..).zip(prompts) {
         let (sampling, filter) = rule(id);
         let field =
-            |filter| Field { label: LABEL.to_vec(), stop: Arc::default(), max_tokens, filter };
+            |filter| Field { label: LABEL.to_vec(), stop: Arc::clone(stop), max_tokens, filter };
         // The labels between the fields are spans of several rows among those of one.
         let fields = vec![field(filter.clone()), field(filter)];
         let prompt = prompt.clone();
@@ -258,6 +259,7 @@ const LONG: usize = 10;
 fn a_beam_is_that_of_whole_texts_whatever_shares_its_block() {
     let folder = tempfile::tempdir().unwrap();
     let prefix = tokens(3, 17);
+    let stop = Arc::new((0..9000).filter(|id| id % 9 == 4).collect());
     for family in ["gemma3", "qwen2"] {
         let mut prompts = prompts(&prefix, 40);
         prompts.truncate(7);
@@ -266,29 +268,84 @@ fn a_beam_is_that_of_whole_texts_whatever_shares_its_block() {
         let mut reference = engine(&model, one_lane, None);
         let last = move |text: &[TokenId]| reference.logits(text).unwrap().pop().unwrap();
         let whole = whole_texts(last, |_, _| true);
-        let expected = write_by(beams, LONG, whole, &prompts[..3], &[], 20);
+        let expected = write_by(beams, LONG, &stop, whole, &prompts[..3], &[], 20);
         for (handling, prefix, slots) in
             [(SHARED, &prefix[..], 20), (SHARED, &[], 9), (one_lane, &prefix[..], 20)]
         {
             let engine = engine(&model, handling, None);
-            let written = write_by(beams, LONG, engine, &prompts[..3], prefix, slots);
+            let written = write_by(beams, LONG, &stop, engine, &prompts[..3], prefix, slots);
             assert_eq!(written, expected, "{family}, {handling:?}, {slots}");
         }
         prompts.rotate_left(1);
         let make = || engine(&model, SHARED, None);
-        let alone = write_by(mixed, LONG, make(), &prompts, &prefix, 5);
-        assert_eq!(write_by(mixed, LONG, make(), &prompts, &prefix, 20), alone, "{family}");
+        let alone = write_by(mixed, LONG, &stop, make(), &prompts, &prefix, 5);
+        assert_eq!(write_by(mixed, LONG, &stop, make(), &prompts, &prefix, 20), alone, "{family}");
         let two = SplitEngine::new(vec![make(), make()]);
-        assert_eq!(write_by(mixed, LONG, two, &prompts, &prefix, 20), alone, "{family}, two");
-        for fails in [vec![9], vec![4, 13]] {
-            let late = |fails: &[usize]| Late(make(), fails.to_vec(), 0);
-            let one = write_by(mixed, LONG, late(&fails), &prompts, &prefix, 20);
-            assert_eq!(one, alone, "{family}, {fails:?}");
-            let two = SplitEngine::new(vec![late(&[]), late(&fails)]);
-            let two = write_by(mixed, LONG, two, &prompts, &prefix, 20);
-            assert_eq!(two, alone, "{family}, {fails:?} of two");
-        }
+        assert_eq!(
+            write_by(mixed, LONG, &stop, two, &prompts, &prefix, 20),
+            alone,
+            "{family}, two"
+        );
+        let late = |fails: &[usize]| Late(make(), fails.to_vec(), 0);
+        let one = write_by(mixed, LONG, &stop, late(&[4, 13]), &prompts, &prefix, 20);
+        assert_eq!(one, alone, "{family}, with memory run out");
+        let two = SplitEngine::new(vec![late(&[]), late(&[4, 13])]);
+        let two = write_by(mixed, LONG, &stop, two, &prompts, &prefix, 20);
+        assert_eq!(two, alone, "{family}, with memory run out in one of two");
     }
+}
+
+/// Where a text ends, the sequence's own slot takes it over, and another text its slot: done twice, that would be
+/// something else.
+#[test]
+fn a_step_for_which_there_was_no_memory_forks_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), "qwen2", 7);
+    let prompt = tokens(5, 20);
+    let after = prompt.len();
+    let fork = |from, to, positions| Fork { from, to, positions, capacity: 64 };
+    let play = |engine: &mut dyn Engine, fails: bool| {
+        let sampling = Sampling::Beam { width: 4 };
+        let beside = Beside { slots: 4, positions: 80 };
+        let mut step = |rows: &[(usize, usize, &[TokenId])], forks: &[Fork], last_failed| {
+            let mut batch = Batch { forks: forks.to_vec(), last_failed, ..Batch::default() };
+            for (slot, start, tokens) in rows {
+                let first = batch.tokens.len();
+                batch.tokens.extend_from_slice(tokens);
+                let sample = Some(Sample { sampling, written: &[], filter: None });
+                let rows = first..batch.tokens.len();
+                let (slot, start) = (*slot, *start);
+                batch.spans.push(Span {
+                    slot,
+                    capacity: 64,
+                    beside,
+                    prefix_len: 0,
+                    start,
+                    rows,
+                    sample,
+                });
+            }
+            engine.step(&batch).unwrap();
+            engine.candidates().to_vec()
+        };
+        step(&[(0, 0, &prompt)], &[], false);
+        let forks = [fork(0, 1, after), fork(0, 2, after)];
+        step(&[(1, after, &[50]), (2, after, &[60])], &forks, false);
+        let (rows, forks): ([(usize, usize, &[TokenId]); 2], _) = (
+            [(1, after + 1, &[51]), (2, after + 1, &[61])],
+            [fork(1, 0, after + 1), fork(2, 1, after + 1)],
+        );
+        let once = step(&rows, &forks, false);
+        if fails {
+            assert_eq!(step(&rows, &forks, true), once);
+        }
+        step(&[(0, after + 1, &[70, 71]), (1, after + 2, &[52])], &[], false)
+    };
+    let make = || engine(&model, SHARED, None);
+    let once = play(&mut make(), false);
+    assert_eq!(once.len(), 2);
+    assert_eq!(play(&mut make(), true), once);
+    assert_eq!(play(&mut SplitEngine::new(vec![make(), make()]), true), once);
 }
 
 #[test]
@@ -300,14 +357,25 @@ fn texts_of_a_beam_may_say_what_their_sequence_has_read() {
         let vocabulary = model.tokenizer().vocab_size();
         let ids: Vec<TokenId> = (0..vocabulary as TokenId).filter(|id| id % 40 == 7).collect();
         let list = Shortlist::new(vocabulary, ids.clone()).unwrap();
-        let written =
-            write_by(beams, LONG, engine(&model, SHARED, Some(&list)), &prompts[..5], &[], 20);
+        let written = write_by(
+            beams,
+            LONG,
+            &Arc::default(),
+            engine(&model, SHARED, Some(&list)),
+            &prompts[..5],
+            &[],
+            20,
+        );
         let base = ids.clone();
         let mut reference = engine(&model, Handling { lanes: 1, ..SHARED }, None);
         let last = move |text: &[TokenId]| reference.logits(text).unwrap().pop().unwrap();
         let whole =
             whole_texts(last, move |text, token| base.contains(&token) || text.contains(&token));
-        assert_eq!(written, write_by(beams, LONG, whole, &prompts[..5], &[], 20), "{family}");
+        assert_eq!(
+            written,
+            write_by(beams, LONG, &Arc::default(), whole, &prompts[..5], &[], 20),
+            "{family}"
+        );
         let mut all = written.values().flatten();
         assert!(all.any(|token| !ids.contains(token)), "nothing is written beside the shortlist");
     }
