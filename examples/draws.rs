@@ -3,8 +3,8 @@
 //! `cargo run --release --example draws -- MODEL ADAPTER.safetensors PAPERS.jsonl 4`
 //!
 //! A line of PAPERS has `id`, `title` and `abstract`; a line that is written has `id`, `draw`,
-//! `zh_title`, `zh_abstract` and `zh_tldr`. Draw 0 is the greedy summary, which the program would
-//! make its first attempt, the others are drawn at a temperature of 0.7 from the 40 likeliest
+//! `zh_title`, `zh_abstract` and `zh_tldr`. Draw 0 is the greedy summary, which would be the
+//! first attempt with `--beams 1`, the others are drawn at a temperature of 0.7 from the 40 likeliest
 //! tokens. Prompt, glossary, shortlist and guards are those of MODEL, the name of a card. The
 //! same arguments give the same lines, in any order, on standard output.
 

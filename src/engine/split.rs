@@ -1,4 +1,5 @@
-//! Several engines as one: each computes the sequences of its own slots, all of them at the same time.
+//! Several engines as one: each computes the sequences that it has, all of them at the same time, and the one with the
+//! fewest takes the next.
 //!
 //! Sequences have nothing to do with one another, so what is written is what one engine writes.
 
@@ -138,8 +139,8 @@ fn for_all<P: Send, S: Send, T: Send>(
 }
 
 impl<E: Engine + Send> Engine for SplitEngine<E> {
-    fn expect(&mut self, sequences: usize) {
-        let each = sequences.div_ceil(self.parts.len());
+    fn expect(&mut self, slots: usize) {
+        let each = slots.div_ceil(self.parts.len());
         self.parts.iter_mut().for_each(|part| part.engine.expect(each));
     }
 

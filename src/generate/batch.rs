@@ -9,15 +9,15 @@ use super::{Beside, Sampling, TokenFilter, TokenId};
 pub struct Batch<'a> {
     /// One token a row.
     pub tokens: Vec<TokenId>,
-    /// Consecutive stretches of `tokens`, one for each sequence that advances; they cover all
+    /// Consecutive stretches of `tokens`, one for each sequence, or text of a beam, that advances; they cover all
     /// rows, in order.
     pub spans: Vec<Span<'a>>,
     /// Slots that take over what others hold, one after the other, before any row is computed. Where there is no
-    /// memory for a step, the next one has those of the same sequences again.
+    /// memory for a step, the next one has those of the sequences that go on again.
     pub forks: Vec<Fork>,
     /// Slots whose sequences have ended since the last batch: what they hold can go.
     pub closed: Vec<usize>,
-    /// Whether there was no memory for the step before this one: what it did to slots is undone first.
+    /// Whether there was no memory for the step before this one: its forks are undone first.
     pub last_failed: bool,
 }
 
@@ -35,7 +35,7 @@ pub struct Fork {
     pub capacity: usize,
 }
 
-/// The rows of one sequence: tokens at consecutive positions.
+/// The rows of one sequence, or of a text of its beam: tokens at consecutive positions.
 #[derive(Debug, Clone)]
 pub struct Span<'a> {
     /// Where the sequence's keys and values live. A span whose `start` equals its `prefix_len`
@@ -43,7 +43,8 @@ pub struct Span<'a> {
     pub slot: usize,
     /// Most positions that the sequence will ever hold, the shared prefix included.
     pub capacity: usize,
-    /// What the texts of its beam come to take in other slots, which are forked from this one.
+    /// What the texts of its beam come to take in other slots, which are forked from this one; told where the
+    /// sequence begins.
     pub beside: Beside,
     /// How many leading positions are the shared prefix: all of it or none.
     pub prefix_len: usize,

@@ -7,15 +7,16 @@ use crate::Result;
 
 /// Computes steps.
 pub trait Engine {
-    /// Hears how many sequences there are at a time at most, before anything else is asked; an engine may
-    /// take less memory where they are few.
-    fn expect(&mut self, _sequences: usize) {}
+    /// Hears how many slots there are at most, of sequences and of the texts of their beams, before anything else is
+    /// asked; an engine may take less memory where they are few.
+    fn expect(&mut self, _slots: usize) {}
 
     /// Computes the keys and values of the tokens that all prompts begin with; an empty prefix is no
     /// prefix. Called once before the first step of a generator; sequences of an earlier one are over.
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()>;
 
-    /// Computes all rows of `batch` and picks a token for each span that samples, in order.
+    /// Computes all rows of `batch` and picks a token for each span that samples, in order. One that may say that
+    /// there is no memory when it has forked slots undoes that in the next step ([`Batch::last_failed`]).
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>>;
 
     /// Whether it can search beams: it heeds [`Batch::forks`] and tells [`Engine::candidates`].
@@ -60,8 +61,8 @@ pub struct Profile {
 
 /// An engine behind a pointer is one.
 impl<E: Engine + ?Sized> Engine for Box<E> {
-    fn expect(&mut self, sequences: usize) {
-        (**self).expect(sequences);
+    fn expect(&mut self, slots: usize) {
+        (**self).expect(slots);
     }
 
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
@@ -91,8 +92,8 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
 
 /// A borrowed engine is one.
 impl<E: Engine + ?Sized> Engine for &mut E {
-    fn expect(&mut self, sequences: usize) {
-        (**self).expect(sequences);
+    fn expect(&mut self, slots: usize) {
+        (**self).expect(slots);
     }
 
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {

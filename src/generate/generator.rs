@@ -1,6 +1,8 @@
 //! The loop: requests go in, an engine takes one step after another, and what is finished comes out.
 
-use super::{Engine, Finished, Limits, Request, RequestId, Sampling, Scheduler, TokenId};
+use super::{
+    Candidate, Engine, Finished, Limits, Request, RequestId, Sampling, Scheduler, TokenId,
+};
 use crate::{Error, Result, error::ErrorKind};
 
 /// An engine, the requests that it works on, and the tokens that all their prompts begin with.
@@ -28,6 +30,18 @@ pub struct Turn {
     pub reduced_to: Option<usize>,
     /// A request that was given up, since there was no memory for it alone, and why.
     pub failed: Option<(RequestId, Error)>,
+}
+
+/// Refuses candidates that no text can go on with.
+fn check(candidates: &[Vec<Candidate>]) -> Result<()> {
+    let are_numbers = |candidates: &Vec<Candidate>| {
+        !candidates.is_empty() && candidates.iter().all(|one| one.log_probability.is_finite())
+    };
+    if candidates.iter().all(are_numbers) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Engine, "the model's probabilities are no numbers")
+        .hint("its values may be too large for this device; try --device cpu"))
 }
 
 impl<E: Engine> Generator<E> {
@@ -82,6 +96,7 @@ impl<E: Engine> Generator<E> {
             let closed = batch.closed;
             match outcome {
                 Ok(picked) => {
+                    check(self.engine.candidates())?;
                     let (read, sampled) = (rows - picked.len(), self.scheduler.writing());
                     let finished = self.scheduler.commit(&picked, self.engine.candidates());
                     self.fitted = self.fitted.max(longest);
@@ -100,7 +115,7 @@ impl<E: Engine> Generator<E> {
                         if self.fitted == 0 || longest <= self.fitted {
                             return Err(error);
                         }
-                        let id = self.scheduler.give_up(&closed, self.limits.max_sequences);
+                        let id = self.scheduler.give_up(&closed);
                         let failed = Some((id, error));
                         let finished = Vec::new();
                         return Ok(Some(Turn {

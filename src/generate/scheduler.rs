@@ -27,7 +27,7 @@ use crate::{Error, Result, error::ErrorKind};
 /// What bounds a step and the memory behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most sequences in flight: the slots of the KV cache.
+    /// Most slots of the KV cache: one for each sequence in flight, and one for each text of its beam.
     pub max_sequences: usize,
     /// Most rows (tokens) a step computes.
     pub rows_per_step: usize,
@@ -52,6 +52,8 @@ pub struct Scheduler {
     lent: Vec<bool>,
     /// Slots in the order in which their sequences were admitted.
     admitted: Vec<usize>,
+    /// Most sequences in flight, since there was no memory for more.
+    most: usize,
     reserved_positions: usize,
     /// Slots given free since the last batch.
     closed: Vec<usize>,
@@ -102,6 +104,7 @@ impl Scheduler {
             slots: (0..limits.max_sequences).map(|_| None).collect(),
             lent: vec![false; limits.max_sequences],
             admitted: Vec::new(),
+            most: usize::MAX,
             reserved_positions: 0,
             closed: Vec::new(),
             last_failed: false,
@@ -280,24 +283,21 @@ impl Scheduler {
             let request = self.take(slot).request;
             self.waiting.push_front(request);
         }
-        let slots = |slot: &usize| {
-            self.slots[*slot].as_ref().map_or(0, |sequence| sequence.request.sampling.slots())
-        };
-        self.limits.max_sequences = self.admitted.iter().map(slots).sum();
+        self.most = left;
         Some(left)
     }
 
-    /// Drops the only sequence in flight, for which there was no memory, and admits up to
-    /// `max_sequences` at a time again; `closed` are the slots that the step was to close.
+    /// Drops the only sequence in flight, for which there was no memory, and admits as many at a time as
+    /// there are slots for again; `closed` are the slots that the step was to close.
     ///
     /// # Panics
     /// When another number is in flight.
-    pub fn give_up(&mut self, closed: &[usize], max_sequences: usize) -> RequestId {
+    pub fn give_up(&mut self, closed: &[usize]) -> RequestId {
         let [slot] = self.admitted[..] else { panic!("one sequence in flight") };
         self.planned.clear();
         self.last_failed = true;
         self.closed.extend(closed);
-        self.limits.max_sequences = max_sequences;
+        self.most = usize::MAX;
         self.take(slot).request.id
     }
 
@@ -307,8 +307,7 @@ impl Scheduler {
             let count = request.sampling.slots();
             let is_free = |slot: &usize| self.slots[*slot].is_none() && !self.lent[*slot];
             let in_use = self.slots.len() - (0..self.slots.len()).filter(is_free).count();
-            // A beam that is wider than what is left after a retreat is searched alone.
-            if in_use > 0 && in_use + count > self.limits.max_sequences {
+            if in_use + count > self.slots.len() || self.admitted.len() >= self.most {
                 return;
             }
             let mut free = (0..self.slots.len()).filter(is_free).take(count).collect::<Vec<_>>();

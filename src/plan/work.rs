@@ -132,7 +132,10 @@ impl Work {
         let of_beam = beside.positions as u64;
         let positions = self.paper_bytes.div_ceil(self.token_bytes.max(1)) + of_beam;
         let of_shared = BLOCK_CAPACITY as u64 + of_beam;
-        let lane = positions.next_multiple_of(CAPACITY_STEP as u64).max(of_shared);
+        let lane = match positions <= of_shared {
+            true => of_shared,
+            false => positions.next_multiple_of(CAPACITY_STEP as u64),
+        };
         let each = CARD_VALUES * lane * self.token_bytes;
         let fitting = |most| papers_for(left, each, most);
         (left >= each).then(|| match asked {

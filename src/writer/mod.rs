@@ -166,7 +166,11 @@ impl Writer {
         let limits = Limits { max_sequences, kv_positions, ..limits };
         match self.choices.engine.devices.is_cpu() {
             true => limits,
-            false => Limits { prefill_rows: limits.rows_per_step, ..limits },
+            false => {
+                // Each card computes its share of a step.
+                let rows = limits.rows_per_step * self.choices.engine.devices.all().len();
+                Limits { rows_per_step: rows, prefill_rows: rows, ..limits }
+            }
         }
     }
 

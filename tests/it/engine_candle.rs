@@ -65,14 +65,19 @@ type Rule = (Sampling, Option<Arc<dyn TokenFilter>>);
 
 /// Beams of three widths, every other one guarded.
 fn beams(id: RequestId) -> Rule {
-    let width = 2 + id as usize % 3;
+    let width = 4 - id as usize % 3;
     let filter = id.is_multiple_of(2).then(|| Arc::new(Picky) as Arc<dyn TokenFilter>);
     (Sampling::Beam { width }, filter)
 }
 
 /// These, and draws and greedy texts among them.
 fn mixed(id: RequestId) -> Rule {
-    if id < 5 { beams(id) } else { rule(id) }
+    match id {
+        0..5 => beams(id),
+        // A penalty, a draw.
+        5 => rule(3),
+        _ => rule(4),
+    }
 }
 
 /// How a request is picked, and whether something is refused, by its number.
@@ -268,12 +273,12 @@ fn a_beam_is_that_of_whole_texts_whatever_shares_its_block() {
         let mut reference = engine(&model, one_lane, None);
         let last = move |text: &[TokenId]| reference.logits(text).unwrap().pop().unwrap();
         let whole = whole_texts(last, |_, _| true);
-        let expected = write_by(beams, LONG, &stop, whole, &prompts[..3], &[], 20);
+        let expected = write_by(beams, LONG, &stop, whole, &prompts[..4], &[], 20);
         for (handling, prefix, slots) in
             [(SHARED, &prefix[..], 20), (SHARED, &[], 9), (one_lane, &prefix[..], 20)]
         {
             let engine = engine(&model, handling, None);
-            let written = write_by(beams, LONG, &stop, engine, &prompts[..3], prefix, slots);
+            let written = write_by(beams, LONG, &stop, engine, &prompts[..4], prefix, slots);
             assert_eq!(written, expected, "{family}, {handling:?}, {slots}");
         }
         prompts.rotate_left(1);

@@ -63,7 +63,11 @@ struct Held {
 
 /// All blocks, and what all slots hold.
 pub struct KvCache {
+    /// Most lanes of a block.
     lanes: usize,
+    /// Most slots at a time, and most that a sequence takes with the texts of its beam.
+    expected: usize,
+    slots_of_one: usize,
     blocks: Vec<Option<Block>>,
     slots: Vec<Option<Held>>,
     /// Slots that a fork of the last step gave something else, and what they held before: its cells are kept
@@ -147,10 +151,12 @@ impl Lane {
 }
 
 impl KvCache {
-    /// No sequence yet; blocks will have `lanes` lanes.
-    pub fn new(lanes: usize) -> KvCache {
+    /// No sequence yet; blocks will have `lanes` lanes, or fewer where there are fewer sequences in `expected`
+    /// slots.
+    pub fn new(lanes: usize, expected: usize) -> KvCache {
         let (blocks, slots, replaced) = (Vec::new(), Vec::new(), Vec::new());
-        KvCache { lanes: lanes.max(1), blocks, slots, replaced }
+        let lanes = lanes.min(expected).max(1);
+        KvCache { lanes, expected, slots_of_one: 1, blocks, slots, replaced }
     }
 
     /// A step begins. Where the last one failed for want of memory, what its forks did is undone.
@@ -180,11 +186,10 @@ impl KvCache {
         self.close(slot);
         let (capacity, of_shared) =
             (capacity + beside.positions, BLOCK_CAPACITY + beside.positions);
-        // As many as there are sequences at a time, which with a beam have several slots each.
-        let lanes = self.lanes.div_ceil(1 + beside.slots);
         let capacity = match self.lanes {
             1 => capacity,
-            _ => capacity.next_multiple_of(CAPACITY_STEP).max(of_shared),
+            _ if capacity <= of_shared => of_shared,
+            _ => capacity.next_multiple_of(CAPACITY_STEP),
         };
         let free = self.blocks.iter().enumerate().filter_map(|(block, of_block)| {
             let of_block = of_block.as_ref().filter(|block| block.capacity >= capacity)?;
@@ -195,8 +200,14 @@ impl KvCache {
         let place = match free {
             Some(place) => place,
             None => {
-                let few = if capacity > of_shared { LANES_OF_LONG } else { lanes };
-                let block = Block::that_fits(config, lanes.min(few), capacity, device)?;
+                // As many lanes in all as there are sequences at a time. One more, where some have fewer slots than
+                // others, gets a block of its own.
+                self.slots_of_one = self.slots_of_one.max(1 + beside.slots);
+                let there: usize = self.blocks.iter().flatten().map(Block::lanes).sum();
+                let left = self.expected.div_ceil(self.slots_of_one).saturating_sub(there);
+                let few = if capacity > of_shared { LANES_OF_LONG } else { self.lanes };
+                let lanes = self.lanes.min(left).min(few).max(1);
+                let block = Block::that_fits(config, lanes, capacity, device)?;
                 let gap = self.blocks.iter().position(Option::is_none);
                 let at = gap.unwrap_or_else(|| {
                     self.blocks.push(None);
@@ -279,5 +290,62 @@ impl KvCache {
     /// Where none does.
     pub fn block(&self, block: usize) -> &Block {
         self.blocks[block].as_ref().expect("a sequence's block is there")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Activation, RopePairing};
+
+    /// Of a model without layers, whose blocks hold nothing.
+    fn config() -> Config {
+        Config {
+            architecture: String::new(),
+            hidden: 32,
+            ffn_hidden: 32,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: 32,
+            context_length: 4096,
+            context_unlimited: None,
+            norm_eps: 1e-6,
+            activation: Activation::Silu,
+            rope_pairing: RopePairing::Halves,
+            qk_norm: false,
+            qkv_bias: false,
+            optional_bias: false,
+            optional_rope_factors: false,
+            post_norms: false,
+            embedding_scale: 1.0,
+            query_scale_width: 32,
+            layers: Vec::new(),
+        }
+    }
+
+    /// Opens a sequence in each of `slots`, all with beams that take `beside`; the lanes of all blocks.
+    fn lanes_of(cache: &mut KvCache, slots: &[usize], beside: Beside) -> Vec<usize> {
+        for &slot in slots {
+            cache.open(slot, 900, beside, None, &config(), &Device::Cpu).unwrap();
+        }
+        cache.blocks.iter().flatten().map(Block::lanes).collect()
+    }
+
+    #[test]
+    fn there_are_as_many_lanes_as_sequences_and_one_more_has_its_own() {
+        let four = Beside { slots: 4, positions: 1600 };
+        let mut cache = KvCache::new(32, 50);
+        let own: Vec<usize> = (0..10).map(|sequence| sequence * 5).collect();
+        assert_eq!(lanes_of(&mut cache, &own, four), [10]);
+        // Second tries have one slot, so that there is room for more of them.
+        cache.close(0);
+        cache.close(5);
+        assert_eq!(lanes_of(&mut cache, &[0, 1], Beside::default()), [10]);
+        assert_eq!(lanes_of(&mut cache, &[5], four), [10, 1]);
+        cache.close(5);
+        assert_eq!(lanes_of(&mut cache, &[], four), [10]);
+        assert_eq!(lanes_of(&mut KvCache::new(32, 70), &own, four), [14]);
+        let many: Vec<usize> = (0..64).collect();
+        assert_eq!(lanes_of(&mut KvCache::new(32, 64), &many, Beside::default()), [32, 32]);
     }
 }

@@ -141,7 +141,7 @@ impl Head {
         if beams.len() == samples.len() {
             // No row is decided by its highest logit.
             let candidates = self.of_beams(&scores, &beams, &samples)?;
-            let picked = candidates.iter().map(|candidates| candidates[0].token).collect();
+            let picked = candidates.iter().map(|found| first_of(found)).collect();
             self.candidates = candidates;
             return Ok(picked);
         }
@@ -168,7 +168,7 @@ impl Head {
         let anew: Vec<TokenId> = undecided.par_iter().zip(&rows).map(pick).collect();
         undecided.iter().zip(anew).for_each(|(row, token)| picked[*row] = token);
         let candidates = self.of_beams(&scores, &beams, &samples)?;
-        beams.iter().zip(&candidates).for_each(|(row, found)| picked[*row] = found[0].token);
+        beams.iter().zip(&candidates).for_each(|(row, found)| picked[*row] = first_of(found));
         self.candidates = candidates;
         Ok(picked)
     }
@@ -190,6 +190,10 @@ impl Head {
                 let of_row = logits[at].iter().enumerate();
                 let of_row = of_row.filter(|(_, logit)| **logit > f32::NEG_INFINITY);
                 scored.extend(of_row.map(|(column, logit)| (token(column), *logit)));
+            }
+            if scored.is_empty() {
+                // None is a number.
+                return Vec::new();
             }
             let count = 2 * width_of(sample).unwrap_or(1);
             likeliest(&mut scored, count, sample.written, sample.filter)
@@ -266,6 +270,11 @@ impl List {
         let mask = Tensor::from_vec(mask, (self.own.len(), ids.len()), device)?;
         Ok(Some(Union { scored: rows_of(&self.table, &ids)?, ids, mask }))
     }
+}
+
+/// The likeliest of candidates.
+fn first_of(found: &[Candidate]) -> TokenId {
+    found.first().map_or(0, |candidate| candidate.token)
 }
 
 /// How many texts the beam of a row has, if it is of one.

@@ -136,7 +136,7 @@ impl CandleEngine {
             handling,
             device,
             prefix: None,
-            cache: KvCache::new(handling.lanes),
+            cache: KvCache::new(handling.lanes, usize::MAX),
         })
     }
 
@@ -244,8 +244,8 @@ impl CandleEngine {
 }
 
 impl Engine for CandleEngine {
-    fn expect(&mut self, sequences: usize) {
-        self.cache = KvCache::new(self.handling.lanes.min(sequences));
+    fn expect(&mut self, slots: usize) {
+        self.cache = KvCache::new(self.handling.lanes, slots);
     }
 
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
