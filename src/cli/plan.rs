@@ -98,7 +98,6 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
     let scored = scored_tokens(&choices.model)?.unwrap_or(shape.vocabulary);
     let beam = choices.sampling();
     let (job, beside) = job(&args, choices, &shape, &path, &mut console)?;
-    let job = Job { texts: texts_of_beam(beam.width()), ..job };
     check_context(&job, &shape)?;
     let work = Work::of(&shape, scored).reserving(&job);
     let share = f64::from(args.share) / 100.0;
@@ -221,9 +220,10 @@ fn job(
     console: &mut Console,
 ) -> Result<(Job, Beside)> {
     let written_tokens = args.written_tokens as usize;
+    let texts = texts_of_beam(choices.sampling().width());
     if let Some(prompt_tokens) = args.prompt_tokens {
         let prompt_tokens = prompt_tokens as usize;
-        let job = Job { prefix_tokens: 0, prompt_tokens, written_tokens, texts: 1.0 };
+        let job = Job { prefix_tokens: 0, prompt_tokens, written_tokens, texts };
         let longest = choices.sampling().beside(written_tokens);
         let writer = Writer::find(choices, console);
         return Ok((job, writer.map_or(longest, |writer| writer.beside())));
@@ -244,7 +244,7 @@ fn job(
         Ok(())
     })?;
     let prompt_tokens = tokens / papers.max(1);
-    let job = Job { prefix_tokens, prompt_tokens, written_tokens, texts: 1.0 };
+    let job = Job { prefix_tokens, prompt_tokens, written_tokens, texts };
     Ok((job, writer.beside()))
 }
 
