@@ -3,11 +3,13 @@
 //! A small model knows well where a number or a name has to stand and slips while it spells it:
 //! a digit is lost, a capital is not. What can be told from the source letter by letter is
 //! therefore refused token by token ([`crate::generate::TokenFilter`]), and the next best token is written
-//! instead. Five rules, each for itself:
+//! instead. Six rules, each for itself:
 //!
-//! * `numbers`: digits spell a number of the source, in one of the forms that Chinese has for it.
+//! * `numbers`: digits spell a number of the source, in one of the forms that Chinese has for it; 数十亿 and
+//!   its like are a magnitude of the source.
 //! * `names`: letters other than Chinese ones spell a word of the source, to its end.
 //! * `english`: no word of the source that Chinese has a word for.
+//! * `unsourced`: no Chinese word that always has its English in the source, and has none there.
 //! * `emphasis`: nothing is 显著 where the source emphasises nothing.
 //! * `loops`: nothing completes what [`crate::summary`] calls a loop, or a clause said before.
 //!   A run of characters is looked for in the source only where it came before.
@@ -36,7 +38,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{TokenFilter, TokenId, TokenSet};
-use crate::summary::Source;
+use crate::summary::{Magnitudes, Source};
+use crate::text::Unsourced;
 use crate::text::loops::completes_loop;
 
 use emphasis::Emphasis;
@@ -54,6 +57,8 @@ pub struct Rules {
     pub names: bool,
     /// Words that Chinese has words for are not those of the source.
     pub english: bool,
+    /// Chinese words that always have their English in the source have it.
+    pub unsourced: bool,
     /// Nothing is emphasised that the source does not emphasise.
     pub emphasis: bool,
     /// Nothing is looped.
@@ -62,11 +67,23 @@ pub struct Rules {
 
 impl Rules {
     /// All of them.
-    pub const ALL: Rules =
-        Rules { numbers: true, names: true, english: true, emphasis: true, loops: true };
+    pub const ALL: Rules = Rules {
+        numbers: true,
+        names: true,
+        english: true,
+        unsourced: true,
+        emphasis: true,
+        loops: true,
+    };
     /// None of them.
-    pub const NONE: Rules =
-        Rules { numbers: false, names: false, english: false, emphasis: false, loops: false };
+    pub const NONE: Rules = Rules {
+        numbers: false,
+        names: false,
+        english: false,
+        unsourced: false,
+        emphasis: false,
+        loops: false,
+    };
 }
 
 impl fmt::Display for Rules {
@@ -75,6 +92,7 @@ impl fmt::Display for Rules {
             (self.numbers, "numbers"),
             (self.names, "names"),
             (self.english, "english"),
+            (self.unsourced, "unsourced"),
             (self.emphasis, "emphasis"),
             (self.loops, "loops"),
         ];
@@ -100,13 +118,14 @@ impl FromStr for Rules {
                 "numbers" => &mut rules.numbers,
                 "names" => &mut rules.names,
                 "english" => &mut rules.english,
+                "unsourced" => &mut rules.unsourced,
                 "emphasis" => &mut rules.emphasis,
                 "loops" => &mut rules.loops,
                 _ => {
                     return Err(Error::new(ErrorKind::Usage, format!("unknown guard {name:?}"))
                         .hint(
-                            "guards are all, none, or some of numbers, names, english, emphasis \
-                             and loops",
+                            "guards are all, none, or some of numbers, names, english, unsourced, \
+                             emphasis and loops",
                         ));
                 }
             } = true;
@@ -118,9 +137,10 @@ impl FromStr for Rules {
 /// What the fields of one paper's summary may say.
 #[derive(Debug)]
 pub struct PaperGuard {
-    numbers: Option<Numbers>,
+    numbers: Option<(Numbers, Magnitudes)>,
     names: Option<Names>,
     english: Option<English>,
+    unsourced: Option<Unsourced>,
     emphasis: Option<Emphasis>,
     /// Where loops are refused, the texts of the paper, whose words may come more often.
     loops: Option<[String; 2]>,
@@ -143,6 +163,8 @@ struct Draft<'a> {
     partial: Vec<u8>,
     name: Option<names::Place>,
     english: Option<english::Word>,
+    /// Words without a source that may still become others, and where each ends.
+    unsourced: Vec<(usize, usize)>,
     /// Of characters that were asked about, whether one of them may follow what is written.
     may_follow: HashMap<char, bool>,
 }
@@ -150,10 +172,12 @@ struct Draft<'a> {
 impl PaperGuard {
     /// The guard of a summary of `source`.
     pub fn new(source: &Source<'_>, rules: Rules) -> PaperGuard {
+        let texts = [source.title, source.abstract_text, source.translations];
         PaperGuard {
-            numbers: rules.numbers.then(|| Numbers::of(source)),
+            numbers: rules.numbers.then(|| (Numbers::of(source), Magnitudes::of(&texts))),
             names: rules.names.then(|| Names::of(source)),
             english: rules.english.then(|| English::of(source)),
+            unsourced: rules.unsourced.then(|| Unsourced::of(&texts)),
             emphasis: rules.emphasis.then(|| Emphasis::of(source)),
             loops: rules.loops.then(|| [source.title, source.abstract_text].map(str::to_owned)),
         }
@@ -207,6 +231,7 @@ impl<'a> Draft<'a> {
             paper,
             name: paper.names.as_ref().map(|rule| rule.place(&chars)),
             english: paper.english.as_ref().map(|rule| rule.word(&chars)),
+            unsourced: paper.unsourced.as_ref().map_or(Vec::new(), |rule| rule.open(&chars)),
             chars,
             partial,
             may_follow: HashMap::new(),
@@ -241,9 +266,11 @@ impl<'a> Draft<'a> {
     /// Whether the characters from `written` to `end` may stand there, by the rules that refuse
     /// what begins with something that they refuse.
     fn may_stand(&self, written: usize, end: usize) -> bool {
-        let PaperGuard { numbers, names, emphasis, loops, .. } = self.paper;
+        let PaperGuard { numbers, names, unsourced, emphasis, loops, .. } = self.paper;
         let (chars, new) = (&self.chars[..end], end - written);
-        numbers.as_ref().is_none_or(|rule| rule.allows(chars, new))
+        numbers.as_ref().is_none_or(|(numbers, magnitudes)| {
+            numbers.allows(chars, new) && magnitudes.allows(chars, new)
+        }) && unsourced.as_ref().is_none_or(|rule| rule.allows(&self.unsourced, chars, new))
             && names.as_ref().zip(self.name).is_none_or(|(rule, at)| rule.allows(at, chars, new))
             && emphasis.is_none_or(|rule| rule.allows(chars, new))
             && !loops

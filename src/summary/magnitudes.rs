@@ -1,9 +1,11 @@
 //! Magnitudes without a number, such as `数十亿`: billions, and not tens of billions, which are `数百亿`.
 //!
-//! One of the summary is *invented* if the source has neither it nor a number of as many digits.
+//! One of the summary is *invented* if the source has neither it nor a number of as many digits. Such a one is
+//! refused while it is written as well ([`crate::guard`]).
 
 use std::collections::BTreeSet;
 
+use super::numbers::SourceNumbers;
 use crate::text::is_han;
 use crate::text::numbers::CHINESE_UNITS;
 
@@ -12,6 +14,11 @@ use crate::text::numbers::CHINESE_UNITS;
 const BEFORE: &str = "参函指常整系分负奇偶实多总基倍秩级层维人样代变导虚因质正";
 
 const SMALL: [(char, i32); 3] = [('十', 1), ('百', 2), ('千', 3)];
+
+/// What does not stand behind one of these: 数百百万 is no number, and 数百千米 is one of kilometres.
+const DOUBLED: [&str; 6] = ["十万", "百万", "千万", "十亿", "百亿", "千亿"];
+/// The power of such a number.
+const NONE: i32 = i32::MIN;
 
 const UNITS: [(&str, i32); 5] =
     [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
@@ -44,6 +51,12 @@ fn stated(text: &str) -> Vec<(String, i32)> {
         // `数十个亿` is `数十亿`.
         let counted = rest.strip_prefix('个').filter(begins).unwrap_or(rest);
         let large = CHINESE_UNITS.iter().find(|(unit, _)| counted.starts_with(*unit));
+        let doubled = DOUBLED.iter().find(|unit| small.is_some() && rest.starts_with(**unit));
+        if let Some(unit) = doubled {
+            let end = after.len() - rest.len() + unit.len();
+            stated.push((format!("数{}", &after[..end]), NONE));
+            continue;
+        }
         let power = small.map_or(0, |(_, power)| *power) + large.map_or(0, |(_, power)| *power);
         if power > 0 {
             let end = after.len() - counted.len() + large.map_or(0, |(unit, _)| unit.len());
@@ -79,21 +92,61 @@ fn powers(text: &str) -> BTreeSet<i32> {
     powers
 }
 
-/// The magnitudes of `text` that `sources` have neither in words nor, as `numbers` says for a power
-/// of ten, in digits.
-pub(super) fn invented(text: &str, sources: &[&str], numbers: impl Fn(i32) -> bool) -> Vec<String> {
-    let mut stated = stated(text);
-    if !stated.is_empty() {
-        let known: BTreeSet<i32> = sources.iter().flat_map(|source| powers(source)).collect();
-        stated.retain(|(_, power)| !known.contains(power) && !numbers(*power));
+/// The magnitudes that a summary may state.
+#[derive(Debug)]
+pub(crate) struct Magnitudes {
+    /// Their powers of ten.
+    known: BTreeSet<i32>,
+}
+
+/// Characters that one is written with, its 数 and a 个 included.
+const MOST_CHARS: usize = 5;
+/// With what one may go on whose end is not written yet; no letter of it ends one.
+const ENDS: [&str; 5] = ["", "万", "亿", "万亿", "个亿"];
+
+impl Magnitudes {
+    /// Those that `sources` have in words or in digits.
+    pub(crate) fn of(sources: &[&str]) -> Magnitudes {
+        Magnitudes::beside(sources, &SourceNumbers::of(sources))
     }
-    let mut invented: Vec<String> = Vec::new();
-    for (words, _) in stated {
-        if !invented.contains(&words) {
-            invented.push(words);
+
+    /// Those that `sources` have in words, or among their `numbers`.
+    pub(super) fn beside(sources: &[&str], numbers: &SourceNumbers) -> Magnitudes {
+        let mut known = numbers.magnitudes().clone();
+        known.extend(sources.iter().flat_map(|source| powers(source)));
+        Magnitudes { known }
+    }
+
+    /// The magnitudes of `text` that the sources do not have.
+    pub(super) fn invented_in(&self, text: &str) -> Vec<String> {
+        let mut invented: Vec<String> = Vec::new();
+        for (words, power) in stated(text) {
+            if !self.known.contains(&power) && !invented.contains(&words) {
+                invented.push(words);
+            }
         }
+        invented
     }
-    invented
+
+    /// Whether the last `new` of `chars` may stand there: they do not end a magnitude that the sources do
+    /// not have, nor begin one that cannot become one that they have.
+    pub(crate) fn allows(&self, chars: &[char], new: usize) -> bool {
+        let first_new = chars.len() - new;
+        let first = first_new.saturating_sub(MOST_CHARS);
+        let places = (first..chars.len()).filter(|at| chars[*at] == '数');
+        let may_stand = |at: usize, end: usize| {
+            let end = end.min(at + MOST_CHARS + 1);
+            let written: String = chars[at.saturating_sub(1)..end].iter().collect();
+            ENDS.iter().any(|end| self.has_all(&format!("{written}{end}")))
+        };
+        places
+            .into_iter()
+            .all(|at| may_stand(at, chars.len()) || at < first_new && !may_stand(at, first_new))
+    }
+
+    fn has_all(&self, text: &str) -> bool {
+        stated(text).iter().all(|(_, power)| self.known.contains(power))
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +174,7 @@ mod tests {
             &[("数十亿", 9), ("数十亿", 9), ("数千", 3), ("数万", 4)],
         );
         check("数十个亿的商品，数百个", &[("数十个亿", 9), ("数百", 2)]);
+        check("数百百万次，数百千米", &[("数百百万", NONE), ("数百", 2)]);
     }
 
     #[test]
@@ -137,11 +191,13 @@ mod tests {
 
     #[test]
     fn a_magnitude_is_invented_where_the_source_has_another() {
-        let source = ["tens of billions of items in thousands of shops"];
+        let known =
+            Magnitudes::of(&["tens of billions of items in thousands of shops, 12,345,678 clicks"]);
         let check = |text: &str, expected: &[&str]| {
-            assert_eq!(invented(text, &source, |power| power == 7), expected, "{text}");
+            assert_eq!(known.invented_in(text), expected, "{text}");
         };
         check("数百亿件商品，数千家店铺，数千万次点击", &[]);
         check("数十亿件商品、数十亿件商品", &["数十亿"]);
+        check("数百百万次", &["数百百万"]);
     }
 }

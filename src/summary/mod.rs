@@ -18,10 +18,11 @@ mod magnitudes;
 mod notice;
 mod numbers;
 
-use crate::text::{ends_in_a_number, ends_sentence, english, loops, tidy, unsourced};
+use crate::text::{Unsourced, ends_in_a_number, ends_sentence, english, loops, tidy};
 
 pub use fields::Fields;
 pub use flaw::{Field, Flaw, FlawKind, Severity};
+pub(crate) use magnitudes::Magnitudes;
 pub use notice::{Notice, notice};
 
 /// Fewest and most characters of a one-line summary.
@@ -96,13 +97,14 @@ impl Summary {
 /// model learned from end in the middle where their source did).
 pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
+    let sources = [source.title, source.abstract_text, source.translations];
+    let unsourced = Unsourced::of(&sources);
     for field in source.fields.iter() {
         let text = summary.field(field);
         if text.trim().is_empty() {
             flaws.push(Flaw::plain(FlawKind::Missing, field));
             continue;
         }
-        let sources = [source.title, source.abstract_text, source.translations];
         check_form(field, text, &sources, &mut flaws);
         if let Some(text) = copied::find_copied(text, source.prompt, &sources) {
             flaws.push(Flaw::new(FlawKind::Copied, field, [text]));
@@ -111,7 +113,7 @@ pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw>
         if !words.is_empty() && boilerplate::is_chinese(text, field) {
             flaws.push(Flaw::new(FlawKind::English, field, words));
         }
-        let words = unsourced(text, &sources);
+        let words = unsourced.words_in(text);
         if !words.is_empty() {
             flaws.push(Flaw::new(FlawKind::Unsourced, field, words));
         }
@@ -160,10 +162,11 @@ fn check_length(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
 fn check_numbers(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
     let texts = [source.title, source.abstract_text, source.translations];
     let known = numbers::SourceNumbers::of(&texts);
+    let magnitudes = Magnitudes::beside(&texts, &known);
     for field in Field::ALL {
         let text = summary.field(field);
         let mut invented = known.invented_in(text);
-        invented.extend(magnitudes::invented(text, &texts, |power| known.has_magnitude(power)));
+        invented.extend(magnitudes.invented_in(text));
         if !invented.is_empty() {
             flaws.push(Flaw::new(FlawKind::InventedNumbers, field, invented));
         }

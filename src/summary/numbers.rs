@@ -16,7 +16,7 @@
 //! Numbers in Chinese characters are looked at where they have digits and units (三百五十); 三 alone
 //! is mostly a part of a word. Left out: whether a number stands at the right thing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::text::numbers::{
     Decimal, Found, SCALES, TENS, WORDS, century, in_characters, in_spaced_groups, is_recent_year,
@@ -30,7 +30,7 @@ pub(super) struct SourceNumbers {
     /// Every form of every number.
     forms: HashSet<Decimal>,
     /// Powers of ten of those that count something.
-    magnitudes: HashSet<i32>,
+    magnitudes: BTreeSet<i32>,
     /// The last two digits of every year, for decades.
     decades: HashSet<Decimal>,
     /// The centuries of every year.
@@ -55,7 +55,7 @@ impl SourceNumbers {
     pub(super) fn of(texts: &[&str]) -> Self {
         let mut known = SourceNumbers {
             forms: HashSet::new(),
-            magnitudes: HashSet::new(),
+            magnitudes: BTreeSet::new(),
             decades: HashSet::new(),
             centuries: HashSet::new(),
             percents: HashSet::new(),
@@ -71,10 +71,10 @@ impl SourceNumbers {
         known
     }
 
-    /// Whether there is a number of the size of ten to the `power`. Below a thousand only whole ones
-    /// count: 94.2 is no reason to speak of dozens.
-    pub(super) fn has_magnitude(&self, power: i32) -> bool {
-        self.magnitudes.contains(&power)
+    /// Powers of ten of the size of its numbers. Below a thousand only whole ones count: 94.2 is no reason
+    /// to speak of dozens.
+    pub(super) fn magnitudes(&self) -> &BTreeSet<i32> {
+        &self.magnitudes
     }
 
     /// A value that the source has, not only a way to write one.

@@ -28,6 +28,9 @@ const MAX_PERIOD_CHARS: usize = 12;
 const MAX_UNIT_REPEATS: usize = 4;
 /// Length of a run that is not written twice.
 const CLAUSE_CHARS: usize = 24;
+/// Shortest word that is not said twice with 的 or a mark of lists between: those of two may be parts of
+/// others, as in 速度、速度变化.
+const JOINED_CHARS: usize = 3;
 /// How often one character may follow itself: "1000000" has six zeros, an ellipsis six dots.
 const MAX_CHAR_REPEATS: usize = 7;
 /// Length of a run that a woven text repeats.
@@ -109,7 +112,16 @@ fn is_stutter(chars: &[char], sources: &[&str]) -> bool {
         equal_end(chars, period, repeats * period)
             && chars[chars.len() - period..].iter().all(|c| is_han(*c))
     };
+    // As in "最先进的最先进方法" and "可扩展、可扩展".
+    let is_joined_to_itself = |length: usize| {
+        let end = &chars[chars.len() - length..];
+        let before = chars[..chars.len() - length].split_last();
+        end.iter().all(|c| is_han(*c))
+            && before
+                .is_some_and(|(joint, before)| "的、".contains(*joint) && before.ends_with(end))
+    };
     (2..=MAX_PERIOD_CHARS.min(chars.len())).any(follows_itself)
+        || (JOINED_CHARS..=MAX_PERIOD_CHARS.min(chars.len())).any(is_joined_to_itself)
         || comes_too_often(chars, CLAUSE_CHARS, 1, sources)
 }
 

@@ -18,4 +18,4 @@ pub use chars::tidy;
 pub(crate) use chars::{is_han, is_invisible, printable};
 pub use sentence::cut_at_sentence;
 pub(crate) use sentence::{ends_in_a_number, ends_sentence};
-pub(crate) use unsourced::unsourced;
+pub(crate) use unsourced::Unsourced;

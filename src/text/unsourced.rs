@@ -8,7 +8,7 @@
 //! Behind a mark stands what a word is mistaken for (`!equivarian` for 等价): such a word is wrong only
 //! where the source has that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 /// Beginnings of words, or whole words behind [`WHOLE`].
@@ -17,9 +17,19 @@ type Phrase = Vec<&'static str>;
 /// A Chinese word that needs a source.
 struct Entry {
     chinese: &'static str,
+    chars: Vec<char>,
     english: Vec<Phrase>,
     /// What it is mistaken for, if it is wrong only there.
     mistaken: Vec<Phrase>,
+    /// The longer words of the list that it is a part of, and where in them it begins.
+    longer: Vec<(usize, usize)>,
+}
+
+/// All of them.
+struct List {
+    entries: Vec<Entry>,
+    /// Which words end with a character.
+    ending: HashMap<char, Vec<usize>>,
 }
 
 const MARK: char = '!';
@@ -28,7 +38,7 @@ const WHOLE: char = '=';
 /// What begins otherwise than the word that it looks like: 随后验证 is no 后验.
 const NOT_BEFORE: [(&str, char); 2] = [("后验", '证'), ("超时", '空')];
 
-static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+static LIST: LazyLock<List> = LazyLock::new(|| {
     let lines = include_str!("../../models/zh.sources.tsv").lines();
     let entry = |line: &'static str| {
         let (chinese, phrases) = line.split_once('\t')?;
@@ -36,51 +46,140 @@ static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             phrases.split(", ").partition(|phrase| phrase.starts_with(MARK));
         let words = |phrase: &&'static str| phrase.trim_start_matches(MARK).split(' ').collect();
         let [english, mistaken] = [english, mistaken].map(|list| list.iter().map(words).collect());
-        Some(Entry { chinese, english, mistaken })
+        let chars = chinese.chars().collect();
+        Some(Entry { chinese, chars, english, mistaken, longer: Vec::new() })
     };
-    lines.filter_map(entry).collect()
+    let mut entries: Vec<Entry> = lines.filter_map(entry).collect();
+    let longer = |chars: &[char]| {
+        let places = |(index, other): (usize, &Entry)| {
+            let is_longer = other.chars.len() > chars.len();
+            let places = other.chars.windows(chars.len()).enumerate();
+            let places = places.filter(|(_, part)| is_longer && *part == chars);
+            places.map(|(at, _)| (index, at)).collect::<Vec<_>>()
+        };
+        entries.iter().enumerate().flat_map(places).collect()
+    };
+    let all: Vec<Vec<(usize, usize)>> = entries.iter().map(|entry| longer(&entry.chars)).collect();
+    let mut ending: HashMap<char, Vec<usize>> = HashMap::new();
+    for (index, (entry, longer)) in entries.iter_mut().zip(all).enumerate() {
+        entry.longer = longer;
+        let last = entry.chars.last().expect("split at a tabulator, lines have a word");
+        ending.entry(*last).or_default().push(index);
+    }
+    List { entries, ending }
 });
 
-/// The words of `text` that need a source and have none in `sources`; of words within others the
-/// longest. What stands within a longer word that has its source needs none of its own: with MCMC there,
-/// 马尔可夫链 in 马尔可夫链蒙特卡洛.
-pub(crate) fn unsourced(text: &str, sources: &[&str]) -> Vec<String> {
-    let candidates: Vec<&Entry> = ENTRIES.iter().filter(|e| stands(text, e.chinese)).collect();
-    if candidates.is_empty() {
-        return Vec::new();
-    }
-    let told = |chinese: &str| sources.iter().any(|source| source.contains(chinese));
-    let lower: Vec<String> = sources.iter().map(|source| source.to_lowercase()).collect();
-    let words: BTreeSet<&str> =
-        lower.iter().flat_map(|s| s.split(|c: char| !c.is_ascii_alphanumeric())).collect();
-    // In order, what begins with a prefix follows the prefix itself.
-    let begins = |prefix: &&str| match prefix.strip_prefix(WHOLE) {
-        Some(word) => words.contains(word),
-        None => words.range(*prefix..).next().is_some_and(|word| word.starts_with(*prefix)),
-    };
-    let has = |phrases: &[Phrase]| phrases.iter().any(|phrase| phrase.iter().all(begins));
-    let is_wrong = |entry: &Entry| {
-        !told(entry.chinese)
-            && !has(&entry.english)
-            && (entry.mistaken.is_empty() || has(&entry.mistaken))
-    };
-    let within = |entry: &&&Entry| {
-        let around = |other: &&&Entry| {
-            other.chinese != entry.chinese && other.chinese.contains(entry.chinese)
-        };
-        let longer = candidates.iter().filter(around);
-        let rest = longer.fold(text.to_owned(), |text, other| text.replace(other.chinese, "\n"));
-        !stands(&rest, entry.chinese)
-    };
-    let found = candidates.iter().filter(|entry| is_wrong(entry) && !within(entry));
-    found.map(|entry| entry.chinese.to_owned()).collect()
+/// The words of the list that a summary of certain sources may not have.
+#[derive(Debug)]
+pub(crate) struct Unsourced {
+    /// Of each word of the list whether it needs a source and has none.
+    is_refused: Vec<bool>,
 }
 
-/// Whether `text` has the word somewhere, and not only what begins like it.
-fn stands(text: &str, word: &str) -> bool {
-    let other = NOT_BEFORE.iter().find(|(known, _)| *known == word).map(|(_, next)| *next);
-    let mut places = text.match_indices(word).map(|(at, _)| &text[at + word.len()..]);
-    places.any(|after| other.is_none_or(|next| !after.starts_with(next)))
+impl Unsourced {
+    /// Those that need a source and have none in `sources`.
+    pub(crate) fn of(sources: &[&str]) -> Unsourced {
+        let told = |chinese: &str| sources.iter().any(|source| source.contains(chinese));
+        let lower: Vec<String> = sources.iter().map(|source| source.to_lowercase()).collect();
+        let words: BTreeSet<&str> =
+            lower.iter().flat_map(|s| s.split(|c: char| !c.is_ascii_alphanumeric())).collect();
+        // In order, what begins with a prefix follows the prefix itself.
+        let begins = |prefix: &&str| match prefix.strip_prefix(WHOLE) {
+            Some(word) => words.contains(word),
+            None => words.range(*prefix..).next().is_some_and(|word| word.starts_with(*prefix)),
+        };
+        let has = |phrases: &[Phrase]| phrases.iter().any(|phrase| phrase.iter().all(begins));
+        let is_refused = |entry: &Entry| {
+            !has(&entry.english)
+                && (entry.mistaken.is_empty() || has(&entry.mistaken))
+                && !told(entry.chinese)
+        };
+        Unsourced { is_refused: LIST.entries.iter().map(is_refused).collect() }
+    }
+
+    /// Those that `text` has; of words within others the longest. What stands within a longer word that
+    /// has its source needs none of its own: with MCMC there, 马尔可夫链 in 马尔可夫链蒙特卡洛.
+    pub(crate) fn words_in(&self, text: &str) -> Vec<String> {
+        let chars: Vec<char> = text.chars().chain(['\n']).collect();
+        let within = |(longer, before): (usize, usize), start: usize| {
+            begins_with(&chars, start.checked_sub(before), &LIST.entries[longer].chars)
+        };
+        let found: BTreeSet<usize> = (1..chars.len())
+            .flat_map(|end| self.refused_before(&chars, end).map(move |index| (index, end)))
+            .filter(|(index, end)| {
+                let Entry { chars: word, longer, .. } = &LIST.entries[*index];
+                other_next(*index).is_none_or(|next| chars[*end] != next)
+                    && !longer.iter().any(|longer| within(*longer, end - word.len()))
+            })
+            .map(|(index, _)| index)
+            .collect();
+        found.into_iter().map(|index| LIST.entries[index].chinese.to_owned()).collect()
+    }
+
+    /// The words without a source near the end of `chars` that may stand there so far, since they may become
+    /// longer ones that have a source; and where each ends.
+    pub(crate) fn open(&self, chars: &[char]) -> Vec<(usize, usize)> {
+        let near = chars.len().saturating_sub(*MOST_CHARS) + 1..=chars.len();
+        let words = near.flat_map(|end| self.refused_before(chars, end).map(move |w| (w, end)));
+        words.filter(|(index, end)| self.may_stand(*index, chars, *end)).collect()
+    }
+
+    /// Whether the last `new` of `chars` may stand there, behind what has the words that are `open`: they
+    /// do not complete a word without a source, unless it may still become a longer one that has one, nor end
+    /// what might have become one.
+    pub(crate) fn allows(&self, open: &[(usize, usize)], chars: &[char], new: usize) -> bool {
+        let mut ends = chars.len() - new + 1..=chars.len();
+        open.iter().all(|(index, end)| self.may_stand(*index, chars, *end))
+            && ends.all(|end| {
+                self.refused_before(chars, end).all(|index| self.may_stand(index, chars, end))
+            })
+    }
+
+    /// Whether the word `index` that ends at `end` may stand there, or may become one that may.
+    fn may_stand(&self, index: usize, chars: &[char], end: usize) -> bool {
+        let Entry { chars: word, longer, .. } = &LIST.entries[index];
+        let is_other = || match (other_next(index), chars.get(end)) {
+            (Some(next), Some(c)) => next == *c,
+            // It may still become the other one if that may stand there.
+            (Some(next), None) => self.allows(&[], &[chars, &[next]].concat(), 1),
+            (None, _) => false,
+        };
+        is_other()
+            || longer.iter().any(|(longer, before)| {
+                !self.is_refused[*longer]
+                    && begins_with(
+                        chars,
+                        (end - word.len()).checked_sub(*before),
+                        &LIST.entries[*longer].chars,
+                    )
+            })
+    }
+
+    /// The words without a source that stand before `end`.
+    fn refused_before(&self, chars: &[char], end: usize) -> impl Iterator<Item = usize> {
+        let ending = chars[..end].last().and_then(|last| LIST.ending.get(last));
+        let ending = ending.into_iter().flatten().copied();
+        ending.filter(move |index| {
+            self.is_refused[*index] && chars[..end].ends_with(&LIST.entries[*index].chars)
+        })
+    }
+}
+
+/// The length of the longest word of the list.
+static MOST_CHARS: LazyLock<usize> = LazyLock::new(|| {
+    let lengths = LIST.entries.iter().map(|entry| entry.chars.len());
+    lengths.max().unwrap_or(0)
+});
+
+/// Whether `chars`, as far as they go, have `word` at `start`.
+fn begins_with(chars: &[char], start: Option<usize>, word: &[char]) -> bool {
+    start.is_some_and(|start| chars[start..].iter().zip(word).all(|(a, b)| a == b))
+}
+
+/// What stands behind the word `index` where it only looks like it.
+fn other_next(index: usize) -> Option<char> {
+    let chinese = LIST.entries[index].chinese;
+    NOT_BEFORE.iter().find(|(known, _)| *known == chinese).map(|(_, next)| *next)
 }
 
 #[cfg(test)]
@@ -91,7 +190,11 @@ mod tests {
     fn words_need_their_english_in_any_order_and_form() {
         let source = "A pioneering study of Markovian replacement; adversarial attacks.";
         let check = |text: &str, expected: &[&str]| {
-            assert_eq!(unsourced(text, &[source, "point cloud\t点云"]), expected, "{text}");
+            assert_eq!(
+                Unsourced::of(&[source, "point cloud\t点云"]).words_in(text),
+                expected,
+                "{text}"
+            );
         };
         check("本文首次研究马尔可夫式替换与对抗攻击。", &[]);
         check("本文研究点云。", &[]);
@@ -104,7 +207,7 @@ mod tests {
     #[test]
     fn what_stands_in_a_longer_word_with_a_source_needs_none() {
         let check = |source: &str, text: &str, expected: &[&str]| {
-            assert_eq!(unsourced(text, &[source]), expected, "{source}: {text}");
+            assert_eq!(Unsourced::of(&[source]).words_in(text), expected, "{source}: {text}");
         };
         check("An MCMC sampler.", "用马尔可夫链蒙特卡洛抽样", &[]);
         check("A sampler.", "用马尔可夫链蒙特卡洛抽样", &["马尔可夫链蒙特卡洛"]);
@@ -118,7 +221,7 @@ mod tests {
     #[test]
     fn some_words_are_wrong_only_for_what_they_are_mistaken_for() {
         let check = |source: &str, expected: &[&str]| {
-            assert_eq!(unsourced("等价的网络", &[source]), expected, "{source}");
+            assert_eq!(Unsourced::of(&[source]).words_in("等价的网络"), expected, "{source}");
         };
         check("A network that is equivariant.", &["等价"]);
         check("An equivariant network is equivalent to others.", &[]);
@@ -127,9 +230,10 @@ mod tests {
 
     #[test]
     fn every_line_of_the_list_is_a_chinese_word_and_english_in_small_letters() {
-        assert!(ENTRIES.len() > 100);
-        assert_eq!(ENTRIES.len(), include_str!("../../models/zh.sources.tsv").lines().count());
-        for Entry { chinese, english, mistaken } in ENTRIES.iter() {
+        let entries = &LIST.entries;
+        assert!(entries.len() > 100);
+        assert_eq!(entries.len(), include_str!("../../models/zh.sources.tsv").lines().count());
+        for Entry { chinese, english, mistaken, .. } in entries {
             assert!(chinese.chars().count() > 1 && chinese.chars().all(super::super::is_han));
             assert!(!english.is_empty(), "{chinese}");
             for word in english.iter().chain(mistaken).flatten() {

@@ -313,11 +313,68 @@ fn nothing_is_emphasised_that_the_source_does_not_emphasise() {
 }
 
 #[test]
+fn words_that_always_have_their_english_in_the_source_have_it() {
+    let unsourced: Rules = "unsourced".parse().unwrap();
+    let accepts = |abstract_text: &str, translations: &str, text: &str| {
+        let source = Source { title: "Sheep", abstract_text, translations, ..Source::default() };
+        accepts(&source, unsourced, text)
+    };
+    let plain = "We count sheep by a prior. Low-frequency waves are not heard.";
+    assert!(accepts(plain, "", "我们数羊，随后验证了结论"));
+    assert!(accepts("A spatial hypergraph.", "", "超时空图") && !accepts(plain, "", "超时"));
+    for text in ["本文首次数羊", "高频波", "马尔可夫链", "给出后验", "后验。"]
+    {
+        assert!(!accepts(plain, "", text), "{text}");
+    }
+    assert!(accepts("The first to count sheep.", "", "本文首次数羊"));
+    assert!(accepts(plain, "high pitch\t高频", "高频波"), "it was told");
+    // What may become a longer word with a source is not refused before it has become another.
+    let refused = |text: &str| {
+        let source = Source { abstract_text: "The norm of an RKHS.", ..Source::default() };
+        refused(&source, unsourced, text)
+    };
+    assert_eq!(refused("在再生核希尔伯特空间中").as_deref(), None);
+    assert_eq!(refused("用再生核方法").as_deref(), Some("用再生核方"));
+    assert_eq!(refused("用希尔伯特空间").as_deref(), Some("用希尔伯特空间"));
+    // One that was written all the same, as where nothing else was left, does not refuse what follows.
+    let pieces = ["\n", "首", "次", "数"].map(str::to_owned);
+    let guard = guard(&Source { abstract_text: plain, ..Source::default() }, unsourced, &pieces);
+    assert!(!guard.after(&[1])(2) && guard.after(&[1, 2])(3) && guard.after(&[1, 2])(0));
+}
+
+#[test]
+fn magnitudes_are_those_of_the_source() {
+    let accepts = |abstract_text: &str, text: &str| {
+        accepts(&Source { title: "T", abstract_text, ..Source::default() }, numbers(), text)
+    };
+    let source = "Tens of billions of items, millions of updates, a few hundred shops.";
+    for text in ["数百亿件商品", "数百万次更新，数百家店", "参数十分多，对数组和数据", "数百个亿"]
+    {
+        assert!(accepts(source, text), "{text}");
+    }
+    for text in ["数十亿件", "数十个", "数亿", "数千", "数百万亿", "数万", "数百百万"]
+    {
+        assert!(!accepts(source, text), "{text}");
+    }
+    let refused = |text: &str| {
+        refused(&Source { abstract_text: source, ..Source::default() }, numbers(), text)
+    };
+    // What may become one of the source is refused when it has not.
+    assert_eq!(refused("数百个亿").as_deref(), None);
+    assert_eq!(refused("达到数十亿件").as_deref(), Some("达到数十"));
+    let source = "Tens of trillions of tokens.";
+    assert!(accepts(source, "数十万亿个词元") && !accepts(source, "数十万个"));
+}
+
+#[test]
 fn a_loop_is_not_completed() {
     let loops: Rules = "loops".parse().unwrap();
     check_text(loops, "对抗对抗学习，10 01 10 01，0.0000", true);
     check_text(loops, "精度精度精度", false);
     check_text(loops, "错误性错误性", false);
+    check_text(loops, "最先进的最先进方法", false);
+    check_text(loops, "可扩展、可扩展", false);
+    check_text(loops, "速度、速度变化，算子的算子，可扩展和可扩展", true);
     check_text(loops, "0.0.0.0.0.0.", false);
     let sentence = "实验表明该方法优于所有基线";
     check_text(loops, &format!("{sentence}，甲。{sentence}，乙。"), true);
@@ -400,7 +457,7 @@ fn of_words_without_end_the_beginning_counts() {
 
 #[test]
 fn rules_have_names() {
-    assert_eq!(Rules::ALL.to_string(), "numbers,names,english,emphasis,loops");
+    assert_eq!(Rules::ALL.to_string(), "numbers,names,english,unsourced,emphasis,loops");
     assert_eq!(Rules::NONE.to_string(), "none");
     for text in ["none", "numbers", "names,loops"] {
         assert_eq!(text.parse::<Rules>().unwrap().to_string(), text);

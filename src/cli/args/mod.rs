@@ -168,7 +168,7 @@ pub(super) struct DigestArgs {
     pub(super) glossary: Option<PathBuf>,
 
     /// What summaries are held to while they are written: all, none, or some of numbers, names,
-    /// english, emphasis and loops, with commas between
+    /// english, unsourced, emphasis and loops, with commas between
     #[arg(long, value_name = "LIST", default_value = "all", help_heading = "Model")]
     pub(super) guards: String,
 
