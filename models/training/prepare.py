@@ -1,6 +1,7 @@
 """Makes the data file of a training run: cleaned, rated, tokenized, in the order of training.
 
     prepare.py BASE.gguf PROMPT.toml TRAIN.jsonl.gz DATA.npz [--dev DEV.jsonl] [--terms TERMS.tsv]
+        [--rewritten SUMMARIES.jsonl.gz]
 
 Papers from --recent on (a year and month as in arXiv's ids) have summaries in the style that is
 wanted: they make up --recent-share of every stretch of the order. The rest are older papers, the
@@ -12,6 +13,10 @@ The prompt tells which numbers and names of the abstract to keep as they stand a
 the table of glossary.py translates the terms that it has, as the program does. In training all that
 is told is what the summary does, so that the model learns to follow; sometimes nothing is.
 
+With --rewritten come papers at the end whose summaries were written anew, as often as --rewritten-times
+says; with --rewritten-alone no others. They stand in a file with `id`, `chars` (how much of the abstract
+they are of), and the three fields of a summary.
+
 DATA.npz holds the sequences end to end (`tokens`; `starts` has a sequence's first index, and the
 end of the last), where the prompt ends and where the one-liner begins in each (`prompts`,
 `one_liners`, both relative), and `order`. With --dev, `dev_tokens` and so on hold papers to measure
@@ -20,6 +25,7 @@ the loss on; their summaries are taken as they are.
 
 import argparse
 import decimal
+import gzip
 import json
 import random
 import re
@@ -60,6 +66,9 @@ def parse_arguments():
     parser.add_argument("--max-tokens", type=int, default=640)
     parser.add_argument("--terms", help="table of glossary.py")
     parser.add_argument("--most-terms", type=int, default=16, help="of a paper")
+    parser.add_argument("--rewritten", help="summaries that were written anew")
+    parser.add_argument("--rewritten-times", type=int, default=2, help="how often each of them comes")
+    parser.add_argument("--rewritten-alone", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -71,7 +80,16 @@ def main():
     records, faults = read_clean(args.train)
     print(f"{len(records)} papers, left out: {dict(faults)}", flush=True)
 
-    order = with_joined(order_of(records, args, rng), records, args, rng)
+    better = read_rewritten(args.rewritten, args.train) if args.rewritten else []
+    seen = {record["id"] for record in better}
+    records = [record for record in records if record["id"] not in seen]
+    order = [] if args.rewritten_alone else order_of(records, args, rng)
+    order = with_joined(order, records, args, rng)
+    indices = [*range(len(records), len(records) + len(better))]
+    records += better
+    for _ in range(args.rewritten_times if better else 0):
+        rng.shuffle(indices)
+        order += with_joined(indices, records, args, rng)
     used = sorted(set(order))  # papers that are never reached are not stored
     place = {index: at for at, index in enumerate(used)}
     table = read_table(args.terms) if args.terms else {}
@@ -91,6 +109,20 @@ def main():
     total = sum(len(sequences[at][0]) for at in order)
     print(f"{len(order)} papers in the order, {len(used)} different, "
           f"{total / len(order):.0f} tokens each; {short.count(False)} too long")
+
+
+def read_rewritten(path, train):
+    """The papers of `train` with the summaries of `path` that are about them."""
+    with gzip.open(path, "rt", encoding="utf8") as lines:
+        summaries = {summary["id"]: summary for summary in map(json.loads, lines)}
+    records = []
+    with gzip.open(train, "rt", encoding="utf8") as lines:
+        for record in map(json.loads, lines):
+            if summary := summaries.get(record["id"]):
+                title, abstract = (" ".join(record[field].split()) for field in ("title", "abstract"))
+                records.append(summary | {"title": title, "abstract": abstract[:summary["chars"]]})
+    print(f"{len(records)} of {len(summaries)} rewritten summaries are of papers that are here", flush=True)
+    return records
 
 
 def order_of(records, args, rng):

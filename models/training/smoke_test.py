@@ -99,6 +99,7 @@ def check_recipe(architecture, folder, device):
     call("prepare.py", base, prompt, folder / "train.jsonl.gz", folder / "data.npz", "--dev",
          folder / "dev.jsonl", "--recent-share", 1, "--demanding-share", 1, "--papers",
          len(ANIMALS), "--max-tokens", 2000)
+    check_rewritten(base, prompt, folder)
     options = ["--shortlist", shortlist, "--rank", RANK, "--device", device, "--threads", 2,
                "--tokens-a-batch", 1500]
     for steps in (2, 3):  # the second goes on from the first's checkpoint
@@ -128,6 +129,26 @@ def check_recipe(architecture, folder, device):
     check_half(folder, state["params"])
     check_pairs(runpy.run_path(str(HERE / "prefer.py")), arguments)
     check_corrections(base, prompt, folder)
+
+
+def check_rewritten(base, prompt, folder):
+    """Papers whose summaries were written anew come last, as often as was asked for, and no more as they were."""
+    with gzip.open(folder / "train.jsonl.gz", "rt", encoding="utf8") as lines:
+        first, second = [json.loads(line) for line, _ in zip(lines, range(2))]
+    new = [{"id": paper["id"], "chars": 40, "zh_title": "牛羊", "zh_abstract": "数牛数羊。", "zh_tldr": "数。"}
+           for paper in (first, second)]
+    with gzip.open(folder / "rewritten.jsonl.gz", "wt", encoding="utf8") as lines:
+        lines.writelines(json.dumps(summary) + "\n" for summary in new)
+    for alone in ([], ["--rewritten-alone"]):
+        call("prepare.py", base, prompt, folder / "train.jsonl.gz", folder / "rewritten.npz", "--papers", 0,
+             "--max-tokens", 2000, "--rewritten", folder / "rewritten.jsonl.gz", "--rewritten-times", 3, *alone)
+        data = np.load(folder / "rewritten.npz")
+        tokens, prompt_tokens, _ = Form(prompt, Tokenizer(base)).sequence(first | new[0], [], [])
+        starts, prompts = data["starts"], data["prompts"]
+        kinds = [data["tokens"][starts[at] + prompts[at]:starts[at + 1]].tolist() == tokens[prompt_tokens:]
+                 for at in data["order"]]
+        before = 0 if alone else len(ANIMALS) - len(new)
+        assert kinds == before * [False] + 3 * len(new) * [True], kinds
 
 
 def call(program, *arguments):
