@@ -101,7 +101,7 @@ pub(crate) struct Magnitudes {
 
 /// Characters that one is written with, its 数 and a 个 included.
 const MOST_CHARS: usize = 5;
-/// With what one may go on whose end is not written yet; no letter of it ends one.
+/// What may still follow one that the text ends with.
 const ENDS: [&str; 5] = ["", "万", "亿", "万亿", "个亿"];
 
 impl Magnitudes {

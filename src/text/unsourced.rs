@@ -23,6 +23,8 @@ struct Entry {
     mistaken: Vec<Phrase>,
     /// The longer words of the list that it is a part of, and where in them it begins.
     longer: Vec<(usize, usize)>,
+    /// What stands behind it where it only looks like the word.
+    other: Option<char>,
 }
 
 /// All of them.
@@ -47,7 +49,8 @@ static LIST: LazyLock<List> = LazyLock::new(|| {
         let words = |phrase: &&'static str| phrase.trim_start_matches(MARK).split(' ').collect();
         let [english, mistaken] = [english, mistaken].map(|list| list.iter().map(words).collect());
         let chars = chinese.chars().collect();
-        Some(Entry { chinese, chars, english, mistaken, longer: Vec::new() })
+        let other = NOT_BEFORE.iter().find(|(known, _)| *known == chinese).map(|(_, next)| *next);
+        Some(Entry { chinese, chars, english, mistaken, longer: Vec::new(), other })
     };
     let mut entries: Vec<Entry> = lines.filter_map(entry).collect();
     let longer = |chars: &[char]| {
@@ -98,21 +101,17 @@ impl Unsourced {
     }
 
     /// Those that `text` has; of words within others the longest. What stands within a longer word that
-    /// has its source needs none of its own: with MCMC there, 马尔可夫链 in 马尔可夫链蒙特卡洛.
+    /// has its source needs none of its own: with an RKHS there, 再生核 in 再生核希尔伯特空间.
     pub(crate) fn words_in(&self, text: &str) -> Vec<String> {
         let chars: Vec<char> = text.chars().chain(['\n']).collect();
-        let within = |(longer, before): (usize, usize), start: usize| {
-            begins_with(&chars, start.checked_sub(before), &LIST.entries[longer].chars)
+        let stands = |(index, end): &(usize, usize)| {
+            let entry = &LIST.entries[*index];
+            entry.other.is_none_or(|other| chars[*end] != other)
+                && !entry.longer.iter().any(|longer| is_within(*longer, entry, &chars, *end))
         };
-        let found: BTreeSet<usize> = (1..chars.len())
-            .flat_map(|end| self.refused_before(&chars, end).map(move |index| (index, end)))
-            .filter(|(index, end)| {
-                let Entry { chars: word, longer, .. } = &LIST.entries[*index];
-                other_next(*index).is_none_or(|next| chars[*end] != next)
-                    && !longer.iter().any(|longer| within(*longer, end - word.len()))
-            })
-            .map(|(index, _)| index)
-            .collect();
+        let ends = (1..chars.len())
+            .flat_map(|end| self.refused_before(&chars, end).map(move |index| (index, end)));
+        let found: BTreeSet<usize> = ends.filter(stands).map(|(index, _)| index).collect();
         found.into_iter().map(|index| LIST.entries[index].chinese.to_owned()).collect()
     }
 
@@ -137,22 +136,17 @@ impl Unsourced {
 
     /// Whether the word `index` that ends at `end` may stand there, or may become one that may.
     fn may_stand(&self, index: usize, chars: &[char], end: usize) -> bool {
-        let Entry { chars: word, longer, .. } = &LIST.entries[index];
-        let is_other = || match (other_next(index), chars.get(end)) {
-            (Some(next), Some(c)) => next == *c,
+        let entry = &LIST.entries[index];
+        let is_other = || match (entry.other, chars.get(end)) {
+            (Some(other), Some(c)) => other == *c,
             // It may still become the other one if that may stand there.
-            (Some(next), None) => self.allows(&[], &[chars, &[next]].concat(), 1),
+            (Some(other), None) => self.allows(&[], &[chars, &[other]].concat(), 1),
             (None, _) => false,
         };
-        is_other()
-            || longer.iter().any(|(longer, before)| {
-                !self.is_refused[*longer]
-                    && begins_with(
-                        chars,
-                        (end - word.len()).checked_sub(*before),
-                        &LIST.entries[*longer].chars,
-                    )
-            })
+        let is_sourced = |longer: &(usize, usize)| {
+            !self.is_refused[longer.0] && is_within(*longer, entry, chars, end)
+        };
+        is_other() || entry.longer.iter().any(is_sourced)
     }
 
     /// The words without a source that stand before `end`.
@@ -171,15 +165,11 @@ static MOST_CHARS: LazyLock<usize> = LazyLock::new(|| {
     lengths.max().unwrap_or(0)
 });
 
-/// Whether `chars`, as far as they go, have `word` at `start`.
-fn begins_with(chars: &[char], start: Option<usize>, word: &[char]) -> bool {
-    start.is_some_and(|start| chars[start..].iter().zip(word).all(|(a, b)| a == b))
-}
-
-/// What stands behind the word `index` where it only looks like it.
-fn other_next(index: usize) -> Option<char> {
-    let chinese = LIST.entries[index].chinese;
-    NOT_BEFORE.iter().find(|(known, _)| *known == chinese).map(|(_, next)| *next)
+/// Whether `entry`, which ends at `end` of `chars`, stands in a longer word there, as far as `chars` go.
+fn is_within((longer, before): (usize, usize), entry: &Entry, chars: &[char], end: usize) -> bool {
+    let start = (end - entry.chars.len()).checked_sub(before);
+    let longer = &LIST.entries[longer].chars;
+    start.is_some_and(|start| chars[start..].iter().zip(longer).all(|(a, b)| a == b))
 }
 
 #[cfg(test)]
@@ -210,6 +200,8 @@ mod tests {
             assert_eq!(Unsourced::of(&[source]).words_in(text), expected, "{source}: {text}");
         };
         check("An MCMC sampler.", "用马尔可夫链蒙特卡洛抽样", &[]);
+        check("An RKHS.", "在再生核希尔伯特空间中", &[]);
+        check("An RKHS.", "在再生核空间中", &["再生核"]);
         check("A sampler.", "用马尔可夫链蒙特卡洛抽样", &["马尔可夫链蒙特卡洛"]);
         check("A survey of sheep.", "本文系统综述了羊", &[]);
         check("In the SM and beyond.", "标准模型及其之外", &[]);
