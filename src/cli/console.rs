@@ -12,9 +12,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::interruption::Interruption;
 use super::settings::Verbosity;
 use super::wording;
+use crate::digest::wording::english;
 use crate::error::{Error, Result, plain};
 use crate::feed::{Malformed, Source};
+use crate::paper::{Paper, PaperId};
 use crate::pipeline::{Observer, Progress};
+use crate::summary::Flaw;
 use crate::text::printable;
 
 /// When a log gets its first line of progress.
@@ -306,6 +309,12 @@ impl Observer for Console {
         if self.is_new(text) {
             warn(text);
         }
+    }
+
+    fn tried_again(&mut self, paper: &Paper, flaws: &[Flaw]) {
+        let flaws: Vec<String> = flaws.iter().map(english).collect();
+        let name = paper.id.as_ref().map_or(paper.plain_title.as_str(), PaperId::as_str);
+        self.detail(&format!("{name} is tried again: {}", flaws.join("; ")));
     }
 
     fn progress(&mut self, progress: &Progress) {

@@ -30,6 +30,7 @@ use crate::digest::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{Malformed, Source};
 use crate::generate::{Engine, Finished, Generator, RequestId};
+use crate::paper::Paper;
 use crate::prompt::{Codec, Prompt};
 use crate::record::{Record, WrittenSummary};
 use crate::store::{Pending, Run};
@@ -70,6 +71,8 @@ pub trait Observer {
     fn note(&mut self, _text: &str) {}
     /// Something may be missing, and nothing else tells of it.
     fn warning(&mut self, _text: &str) {}
+    /// What was written of a paper has flaws, and another attempt follows.
+    fn tried_again(&mut self, _paper: &Paper, _flaws: &[Flaw]) {}
     /// A step was computed, or a paper settled without one.
     fn progress(&mut self, progress: &Progress);
     /// Whether the run is to end after the step under way; what is finished is kept.
@@ -121,7 +124,7 @@ pub fn summarise(
         desk.progress.prefill_tokens += turn.read as u64;
         desk.progress.decode_tokens += turn.sampled as u64;
         for finished in &turn.finished {
-            desk.take_in(finished)?;
+            desk.take_in(finished, observer)?;
         }
         if let Some((id, error)) = turn.failed {
             let hint = error.hint_text().map(|hint| format!(" ({hint})")).unwrap_or_default();
@@ -201,12 +204,16 @@ impl<E: Engine> Desk<'_, '_, E> {
     }
 
     /// Checks what was written, and keeps it or tries again.
-    fn take_in(&mut self, finished: &Finished) -> Result<()> {
+    fn take_in(&mut self, finished: &Finished, observer: &mut dyn Observer) -> Result<()> {
         let mut draft = self.drafts.remove(&finished.id).expect("every request has its draft");
         let (written, bounded) = self.codec.summary(finished);
         let flaws = self.codec.check(&draft.prompt, &written, &bounded);
-        draft.attempts.add(written, flaws);
-        if draft.attempts.is_over() { self.settle(draft) } else { self.ask(draft) }
+        draft.attempts.add(written, flaws.clone());
+        if draft.attempts.is_over() {
+            return self.settle(draft);
+        }
+        observer.tried_again(&draft.pending.paper, &flaws);
+        self.ask(draft)
     }
 
     /// Keeps what was written of a paper that there is no memory to go on with, or nothing.

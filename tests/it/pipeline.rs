@@ -10,7 +10,7 @@ use wenzhai::pipeline::{self, Intake, MAX_TRIES, Observer, Progress, Treatment};
 use wenzhai::prompt::{Codec, Template};
 use wenzhai::record::Record;
 use wenzhai::store::{Account, Identity, Run, Store};
-use wenzhai::summary::FlawKind;
+use wenzhai::summary::{Flaw, FlawKind};
 use wenzhai::{Error, Result};
 
 use crate::support::scribe::{Characters, Scribe, good, paper, titled};
@@ -205,6 +205,37 @@ fn stubborn(title: &str, pick: Sampling) -> [String; 3] {
         answer[0] = "Sheep".into();
     }
     answer
+}
+
+/// Notes which papers were tried again, and for which flaws.
+#[derive(Default)]
+struct TriedAgain(Vec<(String, Vec<FlawKind>)>);
+
+impl Observer for TriedAgain {
+    fn reading(&mut self, _: &Source) {}
+    fn malformed(&mut self, _: &Malformed, _: bool) {}
+    fn tried_again(&mut self, paper: &Paper, flaws: &[Flaw]) {
+        self.0.push((paper.plain_title.clone(), flaws.iter().map(|flaw| flaw.kind).collect()));
+    }
+    fn progress(&mut self, _: &Progress) {}
+}
+
+#[test]
+fn an_observer_hears_why_a_paper_is_tried_again() {
+    let papers = [titled(0, "Penalty"), titled(1, "Nothing")];
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&Identity::default(), false).unwrap();
+    offer(&mut run, &papers);
+    let template = Template::built_in("gemma3-270m-zh").unwrap();
+    let codec = Codec::new(&template, &Characters, MAX_POSITIONS).unwrap();
+    let mut generator =
+        Generator::new(Scribe::new(stubborn), limits(4), codec.prefix().to_vec()).unwrap();
+    let mut heard = TriedAgain::default();
+    pipeline::summarise(&mut run, &codec, &mut generator, "scribe", &mut heard).unwrap();
+    heard.0.sort_by(|a, b| a.0.cmp(&b.0));
+    let titles: Vec<&str> = heard.0.iter().map(|(title, _)| title.as_str()).collect();
+    assert_eq!(titles, ["Nothing", "Nothing", "Penalty"], "not for the last attempt");
+    assert!(heard.0.iter().all(|(_, flaws)| flaws.contains(&FlawKind::Loop)), "{:?}", heard.0);
 }
 
 #[test]
