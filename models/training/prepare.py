@@ -70,7 +70,10 @@ def parse_arguments():
     parser.add_argument("--rewritten-times", type=int, default=2, help="how often each of them comes")
     parser.add_argument("--rewritten-alone", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.rewritten_alone and not args.rewritten:
+        parser.error("--rewritten-alone needs --rewritten")
+    return args
 
 
 def main():

@@ -133,15 +133,13 @@ impl Magnitudes {
     pub(crate) fn allows(&self, chars: &[char], new: usize) -> bool {
         let first_new = chars.len() - new;
         let first = first_new.saturating_sub(MOST_CHARS);
-        let places = (first..chars.len()).filter(|at| chars[*at] == '数');
+        let mut places = (first..chars.len()).filter(|at| chars[*at] == '数');
         let may_stand = |at: usize, end: usize| {
             let end = end.min(at + MOST_CHARS + 1);
             let written: String = chars[at.saturating_sub(1)..end].iter().collect();
             ENDS.iter().any(|end| self.has_all(&format!("{written}{end}")))
         };
-        places
-            .into_iter()
-            .all(|at| may_stand(at, chars.len()) || at < first_new && !may_stand(at, first_new))
+        places.all(|at| may_stand(at, chars.len()) || at < first_new && !may_stand(at, first_new))
     }
 
     fn has_all(&self, text: &str) -> bool {
