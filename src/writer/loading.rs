@@ -22,7 +22,7 @@ use crate::tokens::Tokenizer;
 /// room for a worked example or two.
 pub(super) const MAX_CONTEXT: usize = 4096;
 /// Positions that are reserved for each sequence on average: 28 MB with the default model. A paper takes
-/// some 940 with the default prompt (380 of prompt, 560 for the answer at its bounds); where a batch has longer
+/// up to 1,100 with the default prompt (380 of prompt, 720 for the answer at its bounds); where a batch has longer
 /// ones, fewer of them run at a time.
 pub(super) const POSITIONS_PER_SEQUENCE: usize = 1024;
 /// Most papers at a time where the user says nothing; more gain little, and take memory.
@@ -327,12 +327,12 @@ mod tests {
             assert_eq!(papers_for(free, EACH, MAX_BATCH), batch, "{free} bytes");
         }
         // A prompt of one's own may bound its fields by anything.
-        assert_eq!([0, 4 * 400, 16 * 16384].map(most_papers), [MAX_BATCH, 24, 1]);
+        assert_eq!([0, 4 * 560, 16 * 16384].map(most_papers), [MAX_BATCH, 20, 1]);
         for (free, batch) in [(0, 1), (41 * EACH, 28), (50 * EACH, 32), (1 << 40, MAX_CARD_BATCH)] {
             let on_card = Batch::on_card(free, EACH, 32, MAX_CARD_BATCH);
             assert_eq!(on_card.papers, batch, "{free} bytes of a card");
         }
-        let most = |slots| most_card_papers(Beside { slots, positions: 400 * slots });
+        let most = |slots| most_card_papers(Beside { slots, positions: 560 * slots });
         assert_eq!([0, 2, 4, 600].map(most), [256, 256, 128, 1]);
     }
 

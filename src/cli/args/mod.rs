@@ -179,7 +179,7 @@ pub(super) struct DigestArgs {
     pub(super) beams: Option<u32>,
 
     /// Papers that are written about at a time [default: as many as memory allows, at most 64, of four texts
-    /// each 24, on a card 256 and 128]
+    /// each 20, on a card 256 and 128]
     #[arg(long, value_name = "N", help_heading = "Model",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) batch: Option<u32>,

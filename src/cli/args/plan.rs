@@ -28,7 +28,7 @@ pub(in crate::cli) struct PlanArgs {
     pub(in crate::cli) papers: Vec<u64>,
 
     /// Papers that are written about at a time, as far as memory allows [default: at most 64 on a
-    /// processor, of four texts each 24, and on a card 256 and 128]
+    /// processor, of four texts each 20, and on a card 256 and 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(in crate::cli) batch: Option<u32>,
 
