@@ -46,6 +46,12 @@ fn accepts(source: &Source<'_>, rules: Rules, text: &str) -> bool {
     refused(source, rules, text).is_none()
 }
 
+/// Whether `text` may be written of a paper with that abstract, of which `translations` were told.
+fn accepts_of(rules: Rules, abstract_text: &str, translations: &str, text: &str) -> bool {
+    let source = Source { title: "Sheep", abstract_text, translations, ..Source::default() };
+    accepts(&source, rules, text)
+}
+
 /// The beginning of `text` that is refused.
 fn refused(source: &Source<'_>, rules: Rules, text: &str) -> Option<String> {
     let chars: Vec<String> = text.chars().map(String::from).collect();
@@ -298,10 +304,7 @@ fn english_that_chinese_has_words_for_is_not_begun() {
 #[test]
 fn nothing_is_emphasised_that_the_source_does_not_emphasise() {
     let emphasis: Rules = "emphasis".parse().unwrap();
-    let accepts = |abstract_text: &str, translations: &str, text: &str| {
-        let source = Source { title: "Sheep", abstract_text, translations, ..Source::default() };
-        accepts(&source, emphasis, text)
-    };
+    let accepts = |of: &str, told: &str, text: &str| accepts_of(emphasis, of, told, text);
     let plain = "We count sheep with 5% fewer errors. The market is insignificant.";
     assert!(accepts(plain, "", "错误减少5%，效果明显，幅度大，显示著者"));
     assert!(!accepts(plain, "", "错误显著减少"));
@@ -315,10 +318,7 @@ fn nothing_is_emphasised_that_the_source_does_not_emphasise() {
 #[test]
 fn words_that_always_have_their_english_in_the_source_have_it() {
     let unsourced: Rules = "unsourced".parse().unwrap();
-    let accepts = |abstract_text: &str, translations: &str, text: &str| {
-        let source = Source { title: "Sheep", abstract_text, translations, ..Source::default() };
-        accepts(&source, unsourced, text)
-    };
+    let accepts = |of: &str, told: &str, text: &str| accepts_of(unsourced, of, told, text);
     let plain = "We count sheep by a prior. Low-frequency waves are not heard.";
     assert!(accepts(plain, "", "我们数羊，随后验证了结论"));
     assert!(accepts("A spatial hypergraph.", "", "超时空图") && !accepts(plain, "", "超时"));
