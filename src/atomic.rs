@@ -87,8 +87,9 @@ pub fn write_beside(
         return Ok(written(None));
     }
     let folder = folder_of(&target);
-    if !folder.exists() {
-        fs::create_dir(&folder).map_err(failed)?;
+    match fs::create_dir(&folder) {
+        Err(cause) if !folder.is_dir() => return Err(failed(cause)),
+        _ => {}
     }
     remove_left_behind(&folder);
     let mut temporary = new_temporary(&folder).map_err(failed)?;

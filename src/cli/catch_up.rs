@@ -41,7 +41,9 @@ pub(super) fn add_missed_days(
             days.retain(|day| !is_there(&page(day)));
             again.retain(|day| !is_there(&page(day)));
             tell(named, &days, is_wanted, console);
-            if is_wanted {
+            if !is_wanted {
+                settings.left_out.extend(again.into_iter().map(|day| (category.clone(), day)));
+            } else {
                 days.extend(again);
                 days.sort_unstable();
                 settings.caught_up.extend(days.iter().map(|day| (category.clone(), *day)));
@@ -63,9 +65,6 @@ pub(super) fn add_days_beside(
     announced: &[Announcement],
     run: &Run<'_>,
 ) -> Result<bool> {
-    if !settings.catch_up {
-        return Ok(false);
-    }
     let mut is_more = false;
     for Announcement { category, day, .. } in announced.iter().filter(|day| day.followed) {
         let is_feed = |source: &&Source| match source {
@@ -82,6 +81,10 @@ pub(super) fn add_days_beside(
             if settings.sources.contains(&page) {
                 continue;
             }
+            if !settings.catch_up {
+                settings.left_out.push((category.clone(), day));
+                continue;
+            }
             is_more = true;
             settings.caught_up.push((category.clone(), day));
             let feed = settings.sources.iter().position(|source| is_feed(&source));
@@ -92,6 +95,53 @@ pub(super) fn add_days_beside(
         }
     }
     Ok(is_more)
+}
+
+/// Forgets the days that an earlier digest had in whose place this one was written, and that this one has not,
+/// because a source failed or was left out: another run brings them. Days that the feed of another day told are
+/// in the digest of that day.
+pub(super) fn forget_lost_days(
+    settings: &DigestSettings,
+    announced: &[Announcement],
+    run: &mut Run<'_>,
+) -> Result<()> {
+    if settings.outputs.extended().is_some() {
+        return Ok(());
+    }
+    let mut lost = settings.left_out.clone();
+    for source in &settings.sources {
+        let Source::Arxiv(named) = source else { continue };
+        let today = named.service.today();
+        match &named.request {
+            Request::Feed(category)
+                if !announced.iter().any(|one| one.followed && one.category == *category) =>
+            {
+                let known = run.days_read(category)?;
+                let is_of_today = |day: &&Date| known.days.get(*day) == Some(&today);
+                let of_today = known.from_feed.iter().filter(is_of_today);
+                lost.extend(of_today.map(|day| (category.clone(), *day)));
+            }
+            Request::Day(category, day)
+                if !announced.iter().any(|one| one.category == *category && one.day == *day) =>
+            {
+                let one = (category.clone(), *day);
+                let read = run.days_read(category)?.days.get(day).copied();
+                if read.is_some_and(|read| read == today || settings.caught_up.contains(&one)) {
+                    lost.push(one);
+                }
+            }
+            _ => {}
+        }
+    }
+    lost.sort_unstable();
+    lost.dedup();
+    for (category, day) in &lost {
+        console::warn(&format!(
+            "arxiv:{category}: {day} was in the digest of an earlier run and is not in this one; another \
+             run brings it"
+        ));
+    }
+    run.forget(&lost)
 }
 
 /// The days before `end` that runs from the day `read` on caught up on.

@@ -68,6 +68,7 @@ pub(super) fn run(
         return Ok(Outcome::Interrupted(status));
     }
     settings.outputs.write(&run, &|record| run.successor(record))?;
+    catch_up::forget_lost_days(&settings, &inputs.announced, &mut run)?;
     run.remember(&inputs.announced)?;
     run.remember(&given_up)?;
     let account = run.account()?;

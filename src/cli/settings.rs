@@ -30,6 +30,8 @@ pub(super) struct DigestSettings {
     pub(super) catch_up: bool,
     /// The days, each of a category, that were missed and are read for it.
     pub(super) caught_up: Vec<(String, Date)>,
+    /// Days that an earlier digest of the same day had, and that are not read for it.
+    pub(super) left_out: Vec<(String, Date)>,
     pub(super) limit: Option<u64>,
     pub(super) redo: bool,
     pub(super) store: StoreChoice,
@@ -121,6 +123,7 @@ impl DigestSettings {
             verbosity: Verbosity::of(args.quiet, args.verbose),
             catch_up: !args.no_catch_up,
             caught_up: Vec::new(),
+            left_out: Vec::new(),
             limit: args.limit,
             redo: args.redo,
             store,

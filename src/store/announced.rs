@@ -1,7 +1,8 @@
 //! What was announced where, and which days of it were read: so that a day that was missed is
 //! noticed, and a feed that is yesterday's is told from today's.
 //!
-//! A day is noted once the digest with its papers is written. A run that ends before reads it again.
+//! A day is noted once the digest with its papers is written. A run that ends before reads it again. It is
+//! forgotten where a digest without it takes that one's place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +40,8 @@ pub struct DaysRead {
     pub followed_since: Option<Date>,
     /// All days that were read, with the days of the runs that read them first.
     pub days: BTreeMap<Date, Date>,
+    /// Those that were read from the category's feed.
+    pub from_feed: BTreeSet<Date>,
     /// Those whose papers came from a page and not from the feed.
     pub caught_up: BTreeSet<Date>,
 }
@@ -97,6 +100,13 @@ impl Run<'_> {
         find().map_err(|cause| failed(&self.store.name, cause))
     }
 
+    /// Notes that these days, each of a category, are in no digest any more, all or none.
+    pub fn forget(&mut self, days: &[(String, Date)]) -> Result<()> {
+        let store = &mut *self.store;
+        forget(&mut store.connection, &store.reader, days)
+            .map_err(|cause| failed(&store.name, cause))
+    }
+
     /// Notes that these days were read, all or none.
     pub fn remember(&mut self, announcements: &[Announcement]) -> Result<()> {
         let store = &mut *self.store;
@@ -108,6 +118,10 @@ impl Run<'_> {
 /// What the column `followed` has; 0 is a day that was asked for by its date.
 const FOLLOWED: i64 = 1;
 const CAUGHT_UP: i64 = -1;
+/// A day that was read from its feed and is in no digest any more: the category is followed since.
+const FORGOTTEN: i64 = 2;
+/// One of these that was caught up on.
+const FOUND_AGAIN: i64 = 3;
 
 fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite::Result<DaysRead> {
     let sql = "SELECT day, followed, papers, read FROM main.announcement
@@ -117,14 +131,21 @@ fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite:
     let mut known = DaysRead::default();
     while let Some(row) = rows.next()? {
         let Some(day) = date(&row.get::<_, String>(0)?) else { continue };
-        known.days.insert(day, day_of(row.get(3)?));
         let (how, papers): (i64, i64) = (row.get(1)?, row.get(2)?);
-        let followed = how == FOLLOWED;
-        if how == CAUGHT_UP && papers > 0 {
-            known.caught_up.insert(day);
-        }
-        if followed && known.followed_since.is_none_or(|since| day < since) {
+        if [FOLLOWED, FORGOTTEN, FOUND_AGAIN].contains(&how)
+            && known.followed_since.is_none_or(|since| day < since)
+        {
             known.followed_since = Some(day);
+        }
+        if how == FORGOTTEN {
+            continue;
+        }
+        known.days.insert(day, day_of(row.get(3)?));
+        if how == FOLLOWED {
+            known.from_feed.insert(day);
+        }
+        if [CAUGHT_UP, FOUND_AGAIN].contains(&how) && papers > 0 {
+            known.caught_up.insert(day);
         }
     }
     Ok(known)
@@ -139,7 +160,8 @@ fn remember(
     // where it is only asked for by its date.
     let day_read = "INSERT INTO main.announcement (category, day, followed, papers, read, reader)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
-        followed = CASE excluded.followed WHEN 1 THEN 1 ELSE followed END, papers = excluded.papers";
+        followed = CASE WHEN excluded.followed = 1 THEN 1 WHEN followed = 2 THEN 3 ELSE followed END,
+        read = CASE followed WHEN 2 THEN excluded.read ELSE read END, papers = excluded.papers";
     let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version, reader)
         VALUES (?1, ?2, ?3, ?4, ?5)";
     let transaction = connection.transaction()?;
@@ -158,6 +180,23 @@ fn remember(
         for (paper, version) in papers {
             statement.execute(params![category, paper, day, version, reader])?;
         }
+    }
+    transaction.commit()
+}
+
+fn forget(
+    connection: &mut Connection,
+    reader: &str,
+    days: &[(String, Date)],
+) -> rusqlite::Result<()> {
+    let of_day = "WHERE reader = ?1 AND category = ?2 AND day = ?3";
+    let transaction = connection.transaction()?;
+    for (category, day) in days {
+        let values = params![reader, category, day.to_string()];
+        let run = |sql: String| transaction.prepare_cached(&sql)?.execute(values).map(drop);
+        run(format!("DELETE FROM main.announced {of_day}"))?;
+        run(format!("DELETE FROM main.announcement {of_day} AND followed IN (0, {CAUGHT_UP})"))?;
+        run(format!("UPDATE main.announcement SET followed = {FORGOTTEN} {of_day}"))?;
     }
     transaction.commit()
 }

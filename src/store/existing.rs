@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::run::{Fate, Run};
+use super::fate::Fate;
+use super::run::Run;
 use crate::error::Result;
 use crate::paper::Paper;
 use crate::record::Record;
@@ -36,7 +37,7 @@ impl Run<'_> {
         let known = self.known(&record.key()).map_err(|cause| self.failed(cause))?;
         Ok(match known {
             None => Successor::Nothing,
-            Some((_, Some(Fate::Failed))) => Successor::Failed,
+            Some(known) if known.fate == Some(Fate::Failed) => Successor::Failed,
             Some(_) => Successor::Written,
         })
     }

@@ -32,6 +32,7 @@ mod account;
 mod announced;
 mod existing;
 mod failure;
+mod fate;
 mod key;
 mod lock;
 mod row;

@@ -61,14 +61,15 @@ pub(super) fn find_older(
     paper: &str,
     version: Option<u32>,
 ) -> rusqlite::Result<Option<(u32, Record)>> {
-    let sql = "SELECT key FROM main.summary INDEXED BY papers WHERE paper = ?1
+    let sql = "SELECT key, version FROM main.summary INDEXED BY papers WHERE paper = ?1
         AND (version < ?2 OR version IS NULL OR ?2 IS NULL) ORDER BY version DESC, created DESC, key";
     let mut statement = connection.prepare_cached(sql)?;
-    let keys = statement.query_map(params![paper, version], |row| row.get(0))?;
-    for key in keys.collect::<rusqlite::Result<Vec<String>>>()? {
-        let older: Option<u32> = connection
-            .prepare_cached("SELECT version FROM main.summary WHERE key = ?1")?
-            .query_row([&key], |row| row.get(0))?;
+    let mut rows = statement.query(params![paper, version])?;
+    while let Some(row) = rows.next()? {
+        // What cannot be read is damaged.
+        let (Ok(key), Ok(older)) = (row.get::<_, String>(0), row.get::<_, Option<u32>>(1)) else {
+            continue;
+        };
         if let Found::Whole(record) = find(connection, &key)? {
             return Ok(Some((older.unwrap_or(UNKNOWN_VERSION), *record)));
         }

@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::account::Account;
 use super::failure::{START_AFRESH, failed};
+use super::fate::{Brings, Fate, Known};
 use super::key::{Identity, summary_key};
 use super::row::{self, Found, SummaryRow};
 use super::{Store, schema};
@@ -65,18 +66,6 @@ pub struct Ticket {
     key: String,
 }
 
-/// The fate of an offered paper, as the column `fate` has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Pending = 0,
-    Taken = 1,
-    Summarised = 2,
-    Reused = 3,
-    Imported = 4,
-    Failed = 5,
-    Noticed = 6,
-}
-
 /// One run over a [`Store`]; the store is its own as long as it lasts.
 #[derive(Debug)]
 pub struct Run<'a> {
@@ -97,7 +86,7 @@ impl<'a> Run<'a> {
 
     /// Takes in a paper of the input: it is pending now, unless a summary of it is in the store.
     pub fn offer(&mut self, paper: &Paper) -> Result<Offered> {
-        self.take_in(paper, false, |run, key| {
+        self.take_in(paper, Brings::Text, |run, key| {
             let fate = if !run.redo && run.has_summary(paper, key)? {
                 Fate::Reused
             } else {
@@ -117,29 +106,36 @@ impl<'a> Run<'a> {
     /// again with the input and no model of ours wrote it.
     pub fn import(&mut self, paper: &Paper, written: WrittenSummary) -> Result<Offered> {
         let record = Record::with(paper, written);
-        self.take_in(paper, true, |run, _| Ok((Fate::Imported, Some(run.to_json(&record)?))))
+        self.take_in(paper, Brings::Summary, |run, _| {
+            Ok((Fate::Imported, Some(run.to_json(&record)?)))
+        })
     }
 
     /// Takes in a paper in which there is nothing to summarise.
     pub fn note(&mut self, paper: &Paper, notice: Notice) -> Result<Offered> {
         let record = Record { notice: Some(notice), ..Record::of(paper) };
-        self.take_in(paper, false, |run, _| Ok((Fate::Noticed, Some(run.to_json(&record)?))))
+        self.take_in(paper, Brings::Text, |run, _| Ok((Fate::Noticed, Some(run.to_json(&record)?))))
     }
 
     /// Takes in a new version of a paper that is not to be summarised again: it is listed with the
-    /// summary of this version or of an older one, if there is one, and else left out.
+    /// summary of this version or of an older one, if there is one, and else left out. So it is where the
+    /// older one is a paper of this run: whether that has its summary yet makes no difference then.
     pub fn list_replacement(&mut self, paper: &Paper) -> Result<Offered> {
         let key = summary_key(paper, &self.identity);
         let mut older = None;
         if !self.has_summary(paper, &key)? {
-            let found = row::find_older(&self.store.connection, &paper.key(), paper.version);
-            older = found.map_err(|cause| self.failed(cause))?;
+            let id = paper.key();
+            let known = self.known(&id).map_err(|cause| self.failed(cause))?;
+            if known.is_none_or(|known| known.is_older_summary) {
+                let found = row::find_older(&self.store.connection, &id, paper.version);
+                older = found.map_err(|cause| self.failed(cause))?;
+            }
             if older.is_none() {
                 self.skip(Skip::Filtered);
                 return Ok(Offered::Duplicate);
             }
         }
-        self.take_in(paper, false, |run, _| match older {
+        self.take_in(paper, Brings::Replacement, |run, _| match older {
             None => Ok((Fate::Reused, None)),
             Some((version, record)) => {
                 let record = Record { summarised_version: Some(version), ..record };
@@ -273,24 +269,28 @@ impl<'a> Run<'a> {
     }
 
     /// One row a paper: met again, the newest version stays, and of one version the first, unless it
-    /// would have to be written and the other brings its summary.
+    /// would have to be written and the other brings its summary. A new version that is only listed with an
+    /// older one's summary gives way to any that is not.
     fn take_in(
         &mut self,
         paper: &Paper,
-        brings_summary: bool,
+        brings: Brings,
         decide: impl FnOnce(&mut Self, &str) -> Result<(Fate, Option<String>)>,
     ) -> Result<Offered> {
         let id = paper.key();
         let known = self.known(&id).map_err(|cause| self.failed(cause))?;
-        let is_newer = match known {
-            Some((version, _)) => self.is_newer(paper, &id, version)?,
+        let is_newer = match &known {
+            Some(known) => self.is_newer(paper, &id, known.version)?,
             None => false,
         };
         let offered = match known {
             None => Offered::New,
             Some(_) if is_newer => Offered::Replaced,
-            Some((version, fate))
-                if version == paper.version && fate == Some(Fate::Pending) && brings_summary =>
+            Some(known) if known.is_older_summary && brings != Brings::Replacement => {
+                Offered::Replaced
+            }
+            Some(Known { version, fate: Some(Fate::Pending), .. })
+                if version == paper.version && brings == Brings::Summary =>
             {
                 Offered::Replaced
             }
@@ -371,14 +371,15 @@ impl Run<'_> {
         Ok(matches!(found, Found::Whole(_)))
     }
 
-    /// Version and fate of a paper of this run, if it was met; a version may be unknown itself.
-    pub(super) fn known(
-        &self,
-        paper: &str,
-    ) -> rusqlite::Result<Option<(Option<u32>, Option<Fate>)>> {
-        let sql = "SELECT version, fate FROM temp.offered WHERE paper = ?1";
+    /// What is known of a paper of this run, if it was met.
+    pub(super) fn known(&self, paper: &str) -> rusqlite::Result<Option<Known>> {
+        let sql = "SELECT version, fate, outcome IS NOT NULL FROM temp.offered WHERE paper = ?1";
         let mut statement = self.store.connection.prepare_cached(sql)?;
-        let known = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Fate::from_column(row.get(1)?)));
+        let known = |row: &rusqlite::Row<'_>| {
+            let fate = Fate::from_column(row.get(1)?);
+            let is_older_summary = fate == Some(Fate::Reused) && row.get(2)?;
+            Ok(Known { version: row.get(0)?, fate, is_older_summary })
+        };
         statement.query_row([paper], known).optional()
     }
 
@@ -480,20 +481,5 @@ impl Records for Run<'_> {
             visit(&self.record(row)?)?;
         }
         Ok(())
-    }
-}
-
-impl Fate {
-    fn from_column(value: i64) -> Option<Self> {
-        let all = [
-            Fate::Pending,
-            Fate::Taken,
-            Fate::Summarised,
-            Fate::Reused,
-            Fate::Imported,
-            Fate::Failed,
-            Fate::Noticed,
-        ];
-        all.into_iter().find(|fate| *fate as i64 == value)
     }
 }

@@ -62,7 +62,7 @@ const ANNOUNCED: &str = "
         PRIMARY KEY (reader, category, paper, day)
     ) STRICT, WITHOUT ROWID;";
 
-/// Papers of one run. `fate` is a number of `run::Fate`. A row that was replaced by a newer
+/// Papers of one run. `fate` is a number of `fate::Fate`. A row that was replaced by a newer
 /// version gets a new `ticket`, so that an old ticket finds nothing. The queries name their index,
 /// since with another one SQLite would sort all papers of the run for each batch.
 const OF_ONE_RUN: &str = "

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// The folder for what this program fetches: `$WENZHAI_HOME`, or `wenzhai` in the folder that the
-/// platform has for caches; `None` where it names none.
+/// platform has for caches; `None` where it names none. It is absolute: programs that fetch into it have
+/// another current folder.
 pub fn cache_folder() -> Option<PathBuf> {
     let home = std::env::var_os("WENZHAI_HOME").filter(|home| !home.is_empty());
-    home.map(PathBuf::from).or_else(|| Some(dirs::cache_dir()?.join("wenzhai")))
+    let folder = home.map(PathBuf::from).or_else(|| Some(dirs::cache_dir()?.join("wenzhai")))?;
+    Some(std::path::absolute(&folder).unwrap_or(folder))
 }
 
 /// Bytes of memory that can be taken without swapping: of the machine, or of the control groups that

@@ -279,6 +279,56 @@ fn missed_days_can_be_left_out_and_that_is_said() {
     assert_eq!((with.status, reader.digest()), (0, vec![3, 4, 5]));
 }
 
+/// Its digest takes the place of the one that had them.
+#[test]
+fn what_a_second_run_of_the_day_has_not_comes_with_the_next_one() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.read_on("2026-11-20", "2026-11-20", 5..6);
+    assert_eq!(reader.digest(), [3, 4, 5]);
+    let without = reader.read("2026-11-20", &["arxiv:cs.CL", "--no-catch-up"]);
+    assert_eq!((without.status, reader.digest()), (0, vec![5]));
+    let told = "warning: arxiv:cs.CL: 2026-11-19 was in the digest of an earlier run and is not in this \
+        one; another run brings it\n";
+    assert!(without.stderr.contains(told), "{}", without.stderr);
+    let monday = reader.read_on("2026-11-23", "2026-11-23", 6..9);
+    assert_eq!((monday.status, reader.digest()), (0, vec![3, 4, 6, 7, 8]), "{}", monday.stderr);
+    let again = reader.read_on("2026-11-23", "2026-11-23", 6..9);
+    assert_eq!((again.status, reader.digest()), (0, vec![3, 4, 6, 7, 8]), "{}", again.stderr);
+}
+
+#[test]
+fn a_feed_that_fails_in_a_second_run_of_its_first_day_comes_with_the_next_one() {
+    let reader = Reader::new();
+    reader.server.set_day("cs.LG", "2026-11-18", withdrawn(20..21));
+    reader.server.set_feed("cs.LG", "2026-11-18", withdrawn(20..21));
+    reader.server.set_feed("cs.CL", "2026-11-18", withdrawn(1..3));
+    let both = ["arxiv:cs.CL+cs.LG"];
+    reader.read("2026-11-18", &both);
+    assert_eq!(reader.digest(), [1, 2, 20]);
+    for _ in 0..3 {
+        reader.server.fail("/rss/cs.LG", Fault::Status(503, None));
+    }
+    let second = reader.read("2026-11-18", &both);
+    assert_eq!((second.status, reader.digest()), (2, vec![1, 2]), "{}", second.stderr);
+    assert!(
+        second
+            .stderr
+            .contains("warning: arxiv:cs.LG: 2026-11-18 was in the digest of an earlier run")
+    );
+    for _ in 0..2 {
+        reader.server.set_feed("cs.LG", "2026-11-19", withdrawn(21..22));
+        reader.server.set_feed("cs.CL", "2026-11-19", withdrawn(3..5));
+        let thursday = reader.read("2026-11-19", &both);
+        assert_eq!(
+            (thursday.status, reader.digest()),
+            (0, vec![3, 4, 20, 21]),
+            "{}",
+            thursday.stderr
+        );
+    }
+}
+
 #[test]
 fn a_day_whose_page_did_not_come_is_missing_still() {
     let reader = Reader::new();

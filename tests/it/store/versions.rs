@@ -60,6 +60,32 @@ fn a_replacement_without_a_version_takes_the_place_of_what_came_before() {
     }
 }
 
+/// A run that was killed, or is repeated, ends in the digest of the first: a new version that is not written
+/// about takes nothing from a paper of the same run, whether that has its summary yet or not.
+#[test]
+fn a_new_version_beside_the_paper_itself_changes_nothing_whenever_it_is_read() {
+    for replacement_first in [false, true] {
+        let mut store = Store::in_memory().unwrap();
+        for (redo, summarised) in [(false, 1), (false, 0), (true, 1)] {
+            let mut run = store.begin(&identity(), redo).unwrap();
+            let replacement = Paper { plain_abstract: "We count more.".into(), ..paper(1, 2) };
+            if replacement_first {
+                run.list_replacement(&replacement).unwrap();
+                run.offer(&paper(1, 1)).unwrap();
+            } else {
+                run.offer(&paper(1, 1)).unwrap();
+                run.list_replacement(&replacement).unwrap();
+            }
+            finish_all(&mut run);
+            let account = run.account().unwrap();
+            assert_eq!((account.read, account.summarised), (2, summarised), "{redo}");
+            let records = records(&run);
+            assert_eq!((records.len(), records[0].version), (1, Some(1)));
+            assert_eq!(records[0].summarised_version, None);
+        }
+    }
+}
+
 #[test]
 fn a_summary_of_an_unknown_version_is_an_older_one() {
     let mut store = Store::in_memory().unwrap();
