@@ -104,7 +104,9 @@ pub fn next_token(
     let highest = |logits: &[f32]| {
         let first = argmax(logits);
         let Some(allows) = allows.as_ref().filter(|allows| !allows(first)) else { return first };
-        candidates(&mut scored(logits), 1, allows).first().map_or(first, |(token, _)| *token)
+        candidates(&mut scored(logits), 1, f32::INFINITY, allows)
+            .first()
+            .map_or(first, |(token, _)| *token)
     };
     match rule {
         Sampling::Greedy | Sampling::Beam { .. } => highest(logits),
@@ -121,7 +123,7 @@ pub fn next_token(
         }
         Sampling::Sampled { temperature, top_k, seed } => {
             let top_k = top_k.clamp(1, logits.len());
-            let mut candidates = candidates(&mut scored(logits), top_k, |_| true);
+            let mut candidates = candidates(&mut scored(logits), top_k, f32::INFINITY, |_| true);
             // Asking a filter takes longer than drawing, so only what is drawn is asked about.
             for refused in 0.. {
                 let draw = uniform(seed.wrapping_add(refused), written.len() as u64);
@@ -145,9 +147,13 @@ pub struct Candidate {
     pub log_probability: f64,
 }
 
+/// A text of a beam does not go on whose log probability is lower than the highest by more than this.
+pub(super) const PRUNED_BELOW: f64 = 2.0;
+
 /// The `count` likeliest of the tokens in `scored`, each with its logit, that `filter` allows behind `written`:
-/// likeliest first, of equal ones the lowest token id first. Where it allows none, the likeliest that it
-/// refuses. `scored` is in another order afterwards.
+/// likeliest first, of equal ones the lowest token id first. Those that a beam would prune beside the
+/// likeliest are left out, so that a filter is not asked about all that there are where it allows only one.
+/// Where it allows none, the likeliest that it refuses. `scored` is in another order afterwards.
 ///
 /// # Panics
 /// When `scored` is empty.
@@ -161,7 +167,8 @@ pub fn likeliest(
     let total: f64 = scored.iter().map(|(_, logit)| f64::from(logit - highest).exp()).sum();
     let allows = filter.map(|filter| filter.after(written));
     let is_allowed = |token| allows.as_ref().is_none_or(|allows| allows(token));
-    let mut found = candidates(scored, count, is_allowed);
+    // A little more than what is pruned, since sums of logarithms are rounded.
+    let mut found = candidates(scored, count, PRUNED_BELOW as f32 + 0.01, is_allowed);
     if found.is_empty() {
         found.extend(scored.iter().min_by(|a, b| by_logit(a, b)));
     }
@@ -198,6 +205,7 @@ fn scored(logits: &[f32]) -> Vec<(TokenId, f32)> {
 fn candidates(
     scored: &mut [(TokenId, f32)],
     count: usize,
+    within: f32,
     allows: impl Fn(TokenId) -> bool,
 ) -> Vec<(TokenId, f32)> {
     let mut rest = scored;
@@ -213,8 +221,13 @@ fn candidates(
         }
         let (highest, others) = rest.split_at_mut(portion);
         highest.sort_unstable_by(by_logit);
-        let allowed = highest.iter().copied().filter(|(token, _)| allows(*token));
-        chosen.extend(allowed.take(count - chosen.len()));
+        for &(token, logit) in &*highest {
+            let is_behind = chosen.first().is_some_and(|(_, first)| logit < first - within);
+            if is_behind || chosen.len() == count {
+                return chosen;
+            }
+            chosen.extend(allows(token).then_some((token, logit)));
+        }
         rest = others;
         portion *= 8;
     }
@@ -321,6 +334,29 @@ mod tests {
         }
         let top_one = Sampling::Sampled { temperature: 1.0, top_k: 1, seed: 1 };
         assert_eq!(next_token(&logits, top_one, &[], None), 3);
+    }
+
+    /// Allows one token, and counts how often it is asked.
+    #[derive(Debug)]
+    struct Only(TokenId, std::sync::atomic::AtomicUsize);
+
+    impl TokenFilter for Only {
+        fn after<'a>(&'a self, _: &[TokenId]) -> Box<dyn Fn(TokenId) -> bool + 'a> {
+            Box::new(|token| {
+                self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                token == self.0
+            })
+        }
+    }
+
+    #[test]
+    fn what_a_beam_would_prune_is_not_asked_about() {
+        let mut scored: Vec<(TokenId, f32)> = (0..9999).map(|token| (token, 0.0)).collect();
+        (scored[5].1, scored[7].1, scored[9].1) = (9.0, 8.0, 7.5);
+        let only = Only(7, 0.into());
+        let found = likeliest(&mut scored, 8, &[], Some(&only));
+        assert_eq!(found.iter().map(|candidate| candidate.token).collect::<Vec<_>>(), [7]);
+        assert_eq!(only.1.into_inner(), 3, "those of 5, 7 and 9");
     }
 
     #[test]

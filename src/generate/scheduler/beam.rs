@@ -10,14 +10,13 @@
 //! The sequence's own slot holds what stands before the field, and behind it the best text that has ended, so
 //! that nothing is read twice.
 
+use super::super::sampling::PRUNED_BELOW;
 use super::super::{Candidate, Field, Fork, TokenId};
 
 /// Texts that end with as many of the same tokens go on in the same way.
 const SAME_TOKENS: usize = 6;
 /// By how many tokens one of them may have come there sooner.
 const MOST_AHEAD: usize = 6;
-/// A text does not go on whose log probability is lower than the highest by more than this.
-const PRUNED_BELOW: f64 = 2.0;
 
 /// The texts of one sequence.
 #[derive(Debug)]
@@ -207,9 +206,15 @@ impl Beam {
         self.texts = texts;
     }
 
-    /// Whether `step` has come to the same words as `other`, and is not likelier, a token, up to there.
+    /// Whether `step` has come to the same words as `other`, and is not likelier, a token, up to there. Where
+    /// it came to them before the two parted, that is the past of both: a text that repeats itself has not come
+    /// to the words of one that does not.
     fn is_outdone(&self, step: &Step, other: &Step) -> bool {
         let length = self.length(step.text) + 1;
+        let parted = |ahead: usize| {
+            ahead == 0
+                || (0..length - ahead).any(|at| self.token(step, at) != self.token(other, at))
+        };
         let is_same = |ahead: usize, behind: usize| {
             (1..=SAME_TOKENS).all(|back| {
                 self.token(step, length - ahead - back) == self.token(other, length - behind - back)
@@ -218,7 +223,9 @@ impl Beam {
         let mean = |step: &Step, length: usize| self.total(step, length - 1) / length as f64;
         let most = MOST_AHEAD.min(length.saturating_sub(SAME_TOKENS));
         let mut pairs = (0..=most).flat_map(|shift| [(shift, 0), (0, shift)]);
-        let met = pairs.find(|(ahead, behind)| length >= SAME_TOKENS && is_same(*ahead, *behind));
+        let met = pairs.find(|(ahead, behind)| {
+            length >= SAME_TOKENS && is_same(*ahead, *behind) && parted(*ahead.max(behind))
+        });
         met.is_some_and(|(ahead, behind)| {
             mean(step, length - ahead) <= mean(other, length - behind)
         })

@@ -137,7 +137,11 @@ fn is_outdone(a: &Text, b: &Text) -> bool {
                 let end = text.iter().rev().take(6).map(|(token, _)| *token);
                 end.collect::<Vec<_>>()
             });
-            if ends[0].len() == 6 && ends[0] == ends[1] {
+            // What is the beginning of the other is its past.
+            let is_past = |one: &[(TokenId, f64)], of: &[(TokenId, f64)]| {
+                one.len() < of.len() && one.iter().zip(of).all(|(a, b)| a.0 == b.0)
+            };
+            if ends[0].len() == 6 && ends[0] == ends[1] && !is_past(a, b) && !is_past(b, a) {
                 return mean(a) <= mean(b);
             }
         }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use wenzhai::engine::scripted::ScriptedEngine;
-use wenzhai::generate::{TokenId, likeliest};
+use wenzhai::generate::{Candidate, TokenId};
 
 /// An engine that reads a whole text anew for each of its tokens: `logits` of the text follow it, of which those
 /// tokens are scored that `may`.
@@ -17,8 +17,14 @@ pub fn whole_texts(
             let all = (0..).zip(logits.borrow_mut()(text));
             let mut scored: Vec<(TokenId, f32)> =
                 all.filter(|(token, _)| may(text, *token)).collect();
-            let count = scored.len();
-            likeliest(&mut scored, count, &[], None)
+            scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            let highest = scored[0].1;
+            let total: f64 = scored.iter().map(|(_, l)| f64::from(l - highest).exp()).sum();
+            let candidate = |(token, logit)| {
+                let log_probability = f64::from(logit - highest) - total.ln();
+                Candidate { token, log_probability }
+            };
+            scored.into_iter().map(candidate).collect()
         },
     )
 }
