@@ -135,7 +135,7 @@ OPPOSITES = {
     "异构": "heterogen, hetero, non iid, divers, varied, !homogen",
     "同质": "homogen, same, uniform, similar, !heterogen",
     "稠密": "dense, densit, densely, !spars",
-    "在线": "online, on line, stream, web, live, internet, real time, !offline",
+    "在线": "online, =on =line, stream, web, live, internet, real time, !offline",
     "离线": "offline, off line, batch, static, pre, !online",
     "后验": "posterior, posteriori, post, bayes, !prior",
     "定量": "quantit, quantif, numer, measur, !qualitativ",

@@ -11,7 +11,7 @@ use crate::summary::Source;
 const WORDS: [[char; 2]; 2] = [['显', '著'], ['大', '幅']];
 
 /// Beginnings of English words that emphasise; those of `salience` are 显著性.
-const ENGLISH: [&str; 26] = [
+const ENGLISH: [&str; 27] = [
     "appreciab",
     "considerab",
     "dramatic",
@@ -38,7 +38,15 @@ const ENGLISH: [&str; 26] = [
     "striking",
     "substantial",
     "tremendous",
+    "vast",
 ];
+
+/// Words that emphasise together.
+const PHRASES: [&str; 5] =
+    ["large margin", "wide margin", "big margin", "order of magnitude", "by far"];
+
+/// Characters behind which 大幅 belongs to two words: 最大幅值, 放大幅度.
+const BEFORE_PARTS: [char; 4] = ['最', '放', '扩', '加'];
 
 /// Whether a source emphasises something.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +60,11 @@ impl Emphasis {
             let word = word.to_ascii_lowercase();
             ENGLISH.iter().any(|beginning| word.starts_with(beginning))
         };
-        let words = |text: &str| text.split(|c: char| !c.is_ascii_alphabetic()).any(emphasises);
+        let words = |text: &str| {
+            let lower = text.to_ascii_lowercase();
+            PHRASES.iter().any(|phrase| lower.contains(phrase))
+                || text.split(|c: char| !c.is_ascii_alphabetic()).any(emphasises)
+        };
         let is_told =
             WORDS.iter().any(|word| source.translations.contains(&String::from_iter(word)));
         Emphasis {
@@ -63,7 +75,10 @@ impl Emphasis {
     /// Whether the last `new` of `chars` may stand there.
     pub(super) fn allows(self, chars: &[char], new: usize) -> bool {
         let from = chars.len().saturating_sub(new + 1);
-        self.is_sourced
-            || !chars[from..].windows(2).any(|pair| WORDS.iter().any(|word| word == pair))
+        let is_refused = |at: usize| {
+            let is_part = at > 0 && BEFORE_PARTS.contains(&chars[at - 1]);
+            chars[at..].starts_with(&WORDS[0]) || chars[at..].starts_with(&WORDS[1]) && !is_part
+        };
+        self.is_sourced || !(from..chars.len()).any(is_refused)
     }
 }

@@ -11,7 +11,8 @@
 use crate::summary::Source;
 use crate::text::numbers::{
     Decimal, Found, SCALES, TENS, WORDS, century, in_spaced_groups, is_times, narrow_digit,
-    percents, power_of_ten, scaled_in_words, scales, scan, second_year, without_tex_separators,
+    percents, power_of_ten, scaled_in_words, scales, scan, second_year, without_chinese_scales,
+    without_tex_separators,
 };
 use crate::text::quantity::grouped;
 
@@ -56,7 +57,8 @@ impl Form {
 impl Numbers {
     pub(super) fn of(source: &Source<'_>) -> Numbers {
         let mut numbers = Numbers { forms: Vec::new() };
-        for text in [source.title, source.abstract_text, source.translations] {
+        let translations = without_chinese_scales(source.translations);
+        for text in [source.title, source.abstract_text, &translations] {
             let text = without_tex_separators(text);
             let mut before: Option<Found> = None;
             let found = scan(&text);

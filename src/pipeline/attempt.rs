@@ -1,10 +1,10 @@
-//! The ladder of attempts at one paper, and which of them is the best.
+//! The ladder of attempts at one paper, and the best of what they wrote.
 
 use sha2::{Digest, Sha256};
 
 use crate::generate::Sampling;
 use crate::paper::Paper;
-use crate::summary::{Flaw, FlawKind, Severity, Summary};
+use crate::summary::{Field, Flaw, FlawKind, Severity, Summary};
 
 /// Most attempts at one paper.
 pub const MAX_TRIES: u32 = 3;
@@ -15,6 +15,9 @@ pub const MAX_TRIES: u32 = 3;
 /// other texts nearly as they were; then a draw, which is the last way out of whatever the
 /// greedy texts ran into. Where a text is only lean, both other rungs are draws: it has nothing
 /// to penalise. Each is the same on every run.
+///
+/// Of each field the best text of all attempts is kept: a one-liner that ran into its bound costs the
+/// paper nothing of what a beam found for its paragraph.
 #[derive(Debug)]
 pub(super) struct Attempts {
     /// How tokens are picked in the first attempt.
@@ -43,15 +46,29 @@ impl Attempts {
         }
     }
 
-    /// Takes in the outcome of an attempt; of equally good ones the first stays.
-    pub(super) fn add(&mut self, summary: Summary, flaws: Vec<Flaw>) {
+    /// Takes in the outcome of an attempt, field by field: what is wrong with one does not depend on
+    /// the others. Of equally good texts the first stays.
+    pub(super) fn add(&mut self, mut summary: Summary, flaws: Vec<Flaw>) {
         self.tries += 1;
-        if self.best.as_ref().is_none_or(|(_, best)| badness(&flaws) < badness(best)) {
+        let Some((best, best_flaws)) = &mut self.best else {
             self.best = Some((summary, flaws));
+            return;
+        };
+        for field in Field::ALL {
+            let is_of_field = |flaw: &Flaw| flaw.field == Some(field);
+            let (new, old): (Vec<_>, Vec<_>) = (
+                flaws.iter().filter(|flaw| is_of_field(flaw)).cloned().collect(),
+                best_flaws.iter().filter(|flaw| is_of_field(flaw)).cloned().collect(),
+            );
+            if badness(&new) < badness(&old) {
+                *best.field_mut(field) = std::mem::take(summary.field_mut(field));
+                best_flaws.retain(|flaw| !is_of_field(flaw));
+                best_flaws.extend(new);
+            }
         }
     }
 
-    /// Whether the best attempt is good enough, or was the last one.
+    /// Whether what there is is good enough, or the last attempt was made.
     pub(super) fn is_over(&self) -> bool {
         let is_good = self.best.as_ref().is_some_and(|(_, flaws)| flaws.is_empty());
         is_good || self.tries >= MAX_TRIES
@@ -67,12 +84,13 @@ impl Attempts {
         self.tries.saturating_sub(1)
     }
 
+    /// The best text of each field, and what is still wrong with them.
     pub(super) fn into_best(self) -> Option<(Summary, Vec<Flaw>)> {
         self.best
     }
 }
 
-/// Less is better: missing fields count first, then all that is wrong, then lost numbers.
+/// Less is better: a missing text counts first, then all that is wrong, then lost numbers.
 fn badness(flaws: &[Flaw]) -> (usize, usize, usize) {
     let missing = flaws.iter().filter(|flaw| flaw.kind == FlawKind::Missing).count();
     let lost = flaws.iter().filter(|flaw| flaw.kind == FlawKind::LostNumbers);
@@ -107,7 +125,7 @@ mod tests {
     }
 
     fn written(text: &str) -> Summary {
-        Summary { zh_tldr: text.into(), ..Summary::default() }
+        Summary { zh_title: text.into(), zh_tldr: text.into(), zh_abstract: text.into() }
     }
 
     #[test]
@@ -130,7 +148,30 @@ mod tests {
     }
 
     #[test]
-    fn the_best_attempt_lacks_nothing_then_has_the_fewest_flaws() {
+    fn what_was_well_written_stays_where_another_field_is_tried_again() {
+        let unfinished = |field| Flaw::plain(FlawKind::Unfinished, field);
+        let mut attempts = attempts();
+        attempts.add(written("1"), vec![unfinished(Field::Tldr), lost(2)]);
+        attempts.add(written("2"), vec![unfinished(Field::Title), unfinished(Field::Paragraph)]);
+        assert!(!attempts.is_over(), "the first paragraph is lean, the second unfinished");
+        attempts.add(written("3"), vec![unfinished(Field::Title), lost(1)]);
+        let [zh_title, zh_tldr, zh_abstract] = ["1", "2", "3"].map(String::from);
+        let best = Summary { zh_title, zh_tldr, zh_abstract };
+        assert_eq!(attempts.into_best().unwrap(), (best, vec![lost(1)]));
+    }
+
+    #[test]
+    fn two_attempts_that_are_clean_together_are_enough() {
+        let mut attempts = attempts();
+        attempts.add(written("1"), vec![Flaw::plain(FlawKind::Unfinished, Field::Tldr)]);
+        attempts.add(written("2"), vec![Flaw::plain(FlawKind::Missing, Field::Title)]);
+        assert!(attempts.is_over());
+        let best = Summary { zh_tldr: "2".into(), ..written("1") };
+        assert_eq!(attempts.into_best().unwrap(), (best, vec![]));
+    }
+
+    #[test]
+    fn the_best_text_is_there_then_has_the_fewest_flaws() {
         let ranked = [
             vec![],
             vec![lost(2)],
@@ -153,14 +194,14 @@ mod tests {
         let Sampling::Sampled { seed: first, .. } = attempts.next_sampling() else {
             panic!("no draw")
         };
-        attempts.add(written("2"), vec![Flaw::plain(FlawKind::Unfinished, Field::Tldr)]);
+        attempts.add(written("2"), vec![Flaw::plain(FlawKind::Unfinished, Field::Paragraph)]);
         let Sampling::Sampled { seed: second, .. } = attempts.next_sampling() else {
             panic!("no draw")
         };
         assert_ne!(first, second);
         attempts.add(written("3"), vec![lost(2)]);
         assert!(attempts.is_over());
-        assert_eq!(attempts.into_best().unwrap().0, written("3"));
+        assert_eq!(attempts.into_best().unwrap().0.zh_abstract, "3");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!    sequences end, the engine takes one step after another, and each finished request becomes text.
 //! 3. Text is checked. What is clean is in the store, on the disk, before the next step begins;
 //!    what is not is tried again with another way of picking tokens, twice at most, and then the
-//!    best attempt is kept with its flaws named.
+//!    best text of each field is kept with its flaws named.
 //! 4. The run hands its records to [`crate::digest`], and its account adds up.
 //!
 //! One paper can fail, and becomes a record that says why; nothing a paper holds ends a run. An
@@ -225,7 +225,7 @@ impl<E: Engine> Desk<'_, '_, E> {
         }
     }
 
-    /// Keeps the best attempt.
+    /// Keeps the best of all attempts.
     fn settle(&mut self, draft: Draft) -> Result<()> {
         let Draft { pending, prompt, attempts } = draft;
         let retries = attempts.retries();

@@ -192,12 +192,7 @@ impl<'a> Codec<'a> {
         let mut bounded = Vec::new();
         for (form, written) in self.template.fields().iter().zip(&finished.fields) {
             let text = self.encoding.decode(&written.tokens);
-            let line = text.lines().next().unwrap_or_default().to_owned();
-            match form.field {
-                Field::Title => summary.zh_title = line,
-                Field::Tldr => summary.zh_tldr = line,
-                Field::Paragraph => summary.zh_abstract = line,
-            }
+            *summary.field_mut(form.field) = text.lines().next().unwrap_or_default().to_owned();
             if written.ending == Ending::Bound {
                 bounded.push(form.field);
             }

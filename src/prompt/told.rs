@@ -65,10 +65,13 @@ impl Told {
         Told { terms, keep }
     }
 
-    /// What may be written because it is told: the translations, one a line.
+    /// What may be written because it is told: the translations and what stays as it is, one a line. Not the
+    /// numbers: what may be written for them is told by the abstract, where the 7 of a 7B is no 7.
     pub fn translations(&self) -> String {
+        let is_number = |text: &&str| text.chars().all(|c| c.is_ascii_digit() || ".,".contains(c));
         let terms = self.terms.iter().map(|term| term.translation.as_str());
-        terms.chain(self.keep.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
+        let kept = self.keep.iter().map(String::as_str).filter(|text| !is_number(text));
+        terms.chain(kept).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -108,6 +111,13 @@ mod tests {
         );
         assert_eq!(kept("LLM-based, X2, v1.2, iPhone, a"), [""; 0]);
         assert_eq!(kept(&(0..90).map(|n| format!("{n} ")).collect::<String>()).len(), MAX_KEPT);
+    }
+
+    #[test]
+    fn a_number_is_not_told_without_what_it_is_of() {
+        let told = Told::of("T", "A 7B model of 2 million users on KITTI, 63.4", None);
+        assert_eq!(told.keep, ["7", "KITTI", "63.4"]);
+        assert_eq!(told.translations(), "200万\nKITTI");
     }
 
     #[test]

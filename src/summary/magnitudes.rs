@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::numbers::SourceNumbers;
 use crate::text::is_han;
-use crate::text::numbers::CHINESE_UNITS;
+use crate::text::numbers::{CHINESE_UNITS, begins_measure};
 
 /// Characters after which `数` ends a word: 参数, 指数, 多数. Not those of 对数, 有理数 or 个数: before a
 /// unit they nearly always belong to the word before, as in 拥有数十亿, 处理数十亿 and 对数十亿.
@@ -25,9 +25,11 @@ const UNITS: [(&str, i32); 5] =
 /// What is counted in a unit, or alone.
 const COUNTS: [(&str, i32); 4] = [("tens", 1), ("dozens", 1), ("hundreds", 2), ("thousands", 3)];
 /// Times and shares that have a magnitude of their own.
-const OTHERS: [(&str, i32); 8] = [
+const OTHERS: [(&str, i32); 10] = [
     ("dozen", 1),
     ("decade", 1),
+    ("decadal", 1),
+    ("multidecadal", 1),
     ("decades", 1),
     ("century", 2),
     ("centuries", 2),
@@ -57,6 +59,12 @@ fn stated(text: &str) -> Vec<(String, i32)> {
             stated.push((format!("数{}", &after[..end]), NONE));
             continue;
         }
+        // 数千米 is one of kilometres.
+        let is_of_measure = matches!(small, Some((_, 3))) && begins_measure(rest);
+        let is_of_megaparsecs = after.starts_with("百万秒差距");
+        if is_of_measure || is_of_megaparsecs {
+            continue;
+        }
         let power = small.map_or(0, |(_, power)| *power) + large.map_or(0, |(_, power)| *power);
         if power > 0 {
             let end = after.len() - counted.len() + large.map_or(0, |(unit, _)| unit.len());
@@ -71,8 +79,11 @@ fn powers(text: &str) -> BTreeSet<i32> {
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     let words: Vec<&str> = words.filter(|word| *word != "of").collect();
-    let unit =
-        |word: &str| UNITS.iter().find(|(unit, _)| word.strip_suffix('s').unwrap_or(word) == *unit);
+    let unit = |word: &str| {
+        let word = word.strip_suffix('s').unwrap_or(word);
+        let word = word.strip_prefix("multi").unwrap_or(word);
+        UNITS.iter().find(|(unit, _)| word == *unit)
+    };
     let of = |table: &[(&str, i32)], word: &str| {
         table.iter().find(|(known, _)| *known == word).map(|(_, power)| *power)
     };
@@ -173,6 +184,7 @@ mod tests {
         );
         check("数十个亿的商品，数百个", &[("数十个亿", 9), ("数百", 2)]);
         check("数百百万次，数百千米", &[("数百百万", NONE), ("数百", 2)]);
+        check("数千米、数千电子伏、数百万秒差距，数千名", &[("数千", 3)]);
     }
 
     #[test]
@@ -184,6 +196,7 @@ mod tests {
         check("Hundreds of thousands, and several hundred more", &[2, 5]);
         check("a few hundred thousand", &[5]);
         check("billions; tens of times; two decades", &[1, 9]);
+        check("multibillion-dollar, multi-million, decadal", &[1, 6, 9]);
         check("nothing; an F1 score; BLEU scores", &[]);
     }
 

@@ -18,6 +18,7 @@ mod magnitudes;
 mod notice;
 mod numbers;
 
+use crate::text::numbers::without_chinese_scales;
 use crate::text::{Unsourced, ends_in_a_number, ends_sentence, english, loops, tidy};
 
 pub use fields::Fields;
@@ -79,6 +80,15 @@ impl Summary {
         }
     }
 
+    /// The text of one field, to be changed.
+    pub fn field_mut(&mut self, field: Field) -> &mut String {
+        match field {
+            Field::Title => &mut self.zh_title,
+            Field::Tldr => &mut self.zh_tldr,
+            Field::Paragraph => &mut self.zh_abstract,
+        }
+    }
+
     /// The same summary with every field through [`tidy`].
     #[must_use]
     pub fn tidied(&self) -> Self {
@@ -95,6 +105,8 @@ impl Summary {
 /// `bounded` names the fields at which the model did not stop by itself but ran into its bound
 /// of tokens: these must end with a sentence, others need not (the references that the default
 /// model learned from end in the middle where their source did).
+///
+/// Each flaw names its field, and is found in the text of that field alone, beside the source.
 pub fn check(source: &Source, summary: &Summary, bounded: &[Field]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let sources = [source.title, source.abstract_text, source.translations];
@@ -160,7 +172,8 @@ fn check_length(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
 }
 
 fn check_numbers(source: &Source, summary: &Summary, flaws: &mut Vec<Flaw>) {
-    let texts = [source.title, source.abstract_text, source.translations];
+    let translations = without_chinese_scales(source.translations);
+    let texts = [source.title, source.abstract_text, &translations];
     let known = numbers::SourceNumbers::of(&texts);
     let magnitudes = Magnitudes::beside(&texts, &known);
     for field in Field::ALL {

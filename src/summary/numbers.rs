@@ -19,8 +19,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, century, in_characters, in_spaced_groups, is_recent_year,
-    is_times, percents, power_of_ten, scaled_in_words, scales, scan, second_year,
+    Decimal, Found, SCALES, TENS, WORDS, century, in_characters, in_spaced_groups, is_of_decade,
+    is_recent_year, is_times, percents, power_of_ten, scaled_in_words, scales, scan, second_year,
     units_in_characters, without_tex_separators,
 };
 
@@ -111,8 +111,10 @@ impl SourceNumbers {
     fn accepts_in_characters(&self, (before, after): (&str, &str), value: &Decimal) -> bool {
         // A part of a number in digits (3百五十) or with a fraction (九十五点五), of a word (十六进制,
         // 十四行诗), or roughly (三十多, 两百年 for two centuries) is not looked at.
-        const PARTS: [&str; 13] =
-            ["点", "进制", "面体", "指肠", "行诗", "极", "烷", "烯", "醇", "几", "多", "余", "来"];
+        const PARTS: [&str; 17] = [
+            "点", "进制", "面体", "边形", "角形", "指肠", "行诗", "极", "烷", "烯", "醇", "碳",
+            "酸", "几", "多", "余", "来",
+        ];
         if before.ends_with(|c: char| c.is_ascii_digit())
             || PARTS.iter().any(|part| after.starts_with(part))
             || (after.starts_with('年') && value.is_of_hundreds())
@@ -131,7 +133,7 @@ impl SourceNumbers {
     fn accepts(&self, text: &str, found: &Found) -> bool {
         let (before, after) = (&text[..found.start], &text[found.end..]);
         let enumerates = found.end - found.start == 1 && after.starts_with([')', '）', '、']);
-        let decade = after.starts_with("年代") && self.decades.contains(&found.value);
+        let decade = is_of_decade(after) && self.decades.contains(&found.value);
         let century = after.starts_with("世纪") && self.centuries.contains(&found.value);
         enumerates
             || decade
@@ -273,6 +275,14 @@ pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize)
             let mut forms = powers(&abstract_text, before.as_ref(), &found);
             forms.extend(scale.map(|zeros| found.value.times_ten(zeros)));
             forms.push(found.value.clone());
+            let year = second_year(&abstract_text, before.as_ref(), &found);
+            forms.extend(year.map(|year| Decimal::parse(&year)));
+            // The 1980s are 80年代.
+            let after = abstract_text[found.end..].trim_start_matches(['\'', '’']);
+            let digits = &abstract_text[found.start..found.end];
+            if century(digits).is_some() && after.starts_with('s') {
+                forms.push(Decimal::parse(&digits[2..]));
+            }
             if !forms.iter().any(|form| written.contains(form)) {
                 lost.push(abstract_text[found.start..found.end].to_owned());
             }

@@ -70,10 +70,12 @@ pub(crate) fn ends_sentence(text: &str) -> bool {
     end.ends_with(['。', '？', '！', '…', '.', '?', '!'])
 }
 
-/// Whether `text` stops within a number, as `提高到0.` does.
+/// Whether `text` stops within a number, as `提高到0.` does; not behind a name (`GPT-4.`).
 pub(crate) fn ends_in_a_number(text: &str) -> bool {
-    let before = text.trim_end().strip_suffix('.');
-    before.is_some_and(|before| before.ends_with(|c: char| c.is_ascii_digit()))
+    let Some(before) = text.trim_end().strip_suffix('.') else { return false };
+    let ahead = before.trim_end_matches(|c: char| c.is_ascii_digit() || ".,".contains(c));
+    let is_name = ahead.trim_end_matches([' ', '-']).ends_with(|c: char| c.is_ascii_alphabetic());
+    before.ends_with(|c: char| c.is_ascii_digit()) && !is_name
 }
 
 fn is_closing(c: char) -> bool {

@@ -25,6 +25,8 @@ struct Entry {
     longer: Vec<(usize, usize)>,
     /// What stands behind it where it only looks like the word.
     other: Option<char>,
+    /// What stands before it there.
+    no_beginning: Option<char>,
 }
 
 /// All of them.
@@ -38,7 +40,12 @@ const MARK: char = '!';
 const WHOLE: char = '=';
 
 /// What begins otherwise than the word that it looks like: 随后验证 is no 后验.
-const NOT_BEFORE: [(&str, char); 2] = [("后验", '证'), ("超时", '空')];
+const NOT_BEFORE: [(&str, char); 4] =
+    [("后验", '证'), ("超时", '空'), ("张量积", '分'), ("嵌入层", '次')];
+
+/// What ends otherwise: 神经元训练 is no 元训练.
+const NOT_BEHIND: [(&str, char); 5] =
+    [("元训练", '经'), ("高维", '提'), ("三维", '第'), ("域自适应", '区'), ("同步", '不')];
 
 static LIST: LazyLock<List> = LazyLock::new(|| {
     let lines = include_str!("../../models/zh.sources.tsv").lines();
@@ -50,7 +57,9 @@ static LIST: LazyLock<List> = LazyLock::new(|| {
         let [english, mistaken] = [english, mistaken].map(|list| list.iter().map(words).collect());
         let chars = chinese.chars().collect();
         let other = NOT_BEFORE.iter().find(|(known, _)| *known == chinese).map(|(_, next)| *next);
-        Some(Entry { chinese, chars, english, mistaken, longer: Vec::new(), other })
+        let before = NOT_BEHIND.iter().find(|(known, _)| *known == chinese);
+        let no_beginning = before.map(|(_, before)| *before);
+        Some(Entry { chinese, chars, english, mistaken, longer: Vec::new(), other, no_beginning })
     };
     let mut entries: Vec<Entry> = lines.filter_map(entry).collect();
     let longer = |chars: &[char]| {
@@ -154,7 +163,10 @@ impl Unsourced {
         let ending = chars[..end].last().and_then(|last| LIST.ending.get(last));
         let ending = ending.into_iter().flatten().copied();
         ending.filter(move |index| {
-            self.is_refused[*index] && chars[..end].ends_with(&LIST.entries[*index].chars)
+            let Entry { chars: word, no_beginning, .. } = &LIST.entries[*index];
+            let stands =
+                |before: &[char]| no_beginning.is_none() || before.last().copied() != *no_beginning;
+            self.is_refused[*index] && chars[..end].strip_suffix(&word[..]).is_some_and(stands)
         })
     }
 }
@@ -190,7 +202,9 @@ mod tests {
         check("本文研究点云。", &[]);
         check("本文用贝叶斯推断研究羊群。", &["贝叶斯推断"]);
         check("超时准确率与联邦学习。", &["联邦学习", "超时"]);
-        check("随后验证了结论。", &[]);
+        check("随后验证了结论，张量积分与嵌入层次结构。", &[]);
+        check("单神经元训练、提高维护性、第三维度、区域自适应、不同步长。", &[]);
+        check("高维的三维张量积。", &["三维", "张量积", "高维"]);
         check("", &[]);
     }
 

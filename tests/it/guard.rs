@@ -193,6 +193,17 @@ fn numbers_in_words_may_be_written_in_digits() {
     for text in ["250种", "500小时", "50000", "600万颗", "210万颗", "102项", "100项"] {
         assert!(!accepts(&source, numbers(), text), "{text}");
     }
+    let source = Source {
+        abstract_text: "From the 1980s to the 1990s a sixfold gain in two and a half years.",
+        translations: "700万",
+        ..source
+    };
+    for text in ["80年代和90年代", "6倍", "2.5年"] {
+        assert!(accepts(&source, numbers(), text), "{text}");
+    }
+    for text in ["80和90年代", "7倍", "3.5年", "700人", "80人"] {
+        assert!(!accepts(&source, numbers(), text), "{text}");
+    }
 }
 
 #[test]
@@ -309,6 +320,8 @@ fn nothing_is_emphasised_that_the_source_does_not_emphasise() {
     assert!(accepts(plain, "", "错误减少5%，效果明显，幅度大，显示著者"));
     assert!(!accepts(plain, "", "错误显著减少"));
     assert!(!accepts(plain, "", "大幅减少错误"));
+    assert!(accepts(plain, "", "最大幅值与放大幅度"));
+    assert!(accepts("They win by a large margin.", "", "大幅优于"));
     assert!(accepts(plain, "显著性图", "显著性图"), "a term that was told");
     for word in ["Significantly", "substantial", "saliency", "orders of magnitude", "Markedly"] {
         assert!(accepts(&format!("{plain} {word} so."), "", "显著减少"), "{word}");

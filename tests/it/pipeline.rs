@@ -270,6 +270,31 @@ fn what_is_flawed_is_tried_again_in_two_other_ways() {
     assert_eq!((progress.retried, progress.flagged, progress.failed), (3, 1, 0));
 }
 
+/// A one-liner without Chinese at first, and a word of its own in each attempt's other texts.
+fn short_of_words(title: &str, pick: Sampling) -> [String; 3] {
+    let is_first = matches!(pick, Sampling::Greedy);
+    let mut answer = good(title, pick);
+    for text in &mut answer[..2] {
+        text.insert_str(0, if is_first { "先写的" } else { "后写的" });
+    }
+    if is_first {
+        answer[2] = "Sheep are counted here.".into();
+    }
+    answer
+}
+
+#[test]
+fn what_is_good_in_the_first_attempt_outlives_a_second_one_for_another_field() {
+    let mut scribe = Scribe::new(short_of_words);
+    let outcome = run(&[titled(1, "Counting")], &mut scribe);
+    assert_eq!(scribe.picks("Counting").len(), 2);
+    let kept = outcome.record("Counting");
+    assert_eq!((kept.retries, kept.marks.as_slice()), (1, [].as_slice()));
+    assert!(kept.zh_title.starts_with("先写的"), "{}", kept.zh_title);
+    assert!(kept.zh_abstract.starts_with("先写的"), "{}", kept.zh_abstract);
+    assert_eq!(kept.zh_tldr, good("Counting", Sampling::Greedy)[2]);
+}
+
 #[test]
 fn a_draw_is_the_same_in_every_run() {
     let draws = || {

@@ -144,6 +144,37 @@ fn magnitudes_are_those_of_the_source() {
     assert_eq!(invented("我们在数十家商店销售商品。"), ["数十"]);
 }
 
+/// What the prompt tells of a number is its Chinese with the unit, and not the digits alone.
+#[test]
+fn numbers_without_their_unit_are_invented() {
+    let abstract_text = "We have 2 million users.";
+    let source = Source { abstract_text, translations: "200万", ..Source::default() };
+    assert_eq!(invented(&source, "我们有200万用户。"), [""; 0]);
+    assert_eq!(invented(&source, "我们有200个用户。"), ["200"]);
+}
+
+#[test]
+fn decades_and_multiples_are_those_of_the_source() {
+    let abstract_text = "In the 1980s and 1990s a sixfold gain took two and a half years, up to its \
+        sixtieth month, Sept. 2003, with dodecagonal tiles.";
+    let source = Source { abstract_text, ..Source::default() };
+    let text = "20世纪80和90年代，6倍的增益用了2.5年，直至第60个月，即2003年9月，用十二边形；也在80、90年代。";
+    assert_eq!(invented(&source, text), [""; 0]);
+    assert_eq!(
+        invented(&source, "20世纪70和90年代，80和90个，7倍，3.5年。"),
+        ["70", "80", "90", "7", "3.5"]
+    );
+    let lost = |paragraph: &str| {
+        let summary = Summary { zh_abstract: paragraph.into(), ..good() };
+        let abstract_text = "From the 1980s and 1990s on, in 2008-09.";
+        let flaws =
+            check(&Source { title: TITLE, abstract_text, ..Source::default() }, &summary, &[]);
+        flaws.into_iter().find(|flaw| flaw.kind == FlawKind::LostNumbers).map(|flaw| flaw.detail)
+    };
+    assert_eq!(lost("自20世纪80年代和90年代起，在2008至2009年，我们对数羊做了研究。"), None);
+    assert_eq!(lost("自那时起，我们对数羊做了研究。").map(|lost| lost.len()), Some(4));
+}
+
 /// A number in characters that has digits and units can be nothing else.
 #[test]
 fn numbers_in_characters_are_those_of_the_source() {
@@ -177,6 +208,9 @@ fn a_text_must_not_stop_in_a_number() {
     let mut summary = good();
     summary.zh_abstract.push_str("在几何3.");
     assert_eq!(flaws(&summary, &[]), [Flaw::plain(FlawKind::Unfinished, Field::Paragraph)]);
+    let mut summary = good();
+    summary.zh_tldr.push_str("优于Sheep-3.");
+    assert!(flaws(&summary, &[]).iter().all(|flaw| flaw.kind != FlawKind::Unfinished));
 }
 
 #[test]

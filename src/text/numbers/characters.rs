@@ -34,12 +34,18 @@ pub(crate) fn units_in_characters(text: &str) -> Vec<(usize, &str, Decimal)> {
     let runs = numeral_runs(text).into_iter().map(without_words);
     let runs = runs.map(|(start, range)| (start, &text[range]));
     let is_measure = |(start, run): &(usize, &str)| {
-        const MEASURES: [char; 10] = ['米', '克', '瓦', '赫', '焦', '帕', '伏', '卡', '牛', '字'];
-        run.ends_with(['百', '千', '兆']) && text[start + run.len()..].starts_with(MEASURES)
+        run.ends_with(['百', '千', '兆']) && begins_measure(&text[start + run.len()..])
     };
     runs.filter(|found| is_whole(found.1) && !is_measure(found))
         .map(|(start, run)| (start, run, decimal_of_run(run)))
         .collect()
+}
+
+/// Whether a unit of measure begins with `text`, which a 千 or 百 before it may be a part of (千米, 百帕).
+pub(crate) fn begins_measure(text: &str) -> bool {
+    const MEASURES: [&str; 12] =
+        ["米", "克", "瓦", "赫", "焦", "帕", "伏", "卡", "牛", "字", "电子伏", "秒差距"];
+    MEASURES.iter().any(|measure| text.starts_with(measure))
 }
 
 /// Whether a run has digits and units, and is neither rough (二三十, no digit stands beside another but

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-pub(crate) use characters::{in_characters, units_in_characters};
+pub(crate) use characters::{begins_measure, in_characters, units_in_characters};
 pub(crate) use words::{TENS, WORDS, scaled_in_words};
 
 /// A decimal number: `digits` without zeros at its ends, times ten to the `exponent`.
@@ -203,6 +203,27 @@ pub(crate) fn century(year: &str) -> Option<u32> {
     Some(hundreds + 1)
 }
 
+/// Whether `after`, what stands behind the last two digits of a year in a Chinese text, makes it a decade: 年代, or
+/// one or two more of them that have it (`80和90年代`).
+pub(crate) fn is_of_decade(after: &str) -> bool {
+    let mut rest = after;
+    for _ in 0..3 {
+        if rest.starts_with("年代") {
+            return true;
+        }
+        let joined = DECADES_JOINED_BY.iter().find_map(|word| rest.strip_prefix(word));
+        let Some(joined) = joined else { return false };
+        rest = joined.trim_start_matches(|c: char| c.is_ascii_digit());
+        if joined.len() != rest.len() + 2 {
+            return false;
+        }
+    }
+    false
+}
+
+/// What joins decades in Chinese.
+const DECADES_JOINED_BY: [&str; 9] = ["、", "和", "与", "及", "至", "到", "-", "–", "—"];
+
 /// Whether digits are likely a year, which counts nothing.
 pub(crate) fn is_recent_year(digits: &str) -> bool {
     digits.len() == 4
@@ -224,6 +245,17 @@ pub(crate) fn in_spaced_groups(text: &str) -> Vec<(Range<usize>, String)> {
     let with_commas = |text: &str| text.replace(|c: char| !c.is_ascii_digit(), ",");
     let found = GROUPS.find_iter(text).filter(is_number);
     found.map(|found| (found.range(), with_commas(found.as_str()))).collect()
+}
+
+/// `text`, a translation, without numbers that have a Chinese unit of magnitude: the 200 of `200万` is none
+/// by itself, and the English that it translates has its value.
+pub(crate) fn without_chinese_scales(text: &str) -> String {
+    let mut rest = text.to_owned();
+    let has_unit = |after: &str| CHINESE_UNITS.iter().any(|(unit, _)| after.starts_with(unit));
+    for found in scan(text).into_iter().rev().filter(|found| has_unit(&text[found.end..])) {
+        rest.replace_range(found.start..found.end, "");
+    }
+    rest
 }
 
 /// TeX's and full-width ways to write a number, made plain.

@@ -16,7 +16,7 @@ pub(crate) struct NumberWords {
 }
 
 /// Small numbers, shares, multiples and months.
-pub(crate) const WORDS: [NumberWords; 48] = [
+pub(crate) const WORDS: [NumberWords; 62] = [
     row(&["zero"], "0", Some("")),
     row(&["no"], "0", None),
     row(&["one", "first", "single"], "1", Some("")),
@@ -33,6 +33,12 @@ pub(crate) const WORDS: [NumberWords; 48] = [
     row(&["five", "fifth"], "5", Some("")),
     row(&["fivefold"], "5", Some("倍")),
     row(&["v", "fifths"], "5", None),
+    row(&["sixfold"], "6", Some("倍")),
+    row(&["sevenfold"], "7", Some("倍")),
+    row(&["eightfold"], "8", Some("倍")),
+    row(&["ninefold"], "9", Some("倍")),
+    row(&["hundredfold"], "100", Some("倍")),
+    row(&["thousandfold"], "1000", Some("倍")),
     row(&["six", "sixth"], "6", Some("")),
     row(&["seven", "seventh"], "7", Some("")),
     row(&["eight", "eighth"], "8", Some("")),
@@ -50,6 +56,14 @@ pub(crate) const WORDS: [NumberWords; 48] = [
     row(&["eighteen", "eighteenth"], "18", Some("")),
     row(&["nineteen", "nineteenth"], "19", Some("")),
     row(&["twentieth"], "20", Some("")),
+    row(&["thirtieth"], "30", Some("")),
+    row(&["fortieth"], "40", Some("")),
+    row(&["fiftieth"], "50", Some("")),
+    row(&["sixtieth"], "60", Some("")),
+    row(&["seventieth"], "70", Some("")),
+    row(&["eightieth"], "80", Some("")),
+    row(&["ninetieth"], "90", Some("")),
+    row(&["hundredth"], "100", Some("")),
     row(&["quarter"], "25", Some("%")),
     row(&["quarters"], "75", Some("%")),
     row(&["half", "halves", "halve", "halved", "halving"], "50", Some("%")),
@@ -61,7 +75,7 @@ pub(crate) const WORDS: [NumberWords; 48] = [
     row(&["june", "jun"], "6", Some("月")),
     row(&["july", "jul"], "7", Some("月")),
     row(&["august", "aug"], "8", Some("月")),
-    row(&["september", "sep"], "9", Some("月")),
+    row(&["september", "sept", "sep"], "9", Some("月")),
     row(&["october", "oct"], "10", Some("月")),
     row(&["november", "nov"], "11", Some("月")),
     row(&["december", "dec"], "12", Some("月")),
@@ -75,8 +89,9 @@ const fn row(
     NumberWords { words, digits, before }
 }
 
-/// Numbers with a word for a power of ten that `lower`, a text in small letters, has in words (`fifty
-/// thousand`, `half a million`, `one hundred and fifty`), and the numbers of decades that it speaks of.
+/// Numbers with a word for a power of ten or a half that `lower`, a text in small letters, has in words (`fifty
+/// thousand`, `half a million`, `one hundred and fifty`, `two and a half`), and the numbers of decades that it
+/// speaks of.
 pub(crate) fn scaled_in_words(lower: &str) -> (Vec<Decimal>, Vec<Decimal>) {
     let (mut scaled, mut decades) = (Vec::new(), Vec::new());
     let (mut number, mut end) = (InWords::default(), 0);
@@ -136,10 +151,12 @@ const HUNDRED: u64 = 100;
 const HALF: u64 = 5;
 
 impl InWords {
-    /// The number, if it has a unit; there is none then.
+    /// The number, if it has a unit or a half; there is none then.
     fn take(&mut self) -> Option<Decimal> {
         let InWords { total, group, unit, .. } = std::mem::take(self);
-        (unit > 0).then(|| decimal_of_tenths(total.saturating_add(group.unwrap_or_default())))
+        let has_half = group.is_some_and(|group| group > HALF && group % 10 == HALF);
+        let tenths = total.saturating_add(group.unwrap_or_default());
+        (unit > 0 || has_half).then(|| decimal_of_tenths(tenths))
     }
 
     /// Takes in the next word; gives the number that it ends.
@@ -256,6 +273,7 @@ mod tests {
         check("two hundred and three thousand and five thousand", &["203000", "5000"]);
         check("one hundred–two hundred", &["100", "200"]);
         check("half a million, three and a half thousand", &["500000", "3500"]);
+        check("two and a half times as fast, half as large, and a half", &["2.5"]);
         check("a thousand may do, and the first hundred", &["1000", "100"]);
         check("hundreds of them and two thirds", &[]);
         check("a thousand, 5-10 million, twenty-five billion", &["1000", "25000000000"]);
