@@ -394,7 +394,7 @@ fn models_are_listed_and_shown_without_network() {
     assert_eq!((list.status, list.stderr.as_str()), (0, ""));
     assert_snapshot!(list.stdout, @r"
     qwen2.5-coder-1.5b-zh = default  1,066 MiB  to fetch  Chinese title, paragraph and one-liner of an abstract
-                                     3,576 MiB of memory; 142 papers/h on two Zen 3 cores; 122 wrong claims in 60 papers
+                                     3,576 MiB of memory; 142 papers/h on two Zen 3 cores; 29 wrong claims in 30 papers
     gemma3-270m-zh = small             241 MiB  to fetch  the same in a sixteenth to a tenth of the time, and worse: to choose papers by
                                      1,240 MiB of memory; 2,257 papers/h on two Zen 3 cores; some three times the wrong claims of default
     qwen2.5-coder-1.5b               1,066 MiB  to fetch  the default model without its adapter; a general prompt
