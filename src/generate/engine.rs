@@ -24,8 +24,8 @@ pub trait Engine {
         false
     }
 
-    /// For each span of the last step that sampled by [`super::Sampling::Beam`], in order, twice as many of the
-    /// likeliest tokens as the beam is wide.
+    /// For each span of the last step that sampled by [`super::Sampling::Beam`], in order, the likeliest tokens: at
+    /// most twice as many as the beam is wide.
     fn candidates(&self) -> &[Vec<Candidate>] {
         &[]
     }
