@@ -97,7 +97,7 @@ pub(super) fn add_days_beside(
     Ok(is_more)
 }
 
-/// Forgets the days that an earlier digest had in whose place this one was written, and that this one has not,
+/// Forgets the days that an earlier digest had in whose place this one is written, and that this one has not,
 /// because a source failed or was left out: another run brings them. Days that the feed of another day told are
 /// in the digest of that day.
 pub(super) fn forget_lost_days(

@@ -67,8 +67,9 @@ pub(super) fn run(
         tell_interruption(&settings, &run)?;
         return Ok(Outcome::Interrupted(status));
     }
-    settings.outputs.write(&run, &|record| run.successor(record))?;
+    // Before the digest that had them is gone: a run that ends here brings them twice rather than never.
     catch_up::forget_lost_days(&settings, &inputs.announced, &mut run)?;
+    settings.outputs.write(&run, &|record| run.successor(record))?;
     run.remember(&inputs.announced)?;
     run.remember(&given_up)?;
     let account = run.account()?;

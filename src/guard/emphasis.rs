@@ -7,8 +7,9 @@
 
 use crate::summary::Source;
 
-/// What is refused.
-const WORDS: [[char; 2]; 2] = [['显', '著'], ['大', '幅']];
+/// What is refused, and the characters behind which it belongs to two words: 最大幅值, 放大幅度.
+const WORDS: [([char; 2], &[char]); 2] =
+    [(['显', '著'], &[]), (['大', '幅'], &['最', '放', '扩', '加'])];
 
 /// Beginnings of English words that emphasise; those of `salience` are 显著性.
 const ENGLISH: [&str; 27] = [
@@ -45,9 +46,6 @@ const ENGLISH: [&str; 27] = [
 const PHRASES: [&str; 5] =
     ["large margin", "wide margin", "big margin", "order of magnitude", "by far"];
 
-/// Characters behind which 大幅 belongs to two words: 最大幅值, 放大幅度.
-const BEFORE_PARTS: [char; 4] = ['最', '放', '扩', '加'];
-
 /// Whether a source emphasises something.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Emphasis {
@@ -66,7 +64,7 @@ impl Emphasis {
                 || text.split(|c: char| !c.is_ascii_alphabetic()).any(emphasises)
         };
         let is_told =
-            WORDS.iter().any(|word| source.translations.contains(&String::from_iter(word)));
+            WORDS.iter().any(|(word, _)| source.translations.contains(&String::from_iter(word)));
         Emphasis {
             is_sourced: is_told || [source.title, source.abstract_text].into_iter().any(words),
         }
@@ -76,8 +74,8 @@ impl Emphasis {
     pub(super) fn allows(self, chars: &[char], new: usize) -> bool {
         let from = chars.len().saturating_sub(new + 1);
         let is_refused = |at: usize| {
-            let is_part = at > 0 && BEFORE_PARTS.contains(&chars[at - 1]);
-            chars[at..].starts_with(&WORDS[0]) || chars[at..].starts_with(&WORDS[1]) && !is_part
+            let stands = |parts: &[char]| at == 0 || !parts.contains(&chars[at - 1]);
+            WORDS.iter().any(|(word, parts)| chars[at..].starts_with(word) && stands(parts))
         };
         self.is_sourced || !(from..chars.len()).any(is_refused)
     }

@@ -6,6 +6,7 @@ mod faults;
 mod forms;
 mod lists;
 mod names;
+mod second_runs;
 
 use crate::support::place::Finished;
 
