@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     while let Some(turn) = generator.step()? {
-        if let Some((_, error)) = turn.failed {
+        if let Some((_, error)) = turn.failed.into_iter().next() {
             return Err(error.into());
         }
         for finished in &turn.finished {

@@ -77,7 +77,7 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         self.open_slots(batch)?;
         for fork in &batch.forks {
             let of_other = &self.slots[fork.from][..fork.positions];
@@ -102,14 +102,14 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
                     };
                     let allowed = scores(held).into_iter().filter(is_allowed).take(2 * width);
                     self.candidates.push(allowed.collect());
-                    picked.push(0);
+                    picked.push(None);
                     continue;
                 }
                 let token = (self.script)(held);
                 let allows = sample.filter.map(|filter| filter.after(sample.written));
                 let refused = allows.filter(|allows| !allows(token));
                 let other = refused.and_then(|allows| (0..MAX_TOKEN).find(|token| allows(*token)));
-                picked.push(other.unwrap_or(token));
+                picked.push(Some(other.unwrap_or(token)));
             }
         }
         Ok(picked)

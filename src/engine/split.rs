@@ -31,7 +31,7 @@ struct Part<E> {
 }
 
 impl<E: Engine + Send> Part<E> {
-    fn step(&mut self, mut share: Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, mut share: Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         self.closed.append(&mut share.closed);
         // Another engine may have been the one that had no memory.
         self.last_failed |= share.last_failed && self.took_part;
@@ -149,7 +149,7 @@ impl<E: Engine + Send> Engine for SplitEngine<E> {
         for_all(&mut self.parts, same, |part, tokens| part.engine.set_prefix(tokens)).map(drop)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         let shares = self.shares(batch);
         let picked = for_all(&mut self.parts, shares, Part::step)?;
         let mut picked: Vec<_> = picked.into_iter().map(Vec::into_iter).collect();

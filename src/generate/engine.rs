@@ -15,9 +15,10 @@ pub trait Engine {
     /// prefix. Called once before the first step of a generator; sequences of an earlier one are over.
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()>;
 
-    /// Computes all rows of `batch` and picks a token for each span that samples, in order. One that may say that
+    /// Computes all rows of `batch` and picks a token for each span that samples, in order; none where its logits
+    /// are no numbers, since values were too large for the device. One that may say that
     /// there is no memory when it has forked slots undoes that in the next step ([`Batch::last_failed`]).
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>>;
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>>;
 
     /// Whether it can search beams: it heeds [`Batch::forks`] and tells [`Engine::candidates`].
     fn searches_beams(&self) -> bool {
@@ -25,7 +26,7 @@ pub trait Engine {
     }
 
     /// For each span of the last step that sampled by [`super::Sampling::Beam`], in order, the likeliest tokens: at
-    /// most twice as many as the beam is wide.
+    /// most twice as many as the beam is wide, and none where the logits are no numbers.
     fn candidates(&self) -> &[Vec<Candidate>] {
         &[]
     }
@@ -69,7 +70,7 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
         (**self).set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         (**self).step(batch)
     }
 
@@ -100,7 +101,7 @@ impl<E: Engine + ?Sized> Engine for &mut E {
         (**self).set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         (**self).step(batch)
     }
 

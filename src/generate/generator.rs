@@ -1,7 +1,7 @@
 //! The loop: requests go in, an engine takes one step after another, and what is finished comes out.
 
 use super::{
-    Candidate, Engine, Finished, Limits, Request, RequestId, Sampling, Scheduler, TokenId,
+    Committed, Engine, Finished, Limits, Request, RequestId, Sampling, Scheduler, TokenId,
 };
 use crate::{Error, Result, error::ErrorKind};
 
@@ -28,20 +28,15 @@ pub struct Turn {
     pub finished: Vec<Finished>,
     /// How many sequences are in flight at most from now on, where there was no memory for more.
     pub reduced_to: Option<usize>,
-    /// A request that was given up, since there was no memory for it alone, and why.
-    pub failed: Option<(RequestId, Error)>,
+    /// Requests that were given up, each with the reason: there was no memory for it alone, or what the
+    /// model computed for it are no numbers.
+    pub failed: Vec<(RequestId, Error)>,
 }
 
-/// Refuses candidates that no text can go on with.
-fn check(candidates: &[Vec<Candidate>]) -> Result<()> {
-    let are_numbers = |candidates: &Vec<Candidate>| {
-        !candidates.is_empty() && candidates.iter().all(|one| one.log_probability.is_finite())
-    };
-    if candidates.iter().all(are_numbers) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Engine, "the model's probabilities are no numbers")
-        .hint("its values may be too large for this device; try --device cpu"))
+/// Why nothing can be written.
+fn no_numbers() -> Error {
+    Error::new(ErrorKind::Engine, "the model's probabilities are no numbers")
+        .hint("its values may be too large for this device; try --device cpu")
 }
 
 impl<E: Engine> Generator<E> {
@@ -86,6 +81,7 @@ impl<E: Engine> Generator<E> {
     /// Those of the engine; but where it has no memory for a step ([`ErrorKind::Memory`]), half of
     /// the sequences wait, and it is asked again. One that there is no memory for alone is given up, and the
     /// others come back, where it is longer than what there was memory for before; else it is an error.
+    /// One whose logits are no numbers is given up as well.
     pub fn step(&mut self) -> Result<Option<Turn>> {
         let mut reduced_to = None;
         loop {
@@ -96,18 +92,12 @@ impl<E: Engine> Generator<E> {
             let closed = batch.closed;
             match outcome {
                 Ok(picked) => {
-                    check(self.engine.candidates())?;
                     let (read, sampled) = (rows - picked.len(), self.scheduler.writing());
-                    let finished = self.scheduler.commit(&picked, self.engine.candidates());
+                    let Committed { finished, lost } =
+                        self.scheduler.commit(&picked, self.engine.candidates());
+                    let failed = lost.into_iter().map(|id| (id, no_numbers())).collect();
                     self.fitted = self.fitted.max(longest);
-                    return Ok(Some(Turn {
-                        rows,
-                        read,
-                        sampled,
-                        finished,
-                        reduced_to,
-                        failed: None,
-                    }));
+                    return Ok(Some(Turn { rows, read, sampled, finished, reduced_to, failed }));
                 }
                 Err(error) if error.kind() == ErrorKind::Memory => {
                     reduced_to = self.scheduler.retreat(&closed);
@@ -116,7 +106,7 @@ impl<E: Engine> Generator<E> {
                             return Err(error);
                         }
                         let id = self.scheduler.give_up(&closed);
-                        let failed = Some((id, error));
+                        let failed = vec![(id, error)];
                         let finished = Vec::new();
                         return Ok(Some(Turn {
                             rows: 0,

@@ -19,4 +19,4 @@ pub use request::{Ending, Field, Finished, Request, RequestId, TokenSet, Written
 pub use sampling::{
     Beside, Candidate, MAX_ASKED, Sampling, TokenFilter, TokenId, likeliest, next_token,
 };
-pub use scheduler::{Limits, Scheduler};
+pub use scheduler::{Committed, Limits, Scheduler};

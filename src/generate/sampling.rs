@@ -90,23 +90,22 @@ pub trait TokenFilter: fmt::Debug + Send + Sync {
 /// have. What stands so far down a larger vocabulary is noise.
 pub const MAX_ASKED: usize = 1 << 15;
 
-/// Picks a token from one row of logits; `written` is what the field holds so far.
-///
-/// # Panics
-/// When `logits` is empty.
+/// Picks a token from one row of logits; `written` is what the field holds so far. None where the highest
+/// is no finite number, or there is none.
 pub fn next_token(
     logits: &[f32],
     rule: Sampling,
     written: &[TokenId],
     filter: Option<&dyn TokenFilter>,
-) -> TokenId {
+) -> Option<TokenId> {
     let allows = filter.map(|filter| filter.after(written));
     let highest = |logits: &[f32]| {
-        let first = argmax(logits);
-        let Some(allows) = allows.as_ref().filter(|allows| !allows(first)) else { return first };
-        candidates(&mut scored(logits), 1, f32::INFINITY, allows)
-            .first()
-            .map_or(first, |(token, _)| *token)
+        let first = argmax(logits)?;
+        let refusing = allows.as_ref().filter(|allows| !allows(first));
+        let other = refusing.and_then(|allows| {
+            candidates(&mut scored(logits), 1, f32::INFINITY, allows).first().copied()
+        });
+        Some(other.map_or(first, |(token, _)| token))
     };
     match rule {
         Sampling::Greedy | Sampling::Beam { .. } => highest(logits),
@@ -122,6 +121,7 @@ pub fn next_token(
             highest(&logits)
         }
         Sampling::Sampled { temperature, top_k, seed } => {
+            argmax(logits)?;
             let top_k = top_k.clamp(1, logits.len());
             let mut candidates = candidates(&mut scored(logits), top_k, f32::INFINITY, |_| true);
             // Asking a filter takes longer than drawing, so only what is drawn is asked about.
@@ -130,7 +130,7 @@ pub fn next_token(
                 let Some(at) = sample(&candidates, temperature, draw) else { break };
                 let (token, _) = candidates.remove(at);
                 if allows.as_ref().is_none_or(|allows| allows(token)) {
-                    return token;
+                    return Some(token);
                 }
             }
             highest(logits)
@@ -153,10 +153,8 @@ pub(super) const PRUNED_BELOW: f64 = 2.0;
 /// The `count` likeliest of the tokens in `scored`, each with its logit, that `filter` allows behind `written`:
 /// likeliest first, of equal ones the lowest token id first. Those that a beam would prune beside the
 /// likeliest are left out, so that a filter is not asked about all that there are where it allows only one.
-/// Where it allows none, the likeliest that it refuses. `scored` is in another order afterwards.
-///
-/// # Panics
-/// When `scored` is empty.
+/// Where it allows none, the likeliest that it refuses. `scored` is in another order afterwards. Nothing is
+/// likeliest where logits are no finite numbers, or there are none.
 pub fn likeliest(
     scored: &mut [(TokenId, f32)],
     count: usize,
@@ -165,6 +163,9 @@ pub fn likeliest(
 ) -> Vec<Candidate> {
     let highest = scored.iter().map(|(_, logit)| *logit).fold(f32::NEG_INFINITY, f32::max);
     let total: f64 = scored.iter().map(|(_, logit)| f64::from(logit - highest).exp()).sum();
+    if !highest.is_finite() || !total.is_finite() {
+        return Vec::new();
+    }
     let allows = filter.map(|filter| filter.after(written));
     let is_allowed = |token| allows.as_ref().is_none_or(|allows| allows(token));
     // A little more than what is pruned, since sums of logarithms are rounded.
@@ -179,14 +180,15 @@ pub fn likeliest(
     found.into_iter().map(candidate).collect()
 }
 
-fn argmax(logits: &[f32]) -> TokenId {
-    let mut best = 0;
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > logits[best] {
-            best = token;
+/// The highest of `logits`, if it is finite; of equal ones the first.
+fn argmax(logits: &[f32]) -> Option<TokenId> {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (token, &logit) in (0..).zip(logits) {
+        if logit > best.1 {
+            best = (token, logit);
         }
     }
-    best as TokenId
+    best.1.is_finite().then_some(best.0)
 }
 
 /// The higher logit first, of equal ones the lower token id.
@@ -265,18 +267,22 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_highest_and_the_first_of_equals() {
-        assert_eq!(next_token(&[0.0, 3.0, -1.0, 3.0], Sampling::Greedy, &[], None), 1);
+        assert_eq!(next_token(&[0.0, 3.0, -1.0, 3.0], Sampling::Greedy, &[], None), Some(1));
     }
 
     #[test]
     fn penalty_lowers_what_was_written_within_the_window_only() {
         let rule = Sampling::Penalised { penalty: 2.0, window: 2 };
         let logits = [3.0, 2.0, 1.0];
-        assert_eq!(next_token(&logits, rule, &[0, 2], None), 1, "3.0 became 1.5");
-        assert_eq!(next_token(&logits, rule, &[0, 2, 2], None), 0, "token 0 is outside the window");
+        assert_eq!(next_token(&logits, rule, &[0, 2], None), Some(1), "3.0 became 1.5");
+        assert_eq!(
+            next_token(&logits, rule, &[0, 2, 2], None),
+            Some(0),
+            "token 0 is outside the window"
+        );
         assert_eq!(
             next_token(&[-1.0, -1.5], rule, &[0], None),
-            1,
+            Some(1),
             "negative logits are lowered too"
         );
     }
@@ -295,7 +301,8 @@ mod tests {
     fn what_a_guard_refuses_is_picked_by_no_rule() {
         let logits: Vec<f32> = (0..100).map(|token| token as f32 / 10.0).collect();
         let filter = Without(&[99, 98, 96]);
-        let pick = |rule, written: &[TokenId]| next_token(&logits, rule, written, Some(&filter));
+        let pick =
+            |rule, written: &[TokenId]| next_token(&logits, rule, written, Some(&filter)).unwrap();
         assert_eq!(pick(Sampling::Greedy, &[]), 97);
         let penalised = Sampling::Penalised { penalty: 2.0, window: 4 };
         assert_eq!(pick(penalised, &[97]), 95, "97 is lowered, and 96 not allowed");
@@ -315,7 +322,7 @@ mod tests {
             Sampling::Penalised { penalty: 1.0, window: 4 },
             Sampling::Sampled { temperature: 0.1, top_k: 1, seed: 3 },
         ] {
-            assert_eq!(next_token(&logits, rule, &[], Some(&filter)), 1, "{rule:?}");
+            assert_eq!(next_token(&logits, rule, &[], Some(&filter)), Some(1), "{rule:?}");
         }
     }
 
@@ -325,15 +332,15 @@ mod tests {
         let logits = [0.0, (2.0f32).ln(), f32::NEG_INFINITY, (5.0f32).ln()];
         let mut counts = [0usize; 4];
         for seed in 0..8000 {
-            let token = next_token(&logits, rule(seed), &[7], None);
-            assert_eq!(token, next_token(&logits, rule(seed), &[9], None));
+            let token = next_token(&logits, rule(seed), &[7], None).unwrap();
+            assert_eq!(Some(token), next_token(&logits, rule(seed), &[9], None));
             counts[token as usize] += 1;
         }
         for (count, expected) in counts.into_iter().zip([1000, 2000, 0, 5000]) {
             assert!(count.abs_diff(expected) < 200, "{counts:?}");
         }
         let top_one = Sampling::Sampled { temperature: 1.0, top_k: 1, seed: 1 };
-        assert_eq!(next_token(&logits, top_one, &[], None), 3);
+        assert_eq!(next_token(&logits, top_one, &[], None), Some(3));
     }
 
     /// Allows one token, and counts how often it is asked.
@@ -347,6 +354,26 @@ mod tests {
                 token == self.0
             })
         }
+    }
+
+    #[test]
+    fn nothing_is_picked_from_what_is_no_number() {
+        let (none, nan, infinite) = (f32::NEG_INFINITY, f32::NAN, f32::INFINITY);
+        let rules = [
+            Sampling::Greedy,
+            Sampling::Penalised { penalty: 2.0, window: 4 },
+            Sampling::Sampled { temperature: 1.0, top_k: 2, seed: 3 },
+        ];
+        for logits in [vec![], vec![nan; 3], vec![none; 3], vec![nan, none], vec![1.0, infinite]] {
+            for rule in rules {
+                let filter = Without(&[0]);
+                assert_eq!(next_token(&logits, rule, &[], Some(&filter)), None, "{logits:?}");
+            }
+            let mut scored: Vec<(TokenId, f32)> = (0..).zip(logits).collect();
+            assert_eq!(likeliest(&mut scored, 2, &[], None), [], "{scored:?}");
+        }
+        assert_eq!(next_token(&[nan, 1.0, 2.0], Sampling::Greedy, &[], None), Some(2));
+        assert_eq!(likeliest(&mut [(0, nan), (1, 1.0)], 2, &[], None), [], "nor is a share known");
     }
 
     #[test]

@@ -40,6 +40,15 @@ pub struct Limits {
     pub kv_positions: usize,
 }
 
+/// The requests that a step brought to an end.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Those whose fields are all written.
+    pub finished: Vec<Finished>,
+    /// Those that nothing can be written for, since their logits are no numbers.
+    pub lost: Vec<RequestId>,
+}
+
 /// The sequences in flight and the requests that wait for a slot.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -223,16 +232,20 @@ impl Scheduler {
     }
 
     /// Takes in the tokens that the engine picked, one for each sampling span of the batch in
-    /// order, and the candidates of those that are of beams, and returns the requests that are finished
+    /// order, and the candidates of those that are of beams, and returns the requests that are over
     /// with it.
     ///
     /// # Panics
     /// When the number of tokens is not the number of sampling spans, or that of candidates not the number
     /// of those that are of beams: an engine's bug.
-    pub fn commit(&mut self, picked: &[TokenId], candidates: &[Vec<Candidate>]) -> Vec<Finished> {
+    pub fn commit(
+        &mut self,
+        picked: &[Option<TokenId>],
+        candidates: &[Vec<Candidate>],
+    ) -> Committed {
         let planned = std::mem::take(&mut self.planned);
         let (mut picked, mut candidates) = (picked.iter(), candidates.iter());
-        let mut finished = Vec::new();
+        let mut committed = Committed::default();
         for spans in planned.chunk_by(|a, b| a.slot == b.slot) {
             let slot = spans[0].slot;
             let sequence = self.slots[slot].as_mut().expect("planned slots hold a sequence");
@@ -243,26 +256,29 @@ impl Scheduler {
             if !spans[0].samples {
                 continue;
             }
-            let tokens = picked.by_ref().take(spans.len());
+            let mut tokens = picked.by_ref().take(spans.len());
             let is_finished = match sequence.beam.is_some() {
                 true => {
                     assert_eq!(tokens.count(), spans.len(), "a token for every sampling span");
                     let of_texts: Vec<&Vec<Candidate>> =
                         candidates.by_ref().take(spans.len()).collect();
                     assert_eq!(of_texts.len(), spans.len(), "candidates for every text of a beam");
-                    sequence.widen(&of_texts)
+                    let are_numbers = of_texts.iter().all(|found| !found.is_empty());
+                    are_numbers.then(|| sequence.widen(&of_texts))
                 }
                 false => {
-                    let token = tokens.last().expect("a token for every sampling span");
-                    sequence.write(*token)
+                    let token = tokens.next().expect("a token for every sampling span");
+                    token.map(|token| sequence.write(token))
                 }
             };
-            if is_finished {
-                finished.push(self.release(slot));
+            match is_finished {
+                Some(true) => committed.finished.push(self.release(slot)),
+                Some(false) => {}
+                None => committed.lost.push(self.take(slot).request.id),
             }
         }
         assert!(picked.next().is_none(), "more tokens than sampling spans");
-        finished
+        committed
     }
 
     /// Sends the half of the sequences in flight that was admitted last back to the front of the

@@ -126,7 +126,7 @@ pub fn summarise(
         for finished in &turn.finished {
             desk.take_in(finished, observer)?;
         }
-        if let Some((id, error)) = turn.failed {
+        for (id, error) in turn.failed {
             let hint = error.hint_text().map(|hint| format!(" ({hint})")).unwrap_or_default();
             observer.warning(&format!("a paper is given up: {error}{hint}"));
             desk.give_up(id, &error)?;

@@ -162,7 +162,7 @@ fn as_picked_by(
                     }
                 }
                 let token = next_token(&row, sampling, &whole[start..at], filter.as_deref());
-                same += usize::from(token == whole[at]);
+                same += usize::from(token == Some(whole[at]));
                 all += 1;
             }
         }
@@ -204,7 +204,7 @@ impl Engine for Small {
         self.0.set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<Option<TokenId>>> {
         if batch.spans.len() > self.1 {
             return Err(Error::new(ErrorKind::Memory, "no memory left"));
         }
@@ -239,7 +239,7 @@ impl Engine for Late {
         self.0.set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<Option<TokenId>>> {
         self.2 += 1;
         let picked = self.0.step(batch)?;
         match self.1.contains(&self.2) {

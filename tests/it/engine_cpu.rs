@@ -8,8 +8,7 @@ use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::engine::scripted::ScriptedEngine;
 use wenzhai::generate::{
-    Candidate, Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter,
-    TokenId, TokenSet,
+    Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet,
 };
 use wenzhai::model::Model;
 use wenzhai::shortlist::Shortlist;
@@ -226,25 +225,6 @@ fn whole_texts(
     let mut engine = engine(model, 1, LIMITS);
     let last = move |text: &[TokenId]| engine.logits(text).unwrap().pop().unwrap();
     crate::support::whole_texts::whole_texts(last, may)
-}
-
-/// A text that can go on with nothing would be neither written nor missed.
-#[test]
-fn probabilities_that_are_no_numbers_end_a_run() {
-    for log_probability in [None, Some(f64::NAN), Some(f64::NEG_INFINITY)] {
-        let scores = move |_: &[TokenId]| {
-            let candidate = |log_probability| Candidate { token: 1, log_probability };
-            log_probability.map(candidate).into_iter().collect()
-        };
-        let engine = ScriptedEngine::new(|_: &[TokenId]| 0).with_scores(scores);
-        let mut generator = Generator::new(engine, LIMITS, Vec::new()).unwrap();
-        let (label, stop) = (Vec::new(), Arc::default());
-        let fields = vec![Field { label, stop, max_tokens: 3, filter: None }];
-        let (prompt, sampling) = (vec![1, 2], Sampling::Beam { width: 2 });
-        generator.push(Request { id: 0, prompt, fields, sampling }).unwrap();
-        let error = generator.step().unwrap_err();
-        assert_eq!(error.to_string(), "the model's probabilities are no numbers");
-    }
 }
 
 /// Beside the shortlist, a field may say what the prompt and the labels before it say.

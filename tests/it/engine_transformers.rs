@@ -152,7 +152,7 @@ impl Engine for Forgetful {
         self.engine.set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>, Error> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>, Error> {
         self.steps += 1;
         let picked = self.engine.step(batch)?;
         match self.steps == self.failing {

@@ -35,6 +35,7 @@ mod memory;
 mod messages;
 mod notices;
 mod outputs;
+mod overflow;
 mod overwriting;
 mod page;
 mod pipeline;

@@ -91,7 +91,7 @@ impl Engine for Cramped {
         self.scribe.set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         let is_too_long = batch.spans.iter().any(|span| span.capacity > self.most_positions);
         if batch.spans.len() > self.most_spans || is_too_long {
             return Err(Error::new(ErrorKind::Memory, "no memory"));

@@ -50,7 +50,7 @@ pub(super) fn measure(
         run.steps += 1;
         run.rows += turn.rows as u64;
         run.decode_tokens += turn.sampled as u64;
-        if let Some((_, error)) = turn.failed {
+        if let Some((_, error)) = turn.failed.into_iter().next() {
             return Err(error);
         }
     }

@@ -125,8 +125,9 @@ impl Head {
         self.candidates.clear();
     }
 
-    /// Picks a token for each sampling span of `batch`; `hidden` has a row for each, in order.
-    pub fn pick(&mut self, hidden: &Tensor, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    /// Picks a token for each sampling span of `batch`, none where its logits are no numbers; `hidden` has a row
+    /// for each, in order.
+    pub fn pick(&mut self, hidden: &Tensor, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         if let Some(list) = &mut self.list
             && !list.is_united
         {
@@ -148,14 +149,16 @@ impl Head {
         let best: Vec<Tensor> =
             scores.iter().map(|scores| highest(&scores.logits)).collect::<Result<_>>()?;
         let best: Vec<Vec<f32>> = Tensor::cat(&best, 1)?.to_vec2()?;
-        let mut picked: Vec<TokenId> = best.iter().map(|row| better(&scores, row)).collect();
+        let mut picked: Vec<Option<TokenId>> =
+            best.iter().map(|row| better(&scores, row)).collect();
         let undecided: Vec<usize> = samples
             .iter()
             .zip(&picked)
             .enumerate()
             .filter(|(_, (sample, token))| {
                 let allows = sample.filter.map(|filter| filter.after(sample.written));
-                let is_refused = allows.is_some_and(|allows| !allows(**token));
+                let is_refused =
+                    token.is_some_and(|token| allows.is_some_and(|allows| !allows(token)));
                 width_of(sample).is_none() && (sample.sampling != Sampling::Greedy || is_refused)
             })
             .map(|(row, _)| row)
@@ -165,7 +168,7 @@ impl Head {
             let sample = samples[*row];
             next_token(logits, sample.sampling, sample.written, sample.filter)
         };
-        let anew: Vec<TokenId> = undecided.par_iter().zip(&rows).map(pick).collect();
+        let anew: Vec<Option<TokenId>> = undecided.par_iter().zip(&rows).map(pick).collect();
         undecided.iter().zip(anew).for_each(|(row, token)| picked[*row] = token);
         let candidates = self.of_beams(&scores, &beams, &samples)?;
         beams.iter().zip(&candidates).for_each(|(row, found)| picked[*row] = first_of(found));
@@ -190,10 +193,6 @@ impl Head {
                 let of_row = logits[at].iter().enumerate();
                 let of_row = of_row.filter(|(_, logit)| **logit > f32::NEG_INFINITY);
                 scored.extend(of_row.map(|(column, logit)| (token(column), *logit)));
-            }
-            if scored.is_empty() {
-                // None is a number.
-                return Vec::new();
             }
             let count = 2 * width_of(sample).unwrap_or(1);
             likeliest(&mut scored, count, sample.written, sample.filter)
@@ -273,8 +272,8 @@ impl List {
 }
 
 /// The likeliest of candidates.
-fn first_of(found: &[Candidate]) -> TokenId {
-    found.first().map_or(0, |candidate| candidate.token)
+fn first_of(found: &[Candidate]) -> Option<TokenId> {
+    found.first().map(|candidate| candidate.token)
 }
 
 /// How many texts the beam of a row has, if it is of one.
@@ -298,15 +297,15 @@ fn highest(logits: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[highest, column.to_dtype(DType::F32)?], 1)
 }
 
-/// The best token of a row: `best` has the highest logit and its column for each of `scores`. Of
-/// equal ones it is the lowest.
-fn better(scores: &[Scores<'_>], best: &[f32]) -> TokenId {
+/// The best token of a row, if its logit is a number: `best` has the highest logit and its column for each of
+/// `scores`. Of equal ones it is the lowest.
+fn better(scores: &[Scores<'_>], best: &[f32]) -> Option<TokenId> {
     let candidates = scores.iter().zip(best.chunks_exact(2)).map(|(scores, best)| {
         let column = best[1] as usize;
         (best[0], scores.ids.map_or(column as TokenId, |ids| ids[column]))
     });
-    let (_, token) = candidates
-        .reduce(|a, b| if b.0 > a.0 || (b.0 == a.0 && b.1 < a.1) { b } else { a })
-        .unwrap_or_default();
-    token
+    let best = candidates
+        .filter(|(logit, _)| logit.is_finite())
+        .reduce(|a, b| if b.0 > a.0 || (b.0 == a.0 && b.1 < a.1) { b } else { a });
+    best.map(|(_, token)| token)
 }

@@ -202,7 +202,7 @@ impl CandleEngine {
         rms_norm(&hidden, &self.output_norm, self.config.norm_eps)
     }
 
-    fn try_step(&mut self, batch: &Batch<'_>) -> candle_core::Result<Vec<TokenId>> {
+    fn try_step(&mut self, batch: &Batch<'_>) -> candle_core::Result<Vec<Option<TokenId>>> {
         self.open_slots(batch)?;
         let plan = Plan::new(&batch.spans, &self.cache, &self.config, &self.device)?;
         let hidden = self.forward(batch, &plan)?;
@@ -263,7 +263,7 @@ impl Engine for CandleEngine {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         self.try_step(batch).map_err(step_failed)
     }
 

@@ -189,8 +189,14 @@ impl Head {
         self.work.hidden.extend_from_slice(hidden);
     }
 
-    /// Picks a token for each sampling span of `batch`, whose rows have been added in order.
-    pub fn pick(&mut self, exec: &mut Executor, norm: Norm<'_>, batch: &Batch<'_>) -> Vec<TokenId> {
+    /// Picks a token for each sampling span of `batch`, whose rows have been added in order; none where its logits
+    /// are no numbers.
+    pub fn pick(
+        &mut self,
+        exec: &mut Executor,
+        norm: Norm<'_>,
+        batch: &Batch<'_>,
+    ) -> Vec<Option<TokenId>> {
         let rows = self.work.hidden.len() / self.matrix.width();
         self.work.candidates.clear();
         if rows == 0 {
@@ -200,7 +206,7 @@ impl Head {
             // No row is decided by its highest logit.
             self.work.undecided.clear();
             self.work.undecided.extend(0..rows);
-            let mut picked = vec![0; rows];
+            let mut picked = vec![None; rows];
             self.pick_by_logits(exec, norm, batch, &mut picked);
             if self.counting {
                 self.count(batch, &picked);
@@ -221,7 +227,8 @@ impl Head {
         self.work.undecided.clear();
         for (row, ((_, sample), token)) in batch.sampling().zip(&picked).enumerate() {
             let allows = sample.filter.map(|filter| filter.after(sample.written));
-            if sample.sampling != Sampling::Greedy || !allows.is_none_or(|allows| allows(*token)) {
+            let is_refused = token.is_some_and(|token| allows.is_some_and(|allows| !allows(token)));
+            if sample.sampling != Sampling::Greedy || is_refused {
                 self.work.undecided.push(row);
             }
         }
@@ -244,13 +251,13 @@ impl Head {
         .collect()
     }
 
-    /// The better of a row's best base token and the best token of its prompt.
-    fn best(&mut self, exec: &mut Executor, row: usize, slot: usize) -> TokenId {
+    /// The better of a row's best base token and the best token of its prompt, if its logit is a number.
+    fn best(&mut self, exec: &mut Executor, row: usize, slot: usize) -> Option<TokenId> {
         let (logit, column) = self.work.best[row];
         let token = self.token(column);
         let PromptTokens { ids, packed } = &*self.slots[slot];
         if ids.is_empty() || self.counting {
-            return token;
+            return logit.is_finite().then_some(token);
         }
         let Workspace { input, one, scratch, .. } = &mut self.work;
         let mut best = [(0.0, 0)];
@@ -258,7 +265,9 @@ impl Head {
         gemm::argmax(exec, one, packed, scratch, &mut best);
         let [(own_logit, own_column)] = best;
         let own = ids[own_column as usize];
-        if own_logit > logit || (own_logit == logit && own < token) { own } else { token }
+        let is_better = own_logit > logit || (own_logit == logit && own < token);
+        let (logit, token) = if is_better { (own_logit, own) } else { (logit, token) };
+        logit.is_finite().then_some(token)
     }
 
     /// Picks anew for the undecided rows, by all their logits.
@@ -267,7 +276,7 @@ impl Head {
         exec: &mut Executor,
         norm: Norm<'_>,
         batch: &Batch<'_>,
-        picked: &mut [TokenId],
+        picked: &mut [Option<TokenId>],
     ) {
         let width = self.matrix.width();
         for (to, row) in self.work.undecided.iter().enumerate() {
@@ -304,7 +313,7 @@ impl Head {
         });
         for BeamRow { row, found, .. } in of_beams {
             let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-            picked[row] = found[0].token;
+            picked[row] = found.first().map(|candidate| candidate.token);
             self.work.candidates.push(found);
         }
     }
@@ -349,9 +358,10 @@ impl Head {
         }
     }
 
-    fn count(&mut self, batch: &Batch<'_>, picked: &[TokenId]) {
+    fn count(&mut self, batch: &Batch<'_>, picked: &[Option<TokenId>]) {
         let Some(base) = &self.base else { return };
         for ((span, _), token) in batch.sampling().zip(picked) {
+            let Some(token) = token else { continue };
             let ids = &self.slots[span.slot].ids;
             let inside = base.set.contains(*token) || ids.binary_search(token).is_ok();
             self.misses += u64::from(!inside);

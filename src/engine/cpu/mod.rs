@@ -283,7 +283,7 @@ impl Engine for CpuEngine {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         self.open_slots(batch)?;
         let apart = self.plan(batch);
         if apart { self.forward_apart() } else { self.forward_together() }?;

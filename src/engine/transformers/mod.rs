@@ -118,7 +118,7 @@ impl Engine for TransformersEngine {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         self.read(batch);
         let mut picked = Vec::new();
         for (span, sample) in batch.sampling() {

@@ -39,6 +39,9 @@ impl Encoding for Characters {
     }
 }
 
+/// Where a script says this, its logits are no numbers.
+pub const NO_NUMBER: char = '\u{f8ff}';
+
 /// Title, paragraph and one-liner for a title, in one way of picking tokens.
 pub type Script = fn(&str, Sampling) -> [String; 3];
 
@@ -108,7 +111,7 @@ impl Engine for Scribe {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<TokenId>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         if self.fails_at_step == Some(self.steps.len()) {
             return Err(Error::new(ErrorKind::Engine, "the engine stumbled"));
         }
@@ -121,7 +124,8 @@ impl Engine for Scribe {
             }
             self.slots[span.slot].extend_from_slice(&batch.tokens[span.rows.clone()]);
             if let Some(sample) = span.sample {
-                picked.push(self.next(span.slot, sample.sampling));
+                let token = self.next(span.slot, sample.sampling);
+                picked.push((token != NO_NUMBER as TokenId).then_some(token));
             }
         }
         self.steps.push((batch.spans.len(), self.jobs.len(), batch.tokens.len()));
