@@ -4,8 +4,9 @@
 
 TERMS.tsv is written by hand: a term of one to four English words and its translation a line. The
 third column, in how many papers of TRAIN the term stands, is written here, and so is the order of the
-alphabet; a line of two columns will do for a new term. `terms_in` finds a table's terms in a text,
-exactly as the program does.
+alphabet; a line of two columns will do for a new term. A fourth column has words, separated by commas,
+one of which has to be in the paper, for terms that mean different things in different fields.
+`terms_in` finds a table's terms in a text, exactly as the program does.
 
 ENGLISH.txt has a word a line: those of small letters that stand in several abstracts and are hardly
 ever kept in a paragraph, so that one that is left there is a slip. Names of tools are not among them,
@@ -89,11 +90,23 @@ def is_joined(text, end, begin):
     return text[end:begin] in (" ", "-", "'", "\u2019")
 
 
+def meant(entries, stems, text, part):
+    """Of the lines of one key the one that is meant by the words `part` of `text`: that with most of its
+    words beside it among `stems`, else one that needs none."""
+    best, most = None, -1
+    for entry in entries:
+        beside = len(entry[3] & stems)
+        if beside > most and (beside or not entry[3]) and fits(entry[0], text, part):
+            best, most = entry, beside
+    return best
+
+
 def terms_in(text, table, most):
-    """The terms of `table` (key → (term, translation, papers)) in `text`, the longest first where
+    """The terms of `table` (see read_table) in `text`, the longest first where
     they overlap: at most `most`, those with the fewest papers for each time they stand there, in the
     order in which they stand."""
     words, found, times, at = words_of(text), {}, collections.Counter(), 0
+    stems = {stem for stem, *_ in words}
     while at < len(words):
         length = 1
         while (length < MAX_WORDS and at + length < len(words)
@@ -101,27 +114,32 @@ def terms_in(text, table, most):
             length += 1
         for count in range(length, 0, -1):
             key = tuple(stem for stem, *_ in words[at:at + count])
-            if key in table and fits(table[key][0], text, words[at:at + count]):
-                found.setdefault(key, len(found))
-                times[key] += 1
+            entry = meant(table.get(key, ()), stems, text, words[at:at + count])
+            if entry:
+                found.setdefault(entry, len(found))
+                times[entry] += 1
                 at += count - 1
                 break
         at += 1
-    urgent = sorted(found, key=lambda key: (table[key][2] / times[key], found[key]))[:most]
-    return [table[key] for key in sorted(urgent, key=found.get)]
+    urgent = sorted(found, key=lambda entry: (entry[2] / times[entry], found[entry]))[:most]
+    return sorted(urgent, key=found.get)
 
 
 def read_table(path):
-    """key → (term, translation, papers); a term that was never counted is in one."""
+    """key → its lines: (term, translation, papers, stems of the words beside it); a term that was never
+    counted is in one."""
     with open(path, encoding="utf8") as lines:
         rows = [line.rstrip("\n").split("\t") for line in lines if not line.startswith("#")]
     table = {}
-    for term, translation, *papers in rows:
-        key = key_of(term)
-        if key in table:
-            raise ValueError(f"{path}: `{table[key][0]}` and `{term}` are one word")
-        table[key] = (term, translation, int(*papers) if papers else 1)
-    for key, (term, *_) in table.items():
+    for term, translation, *more in rows:
+        papers, beside = (*more, "", "")[:2]
+        beside = frozenset(stem for stem, *_ in words_of(beside))
+        lines = table.setdefault(key_of(term), [])
+        for other in lines:
+            if other[3] == beside:
+                raise ValueError(f"{path}: `{other[0]}` and `{term}` are one word")
+        lines.append((term, translation, int(papers or 1), beside))
+    for key, (term, *_) in ((key, line) for key, lines in table.items() for line in lines):
         words = words_of(term)
         joined = all(is_joined(term, a[2], b[1]) for a, b in zip(words, words[1:]))
         if not 1 <= len(key) <= MAX_WORDS or not joined:
@@ -131,13 +149,12 @@ def read_table(path):
 
 
 def counted(table, records):
-    """`table` with the papers of `records` that have each term: one at least."""
+    """The lines of `table` with the papers of `records` that each is meant in: one at least."""
     papers = collections.Counter()
     for record in records:
-        text = f"{record['title']}\n{record['abstract']}"
-        papers.update(key_of(term) for term, *_ in terms_in(text, table, len(table)))
-    return {key: (term, translation, max(1, papers[key]))
-            for key, (term, translation, _) in table.items()}
+        papers.update(terms_in(f"{record['title']}\n{record['abstract']}", table, len(table)))
+    return [(term, translation, max(1, papers[term, translation, count, beside]), beside)
+            for lines in table.values() for term, translation, count, beside in lines]
 
 
 def english_words(records, args):
@@ -161,10 +178,11 @@ def main():
     print(f"{len(records)} papers, {len(table)} terms", flush=True)
     with open(args.english, "w", encoding="utf8") as out:
         out.write("".join(word + "\n" for word in english_words(records, args)))
-    rows = sorted(counted(table, records).values(), key=lambda row: (row[0].lower(), row[0]))
+    rows = sorted(counted(table, records), key=lambda row: (row[0].lower(), row[0], *sorted(row[3])))
     with open(args.terms, "w", encoding="utf8") as out:
-        out.write("".join(f"{term}\t{translation}\t{papers}\n"
-                          for term, translation, papers in rows))
+        for term, translation, papers, beside in rows:
+            columns = [term, translation, str(papers), ", ".join(sorted(beside))]
+            out.write("\t".join(columns).rstrip("\t") + "\n")
 
 
 if __name__ == "__main__":

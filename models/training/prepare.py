@@ -175,9 +175,9 @@ def shuffled(indices, records, recent, rng):
 def told(record, found):
     """What the prompt of `record` tells: (term, translation) pairs of those that were `found`, and
     what to keep."""
-    terms = [(term, translation) for term, translation, _ in found if term != translation]
+    terms = [(term, translation) for term, translation, *_ in found if term != translation]
     # What the table says is the same in Chinese is to be kept, before all else.
-    same = [term for term, translation, _ in found if term == translation]
+    same = [term for term, translation, *_ in found if term == translation]
     translated = {term for term, _ in terms}
     # A unit of English is told in Chinese, and its number not to be kept.
     units = [*SCALED.finditer(record["abstract"])]

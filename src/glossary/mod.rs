@@ -15,11 +15,19 @@
 //! occurs: where a paper has more terms than a prompt should, those are told that are rare, or that
 //! it uses often.
 //!
+//! A fourth column is for terms that mean different things in different fields: words, separated by
+//! commas, of which a paper has to have one (and of several lines for a term that counts of which it has most).
+//!
+//! ```text
+//! edge ⇥ 边缘 ⇥ ⇥ device, server
+//! edge ⇥ 边 ⇥ ⇥ node, subgraph
+//! ```
+//!
 //! Words are compared without their case and without the s of a plural, and may be joined by a
 //! hyphen instead of a space or by an apostrophe; a term of capitals, such as `RAG`, is compared with its case.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -45,7 +53,8 @@ const MAX_CHARS: usize = 80;
 /// Terms and their translations.
 #[derive(Debug, Clone, Default)]
 pub struct Glossary {
-    entries: HashMap<Vec<String>, Entry>,
+    /// Those of one key in the order in which they are asked: a user's before a model's.
+    entries: HashMap<Vec<String>, Vec<Entry>>,
     /// The longest key, in words.
     longest: usize,
     identity: Option<String>,
@@ -56,6 +65,8 @@ struct Entry {
     term: Term,
     /// In how many papers the term was seen; `None` where a user gave it.
     papers: Option<u32>,
+    /// Stems of words one of which a paper has to have; none where the term is clear by itself.
+    context: Vec<String>,
 }
 
 /// An entry that a paper has.
@@ -84,8 +95,8 @@ impl Glossary {
         Glossary::parse(&path.display().to_string(), &text)
     }
 
-    /// Reads a glossary; `name` is what messages call it. Of two lines for the same term the later
-    /// one counts.
+    /// Reads a glossary; `name` is what messages call it. Of two lines for the same term, and for the same
+    /// words beside it, the later one counts.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] with the line, where it is not of the form that the module describes.
@@ -103,26 +114,28 @@ impl Glossary {
                     .hint("a line is a term, a tab and its translation; # begins a remark")
             })?;
             glossary.longest = glossary.longest.max(key.len());
-            glossary.entries.insert(key, entry);
+            let of_key = glossary.entries.entry(key).or_default();
+            of_key.retain(|known| known.context != entry.context);
+            of_key.push(entry);
         }
         glossary.identity = Some(hash::sha256(&text));
         Ok(glossary)
     }
 
-    /// This glossary, and where it is silent `base`.
+    /// This glossary, and where it is silent `base`: also about a term that it knows beside other words only.
     pub fn over(mut self, base: Glossary) -> Glossary {
         self.identity = match (self.identity, base.identity) {
             (Some(own), Some(base)) => Some(format!("{own} over {base}")),
             (own, base) => own.or(base),
         };
         self.longest = self.longest.max(base.longest);
-        for (key, entry) in base.entries {
-            self.entries.entry(key).or_insert(entry);
+        for (key, of_base) in base.entries {
+            self.entries.entry(key).or_default().extend(of_base);
         }
         self
     }
 
-    /// How many terms there are.
+    /// How many terms there are; one of several meanings is one.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -139,7 +152,7 @@ impl Glossary {
 
     /// The terms whose translation is `translation`.
     pub fn terms_for(&self, translation: &str) -> impl Iterator<Item = &str> {
-        let terms = self.entries.values().map(|entry| &entry.term);
+        let terms = self.entries.values().flatten().map(|entry| &entry.term);
         terms.filter(move |term| term.translation == translation).map(|term| term.term.as_str())
     }
 
@@ -148,7 +161,10 @@ impl Glossary {
     /// ones that are rare, or stand there more often.
     pub fn terms_of(&self, title: &str, abstract_text: &str) -> Vec<Term> {
         let mut found: Vec<Found> = Vec::new();
-        for entry in [title, abstract_text].into_iter().flat_map(|text| self.found_in(text)) {
+        let texts = [title, abstract_text].map(|text| (text, words::words(text)));
+        let stems: HashSet<&str> =
+            texts.iter().flat_map(|(_, words)| words).map(|word| &*word.stem).collect();
+        for entry in texts.iter().flat_map(|(text, words)| self.found_in(text, words, &stems)) {
             match found.iter_mut().find(|known| std::ptr::eq(known.entry, entry)) {
                 Some(known) => known.times += 1,
                 None => found.push(Found { entry, times: 1 }),
@@ -162,15 +178,17 @@ impl Glossary {
         chosen.into_iter().map(|at| found[at].entry.term.clone()).collect()
     }
 
-    /// Entries in the order in which they stand in `text`, with repetitions.
-    fn found_in(&self, text: &str) -> Vec<&Entry> {
-        let words = words::words(text);
+    /// Entries in the order in which they stand in `text`, whose words are `words`, with repetitions; `stems`
+    /// are those of the whole paper.
+    fn found_in(&self, text: &str, words: &[Word<'_>], stems: &HashSet<&str>) -> Vec<&Entry> {
         let (mut found, mut at) = (Vec::new(), 0);
         while at < words.len() {
             let joined = words::joined(text, &words[at..], self.longest);
             let (entry, length) = (1..=joined)
                 .rev()
-                .find_map(|length| Some((self.entry_of(text, &words[at..at + length])?, length)))
+                .find_map(|length| {
+                    Some((self.entry_of(text, &words[at..at + length], stems)?, length))
+                })
                 .map_or((None, 1), |(entry, length)| (Some(entry), length));
             found.extend(entry);
             at += length;
@@ -178,14 +196,32 @@ impl Glossary {
         found
     }
 
-    fn entry_of(&self, text: &str, words: &[Word<'_>]) -> Option<&Entry> {
+    /// The entry for `words`: one that names words that are among `stems` before one that names none, and a user's
+    /// before both.
+    fn entry_of(&self, text: &str, words: &[Word<'_>], stems: &HashSet<&str>) -> Option<&Entry> {
         let key: Vec<String> = words.iter().map(|word| word.stem.clone()).collect();
-        let entry = self.entries.get(&key)?;
-        let as_written = words::words(&entry.term.term);
-        let fits = as_written.iter().zip(words).all(|(term, word)| {
+        let mut best: Option<((bool, usize), &Entry)> = None;
+        for entry in self.entries.get(&key)? {
+            let beside = entry.context.iter().filter(|word| stems.contains(&***word)).count();
+            let rank = (entry.papers.is_none(), beside);
+            let is_meant = beside > 0 || entry.context.is_empty();
+            let is_better = best.is_none_or(|(best, _)| rank > best);
+            if is_meant && is_better && entry.fits(text, words) {
+                best = Some((rank, entry));
+            }
+        }
+        best.map(|(_, entry)| entry)
+    }
+}
+
+impl Entry {
+    /// Whether `words` of `text`, whose stems are those of the term, are written as it is where that matters.
+    fn fits(&self, text: &str, words: &[Word<'_>]) -> bool {
+        let as_written = words::words(&self.term.term);
+        let are_same = as_written.iter().zip(words).all(|(term, word)| {
             !term.is_acronym() || words::stem(word.text) == words::stem(term.text)
         });
-        (fits && keeps_hyphen(&entry.term.term, &as_written, text, words)).then_some(entry)
+        are_same && keeps_hyphen(&self.term.term, &as_written, text, words)
     }
 }
 
@@ -217,10 +253,12 @@ fn entry(line: &str) -> std::result::Result<(Vec<String>, Entry), String> {
         columns.next().filter(|column| !column.is_empty()).ok_or("has no translation")?;
     let papers = columns
         .next()
+        .filter(|column| !column.is_empty())
         .map(|column| column.parse().map_err(|_| format!("`{column}` is not a number of papers")))
         .transpose()?;
+    let context = columns.next().map(context).transpose()?.unwrap_or_default();
     if columns.next().is_some() {
-        return Err("has more than three columns".into());
+        return Err("has more than four columns".into());
     }
     for text in [term, translation] {
         if text.chars().any(char::is_control) {
@@ -243,7 +281,20 @@ fn entry(line: &str) -> std::result::Result<(Vec<String>, Entry), String> {
     }
     let key = words.into_iter().map(|word| word.stem).collect();
     let term = Term { term: term.to_owned(), translation: translation.to_owned() };
-    Ok((key, Entry { term, papers }))
+    Ok((key, Entry { term, papers, context }))
+}
+
+/// The stems, in order, of the words in a fourth column.
+fn context(column: &str) -> std::result::Result<Vec<String>, String> {
+    let word = |text: &str| match &words::words(text)[..] {
+        [word] if word.text == text => Ok(word.stem.clone()),
+        _ => Err(format!("`{}` is not a word", text.escape_debug())),
+    };
+    let mut stems: Vec<String> =
+        column.split(',').map(|text| word(text.trim())).collect::<std::result::Result<_, _>>()?;
+    stems.sort_unstable();
+    stems.dedup();
+    Ok(stems)
 }
 
 #[cfg(test)]
@@ -293,6 +344,38 @@ mod tests {
     }
 
     #[test]
+    fn a_term_of_several_meanings_has_the_one_of_the_words_beside_it() {
+        let glossary = "edge\t边缘\t9\tdevice, server\nedge\t边\t9\tnode, subgraph, degree\n\
+                        bank\t银行\t9\nbank\t组\t9\tfilter\nedge weight\t边权\t9\n";
+        for (text, expected) in [
+            ("Edges between nodes.", &["edge=边"][..]),
+            ("An edge on edge devices", &["edge=边缘"]),
+            ("The edge of a device whose subgraphs have nodes", &["edge=边"]),
+            ("cutting edge", &[]),
+            ("A bank of filters", &["bank=组"]),
+            ("A bank", &["bank=银行"]),
+            ("edge weights at edges", &["edge weight=边权"]),
+        ] {
+            assert_eq!(told(glossary, "", text), expected, "{text}");
+            assert_eq!(told(glossary, text, ""), expected, "{text}");
+        }
+        assert_eq!(told(glossary, "Nodes", "An edge"), ["edge=边"]);
+        let own = Glossary::parse("own", "edge\t棱\t\tcube\nbank\t岸\n").unwrap();
+        let both = own.over(Glossary::parse("base", glossary).unwrap());
+        let told = |text: &str| both.terms_of("", text).pop().map(|term| term.translation);
+        for (text, expected) in [
+            ("edges of a cube with nodes of high degree", "棱"),
+            ("edges and nodes", "边"),
+            ("a bank of filters", "岸"),
+        ] {
+            assert_eq!(told(text).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(both.len(), 3);
+        let twice = "a\tb\t1\tx, y\na\tc\t1\ty, x\n";
+        assert_eq!(Glossary::parse("g", twice).unwrap().terms_of("", "a y")[0].translation, "c");
+    }
+
+    #[test]
     fn of_many_terms_a_users_are_told_then_the_rarest() {
         let words: Vec<String> = (b'a'..=b'z').map(|c| format!("{}x", c as char)).collect();
         let line = |(at, word): (usize, &String)| match at {
@@ -332,7 +415,9 @@ mod tests {
         check("point cloud", "has no translation");
         check("point cloud\t", "has no translation");
         check("a\tb\tc", "`c` is not a number of papers");
-        check("a\tb\t1\td", "has more than three columns");
+        check("a\tb\t1\td\te", "has more than four columns");
+        check("a\tb\t1\tc, d e", "`d e` is not a word");
+        check("a\tb\t\tc,", "`` is not a word");
         check("\t点云", "`` is not one to 4 words with a space, hyphen or apostrophe between");
         check(
             "A*\tA星算法",

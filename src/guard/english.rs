@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use super::words::{Begun, Words};
 use crate::summary::Source;
 use crate::text::english::{is_call, is_english, outside_formulas, words};
+use crate::text::is_han;
 
 /// The words of a source.
 #[derive(Debug)]
@@ -52,8 +53,9 @@ impl English {
                     && !word.contains(char::is_uppercase)
                     && is_english(word)
                 {
-                    true => refused.insert(word),
-                    false => others.insert(word),
+                    // A compound may be half in Chinese: 语音-enabled.
+                    true => refused.extend(word.split('-').chain([word])),
+                    false => others.extend([word]),
                 };
             }
         }
@@ -68,14 +70,15 @@ impl English {
         while start > 0 && chars[start - 1].is_ascii_alphabetic() {
             start -= 1;
         }
-        let none = self.none(start.checked_sub(1).map(|before| chars[before]));
+        let none = self.none(&chars[..start]);
         chars[start..].iter().fold(none, |word, c| self.longer(word, *c))
     }
 
     /// Whether the words that the last `new` of `chars` are part of may stand there; `word` is the
     /// one that the field ended with before them.
     pub(super) fn allows(&self, mut word: Word, chars: &[char], new: usize) -> bool {
-        for &c in &chars[chars.len() - new..] {
+        for at in chars.len() - new..chars.len() {
+            let c = chars[at];
             if c.is_ascii_alphabetic() {
                 word = self.longer(word, c);
                 continue;
@@ -84,14 +87,18 @@ impl English {
             if word.leads_to_english_only() {
                 return false;
             }
-            word = self.none(Some(c));
+            word = self.none(&chars[..=at]);
         }
         !word.leads_to_english_only()
     }
 
     /// No word yet, behind `before`.
-    fn none(&self, before: Option<char>) -> Word {
-        let is_part = before.is_some_and(|c| c.is_ascii_digit() || joins(c));
+    fn none(&self, before: &[char]) -> Word {
+        let is_part = match before {
+            [.., han, '-'] if is_han(*han) => false,
+            [.., c] => c.is_ascii_digit() || joins(*c),
+            [] => false,
+        };
         Word {
             refused: self.refused.all(),
             others: self.others.all(),

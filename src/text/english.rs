@@ -49,15 +49,24 @@ pub(crate) fn left_in(text: &str, allowed: &str) -> Vec<String> {
 
 /// The words of small letters in `text`, but for parts of names, paths, formulas and commands.
 pub(crate) fn small_words(text: &str) -> impl Iterator<Item = &str> {
-    let is_part = |c: Option<char>| c.is_some_and(|c| is_other(c) || MARKS.contains(c));
     outside_formulas(text)
         .filter(move |(start, word)| {
-            let before = text[..*start].chars().next_back();
             let after = &text[start + word.len()..];
-            let is_part = is_part(before) || is_part(after.chars().next()) || is_call(after);
+            let is_part =
+                is_part(text[..*start].chars().rev()) || is_part(after.chars()) || is_call(after);
             !word.contains(char::is_uppercase) && !is_part
         })
         .map(|(_, word)| word)
+}
+
+/// Whether a word is a part of a name, a path, a formula or a command, by what stands next to it on one side,
+/// nearest first. One that a hyphen joins to Chinese is none: 语音-enabled.
+fn is_part(mut beside: impl Iterator<Item = char>) -> bool {
+    match beside.next() {
+        Some('-') => !beside.next().is_some_and(is_han),
+        Some(c) => is_other(c) || MARKS.contains(c),
+        None => false,
+    }
 }
 
 /// The words of `text` that stand in no formula between dollar signs, as [`words`] has them.
@@ -112,6 +121,7 @@ mod tests {
         check("$p$ ≡ 1 (mod 4)，regret(后悔)，价为$5，without至$6", &["regret", "without"]);
         check("在GPT-2-small上，$v$-prediction与2-shot", &[]);
         check("bound和bound", &["bound"]);
+        check("语音-enabled的系统，low-秩，k-均值，径-GPT，$v$-prediction", &["enabled", "low"]);
     }
 
     #[test]

@@ -279,8 +279,17 @@ fn english_that_chinese_has_words_for_is_not_begun() {
         ..Source::default()
     };
     let english: Rules = "english".parse().unwrap();
-    for text in ["遗憾界", "statgram的", "agents的", "pass@1", "find命令", "Transformers", "T", "s"]
-    {
+    for text in [
+        "遗憾界",
+        "statgram的",
+        "agents的",
+        "pass@1",
+        "find命令",
+        "Transformers",
+        "T",
+        "s",
+        "v-space",
+    ] {
         assert!(accepts(&source, english, text), "{text}");
     }
     for (text, at) in [
@@ -290,6 +299,7 @@ fn english_that_chinese_has_words_for_is_not_begun() {
         ("latent-space的", "l"),
         ("（search）", "（sea"),
         ("(search)", "(sea"),
+        ("潜在-space的", "潜在-sp"),
     ] {
         let found = refused(&source, english, text);
         assert!(
