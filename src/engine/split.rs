@@ -145,6 +145,12 @@ impl<E: Engine + Send> Engine for SplitEngine<E> {
     }
 
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
+        // Sequences of an earlier generator are over.
+        self.places.clear();
+        for part in &mut self.parts {
+            part.closed.clear();
+            (part.last_failed, part.took_part) = (false, false);
+        }
         let same = vec![tokens; self.parts.len()];
         for_all(&mut self.parts, same, |part, tokens| part.engine.set_prefix(tokens)).map(drop)
     }
