@@ -126,19 +126,19 @@ def terms_in(text, table, most):
 
 
 def read_table(path):
-    """key → its lines: (term, translation, papers, stems of the words beside it); a term that was never
-    counted is in one."""
+    """key → its lines: (term, translation, papers, stems of the words beside it, these as they are
+    written); a term that was never counted is in one."""
     with open(path, encoding="utf8") as lines:
         rows = [line.rstrip("\n").split("\t") for line in lines if not line.startswith("#")]
     table = {}
     for term, translation, *more in rows:
-        papers, beside = (*more, "", "")[:2]
-        beside = frozenset(stem for stem, *_ in words_of(beside))
+        papers, written = (*more, "", "")[:2]
+        beside = frozenset(stem for stem, *_ in words_of(written))
         lines = table.setdefault(key_of(term), [])
         for other in lines:
             if other[3] == beside:
                 raise ValueError(f"{path}: `{other[0]}` and `{term}` are one word")
-        lines.append((term, translation, int(papers or 1), beside))
+        lines.append((term, translation, int(papers or 1), beside, written))
     for key, (term, *_) in ((key, line) for key, lines in table.items() for line in lines):
         words = words_of(term)
         joined = all(is_joined(term, a[2], b[1]) for a, b in zip(words, words[1:]))
@@ -153,8 +153,7 @@ def counted(table, records):
     papers = collections.Counter()
     for record in records:
         papers.update(terms_in(f"{record['title']}\n{record['abstract']}", table, len(table)))
-    return [(term, translation, max(1, papers[term, translation, count, beside]), beside)
-            for lines in table.values() for term, translation, count, beside in lines]
+    return [(*line[:2], max(1, papers[line]), *line[3:]) for lines in table.values() for line in lines]
 
 
 def english_words(records, args):
@@ -178,11 +177,10 @@ def main():
     print(f"{len(records)} papers, {len(table)} terms", flush=True)
     with open(args.english, "w", encoding="utf8") as out:
         out.write("".join(word + "\n" for word in english_words(records, args)))
-    rows = sorted(counted(table, records), key=lambda row: (row[0].lower(), row[0], *sorted(row[3])))
+    rows = sorted(counted(table, records), key=lambda row: (row[0].lower(), row[0], row[4]))
     with open(args.terms, "w", encoding="utf8") as out:
-        for term, translation, papers, beside in rows:
-            columns = [term, translation, str(papers), ", ".join(sorted(beside))]
-            out.write("\t".join(columns).rstrip("\t") + "\n")
+        for term, translation, papers, _, written in rows:
+            out.write("\t".join([term, translation, str(papers), written]).rstrip("\t") + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 //! Glossaries: from a file to the line of a prompt.
 
+use std::collections::HashSet;
+
 use wenzhai::card;
 use wenzhai::glossary::{Glossary, MAX_TOLD};
 use wenzhai::paper::Paper;
@@ -66,16 +68,46 @@ fn the_default_models_glossary_knows_terms_of_the_field() {
 #[test]
 fn each_line_of_the_default_models_glossary_is_a_term_of_its_own_in_chinese_or_as_it_is() {
     let text = card::find(card::DEFAULT).unwrap().glossary_text().unwrap();
+    let (mut clear, mut meanings) = (Vec::new(), HashSet::new());
     for line in text.lines() {
         let columns: Vec<&str> = line.split('\t').collect();
-        let [term, translation, papers] = columns[..] else { panic!("{line}") };
+        let (term, translation, papers) = match columns[..] {
+            [term, translation, papers] => {
+                clear.push(line);
+                (term, translation, papers)
+            }
+            [term, translation, papers, beside] => {
+                assert!(meanings.insert((term.to_lowercase(), beside)), "{line}");
+                (term, translation, papers)
+            }
+            _ => panic!("{line}"),
+        };
         assert!(papers.parse::<u32>().is_ok_and(|papers| papers > 0), "{line}");
         let is_chinese = translation.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
         assert!(is_chinese || translation.eq_ignore_ascii_case(term), "{line}");
         let is_remark = |c: char| "（）()；;，,/、".contains(c);
         assert!(!translation.contains(is_remark), "{line}");
     }
-    assert_eq!(built_in().len(), text.lines().count(), "no term is there twice");
+    let of_one_meaning = Glossary::parse("g", &clear.join("\n")).unwrap();
+    assert_eq!(of_one_meaning.len(), clear.len(), "no term is there twice");
+}
+
+#[test]
+fn the_default_models_glossary_tells_meanings_apart_by_the_words_beside_them() {
+    let glossary = built_in();
+    for (text, expected) in [
+        ("A warp of threads on GPUs and CUDA cores", "warp=线程束"),
+        ("Fixed points of a contraction mapping", "fixed point=不动点"),
+        ("Fixed-point networks on an FPGA", "fixed point=定点"),
+        ("Channels and decoding of each codeword", "decoding=译码"),
+    ] {
+        let told = glossary.terms_of("", text);
+        let told = told.iter().map(|term| format!("{}={}", term.term, term.translation));
+        let told: Vec<String> = told.collect();
+        assert!(told.iter().any(|pair| pair == expected), "{text}: {told:?}");
+    }
+    let told = glossary.terms_of("", "A warp, a fixed point and decoding");
+    assert!(told.iter().all(|term| !["warp", "decoding"].contains(&&*term.term)), "{told:?}");
 }
 
 /// Neither a term of the file nor a paper can open another line of the prompt.
