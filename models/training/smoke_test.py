@@ -22,6 +22,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from adapter import read_factors, read_tensors
 from form import Form
+from glossary import read_table, terms_in
 from model import Gated, Linear, inner
 from prepare import told
 from tokenizer import Tokenizer
@@ -49,6 +50,8 @@ def main():
     parser.add_argument("--device", default="cpu")
     device = parser.parse_args().device
     check_told()
+    with tempfile.TemporaryDirectory() as folder:
+        check_meanings(Path(folder))
     check_functions(device)
     for architecture in PROMPTS:
         with tempfile.TemporaryDirectory() as folder:
@@ -81,6 +84,21 @@ def check_told():
     assert (terms, kept) == ([("RAG", "检索增强生成")], ["sheep dog", "12", "LLMs"])
     terms, kept = told({"abstract": "３ million, and 4 million"}, [])
     assert terms == [("4 million", "400万")] and kept == ["３"]
+
+
+def check_meanings(folder):
+    """A term of several meanings has the one that it has in the program: the texts are those of its own
+    tests (src/glossary/mod.rs)."""
+    path = folder / "terms.tsv"
+    path.write_text("edge\t边缘\t9\tdevice, server\nedge\t边\t9\tnode, subgraph, degree\n"
+                    "bank\t银行\t9\nbank\t组\t9\tfilter\nedge weight\t边权\t9\n", encoding="utf8")
+    table = read_table(path)
+    for text, expected in [
+        ("Edges between nodes.", ["边"]), ("An edge on edge devices", ["边缘"]),
+        ("The edge of a device whose subgraphs have nodes", ["边"]), ("cutting edge", []),
+        ("A bank of filters", ["组"]), ("A bank", ["银行"]), ("edge weights at edges", ["边权"]),
+    ]:
+        assert [translation for _, translation, *_ in terms_in(text, table, 16)] == expected, text
 
 
 def same_gradients(ours, plain, leaves):
