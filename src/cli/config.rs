@@ -258,6 +258,9 @@ impl Config {
                 let known = known.filter(|name| !matches!(*name, "help" | "config"));
                 let known = known.chain(profile.map(|_| "sources"));
                 let error = refused("is no option of digest");
+                if key == "sources" {
+                    return Err(error.hint("sources are a profile's: put them below [digest.NAME]"));
+                }
                 return Err(match nearest(key, known) {
                     Some(name) => error.hint(format!("did you mean {name}?")),
                     None => error.hint("options are named as in `wenzhai digest --help`"),

@@ -119,15 +119,15 @@ impl Complaints {
         Complaints { verbosity, number: 0, lost: 0, first_lost: None }
     }
 
-    /// Tells a complaint; where `is_lost`, a paper is left out for it.
-    pub(super) fn add(&mut self, complaint: &str, is_lost: bool) {
+    /// Tells a complaint, for which so many papers are left out.
+    pub(super) fn add(&mut self, complaint: &str, lost: u64) {
         self.number += 1;
-        if is_lost {
-            self.lost += 1;
+        self.lost += lost;
+        if lost > 0 {
             self.first_lost.get_or_insert_with(|| complaint.to_owned());
         }
         if self.number <= self.most() {
-            let outcome = if is_lost { " (left out)" } else { "" };
+            let outcome = if lost > 0 { " (left out)" } else { "" };
             warn(&format!("{complaint}{outcome}"));
         }
     }
@@ -291,9 +291,8 @@ impl Observer for Console {
         self.interruption.as_ref().is_some_and(Interruption::is_asked_for)
     }
 
-    fn malformed(&mut self, what: &Malformed, lost: bool) {
-        let Malformed { place, reason } = what;
-        let complaint = format!("{place}: {reason}");
+    fn malformed(&mut self, what: &Malformed, lost: u64) {
+        let complaint = what.to_string();
         if self.is_new(&complaint) {
             self.complaints.add(&complaint, lost);
         }

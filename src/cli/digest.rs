@@ -163,8 +163,11 @@ fn read(
     if let Some(damaged) = wording::damaged(run.damaged()) {
         console.warning(&damaged);
     }
+    let account = run.account()?;
+    let others = account.filtered + account.other_shards;
+    let papers = account.read - others - account.skipped();
     if let Some(library) = &settings.choice.library
-        && run.account()?.read > 0
+        && papers > 0
         && pipeline::rank(run, library, settings.choice.top)? == 0
     {
         let all = if settings.choice.top.is_some() { "; --top leaves out none" } else { "" };
@@ -173,9 +176,6 @@ fn read(
              them{all}"
         ));
     }
-    let account = run.account()?;
-    let others = account.filtered + account.other_shards;
-    let papers = account.read - others - account.skipped();
     // One that may pass tells to run again.
     let failed = &mut inputs.failed;
     let telling = failed.iter().position(Error::may_pass).or(failed.len().checked_sub(1));

@@ -154,7 +154,7 @@ fn metal(built: bool) -> Finding {
             "metal",
             State::Bad,
             "this program was built without it",
-            "build with --features metal on macOS, or leave --device away",
+            "build with --features metal on macOS, or leave out --device",
         ),
     }
 }
@@ -225,6 +225,12 @@ fn store(path: Option<PathBuf>, no_store: bool) -> Result<Vec<Finding>> {
     if path.exists() {
         findings.push(match Store::open(&path).and_then(|store| store.len()) {
             Ok(number) => Finding::good(what, format!("{shown}, {number} summaries")),
+            Err(error) if error.may_pass() => Finding::of(
+                what,
+                State::Doubtful,
+                error.to_string(),
+                error.hint_text().unwrap_or_default(),
+            ),
             Err(error) => Finding::failed(what, &error),
         });
     } else {

@@ -28,7 +28,12 @@ pub(super) fn run(command: ModelsCommand) -> Result<Outcome> {
             fetch_all(&names, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
         ModelsCommand::Export { model, output, adapter, f32: expanded, quiet } => {
-            Output::of(Some(output.clone())).check(&weights(&model, adapter.as_deref()))?;
+            let place = Output::of(Some(output.clone()));
+            if matches!(place, Output::Stdout) {
+                let message = "a model is written into a file, not to standard output";
+                return Err(Error::new(ErrorKind::Usage, message).hint("-o model.gguf"));
+            }
+            place.check(&weights(&model, adapter.as_deref()))?;
             let choice = model_choice(&model, adapter)?;
             export(&choice, output, expanded, &mut Console::new(Verbosity::of(quiet, false)))?;
         }
@@ -167,8 +172,10 @@ fn shortlist(
                         .for_each(|text| learner.add(text));
                 }
                 Event::Item(_) | Event::Deleted => {}
-                Event::Malformed(what) | Event::Short(what, _) => console.malformed(&what, true),
-                Event::Mended(what) | Event::More(what) => console.malformed(&what, false),
+                Event::Malformed(what) => console.malformed(&what, 1),
+                Event::Short(what, missing) => console.malformed(&what, missing),
+                Event::Mended(what) => console.malformed(&what, 0),
+                Event::More(what) => Observer::warning(console, &what.to_string()),
                 Event::Fetching(text) => Observer::note(console, &text),
             }
             Ok(())

@@ -67,7 +67,7 @@ impl Outputs {
         {
             let message = format!("--format {} is not the form of {}", name(format), outputs[0]);
             return Err(Error::new(ErrorKind::Usage, message)
-                .hint("leave --format away, or end the name otherwise"));
+                .hint("leave out --format, or end the name otherwise"));
         }
         let default = args.format.unwrap_or(Format::Md);
         let place = |(output, end): (Output, Option<Format>)| Place {

@@ -7,6 +7,7 @@ use super::outputs::Outputs;
 use super::settings::{Verbosity, inputs};
 use super::sources::sources;
 use super::unique::Unique;
+use super::wording;
 use crate::digest::InOrder;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,7 +23,8 @@ pub(super) fn run(args: RenderArgs) -> Result<Outcome> {
     let Unique { records, doubles, .. } = unique;
     if doubles > 0 {
         console::note(&format!(
-            "left out {doubles} of papers that come again: the last record of a paper counts"
+            "records left out, since their papers come again: {}; the newest with a summary counts",
+            wording::count(doubles)
         ));
     }
     if records.is_empty() {

@@ -202,7 +202,7 @@ fn engine_choice(args: &EngineArgs) -> Result<EngineChoice> {
     if args.engine == EngineArg::Cpu && !devices.is_cpu() {
         let message = format!("the engine cpu does not run on {devices}");
         return Err(
-            Error::new(ErrorKind::Usage, message).hint("leave --engine away, or use --device cpu")
+            Error::new(ErrorKind::Usage, message).hint("leave out --engine, or use --device cpu")
         );
     }
     Ok(EngineChoice {
@@ -309,7 +309,7 @@ fn adapter_choice(path: Option<PathBuf>) -> Result<AdapterChoice> {
         Some(path) => {
             let message = format!("there is no adapter {}", path.display());
             Err(Error::new(ErrorKind::Usage, message)
-                .hint("an adapter is a safetensors file; `none` leaves the model's own away"))
+                .hint("an adapter is a safetensors file; `none` leaves out the model's own"))
         }
     }
 }

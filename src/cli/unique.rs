@@ -26,7 +26,7 @@ impl Unique {
             match record {
                 Ok(record) => self.push(record),
                 Err(error) if error.kind() == ErrorKind::Input => {
-                    complaints.add(&error.to_string(), true)
+                    complaints.add(&error.to_string(), 1)
                 }
                 Err(error) => return Err(error),
             }

@@ -65,7 +65,7 @@ impl<E: Engine> Generator<E> {
     fn check(&self, request: &Request) -> Result<()> {
         if matches!(request.sampling, Sampling::Beam { .. }) && !self.engine.searches_beams() {
             let message = format!("request {}: the engine searches no beams", request.id);
-            return Err(Error::new(ErrorKind::Usage, message).hint("leave --beams away"));
+            return Err(Error::new(ErrorKind::Usage, message).hint("leave out --beams"));
         }
         Ok(())
     }

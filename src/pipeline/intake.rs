@@ -152,13 +152,13 @@ impl Desk<'_, '_> {
         let Item { paper, written, notice: told } = match event {
             Event::Item(item) => item,
             Event::Malformed(what) => {
-                self.observer.malformed(&what, true);
+                self.observer.malformed(&what, 1);
                 self.counted += u64::from(is_full);
                 self.run.skip(Skip::Malformed);
                 return Ok(());
             }
             Event::Short(what, missing) => {
-                self.observer.malformed(&what, true);
+                self.observer.malformed(&what, missing);
                 self.run.skip_many(Skip::Malformed, missing);
                 return Ok(());
             }
@@ -170,8 +170,12 @@ impl Desk<'_, '_> {
                 self.observer.note(&text);
                 return Ok(());
             }
-            Event::Mended(what) | Event::More(what) => {
-                self.observer.malformed(&what, false);
+            Event::Mended(what) => {
+                self.observer.malformed(&what, 0);
+                return Ok(());
+            }
+            Event::More(what) => {
+                self.observer.warning(&what.to_string());
                 return Ok(());
             }
         };

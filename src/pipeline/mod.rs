@@ -65,8 +65,8 @@ pub struct Progress {
 pub trait Observer {
     /// An input is about to be read.
     fn reading(&mut self, input: &Source);
-    /// Something in an input is not as it should be; where `lost`, a paper is left out for it.
-    fn malformed(&mut self, what: &Malformed, lost: bool);
+    /// Something in an input is not as it should be, and so many papers are left out for it.
+    fn malformed(&mut self, what: &Malformed, lost: u64);
     /// Something that is worth knowing: a server is silent, today's feed is not out yet.
     fn note(&mut self, _text: &str) {}
     /// Something may be missing, and nothing else tells of it.
@@ -84,7 +84,7 @@ pub trait Observer {
 /// Keeps silent.
 impl Observer for () {
     fn reading(&mut self, _: &Source) {}
-    fn malformed(&mut self, _: &Malformed, _: bool) {}
+    fn malformed(&mut self, _: &Malformed, _: u64) {}
     fn progress(&mut self, _: &Progress) {}
 }
 

@@ -93,7 +93,7 @@ impl Library {
         self.liked.is_empty()
     }
 
-    /// Adds what `papers` tell of those of which nothing but the id is known, and leaves away the
+    /// Adds what `papers` tell of those of which nothing but the id is known, and leaves out the
     /// others.
     pub(super) fn known(&self, papers: &[Paper]) -> Vec<Liked> {
         let by_id: HashMap<&PaperId, &Paper> =

@@ -23,6 +23,16 @@ const V1: Hierarchy = Hierarchy {
 /// Bytes that this process may still take of its group and of all around it, where one of them has a
 /// limit; `root` is the file system's.
 pub(super) fn available_memory(root: &Path) -> Option<u64> {
+    narrowest(root, Hierarchy::free)
+}
+
+/// The limit in bytes of its group, or of a narrower one around it.
+pub(super) fn total_memory(root: &Path) -> Option<u64> {
+    narrowest(root, Hierarchy::limit)
+}
+
+/// The least that `of_group` tells of the group in a folder, of those that this process is in.
+fn narrowest(root: &Path, of_group: fn(&Hierarchy, &Path) -> Option<u64>) -> Option<u64> {
     let own = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let groups = own.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -33,21 +43,31 @@ pub(super) fn available_memory(root: &Path) -> Option<u64> {
             _ => None,
         }
     });
-    groups.filter_map(|(hierarchy, path)| hierarchy.available(root, path)).min()
+    groups.filter_map(|(hierarchy, path)| hierarchy.narrowest(root, path, of_group)).min()
 }
 
 impl Hierarchy {
-    fn available(&self, root: &Path, path: &str) -> Option<u64> {
+    fn narrowest(
+        &self,
+        root: &Path,
+        path: &str,
+        of_group: fn(&Hierarchy, &Path) -> Option<u64>,
+    ) -> Option<u64> {
         let mount = root.join(self.folder);
         // In a container the path may be of the machine's tree, of which only the own group is mounted.
         let relative = Path::new(path.trim_start_matches('/'));
         let groups = relative.ancestors().map(|group| mount.join(group));
-        groups.filter_map(|group| self.free(&group)).min()
+        groups.filter_map(|group| of_group(self, &group)).min()
+    }
+
+    /// The limit of the group in this folder, if it has one.
+    fn limit(&self, group: &Path) -> Option<u64> {
+        fs::read_to_string(group.join(self.limit)).ok()?.trim().parse().ok()
     }
 
     /// What the group in this folder may still take; `None` where it has no limit.
     fn free(&self, group: &Path) -> Option<u64> {
-        let limit: u64 = fs::read_to_string(group.join(self.limit)).ok()?.trim().parse().ok()?;
+        let limit = self.limit(group)?;
         let stat = fs::read_to_string(group.join("memory.stat")).ok()?;
         let taken = stat.lines().find_map(|line| {
             let (name, value) = line.split_once(' ')?;
@@ -78,6 +98,7 @@ mod tests {
         put("sys/fs/cgroup/jobs/job.service/memory.max", "2000\n");
         put("sys/fs/cgroup/jobs/job.service/memory.stat", "anon 300\nfile 1600\n");
         assert_eq!(available_memory(root.path()), Some(1700));
+        assert_eq!(total_memory(root.path()), Some(2000));
         put("proc/self/cgroup", "3:cpu:/\n2:memory,hugetlb:/docker/abc\n");
         put("sys/fs/cgroup/memory/memory.limit_in_bytes", "800\n");
         put("sys/fs/cgroup/memory/memory.stat", "rss 1\ntotal_rss 900\n");

@@ -28,6 +28,14 @@ pub fn available_memory() -> Option<u64> {
     Some(groups::available_memory(Path::new("/")).map_or(machine, |group| machine.min(group)))
 }
 
+/// Bytes of memory that there are, taken or not: of the machine, or of the narrowest of those control groups.
+pub fn total_memory() -> Option<u64> {
+    let mut system = System::new();
+    system.refresh_memory();
+    let machine = Some(system.total_memory()).filter(|bytes| *bytes > 0)?;
+    Some(groups::total_memory(Path::new("/")).map_or(machine, |group| machine.min(group)))
+}
+
 /// Bytes of memory that this process holds.
 pub fn resident_memory() -> Option<u64> {
     let own = sysinfo::get_current_pid().ok()?;

@@ -168,7 +168,7 @@ impl ModelChoice {
             GlossaryChoice::File(_) => {
                 let message = format!("the prompt {} has no place for terms", prompt.name());
                 Err(Error::new(ErrorKind::Usage, message)
-                    .hint("leave --glossary away, or use a prompt with `{% for t in terms %}`"))
+                    .hint("leave out --glossary, or use a prompt with `{% for t in terms %}`"))
             }
         }
     }

@@ -241,7 +241,7 @@ pub fn load_model(choice: &ModelChoice, progress: &mut dyn Progress) -> Result<M
 /// Fetches a model where needed.
 pub(super) fn fetch_model(choice: &ModelChoice, progress: &mut dyn Progress) -> Result<LocalModel> {
     if let (Some(card), Some(free)) = (choice.card(), system::available_memory()) {
-        check_memory(card, free)?;
+        check_memory(card, free, system::total_memory().unwrap_or(free))?;
     }
     fetch::ensure(&choice.model, &Cache::from_env()?, progress)
 }
@@ -266,14 +266,16 @@ fn read_adapter(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Whether there is memory for a model of which it is known how much it takes: before a gigabyte is
-/// fetched, and before the system kills the program without a word.
-fn check_memory(card: &Card, free: u64) -> Result<()> {
+/// fetched, and before the system kills the program without a word. Where there are `total` bytes and only
+/// other programs have them, it may be tried again.
+fn check_memory(card: &Card, free: u64, total: u64) -> Result<()> {
     let Some(measured) = card.measured.as_ref().filter(|m| m.least_memory > free) else {
         return Ok(());
     };
     let (needed, free) = (quantity::bytes(measured.least_memory), quantity::bytes(free));
     let message = format!("the model {} takes {needed} of memory, and {free} are free", card.name);
-    Err(smaller_instead(card, Error::new(ErrorKind::Model, message)))
+    let error = smaller_instead(card, Error::new(ErrorKind::Model, message));
+    Err(if total < measured.least_memory { error } else { error.passing() })
 }
 
 /// `error`, which a smaller model would not have met.
@@ -340,13 +342,15 @@ mod tests {
     fn where_memory_is_short_the_small_model_is_named() {
         let default = card::find(card::DEFAULT).unwrap();
         let least = default.measured.as_ref().unwrap().least_memory;
-        assert!(check_memory(default, least).is_ok());
-        let error = check_memory(default, 1 << 30).unwrap_err();
+        assert!(check_memory(default, least, least).is_ok());
+        assert!(check_memory(default, 1 << 30, least).unwrap_err().may_pass(), "others have it");
+        let error = check_memory(default, 1 << 30, least - 1).unwrap_err();
+        assert!(!error.may_pass());
         let message = error.to_string();
         assert!(message.starts_with("the model qwen2.5-coder-1.5b-zh takes "), "{message}");
         assert!(message.ends_with(" of memory, and 1,024 MiB are free"), "{message}");
         assert!(error.hint_text().unwrap().starts_with("--model small takes "));
-        let small = check_memory(card::find(card::SMALL).unwrap(), 0).unwrap_err();
+        let small = check_memory(card::find(card::SMALL).unwrap(), 0, 0).unwrap_err();
         assert_eq!(small.hint_text(), Some("close other programs, or take another machine"));
     }
 }

@@ -33,16 +33,13 @@ pub(super) fn load(
         Err(Error::new(ErrorKind::Usage, message).hint(hint))
     };
     if matches!(choices.model.adapter, AdapterChoice::File(_)) {
-        return refused("no adapter can be merged into a model", "leave --adapter away");
+        return refused("no adapter can be merged into a model", "leave out --adapter");
     }
     if choices.engine.kind != EngineKind::Auto {
-        return refused("neither cpu nor candle runs a model", "leave --engine away");
+        return refused("neither cpu nor candle runs a model", "leave out --engine");
     }
     if choices.beams() > 1 {
-        return refused(
-            "one text of a paper at a time is written by a model",
-            "leave --beams away",
-        );
+        return refused("one text of a paper at a time is written by a model", "leave out --beams");
     }
     progress.note(&format!(
         "warning: a model of architecture {name:?} is slow here: it writes one paper at a time, \

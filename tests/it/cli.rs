@@ -89,7 +89,7 @@ fn errors_name_the_thing_and_what_can_be_done() {
     check_error(
         &["digest", "papers.jsonl", "--adapter", "a.safetensors"],
         "error: there is no adapter a.safetensors\n  \
-         hint: an adapter is a safetensors file; `none` leaves the model's own away\n",
+         hint: an adapter is a safetensors file; `none` leaves out the model's own\n",
     );
     check_error(
         &["digest", "papers.jsonl", "--glossary", "terms.tsv"],
@@ -320,7 +320,7 @@ fn of_a_paper_that_comes_again_render_takes_the_last_record() {
     assert!(finished.stdout.contains("再数羊") && !finished.stdout.contains("数羊1"));
     assert_eq!(
         finished.stderr,
-        "left out 1 of papers that come again: the last record of a paper counts\n"
+        "records left out, since their papers come again: 1; the newest with a summary counts\n"
     );
 }
 

@@ -455,12 +455,12 @@ fn the_program_says_what_it_cannot_do_with_them() {
     check(
         &with(&["lfm2.gguf", "--adapter", "a.safetensors"]),
         "error: no adapter can be merged into a model of architecture \"lfm2\"\n  \
-         hint: leave --adapter away\n",
+         hint: leave out --adapter\n",
     );
     check(
         &with(&["lfm2.gguf", "--engine", "candle"]),
         "error: neither cpu nor candle runs a model of architecture \"lfm2\"\n  \
-         hint: leave --engine away\n",
+         hint: leave out --engine\n",
     );
     let no_more = "error: cannot load lfm2.gguf\n  \
          because: a model of architecture \"lfm2\" can write digests, no more\n  \

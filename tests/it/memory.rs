@@ -107,7 +107,7 @@ struct Ears(Vec<String>);
 
 impl Observer for Ears {
     fn reading(&mut self, _: &Source) {}
-    fn malformed(&mut self, _: &Malformed, _: bool) {}
+    fn malformed(&mut self, _: &Malformed, _: u64) {}
     fn progress(&mut self, _: &Progress) {}
     fn warning(&mut self, text: &str) {
         self.0.push(text.to_owned());

@@ -184,7 +184,7 @@ fn names_that_cannot_be_meant_are_refused_before_the_work() {
         &place,
         &["digest", "missing.xml", "-o", "x.html", "--format", "atom"],
         "error: --format atom is not the form of x.html\n  \
-         hint: leave --format away, or end the name otherwise\n",
+         hint: leave out --format, or end the name otherwise\n",
     );
     refused(
         &place,

@@ -97,7 +97,7 @@ struct FirstSettled {
 
 impl Observer for FirstSettled {
     fn reading(&mut self, _: &Source) {}
-    fn malformed(&mut self, _: &Malformed, _: bool) {}
+    fn malformed(&mut self, _: &Malformed, _: u64) {}
     fn progress(&mut self, progress: &Progress) {
         self.tokens = progress.prefill_tokens + progress.decode_tokens;
         if progress.settled > 0 {
@@ -213,7 +213,7 @@ struct TriedAgain(Vec<(String, Vec<FlawKind>)>);
 
 impl Observer for TriedAgain {
     fn reading(&mut self, _: &Source) {}
-    fn malformed(&mut self, _: &Malformed, _: bool) {}
+    fn malformed(&mut self, _: &Malformed, _: u64) {}
     fn tried_again(&mut self, paper: &Paper, flaws: &[Flaw]) {
         self.0.push((paper.plain_title.clone(), flaws.iter().map(|flaw| flaw.kind).collect()));
     }
@@ -386,8 +386,8 @@ impl Observer for Ears {
     fn reading(&mut self, input: &Source) {
         self.inputs.push(input.to_string());
     }
-    fn malformed(&mut self, what: &Malformed, lost: bool) {
-        assert!(lost);
+    fn malformed(&mut self, what: &Malformed, lost: u64) {
+        assert!(lost > 0);
         self.malformed.push(what.to_string());
     }
     fn progress(&mut self, _: &Progress) {}

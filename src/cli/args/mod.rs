@@ -163,7 +163,7 @@ pub(super) struct DigestArgs {
     pub(super) prompt: Option<PathBuf>,
 
     /// Terms and how to translate them, which come before those of the model's own glossary: a
-    /// term, a tab and its translation a line. `none` leaves the model's own away
+    /// term, a tab and its translation a line. `none` leaves out the model's own
     #[arg(long, value_name = "FILE", help_heading = "Model")]
     pub(super) glossary: Option<PathBuf>,
 

