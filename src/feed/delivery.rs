@@ -129,6 +129,11 @@ impl<'a> Delivery<'a> {
         self.may_pass |= may_pass;
     }
 
+    /// Notes that the input is not whole, though nothing in it breaks off.
+    pub(super) fn cut_off(&mut self, reason: String) {
+        self.break_off = Some(self.fault(Position::Whole, reason));
+    }
+
     /// Papers that were lost so far, as far as they are known of.
     pub(super) fn losses(&self) -> u64 {
         self.malformed

@@ -57,6 +57,10 @@ pub(super) fn read(
     reading.out.finish()
 }
 
+/// Most items of a feed: arXiv sorts replacements and cross-lists before new papers, and cuts it here
+/// (`result_limit` of the feeds' source, github.com/arXiv/arxiv-feed).
+const FEED_ITEMS_MAX: u64 = 2_000;
+
 /// A source that is being read.
 struct Reading<'a> {
     service: &'a Service,
@@ -71,7 +75,15 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn feed(&mut self, category: &str) -> Result<()> {
         let url = format!("{}/{category}", self.service.address(Endpoint::Rss));
-        self.answer(Endpoint::Rss, url, false)?;
+        let page = self.answer(Endpoint::Rss, url, false)?;
+        if page.items >= FEED_ITEMS_MAX {
+            let day = self.out.day().map_or("DAY".to_owned(), |day| day.to_string());
+            self.out.cut_off(format!(
+                "holds {} items, the most that arXiv puts into a feed, and leaves out new papers first; \
+                 arxiv:{category}@{day} has all",
+                count(page.items)
+            ));
+        }
         Ok(())
     }
 

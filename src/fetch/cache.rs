@@ -196,7 +196,8 @@ impl Slot {
     pub(super) fn install(&self, received: &Path, sha256: &str) -> Result<()> {
         let failed = |cause| Error::io("write", &self.file, cause);
         fs::rename(received, &self.file).map_err(failed)?;
-        sync_folder(&self.folder).map_err(failed)?;
+        // The content is on the disk, and some file systems cannot synchronise folders.
+        let _ = sync_folder(&self.folder);
         self.mark(sha256)
     }
 

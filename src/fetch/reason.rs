@@ -15,11 +15,19 @@ pub(super) struct Reason {
     pub(super) hint: Option<&'static str>,
     /// Whether another try, later, may do better.
     pub(super) may_pass: bool,
+    /// Whether it is this machine that could not write, whatever came.
+    pub(super) is_of_disk: bool,
 }
 
 impl Reason {
     pub(super) fn with_hint(text: String, hint: &'static str) -> Self {
         Reason { hint: Some(hint), ..Reason::from(text) }
+    }
+
+    /// The same reason in other words.
+    #[must_use]
+    pub(super) fn in_words(self, text: String) -> Self {
+        Reason { text, ..self }
     }
 
     /// The same reason, which passes or does not.
@@ -31,7 +39,7 @@ impl Reason {
 
 impl From<String> for Reason {
     fn from(text: String) -> Self {
-        Reason { text, hint: None, may_pass: true }
+        Reason { text, hint: None, may_pass: true, is_of_disk: false }
     }
 }
 
@@ -44,5 +52,6 @@ impl fmt::Display for Reason {
 /// "cannot write FILE: cause".
 pub(super) fn cannot(action: &str, path: &Path, cause: &io::Error) -> Reason {
     let path = escaped(&path.display().to_string());
-    format!("cannot {action} {path}: {}", plain(cause)).into()
+    let text = format!("cannot {action} {path}: {}", plain(cause));
+    Reason { is_of_disk: action == "write", ..text.into() }
 }

@@ -11,8 +11,9 @@ pub struct Generator<E> {
     engine: E,
     scheduler: Scheduler,
     limits: Limits,
-    /// Most positions of a sequence that there was memory for so far.
+    /// Most positions of a sequence that there was memory for to its end, and whether there was for any step.
     fitted: usize,
+    has_stepped: bool,
 }
 
 /// What one step did.
@@ -46,7 +47,7 @@ impl<E: Engine> Generator<E> {
         engine.expect(limits.max_sequences);
         engine.set_prefix(&prefix)?;
         let scheduler = Scheduler::new(limits, prefix);
-        Ok(Generator { engine, scheduler, limits, fitted: 0 })
+        Ok(Generator { engine, scheduler, limits, fitted: 0, has_stepped: false })
     }
 
     /// Queues a request behind all others; see [`Scheduler::push`] for errors. One that asks for a beam is
@@ -78,9 +79,9 @@ impl<E: Engine> Generator<E> {
     /// Takes a step: schedule, forward, head, sample, commit. `None` when nothing is left to do.
     ///
     /// # Errors
-    /// Those of the engine; but where it has no memory for a step ([`ErrorKind::Memory`]), half of
-    /// the sequences wait, and it is asked again. One that there is no memory for alone is given up, and the
-    /// others come back, where it is longer than what there was memory for before; else it is an error.
+    /// Those of the engine; but where it has no memory for a step ([`ErrorKind::Memory`]), all
+    /// begin anew, half as many at a time. One that there is no memory for alone is given up, and the
+    /// others come back, where it is longer than all that came to their end; else it is an error.
     /// One whose logits are no numbers is given up as well.
     pub fn step(&mut self) -> Result<Option<Turn>> {
         let mut reduced_to = None;
@@ -93,16 +94,17 @@ impl<E: Engine> Generator<E> {
             match outcome {
                 Ok(picked) => {
                     let (read, sampled) = (rows - picked.len(), self.scheduler.writing());
-                    let Committed { finished, lost } =
+                    let Committed { finished, longest, lost } =
                         self.scheduler.commit(&picked, self.engine.candidates());
                     let failed = lost.into_iter().map(|id| (id, no_numbers())).collect();
                     self.fitted = self.fitted.max(longest);
+                    self.has_stepped = true;
                     return Ok(Some(Turn { rows, read, sampled, finished, reduced_to, failed }));
                 }
                 Err(error) if error.kind() == ErrorKind::Memory => {
                     reduced_to = self.scheduler.retreat(&closed);
                     if reduced_to.is_none() {
-                        if self.fitted == 0 || longest <= self.fitted {
+                        if !self.has_stepped || longest <= self.fitted {
                             return Err(error);
                         }
                         let id = self.scheduler.give_up(&closed);

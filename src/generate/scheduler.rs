@@ -45,6 +45,8 @@ pub struct Limits {
 pub struct Committed {
     /// Those whose fields are all written.
     pub finished: Vec<Finished>,
+    /// Most positions of one of these.
+    pub longest: usize,
     /// Those that nothing can be written for, since their logits are no numbers.
     pub lost: Vec<RequestId>,
 }
@@ -272,7 +274,11 @@ impl Scheduler {
                 }
             };
             match is_finished {
-                Some(true) => committed.finished.push(self.release(slot)),
+                Some(true) => {
+                    let positions = sequence.prefix_len + sequence.capacity;
+                    committed.longest = committed.longest.max(positions);
+                    committed.finished.push(self.release(slot));
+                }
                 Some(false) => {}
                 None => committed.lost.push(self.take(slot).request.id),
             }
@@ -281,12 +287,12 @@ impl Scheduler {
         committed
     }
 
-    /// Sends the half of the sequences in flight that was admitted last back to the front of the
-    /// queue, since there was no memory for the step that was planned, and admits no more at a time
-    /// from now on. They begin anew, and write what they would have written. `closed` are the slots
+    /// Sends the sequences in flight back to the front of the queue, since there was no memory for the step that
+    /// was planned, and admits half as many at a time from now on: those that stayed would keep memory that they
+    /// share with the others. They begin anew, and write what they would have written. `closed` are the slots
     /// that the step was to close.
     ///
-    /// How many sequences are left; `None`, and nothing changes, where only one is in flight.
+    /// How many there are at a time; `None`, and nothing changes, where only one is in flight.
     pub fn retreat(&mut self, closed: &[usize]) -> Option<usize> {
         let left = self.admitted.len() / 2;
         if left == 0 {
@@ -295,7 +301,7 @@ impl Scheduler {
         self.planned.clear();
         self.last_failed = true;
         self.closed.extend(closed);
-        for &slot in self.admitted[left..].to_vec().iter().rev() {
+        for &slot in self.admitted.clone().iter().rev() {
             let request = self.take(slot).request;
             self.waiting.push_front(request);
         }

@@ -21,10 +21,10 @@
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind as JinjaErrorKind, Value, context};
-use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Deserialize;
 
 use super::jinja;
+use super::methods::method;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Largest chat template. The longest in use, with tools and all, have 20 KiB.
@@ -149,7 +149,7 @@ fn render_watched(
 fn compile(source: &str) -> std::result::Result<Environment<'_>, minijinja::Error> {
     let mut jinja = jinja::environment();
     jinja.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    jinja.set_unknown_method_callback(unknown_method_callback);
+    jinja.set_unknown_method_callback(method);
     jinja.add_function(
         "raise_exception",
         |message: String| -> std::result::Result<Value, minijinja::Error> {

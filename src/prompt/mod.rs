@@ -18,6 +18,7 @@ mod chat;
 mod codec;
 mod encoding;
 mod jinja;
+mod methods;
 mod piece;
 mod told;
 

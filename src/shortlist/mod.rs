@@ -45,6 +45,9 @@ impl Shortlist {
     pub fn new(vocabulary: usize, mut ids: Vec<TokenId>) -> Result<Shortlist> {
         ids.sort_unstable();
         ids.dedup();
+        if ids.is_empty() {
+            return Err(unusable("no token".to_owned()));
+        }
         if vocabulary > MAX_VOCABULARY {
             let what =
                 format!("a vocabulary of {vocabulary} tokens; the limit is {MAX_VOCABULARY}");
@@ -103,7 +106,7 @@ impl Shortlist {
             return Err(faulty("it does not begin as shortlists of this version do".into()));
         }
         let (vocabulary, count) = (size_at(header, MAGIC.len()), size_at(header, MAGIC.len() + 4));
-        if vocabulary > MAX_VOCABULARY || count > vocabulary {
+        if vocabulary > MAX_VOCABULARY || count > vocabulary || count == 0 {
             return Err(faulty(format!("{count} tokens of a vocabulary of {vocabulary}")));
         }
         // No more than there are bytes, whatever the header says.
@@ -192,6 +195,7 @@ mod tests {
         check(&file(10, 0, &[])[..15], "breaks off after 15 bytes");
         check(b"wzshort\x02\0\0\0\0\0\0\0\0", "does not begin as");
         check(&file(10, 11, &[0; 11]), "11 tokens of a vocabulary of 10");
+        check(&file(10, 0, &[]), "0 tokens of a vocabulary of 10");
         check(&file(u32::MAX, u32::MAX, &[]), "of a vocabulary of 4294967295");
         check(&file(10, 2, &[9, 0]), "token 10 of a vocabulary of 10");
         check(&file(10, 2, &[3]), "token 1 of 2 is cut off");
@@ -210,8 +214,9 @@ mod tests {
             assert_eq!(error.hint_text(), hint);
         };
         check(5, vec![5], "token 5 of a vocabulary of 5", None);
+        check(5, vec![], "no token", None);
         let hint = Some("such a model is run without a shortlist");
-        check(MAX_VOCABULARY + 1, vec![], "vocabulary of 1048577", hint);
+        check(MAX_VOCABULARY + 1, vec![0], "vocabulary of 1048577", hint);
         let hint = Some("take a higher --min-count");
         check(MAX_VOCABULARY, (0..65_536).collect(), "65536 tokens take 65552 bytes", hint);
     }
@@ -219,7 +224,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_again(
-            ids in prop::collection::vec(0..MAX_VOCABULARY as u32, 0..2_000)
+            ids in prop::collection::vec(0..MAX_VOCABULARY as u32, 1..2_000)
         ) {
             let list = Shortlist::new(MAX_VOCABULARY, ids.clone()).unwrap();
             prop_assert!(list.ids().is_sorted_by(|a, b| a < b));

@@ -7,17 +7,22 @@ use std::path::Path;
 /// Where a hierarchy of groups is mounted, and what its files are called.
 struct Hierarchy {
     folder: &'static str,
-    limit: &'static str,
-    /// What a group and those below it have taken for themselves, a line of `memory.stat`: pages of files
-    /// count as used, too, and can be dropped.
-    taken: &'static str,
+    /// Where there are several, the lowest counts: beyond `memory.high` a group is slowed down to a standstill.
+    limits: &'static [&'static str],
+    /// What a group and those below it have taken for themselves, lines of `memory.stat`: pages of files
+    /// count as used, too, and can be dropped, but those of files in memory (tmpfs) cannot.
+    taken: [&'static str; 2],
 }
 
-const V2: Hierarchy = Hierarchy { folder: "sys/fs/cgroup", limit: "memory.max", taken: "anon" };
+const V2: Hierarchy = Hierarchy {
+    folder: "sys/fs/cgroup",
+    limits: &["memory.max", "memory.high"],
+    taken: ["anon", "shmem"],
+};
 const V1: Hierarchy = Hierarchy {
     folder: "sys/fs/cgroup/memory",
-    limit: "memory.limit_in_bytes",
-    taken: "total_rss",
+    limits: &["memory.limit_in_bytes"],
+    taken: ["total_rss", "total_shmem"],
 };
 
 /// Bytes that this process may still take of its group and of all around it, where one of them has a
@@ -62,18 +67,22 @@ impl Hierarchy {
 
     /// The limit of the group in this folder, if it has one.
     fn limit(&self, group: &Path) -> Option<u64> {
-        fs::read_to_string(group.join(self.limit)).ok()?.trim().parse().ok()
+        let limit = |file: &&str| fs::read_to_string(group.join(file)).ok()?.trim().parse().ok();
+        self.limits.iter().filter_map(limit).min()
     }
 
     /// What the group in this folder may still take; `None` where it has no limit.
     fn free(&self, group: &Path) -> Option<u64> {
         let limit = self.limit(group)?;
         let stat = fs::read_to_string(group.join("memory.stat")).ok()?;
-        let taken = stat.lines().find_map(|line| {
-            let (name, value) = line.split_once(' ')?;
-            (name == self.taken).then(|| value.trim().parse::<u64>().ok())?
-        });
-        Some(limit.saturating_sub(taken?))
+        let value = |wanted: &str| {
+            stat.lines().find_map(|line| {
+                let (name, value) = line.split_once(' ')?;
+                (name == wanted).then(|| value.trim().parse::<u64>().ok())?
+            })
+        };
+        let [own, in_memory] = self.taken;
+        Some(limit.saturating_sub(value(own)? + value(in_memory).unwrap_or(0)))
     }
 }
 
@@ -96,9 +105,13 @@ mod tests {
         put("sys/fs/cgroup/jobs/memory.max", "9000\n");
         put("sys/fs/cgroup/jobs/memory.stat", "anon 500\nfile 700\n");
         put("sys/fs/cgroup/jobs/job.service/memory.max", "2000\n");
-        put("sys/fs/cgroup/jobs/job.service/memory.stat", "anon 300\nfile 1600\n");
-        assert_eq!(available_memory(root.path()), Some(1700));
+        put("sys/fs/cgroup/jobs/job.service/memory.stat", "anon 300\nfile 1600\nshmem 200\n");
+        assert_eq!(available_memory(root.path()), Some(1500));
         assert_eq!(total_memory(root.path()), Some(2000));
+        put("sys/fs/cgroup/jobs/job.service/memory.high", "max\n");
+        assert_eq!(total_memory(root.path()), Some(2000));
+        put("sys/fs/cgroup/jobs/job.service/memory.high", "1200\n");
+        assert_eq!(available_memory(root.path()), Some(700));
         put("proc/self/cgroup", "3:cpu:/\n2:memory,hugetlb:/docker/abc\n");
         put("sys/fs/cgroup/memory/memory.limit_in_bytes", "800\n");
         put("sys/fs/cgroup/memory/memory.stat", "rss 1\ntotal_rss 900\n");

@@ -44,10 +44,12 @@ fn formula_end(text: &str, start: usize) -> Option<usize> {
     }
     let close = find_dollar(text, start)?;
     let behind = &text[close + dollars(&text[close..])..];
+    let is_digit = |c: char| c.is_ascii_digit();
     let is_one = close > start
         && close - start <= MAX_BYTES
         && !text[..close].ends_with(char::is_whitespace)
-        && !behind.starts_with(|c: char| c.is_ascii_digit());
+        // 5 of `$5 and $6` is a price, not a formula that ends before 6.
+        && !(text[start..].starts_with(is_digit) && behind.starts_with(is_digit));
     is_one.then_some(close)
 }
 
@@ -83,6 +85,7 @@ mod tests {
         );
         check("$5 and $6", &[Text("$5 and $6")]);
         check("$5-$10 a year", &[Text("$5-$10 a year")]);
+        check(r"$\sim$10$^{6}$ yr", &[Formula(r"\sim"), Text("10"), Formula("^{6}"), Text(" yr")]);
         check(r"costs \$5, $n$ times", &[Text(r"costs \$5, "), Formula("n"), Text(" times")]);
         check("a $ b $ c", &[Text("a $ b $ c")]);
         check("$", &[Text("$")]);

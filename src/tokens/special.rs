@@ -49,6 +49,26 @@ const OTHER_ENDS: [&str; 22] = [
     "<|fim_sep|>",
 ];
 
+/// Names of tokens that stand between parts of code: none ends anything, and none is text, though some files
+/// mark them as words of a user.
+const FILLS: [&str; 15] = [
+    "<|fim_prefix|>",
+    "<fim-prefix>",
+    "<fim_prefix>",
+    "<PRE>",
+    "▁<PRE>",
+    "<|fim_suffix|>",
+    "<fim-suffix>",
+    "<fim_suffix>",
+    "<SUF>",
+    "▁<SUF>",
+    "<|fim_middle|>",
+    "<fim-middle>",
+    "<fim_middle>",
+    "<MID>",
+    "▁<MID>",
+];
+
 /// The tokens that mean something to the program that runs the model.
 #[derive(Debug)]
 pub(super) struct SpecialTokens {
@@ -70,7 +90,7 @@ impl SpecialTokens {
         let keyed = [eos, eot, by_key("eom")?, by_key("fim_pad")?, by_key("fim_rep")?];
         let fim_sep = by_key("fim_sep")?;
 
-        let names: HashSet<&str> = TURN_ENDS.into_iter().chain(OTHER_ENDS).collect();
+        let names: HashSet<&str> = TURN_ENDS.into_iter().chain(OTHER_ENDS).chain(FILLS).collect();
         let ids: HashMap<&str, u32> = listed
             .tokens()
             .filter(|(_, text, _)| names.contains(*text))
@@ -82,7 +102,8 @@ impl SpecialTokens {
         let named: Vec<u32> = turn_ends.iter().copied().chain(other_ends).collect();
         let mut end_of_generation: Vec<u32> =
             keyed.into_iter().chain([fim_sep]).flatten().chain(named).collect();
-        for &id in &end_of_generation {
+        let fills = FILLS.iter().filter_map(|name| ids.get(name));
+        for &id in end_of_generation.iter().chain(fills) {
             listed.mark_control(id);
         }
         end_of_generation.sort_unstable();

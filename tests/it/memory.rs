@@ -8,7 +8,7 @@ use wenzhai::engine::scripted::ScriptedEngine;
 use wenzhai::error::ErrorKind;
 use wenzhai::feed::{Malformed, Source};
 use wenzhai::generate::{
-    Batch, Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenId,
+    Batch, Engine, Field, Generator, Limits, Request, RequestId, Sampling, Span, TokenId,
 };
 use wenzhai::pipeline::{self, Observer, Progress};
 use wenzhai::prompt::{Codec, Template};
@@ -76,13 +76,16 @@ struct Cramped {
     scribe: Scribe,
     most_spans: usize,
     most_positions: usize,
+    /// Most positions that one may hold, which it comes to while it is read.
+    most_held: usize,
     /// How many spans each step had that was computed.
     spans: Vec<usize>,
 }
 
 impl Cramped {
     fn of(most_spans: usize, most_positions: usize) -> Self {
-        Cramped { scribe: Scribe::new(good), most_spans, most_positions, spans: Vec::new() }
+        let most_held = usize::MAX;
+        Cramped { scribe: Scribe::new(good), most_spans, most_positions, most_held, spans: vec![] }
     }
 }
 
@@ -93,7 +96,9 @@ impl Engine for Cramped {
 
     fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
         let is_too_long = batch.spans.iter().any(|span| span.capacity > self.most_positions);
-        if batch.spans.len() > self.most_spans || is_too_long {
+        let holds_too_much = |span: &Span<'_>| span.start + span.rows.len() > self.most_held;
+        let is_full = batch.spans.iter().any(holds_too_much);
+        if batch.spans.len() > self.most_spans || is_too_long || is_full {
             return Err(Error::new(ErrorKind::Memory, "no memory"));
         }
         self.spans.push(batch.spans.len());
@@ -175,6 +180,12 @@ fn a_paper_without_memory_for_it_alone_fails_by_itself() {
     let [fewer, given_up @ ..] = &ears.0[..] else { panic!("nothing was said") };
     assert!(fewer.ends_with("going on with 1"), "{ears:?}");
     assert_eq!(given_up, ["a paper is given up: no memory"; 2]);
+    // The same where that is found out in the midst of it.
+    let engine = Cramped { most_held: 700, ..Cramped::of(8, usize::MAX) };
+    let (progress, ears, reasons, _) = summarise(engine, |number| [7, 8].contains(&number));
+    let progress = progress.unwrap();
+    assert_eq!((progress.settled, progress.failed), (20, 2), "{ears:?}");
+    assert_eq!(reasons, ["no memory"; 2]);
     // Where it is not one paper's fault, the run ends and says why.
     let (progress, ..) = summarise(Cramped::of(8, 10), |_| false);
     assert_eq!(progress.unwrap_err().kind(), ErrorKind::Memory);

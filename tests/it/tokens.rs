@@ -260,6 +260,7 @@ fn the_file_tells_what_begins_and_ends() {
     let tiny = Tiny::score(&[("a", -1.0)])
         .piece("<|endoftext|>", CONTROL, 0.0)
         .piece("<end_of_turn>", USER_DEFINED, 0.0)
+        .piece("<|fim_prefix|>", USER_DEFINED, 0.0)
         .set("tokenizer.ggml.bos_token_id", Value::U32(1))
         .set("tokenizer.ggml.eos_token_id", Value::U32(2))
         .set("tokenizer.chat_template", text("{{ messages }}"));
@@ -269,8 +270,9 @@ fn the_file_tells_what_begins_and_ends() {
     assert!(tokenizer.is_control(261), "a known end is a control token, whatever the file says");
     assert!(tokenizer.add_bos());
     assert_eq!(tokenizer.chat_template(), Some("{{ messages }}"));
-    assert_eq!(tokenizer.vocab_size(), 262);
-    assert_eq!(tokenizer.piece_bytes(262), b"", "outside the vocabulary");
+    assert!(tokenizer.is_control(262), "so is one between parts of code, which ends nothing");
+    assert_eq!(tokenizer.vocab_size(), 263);
+    assert_eq!(tokenizer.piece_bytes(263), b"", "outside the vocabulary");
 }
 
 #[test]

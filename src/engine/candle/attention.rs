@@ -156,7 +156,9 @@ impl<'a> Plan<'a> {
         window: Option<usize>,
         [q, k, v]: [&Tensor; 3],
     ) -> Result<Tensor> {
-        let attend = |span: &Alone<'_>| span.attend(layer, window, [q, k, v]);
+        // All of them before any is read: spans may share a tensor, which whoever reads it locks.
+        self.alone.iter().try_for_each(|span| span.store(layer, [k, v]))?;
+        let attend = |span: &Alone<'_>| span.attend(layer, window, q);
         // The spans are independent: one task each, but for a device that takes tasks in order.
         let mut attended = match q.device() {
             Device::Cpu => self.alone.par_iter().map(attend).collect::<Result<Vec<_>>>()?,
@@ -197,30 +199,34 @@ impl<'a> Alone<'a> {
         Ok(Alone { block, lane, first_row: rows.start, rows: rows.len(), destination, views })
     }
 
-    fn attend(
-        &self,
-        layer: usize,
-        window: Option<usize>,
-        [q, k, v]: [&Tensor; 3],
-    ) -> Result<Tensor> {
-        let of_span =
-            |x: &Tensor| x.narrow(0, self.first_row, self.rows)?.transpose(0, 1)?.contiguous();
+    /// The rows of the span, heads first.
+    fn of_span(&self, x: &Tensor) -> Result<Tensor> {
+        x.narrow(0, self.first_row, self.rows)?.transpose(0, 1)?.contiguous()
+    }
+
+    /// Stores its new keys and values.
+    fn store(&self, layer: usize, [k, v]: [&Tensor; 2]) -> Result<()> {
         let (keys, values) = &self.block.layers[layer];
         for (cache, new) in [(keys, k), (values, v)] {
             match &self.destination {
                 Destination::Stretch(first) => {
                     let of_lane = cache.narrow(0, self.lane, 1)?;
-                    of_lane.slice_set(&of_span(new)?.unsqueeze(0)?, 2, *first)?;
+                    of_lane.slice_set(&self.of_span(new)?.unsqueeze(0)?, 2, *first)?;
                 }
                 Destination::Scattered(destinations) => {
                     scatter(cache, &new.narrow(0, self.first_row, self.rows)?, destinations)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    fn attend(&self, layer: usize, window: Option<usize>, q: &Tensor) -> Result<Tensor> {
+        let (keys, values) = &self.block.layers[layer];
         let view = self.views.iter().find(|view| view.window == window);
         let view = view.expect("a view for every window");
         let of_lane = |cache: &Tensor| cache.narrow(0, self.lane, 1)?.squeeze(0);
-        attend_span(&of_span(q)?, &of_lane(keys)?, &of_lane(values)?, view)
+        attend_span(&self.of_span(q)?, &of_lane(keys)?, &of_lane(values)?, view)
     }
 }
 

@@ -161,6 +161,10 @@ impl KvCache {
 
     /// A step begins. Where the last one failed for want of memory, what its forks did is undone.
     pub fn begin_step(&mut self, last_failed: bool) {
+        if last_failed {
+            // Fewer at a time need fewer lanes.
+            self.expected = (self.expected / 2).max(self.slots_of_one);
+        }
         while let Some((slot, before)) = self.replaced.pop() {
             match last_failed {
                 true => {

@@ -144,6 +144,8 @@ impl PageTables {
 
     /// Takes pages for the scratch sequence.
     pub fn open_scratch(&mut self, positions: usize) -> Result<()> {
+        // One whose forward failed may have some still.
+        self.close_scratch();
         let count = positions.div_ceil(PAGE);
         self.check(count)?;
         for page in self.free.drain(self.free.len() - count..) {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, texts};
 use crate::feed::raw::{Mapped, Raw};
-use crate::feed::text::authors;
+use crate::feed::text::{authors, fold};
 
 pub(super) fn raw(mut record: Fields) -> Mapped {
     // Last name, first names, suffix; more where the snapshot adds an affiliation.
@@ -15,7 +15,7 @@ pub(super) fn raw(mut record: Fields) -> Mapped {
     let mut names: Vec<String> = parsed.collect();
     let list = record.text("authors");
     if names.is_empty() {
-        names = authors(&list.replace(" and ", ", "));
+        names = authors(&fold(&list).replace(" and ", ", "));
     }
     let versions = record.values("versions");
     let created = versions.first().and_then(|version| version.get("created")?.as_str());

@@ -82,12 +82,16 @@ impl<'a> Reader<'a> {
         const LONGEST: usize = 40;
         let mut before = self.plain.chars().rev().take(LONGEST);
         let stem = before.find(|c| !c.is_ascii_alphabetic());
+        let is_argument = stem.is_some_and(|c| matches!(c, '\\' | '_' | '^' | '}'));
         let is_of_word = inside.chars().all(char::is_alphabetic)
-            && !stem.is_some_and(|c| matches!(c, '\\' | '_' | '^' | '}' | '\''))
+            && !is_argument
+            && stem != Some('\'')
             && (self.plain.ends_with(char::is_alphabetic)
                 || self.rest[inside.len() + 2..].starts_with(char::is_alphabetic));
-        let is_markup =
-            inside.trim().is_empty() || inside == "," || inside.starts_with('\\') || is_of_word;
+        let is_markup = inside.trim().is_empty()
+            || inside == ","
+            || (inside.starts_with('\\') && !is_argument)
+            || is_of_word;
         if is_markup {
             self.replace(inside.len() + 2, &inside_of(inside));
         } else {
@@ -338,6 +342,7 @@ mod tests {
             "The \"attention\" mechanism of Gödel and Örebro, said \"so.\"",
         );
         check("{T}ransparent {A}nomaly Bi{LSTM} of {a, b}", "Transparent Anomaly BiLSTM of {a, b}");
+        check(r"\frac{\alpha}{\beta}=e^{\alpha x}", r"\frac{α}{β}=e^{α x}");
         for text in [
             r"\mathcal{O}(n)",
             r"\frac{a}{b}+\sqrt{n}c",

@@ -49,7 +49,7 @@ fn raw_format(record: &Fields) -> Raw {
         version: newest.map(|(number, _)| *number),
         title: text("metadata/arXivRaw/title"),
         abstract_text: text("metadata/arXivRaw/abstract"),
-        authors: authors(&text("metadata/arXivRaw/authors").replace(" and ", ", ")),
+        authors: authors(&fold(record.text("metadata/arXivRaw/authors")).replace(" and ", ", ")),
         categories: categories(record.text("metadata/arXivRaw/categories")),
         comment: text("metadata/arXivRaw/comments"),
         published: day(oldest).unwrap_or_default(),

@@ -97,6 +97,20 @@ fn a_feed_that_still_carries_yesterday_under_todays_date_is_found_out() {
     assert_eq!((friday.status, reader.digest()), (0, vec![3, 4, 5]));
 }
 
+/// arXiv puts 2,000 items into a feed, new papers last.
+#[test]
+fn a_feed_that_is_as_long_as_feeds_get_is_not_taken_for_the_whole_day() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    let cut = reader.read_on("2026-11-19", "2026-11-19", 1_001..3_001);
+    let told = "holds 2,000 items, the most that arXiv puts into a feed";
+    assert!(cut.stderr.contains(told), "{}", cut.stderr);
+    assert!(cut.stderr.contains("arxiv:cs.CL@2026-11-19 has all"), "{}", cut.stderr);
+    assert_eq!((cut.status, reader.digest().len()), (2, 2_000));
+    let next = reader.read_on("2026-11-20", "2026-11-20", 5..6);
+    assert_eq!((next.status, reader.digest()), (0, vec![3, 4, 5]), "{}", next.stderr);
+}
+
 #[test]
 fn a_limit_does_not_hide_that_a_feed_is_yesterdays() {
     let reader = Reader::new();
