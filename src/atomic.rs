@@ -123,9 +123,22 @@ impl Written {
 /// Writes what `temporary` has into the file at `target`, which cannot be replaced: a file that is mounted
 /// into a container is its own mount.
 fn write_into(target: &Path, temporary: tempfile::NamedTempFile) -> std::io::Result<()> {
-    let mut target = File::options().write(true).truncate(true).open(target)?;
-    std::io::copy(&mut temporary.reopen()?, &mut target)?;
-    target.sync_all()
+    let mut content = temporary.reopen()?;
+    let more = content.metadata()?.len().saturating_sub(fs::metadata(target)?.len());
+    if fs4::available_space(target).is_ok_and(|free| free < more) {
+        return Err(std::io::ErrorKind::StorageFull.into());
+    }
+    let copied = File::options().write(true).truncate(true).open(target).and_then(|mut target| {
+        std::io::copy(&mut content, &mut target)?;
+        target.sync_all()
+    });
+    copied.map_err(|cause| match temporary.keep() {
+        Ok((_, path)) => {
+            let kept = format!("{cause}; what was to be written is in {}", path.display());
+            std::io::Error::new(cause.kind(), kept)
+        }
+        Err(_) => cause,
+    })
 }
 
 /// Whether `path` names what is open already, as a shell hands it to a program.

@@ -68,7 +68,7 @@ impl<'a> Codec<'a> {
     ) -> Result<Self> {
         let line_ends = Arc::new(encoding.line_ends());
         let field = |form: &super::FieldForm| generate::Field {
-            label: encoding.encode(&form.label),
+            label: encoding.encode_behind(&form.label),
             stop: Arc::clone(&line_ends),
             max_tokens: form.max_tokens,
             filter: None,

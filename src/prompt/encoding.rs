@@ -9,6 +9,10 @@ use crate::tokens::{Stretch, Tokenizer};
 pub trait Encoding {
     /// The tokens of `text`, none of them a control token.
     fn encode(&self, text: &str) -> Vec<TokenId>;
+    /// The same of text that goes on with other text.
+    fn encode_behind(&self, text: &str) -> Vec<TokenId> {
+        self.encode(text)
+    }
     /// The control token called `name`, where the vocabulary has one.
     fn control(&self, name: &str) -> Option<TokenId>;
     /// The text of `tokens`; control tokens have none.
@@ -34,6 +38,10 @@ pub trait Encoding {
 impl Encoding for Tokenizer {
     fn encode(&self, text: &str) -> Vec<TokenId> {
         self.encode(text)
+    }
+
+    fn encode_behind(&self, text: &str) -> Vec<TokenId> {
+        self.encode_behind(text)
     }
 
     fn control(&self, name: &str) -> Option<TokenId> {

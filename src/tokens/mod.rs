@@ -106,13 +106,19 @@ impl Tokenizer {
     /// The ids of `text`, none of them a control token whatever the text says; no beginning of
     /// sequence is added.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.encode_around(text, &self.user_defined)
+        self.encode_around(text, &self.user_defined, true)
+    }
+
+    /// The same of text that goes on with other text: without the space that some vocabularies set before all
+    /// text.
+    pub fn encode_behind(&self, text: &str) -> Vec<u32> {
+        self.encode_around(text, &self.user_defined, false)
     }
 
     /// The ids of `text`, which the program and not a paper wrote: the names of control tokens in
     /// it become those tokens. No beginning of sequence is added.
     pub fn encode_template(&self, text: &str) -> Vec<u32> {
-        self.encode_around(text, &self.template)
+        self.encode_around(text, &self.template, true)
     }
 
     /// `text`, which the program or the model's file and not a paper wrote, cut at the names of
@@ -140,9 +146,9 @@ impl Tokenizer {
         stretches
     }
 
-    fn encode_around(&self, text: &str, added: &AddedTokens) -> Vec<u32> {
+    fn encode_around(&self, text: &str, added: &AddedTokens, begins: bool) -> Vec<u32> {
         let mut ids = Vec::new();
-        let mut after_token = true;
+        let mut after_token = begins;
         for fragment in added.cut(text) {
             match fragment {
                 Fragment::Token(id) => ids.push(id),

@@ -162,6 +162,17 @@ fn a_space_is_set_before_text_unless_the_file_says_no() {
     assert_eq!(without.decode(&without.encode(" a")), " a");
 }
 
+/// A label that is forced behind what was written is what it is in the midst of a text.
+#[test]
+fn text_that_goes_on_has_no_space_before_it() {
+    let tiny = Tiny::score(&[("a", -1.0), ("b", -1.0), ("▁", -2.0), ("▁a", -1.5), ("▁b", -1.5)]);
+    let tokenizer = tiny.set("tokenizer.ggml.add_space_prefix", Value::Bool(true)).build();
+    let both = tokenizer.encode("ab");
+    assert_eq!(both, [tokenizer.encode("a"), tokenizer.encode_behind("b")].concat());
+    assert_ne!(tokenizer.encode("b"), tokenizer.encode_behind("b"));
+    assert_eq!(tokenizer.encode_behind(" b"), tokenizer.encode("b"));
+}
+
 #[test]
 fn text_never_becomes_a_control_token() {
     let tiny = Tiny::score(&[("<", -3.0), ("e", -3.0), (">", -3.0), ("<e", -1.0)])

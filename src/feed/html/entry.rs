@@ -34,7 +34,12 @@ pub(super) struct Entry {
     subjects: String,
     abstract_text: String,
     has_abstract: bool,
+    /// The address of the link whose text is being collected, and where that text begins.
+    link: Option<(String, usize)>,
 }
+
+/// What arXiv shows for an address that an abstract or a comment has.
+const ADDRESSES: [&str; 3] = ["this http URL", "this https URL", "this ftp URL"];
 
 impl Entry {
     pub(super) fn start(&mut self, tag: &StartTag<()>) {
@@ -46,6 +51,10 @@ impl Entry {
                 {
                     self.id = id.to_owned();
                 }
+            }
+            b"a" => {
+                let begin = self.collected().map(|text| text.len());
+                self.link = attribute(tag, b"href").zip(begin);
             }
             // What breaks a line parts words.
             b"br" => self.text("\n"),
@@ -63,6 +72,7 @@ impl Entry {
     pub(super) fn end(&mut self, name: &[u8]) {
         match (name, self.part) {
             (b"span", _) => self.in_label = false,
+            (b"a", _) => self.end_link(),
             (b"p", Some(Part::Abstract)) => {
                 self.part = None;
                 self.has_abstract = true;
@@ -77,15 +87,35 @@ impl Entry {
         if self.in_label || self.bytes > MAX_ITEM_BYTES {
             return;
         }
-        let into = match self.part {
-            Some(Part::Title) => &mut self.title,
-            Some(Part::Authors) => &mut self.authors,
-            Some(Part::Comments) => &mut self.comments,
-            Some(Part::Subjects) => &mut self.subjects,
-            Some(Part::Abstract) => &mut self.abstract_text,
-            Some(Part::Other) | None => return,
-        };
-        into.push_str(text);
+        if let Some(into) = self.collected() {
+            into.push_str(text);
+        }
+    }
+
+    /// The text of the part that is being read.
+    fn collected(&mut self) -> Option<&mut String> {
+        match self.part? {
+            Part::Title => Some(&mut self.title),
+            Part::Authors => Some(&mut self.authors),
+            Part::Comments => Some(&mut self.comments),
+            Part::Subjects => Some(&mut self.subjects),
+            Part::Abstract => Some(&mut self.abstract_text),
+            Part::Other => None,
+        }
+    }
+
+    /// Puts the address itself where the page says that there is one, as other forms of the feed have it.
+    fn end_link(&mut self) {
+        let Some((address, begin)) = self.link.take() else { return };
+        let is_text_of_address =
+            |text: &&mut String| text.get(begin..).is_some_and(|said| ADDRESSES.contains(&said));
+        if self.bytes + address.len() > MAX_ITEM_BYTES {
+            return;
+        }
+        if let Some(text) = self.collected().filter(is_text_of_address) {
+            text.replace_range(begin.., &address);
+            self.bytes += address.len();
+        }
     }
 
     /// Whether its last part, the abstract, has come to its end.

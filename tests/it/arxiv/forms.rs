@@ -54,12 +54,12 @@ fn the_page_of_a_day_has_the_six_papers_that_a_person_counts_on_it() {
     assert_eq!(first.title, "Herons & Their Reflections: A Study of $n < 3$ Ponds");
     assert_eq!(
         first.plain_abstract,
-        "We count herons and their reflections. The second part is a proof that $a<b$, at this \
-         https URL."
+        "We count herons and their reflections. The second part is a proof that $a<b$, at \
+         https://example.org/proof."
     );
     assert_eq!(first.authors, ["Ida Moor", "Jö Reed"]);
     assert_eq!(first.categories, ["cs.CL", "q-bio.PE"]);
-    assert_eq!(first.comment, "12 pages, see this https URL");
+    assert_eq!(first.comment, "12 pages, see https://example.org/herons");
     assert_eq!(first.link, "https://arxiv.org/abs/2699.00301");
     assert_eq!((first.version, found.papers[3].version), (Some(1), None));
     assert_eq!(first.published.unwrap().to_string(), "2026-11-25");
