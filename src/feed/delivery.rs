@@ -30,6 +30,8 @@ pub(super) struct Delivery<'a> {
     day: Option<Date>,
     /// Whether the input is read answer by answer, so that what one lacks another may have.
     pub(super) follows_pages: bool,
+    /// Whether papers may have been replaced since the input says what they were.
+    pub(super) may_be_replaced: bool,
     /// What the answer read last says of the whole.
     pub(super) last_page: Option<Page>,
 }
@@ -49,6 +51,7 @@ impl<'a> Delivery<'a> {
             is_fetched: false,
             day: None,
             follows_pages: false,
+            may_be_replaced: false,
             last_page: None,
         }
     }
@@ -79,8 +82,11 @@ impl<'a> Delivery<'a> {
     }
 
     /// Hands a paper over.
-    pub(super) fn item(&mut self, item: Item) -> Result<()> {
+    pub(super) fn item(&mut self, mut item: Item) -> Result<()> {
         self.items += 1;
+        if self.may_be_replaced {
+            item.paper.version = None;
+        }
         (self.sink)(Event::Item(item))
     }
 

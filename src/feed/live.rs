@@ -90,6 +90,8 @@ impl Reading<'_> {
     fn day(&mut self, category: &str, day: Date) -> Result<()> {
         let address = self.service.address(Endpoint::Page);
         let is_settled = day < self.service.today();
+        // arXiv shows what is there now below the day's headings: a new paper may be a later version by now.
+        self.out.may_be_replaced = is_settled;
         let mut total = 0;
         for number in 1..=DAY_PAGES_MAX {
             let url = format!("{address}/{category}/{day}?abs=True&page={number}");

@@ -97,6 +97,21 @@ fn a_feed_that_still_carries_yesterday_under_todays_date_is_found_out() {
     assert_eq!((friday.status, reader.digest()), (0, vec![3, 4, 5]));
 }
 
+/// Below the headings of an old day arXiv shows what is there now.
+#[test]
+fn a_new_paper_of_an_old_day_may_be_a_later_version() {
+    let reader = Reader::new();
+    for (day, version) in [("2026-11-24", "null"), ("2026-11-25", "1")] {
+        let finished =
+            reader.read("2026-11-25", &[&format!("arxiv:cs.CL@{day}"), "-o", "records.jsonl"]);
+        assert_eq!(finished.status, 0, "{}", finished.stderr);
+        let records = reader.place.read("records.jsonl");
+        let record: serde_json::Value =
+            serde_json::from_str(records.lines().next().unwrap()).unwrap();
+        assert_eq!(record["version"].to_string(), version, "{day}");
+    }
+}
+
 /// arXiv puts 2,000 items into a feed, new papers last.
 #[test]
 fn a_feed_that_is_as_long_as_feeds_get_is_not_taken_for_the_whole_day() {
