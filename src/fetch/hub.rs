@@ -17,7 +17,7 @@ use super::intake::{Intake, Received, Writer};
 use super::origins::Origins;
 use super::progress::Progress;
 use super::reason::Reason;
-use super::room::check_disk;
+use super::room::{MAKE_ROOM, check_disk};
 use super::{gguf, leftovers};
 use crate::card::{HubFile, is_file_name, is_sha256};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,8 +70,6 @@ fn split_part(file: &str) -> Option<(u32, u32)> {
     };
     Some((number(part)?, number(count)?)).filter(|(_, count)| *count > 1)
 }
-
-const MAKE_ROOM: &str = "make room, or name a folder on another disk in WENZHAI_HOME";
 
 /// Delivers the file, from the shared folder if it has it.
 pub(super) fn receive(

@@ -6,6 +6,9 @@ use crate::card::{self, Card, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::system;
 
+/// What to do where there is none.
+pub(super) const MAKE_ROOM: &str = "make room, or name a folder on another disk in WENZHAI_HOME";
+
 /// Bytes of disk that a file of `bytes` takes while it is fetched: its pieces lie there as well until
 /// it is verified, so that what arrived need not come again.
 pub fn disk_while_fetched(bytes: u64, sources: &[Source]) -> u64 {
@@ -37,6 +40,6 @@ pub(super) fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -
         true => format!("; or take --model {}, which takes {} MiB", card::SMALL, mib(small)),
         false => String::new(),
     };
-    let hint = format!("make room, or name a folder on another disk in WENZHAI_HOME{smaller}");
+    let hint = format!("{MAKE_ROOM}{smaller}");
     Err(Error::new(ErrorKind::Io, message).passing().hint(hint))
 }

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use wenzhai::digest::Records;
 use wenzhai::engine::scripted::ScriptedEngine;
 use wenzhai::error::ErrorKind;
-use wenzhai::feed::{Malformed, Source};
 use wenzhai::generate::{
     Batch, Engine, Field, Generator, Limits, Request, RequestId, Sampling, Span, TokenId,
 };
-use wenzhai::pipeline::{self, Observer, Progress};
+use wenzhai::pipeline::{self, Progress};
 use wenzhai::prompt::{Codec, Template};
 use wenzhai::store::{Identity, Store};
 use wenzhai::{Error, Result};
 
-use crate::support::scribe::{Characters, Scribe, good, paper};
+use crate::support::scribe::{Characters, Scribe, Warnings, good, paper};
 
 const LIMITS: Limits = Limits {
     max_sequences: 16,
@@ -106,25 +105,12 @@ impl Engine for Cramped {
     }
 }
 
-/// Remembers warnings.
-#[derive(Debug, Default)]
-struct Ears(Vec<String>);
-
-impl Observer for Ears {
-    fn reading(&mut self, _: &Source) {}
-    fn malformed(&mut self, _: &Malformed, _: u64) {}
-    fn progress(&mut self, _: &Progress) {}
-    fn warning(&mut self, text: &str) {
-        self.0.push(text.to_owned());
-    }
-}
-
 /// Twenty papers, summarised by `engine` eight at a time; `longer` makes some of them longer than others.
 /// What came of it, what was warned of, why papers failed, and how many spans the steps had.
 fn summarise(
     engine: Cramped,
     longer: impl Fn(u32) -> bool,
-) -> (Result<Progress>, Ears, Vec<String>, Vec<usize>) {
+) -> (Result<Progress>, Warnings, Vec<String>, Vec<usize>) {
     let mut store = Store::in_memory().unwrap();
     let mut run = store.begin(&Identity::default(), false).unwrap();
     for number in 0..20 {
@@ -144,7 +130,7 @@ fn summarise(
         kv_positions: 16_000,
     };
     let mut generator = Generator::new(engine, limits, codec.prefix().to_vec()).unwrap();
-    let mut ears = Ears::default();
+    let mut ears = Warnings::default();
     let progress = pipeline::summarise(&mut run, &codec, &mut generator, "scribe", &mut ears);
     let mut reasons = Vec::new();
     run.for_each_record(&mut |record| {

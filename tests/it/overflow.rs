@@ -8,17 +8,16 @@ use wenzhai::digest::Records;
 use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice};
 use wenzhai::engine::cpu::{CpuEngine, CpuSettings};
 use wenzhai::engine::scripted::ScriptedEngine;
-use wenzhai::feed::{Malformed, Source};
 use wenzhai::generate::{
     Candidate, Engine, Field, Generator, Limits, Request, RequestId, Sampling, TokenId,
 };
 use wenzhai::model::Model;
-use wenzhai::pipeline::{self, Observer, Progress};
+use wenzhai::pipeline;
 use wenzhai::prompt::{Codec, Template};
 use wenzhai::store::{Identity, Store};
 
 use crate::support::raw_gguf::RawModel;
-use crate::support::scribe::{Characters, NO_NUMBER, Scribe, good, paper};
+use crate::support::scribe::{Characters, NO_NUMBER, Scribe, Warnings, good, paper};
 
 const LIMITS: Limits = Limits {
     max_sequences: 16,
@@ -123,19 +122,6 @@ fn the_others_go_on() {
     assert_eq!(texts, others);
 }
 
-/// Hears warnings.
-#[derive(Debug, Default)]
-struct Ears(Vec<String>);
-
-impl Observer for Ears {
-    fn reading(&mut self, _: &Source) {}
-    fn malformed(&mut self, _: &Malformed, _: u64) {}
-    fn progress(&mut self, _: &Progress) {}
-    fn warning(&mut self, text: &str) {
-        self.0.push(text.to_owned());
-    }
-}
-
 #[test]
 fn a_paper_is_given_up_by_itself_and_what_an_earlier_attempt_wrote_is_kept() {
     /// Of paper 3 nothing is written; of paper 5 a first attempt that loops, and no second one.
@@ -158,7 +144,7 @@ fn a_paper_is_given_up_by_itself_and_what_an_earlier_attempt_wrote_is_kept() {
     let codec = Codec::new(&template, &Characters, 2000).unwrap();
     let mut generator =
         Generator::new(Scribe::new(script), LIMITS, codec.prefix().to_vec()).unwrap();
-    let mut ears = Ears::default();
+    let mut ears = Warnings::default();
     let progress =
         pipeline::summarise(&mut run, &codec, &mut generator, "scribe", &mut ears).unwrap();
     assert_eq!((progress.settled, progress.failed), (12, 1), "{ears:?}");

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use wenzhai::error::ErrorKind;
+use wenzhai::feed::{Malformed, Source};
 use wenzhai::generate::{Batch, Engine, Sampling, TokenId, TokenSet};
 use wenzhai::paper::Paper;
+use wenzhai::pipeline::{Observer, Progress};
 use wenzhai::prompt::Encoding;
 use wenzhai::{Error, Result};
 
@@ -159,5 +161,18 @@ pub fn titled(number: u32, title: &str) -> Paper {
         abstract_text: "arXiv: We count sheep in a meadow.".into(),
         plain_abstract: "We count sheep in a meadow.".into(),
         ..Paper::default()
+    }
+}
+
+/// Remembers warnings.
+#[derive(Debug, Default)]
+pub struct Warnings(pub Vec<String>);
+
+impl Observer for Warnings {
+    fn reading(&mut self, _: &Source) {}
+    fn malformed(&mut self, _: &Malformed, _: u64) {}
+    fn progress(&mut self, _: &Progress) {}
+    fn warning(&mut self, text: &str) {
+        self.0.push(text.to_owned());
     }
 }
