@@ -92,7 +92,8 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
     json.iter().try_for_each(|json| json.check(&weights(&args.model, None)))?;
     let devices = devices(&args.device)?;
     let mut console = Console::new(Verbosity::Normal);
-    let choices = Choices::new(&args.model)?;
+    let beams = args.beams.map(|beams| beams as usize);
+    let choices = Choices { beams, ..Choices::new(&args.model)? };
     let path = local_path(&choices, &args.model)?;
     let shape = read_shape(&choices.model, &path)?;
     let scored = scored_tokens(&choices.model)?.unwrap_or(shape.vocabulary);

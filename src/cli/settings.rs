@@ -150,8 +150,7 @@ impl BenchSettings {
         let writer = Choices {
             model: model_choice(&args.model, args.adapter)?,
             engine: engine_choice(&args.engine)?,
-            // A token at a time, of which speeds are told.
-            beams: Some(1),
+            beams: Some(args.beams as usize),
             ..Choices::new(&args.model)?
         };
         let json = args.json.map(|path| Output::of(Some(path)));

@@ -116,6 +116,36 @@ fn a_table_goes_to_standard_output_and_everything_to_a_file() {
     assert!(lines[8].starts_with("load "), "{table}");
 }
 
+/// As many tokens as of one text, by more rows: the texts of a beam have one each.
+#[test]
+fn texts_side_by_side_are_measured_as_they_are_written() {
+    let place = place();
+    let report = |beams: &str| -> Value {
+        let args = ["--batch", "3", "--repeat", "1", "--beams", beams, "--json", "-"];
+        let finished = bench_five(place.path(), &args);
+        assert!(finished.status.success(), "{}", text(&finished.stderr));
+        serde_json::from_slice(&finished.stdout).unwrap()
+    };
+    let (one, four) = (report("1"), report("4"));
+    assert_eq!((&one["texts"], &four["texts"]), (&1.into(), &4.into()));
+    let rows = |report: &Value| {
+        let batch = &report["batches"][0];
+        number(&batch["rows_per_step"]) * number(&batch["steps"])
+    };
+    let one_text = number(&one["prompt_tokens"]) + 15.0 - 3.0;
+    check_near(rows(&one), one_text, "rows");
+    assert!(rows(&four) > one_text && rows(&four) < 4.0 * one_text, "{four}");
+    let batch = &four["batches"][0];
+    let written = number(&batch["decode_tokens_per_s"]["median"]);
+    check_near(written * number(&batch["wall_s"]["median"]), 15.0, "tokens written");
+    let table = bench_five(place.path(), &["--repeat", "1", "--beams", "4"]).stdout;
+    assert!(text(&table).contains("5 written about each, 4 texts side by side"), "{table:?}");
+
+    let with_peer = bench_five(place.path(), &["--beams", "4", "--peer", "python"]);
+    assert_eq!(with_peer.status.code(), Some(1));
+    assert!(text(&with_peer.stderr).contains("cannot be used with"), "{with_peer:?}");
+}
+
 #[test]
 fn a_prefix_is_shared_and_prompts_follow_it() {
     let place = place();

@@ -187,6 +187,23 @@ fn texts_side_by_side_are_rows_of_the_same_step() {
     assert_eq!(texts_of_beam(1), 1.0);
 }
 
+/// What is asked for counts, and not what the model's card says.
+#[test]
+fn texts_side_by_side_can_be_asked_for() {
+    let place = place();
+    let of = |beams: &str| {
+        let tokens = ["--prompt-tokens", "20", "--written-tokens", "10"];
+        let more = ["--device", "l4", "--batch", "8", "--beams", beams];
+        report(&place, &[&tokens[..], &more].concat())
+    };
+    let (one, four) = (of("1"), of("4"));
+    assert_eq!((&one["texts"], &four["texts"]), (&1.into(), &4.into()));
+    let rows = |report: &Value| number(&report["devices"][0]["rows_per_step"]);
+    check_near(rows(&one), (20.0 + 9.0) / (10.0 / 8.0));
+    // Eight papers are 23 texts.
+    check_near(rows(&four), (20.0 + 2.9 * 9.0) / (2.9 * 10.0 / 23.0));
+}
+
 #[test]
 fn a_shape_that_the_kernels_do_not_take_is_an_error_and_no_crash() {
     let place = place();

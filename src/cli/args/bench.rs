@@ -34,6 +34,11 @@ pub(in crate::cli) struct BenchArgs {
           value_parser = clap::value_parser!(u32).range(1..=16384))]
     pub(in crate::cli) tokens: u32,
 
+    /// Texts of a paper that are written side by side, as by `digest --beams`
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Workload",
+          conflicts_with = "peer", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(in crate::cli) beams: u32,
+
     /// Papers at a time: each number is measured
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64",
           help_heading = "Workload", value_parser = clap::value_parser!(u32).range(1..=1024))]

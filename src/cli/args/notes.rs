@@ -116,12 +116,13 @@ Examples:
 
 pub(super) const BENCH_NOTES: &str = "\
 Times are taken from the first row of the first prompt to the last token of the last paper, without
-loading. One text of a paper is written, as by `digest --beams 1`: the default model's four texts
-take half as long again. The table goes to standard output. Other programs are run with 8, 16, 32
-and 48 sequences; the fastest of these is then repeated and compared with our fastest batch.
+loading. One text of a paper is written unless --beams says more; `digest` writes four with the
+default model. The table goes to standard output. Other programs are run with 8, 16, 32 and 48
+sequences; the fastest of these is then repeated and compared with our fastest batch.
 
 Examples:
   wenzhai bench
+  wenzhai bench --papers papers.jsonl --batch 20 --beams 4
   wenzhai bench --papers prompts.jsonl --batch 1,8,16,32,64 --json record.json
   wenzhai bench --peer venv/bin/python --repeat 5
   wenzhai bench --peer venv/bin/python --peer-program llama.cpp,openvino";

@@ -27,6 +27,11 @@ pub(in crate::cli) struct PlanArgs {
           value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
     pub(in crate::cli) papers: Vec<u64>,
 
+    /// Texts of a paper that are written side by side, as by `digest --beams` [default: 4 with the
+    /// default model, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(in crate::cli) beams: Option<u32>,
+
     /// Papers that are written about at a time, as far as memory allows [default: at most 64 on a
     /// processor, of four texts each 20, and on a card 256 and 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::workload::Workload;
 use crate::error::Result;
-use crate::generate::{Engine, Generator, Limits, Profile};
+use crate::generate::{Engine, Generator, Limits, Profile, Sampling};
 
 /// What one measurement found.
 #[derive(Debug, Clone, Default)]
@@ -18,10 +18,6 @@ pub(super) struct Run {
     pub(super) steps: u64,
     /// Rows of all steps, the shared prefix excluded.
     pub(super) rows: u64,
-    /// Tokens written.
-    pub(super) decode_tokens: u64,
-    /// Rows that are tokens of prompts.
-    pub(super) prefill_tokens: u64,
     pub(super) profile: Option<Profile>,
 }
 
@@ -33,30 +29,28 @@ pub(super) struct Spread {
     pub(super) max: f64,
 }
 
-/// Lets `engine` write `tokens` tokens about every paper of `workload`.
+/// Lets `engine` write `tokens` tokens about every paper of `workload`, picked by `sampling`.
 pub(super) fn measure(
     engine: impl Engine,
     limits: Limits,
     workload: &Workload,
     tokens: usize,
+    sampling: Sampling,
 ) -> Result<Run> {
     let mut run = Run::default();
     let started = Instant::now();
     let mut generator = Generator::new(engine, limits, workload.prefix().to_vec())?;
-    for request in workload.requests(tokens) {
+    for request in workload.requests(tokens, sampling) {
         generator.push(request)?;
     }
     while let Some(turn) = generator.step()? {
         run.steps += 1;
         run.rows += turn.rows as u64;
-        run.decode_tokens += turn.sampled as u64;
         if let Some((_, error)) = turn.failed.into_iter().next() {
             return Err(error);
         }
     }
     run.wall = started.elapsed();
-    // The last token of a paper is written and never read, so it has no row.
-    run.prefill_tokens = run.rows + workload.papers() as u64 - run.decode_tokens;
     run.profile = generator.engine().profile();
     Ok(run)
 }

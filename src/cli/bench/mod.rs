@@ -107,11 +107,15 @@ impl Bench<'_> {
     fn measure_once(&self, batch: usize) -> Result<(Run, Setting)> {
         let Bench { settings, writer, model, workload, .. } = self;
         let started = Instant::now();
-        // Room for the whole batch, whatever the lengths.
-        let limits = writer.limits(model, batch, workload.longest() + settings.tokens);
+        let sampling = settings.writer.sampling();
+        // Room for the whole batch, whatever the lengths: a writer reserves for the texts of a beam
+        // what its own prompt's fields can hold.
+        let longer = sampling.beside(settings.tokens).positions;
+        let longer = longer.saturating_sub(writer.beside().positions);
+        let limits = writer.limits(model, batch, workload.longest() + settings.tokens + longer);
         let Made { engine, name, shortlisted, .. } = writer.engine(model, limits)?;
         let engine_load = started.elapsed();
-        let run = measure(engine, limits, workload, settings.tokens)?;
+        let run = measure(engine, limits, workload, settings.tokens, sampling)?;
         // The engine of our own says which of its kernels ran.
         let isa = if name == "cpu" { Some(Isa::detect()?.name()) } else { None };
         Ok((Run { engine_load, ..run }, Setting { engine: name, isa, shortlisted }))

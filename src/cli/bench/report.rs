@@ -46,6 +46,8 @@ pub(super) struct Report {
     /// Of all papers, each without the prefix.
     prompt_tokens: usize,
     tokens_per_paper: usize,
+    /// Texts of a paper that are written side by side.
+    texts: usize,
     model_load_s: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_bytes: Option<u64>,
@@ -100,7 +102,7 @@ impl Report {
             .batches
             .iter()
             .zip(ours)
-            .map(|(batch, runs)| Batch::new(*batch, papers, runs))
+            .map(|(batch, runs)| Batch::new(*batch, workload, settings.tokens, runs))
             .collect();
         let fastest = batches.iter().map(|b| b.papers_per_hour.median).fold(0.0, f64::max);
         let peers = peers.into_iter().flat_map(Peers::iter);
@@ -117,6 +119,7 @@ impl Report {
             prefix_tokens: workload.prefix().len(),
             prompt_tokens: workload.prompt_tokens(),
             tokens_per_paper: settings.tokens,
+            texts: settings.writer.beams(),
             model_load_s: model_load.as_secs_f64(),
             peak_bytes,
             batches,
@@ -155,8 +158,15 @@ impl Report {
                 self.model, self.engine, self.device, self.threads
             ),
             format!(
-                "{} papers: {} tokens of prompts in all, {} shared; {} written about each",
-                self.papers, self.prompt_tokens, self.prefix_tokens, self.tokens_per_paper
+                "{} papers: {} tokens of prompts in all, {} shared; {} written about each{}",
+                self.papers,
+                self.prompt_tokens,
+                self.prefix_tokens,
+                self.tokens_per_paper,
+                match self.texts {
+                    1 => String::new(),
+                    texts => format!(", {texts} texts side by side"),
+                }
             ),
             String::new(),
             "batch  papers/h     min to max  prefill/s  decode/s   wall s  steps  rows/step".into(),
@@ -178,8 +188,12 @@ impl Report {
 }
 
 impl Batch {
-    fn new(batch: usize, papers: usize, runs: &[Run]) -> Batch {
+    fn new(batch: usize, workload: &Workload, tokens: usize, runs: &[Run]) -> Batch {
+        let papers = workload.papers();
         let spread = |of: fn(&Run) -> f64| Spread::of(runs.iter().map(of));
+        let a_second = |number: usize| {
+            Spread::of(runs.iter().map(|run| number as f64 / run.wall.as_secs_f64()))
+        };
         let seconds = |run: &Run| run.wall.as_secs_f64();
         let mut phases_s = BTreeMap::new();
         let profiles = runs.iter().filter_map(|run| run.profile.as_ref());
@@ -190,8 +204,8 @@ impl Batch {
         Batch {
             batch,
             papers_per_hour: Spread::of(runs.iter().map(|r| papers as f64 * 3600.0 / seconds(r))),
-            prefill_tokens_per_s: spread(|run| run.prefill_tokens as f64 / run.wall.as_secs_f64()),
-            decode_tokens_per_s: spread(|run| run.decode_tokens as f64 / run.wall.as_secs_f64()),
+            prefill_tokens_per_s: a_second(workload.prompt_tokens()),
+            decode_tokens_per_s: a_second(papers * tokens),
             wall_s: spread(|run| run.wall.as_secs_f64()),
             engine_load_s: spread(|run| run.engine_load.as_secs_f64()),
             steps: first.steps,

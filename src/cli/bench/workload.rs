@@ -88,8 +88,13 @@ impl Workload {
         self.prompts.iter().map(|prompt| prompt.len() - self.prefix.len()).sum()
     }
 
-    /// A request for every prompt, to write exactly `tokens` tokens: nothing stops it earlier.
-    pub(super) fn requests(&self, tokens: usize) -> impl Iterator<Item = Request> {
+    /// A request for every prompt, to write exactly `tokens` tokens, picked by `sampling`: nothing
+    /// stops it earlier.
+    pub(super) fn requests(
+        &self,
+        tokens: usize,
+        sampling: Sampling,
+    ) -> impl Iterator<Item = Request> {
         let stop = Arc::new(TokenSet::default());
         self.prompts.iter().zip(0..).map(move |(prompt, id): (_, RequestId)| Request {
             id,
@@ -100,7 +105,7 @@ impl Workload {
                 max_tokens: tokens,
                 filter: self.filters.get(id as usize).cloned().flatten(),
             }],
-            sampling: Sampling::Greedy,
+            sampling,
         })
     }
 }
