@@ -1,11 +1,12 @@
 //! Bounds on what is read, so that no input takes memory or time without end.
 
-/// Most bytes of one item's text: an abstract has two thousand, a list of 3,000 authors 60,000.
-pub const MAX_ITEM_BYTES: usize = 1 << 20;
+/// Most bytes of one item: an abstract has two thousand, a list of 3,000 authors 60,000, and as elements of
+/// OAI-PMH, with an affiliation each, some 3 million.
+pub const MAX_ITEM_BYTES: usize = 4 << 20;
 
 /// Most bytes of one piece of markup, or of the text between two; it has to be held in memory
 /// before an item that is over [`MAX_ITEM_BYTES`] can be skipped.
-pub const MAX_PIECE_BYTES: usize = 4 << 20;
+pub const MAX_PIECE_BYTES: usize = 8 << 20;
 
 /// Most bytes of a JSON document that is not one record a line and has to be read as a whole.
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;

@@ -333,7 +333,7 @@ mod tests {
     fn a_piece_has_an_end() {
         let mut reader = TextReader::new(io::repeat(b'x'));
         let read = io::copy(&mut reader, &mut io::sink());
-        assert!(read.is_err_and(|e| e.to_string().contains("longer than 4 MiB")));
+        assert!(read.is_err_and(|e| e.to_string().contains("longer than 8 MiB")));
     }
 
     #[test]

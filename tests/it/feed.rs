@@ -344,15 +344,15 @@ fn items_over_a_limit_are_named_and_the_rest_goes_on() {
     let long = "long ".repeat(MAX_ITEM_BYTES / 4);
     let outcome = read_bytes(rss(&(item("T", &long) + &item("U", "kept")))).expect("one paper");
     assert_eq!(outcome.papers()[0].title, "U");
-    assert_eq!(outcome.faults(), ["in, line 1: the item is longer than 1 MiB"]);
+    assert_eq!(outcome.faults(), ["in, line 1: the item is longer than 4 MiB"]);
 
     let many = "<category>c</category>".repeat(MAX_ITEM_BYTES / 64);
     let outcome = read_bytes(rss(&format!("<item>{many}</item>{}", item("U", "kept"))));
-    assert_eq!(outcome.expect("one paper").faults(), ["in, line 1: the item is longer than 1 MiB"]);
+    assert_eq!(outcome.expect("one paper").faults(), ["in, line 1: the item is longer than 4 MiB"]);
 
     let huge = "long ".repeat(MAX_PIECE_BYTES / 4);
     let outcome = read_bytes(rss(&(item("U", "kept") + &item("T", &huge)))).expect("one paper");
-    assert!(outcome.faults()[0].contains("longer than 4 MiB"), "{:?}", outcome.faults());
+    assert!(outcome.faults()[0].contains("longer than 8 MiB"), "{:?}", outcome.faults());
 
     let deep = item("T", &"<i>".repeat(MAX_XML_LEVELS));
     let outcome = read_bytes(rss(&(item("U", "kept") + &deep))).expect("one paper");
@@ -362,7 +362,7 @@ fn items_over_a_limit_are_named_and_the_rest_goes_on() {
         |title: &str, text: &str| format!("{{\"title\":\"{title}\",\"abstract\":\"{text}\"}}\n");
     let outcome = read_bytes(record("T", &long) + &record("U", "kept")).expect("one paper");
     assert_eq!(outcome.papers()[0].title, "U");
-    assert_eq!(outcome.faults(), ["in, line 1: the line is longer than 1 MiB"]);
+    assert_eq!(outcome.faults(), ["in, line 1: the line is longer than 4 MiB"]);
     let nested = format!("{}\n{}", "{\"a\":".repeat(100_000), record("U", "kept"));
     assert_eq!(read_bytes(nested).expect("one paper").malformed.len(), 1);
 }

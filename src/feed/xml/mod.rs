@@ -183,7 +183,11 @@ impl Walk {
         match self.item.take() {
             Some(item) if item.depth == depth => self.deliver(item, out),
             Some(mut item) => {
-                if let Some(parent) = self.open.last_mut().filter(|_| item.depth < depth - 1) {
+                // Markup within a text; of the authors of OAI-PMH each part is read by itself.
+                let is_in_text = |parent: &&mut Field| {
+                    item.depth < depth - 1 && !parent.path.starts_with("metadata/arXiv/authors")
+                };
+                if let Some(parent) = self.open.last_mut().filter(is_in_text) {
                     item.bytes += field.text.len();
                     if item.bytes <= MAX_ITEM_BYTES {
                         parent.text.push_str(&field.text);

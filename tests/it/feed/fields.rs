@@ -85,3 +85,24 @@ fn rendering_reads_what_reading_does() {
     assert_eq!(records[2].abstract_text, "NaN");
     assert_eq!(read_bytes(lines).expect("three papers").items.len(), 3);
 }
+
+/// As large collaborations have them in the format `arXiv` of OAI-PMH.
+#[test]
+fn three_thousand_authors_with_their_affiliations_are_read() {
+    let feed = include_str!("../../fixtures/feed/oai.xml");
+    let kept = |line: &&str| !line.contains("deleted");
+    let feed = feed.lines().filter(kept).collect::<Vec<_>>().join("\n");
+    let affiliation = "Department of Physics, University of the Far Shore, ".repeat(6);
+    let author = |number: usize| {
+        format!(
+            "<author><keyname>Moor{number}</keyname><forenames>Ida</forenames>\
+             <affiliation>{affiliation}</affiliation></author>"
+        )
+    };
+    let authors: String = (0..3_000).map(author).collect();
+    let outcome = read_bytes(feed.replace("<authors>", &format!("<authors>{authors}")));
+    let outcome = outcome.expect("one paper");
+    assert_eq!(outcome.faults(), [""; 0]);
+    let paper = outcome.papers()[0];
+    assert_eq!((paper.authors.len(), &*paper.authors[2_999]), (3_002, "Ida Moor2999"));
+}
