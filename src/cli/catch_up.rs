@@ -97,33 +97,28 @@ pub(super) fn add_days_beside(
     Ok(is_more)
 }
 
-/// Forgets the days that an earlier digest had in whose place this one is written, and that this one has not,
-/// because a source failed or was left out: another run brings them. Days that the feed of another day told are
-/// in the digest of that day.
+/// Forgets the days that an earlier digest had in whose place this one, that of `digest`, is written, and that
+/// this one has not, because a source failed or was left out: another run brings them.
 pub(super) fn forget_lost_days(
     settings: &DigestSettings,
+    digest: Date,
     announced: &[Announcement],
     run: &mut Run<'_>,
 ) -> Result<()> {
     if settings.outputs.extended().is_some() {
         return Ok(());
     }
+    let is_here = |category: &str, day: &Date| {
+        announced.iter().any(|one| one.category == category && one.day == *day)
+    };
     let mut lost = settings.left_out.clone();
+    let mut before = Vec::new();
     for source in &settings.sources {
         let Source::Arxiv(named) = source else { continue };
         let today = named.service.today();
         match &named.request {
-            Request::Feed(category)
-                if !announced.iter().any(|one| one.followed && one.category == *category) =>
-            {
-                let known = run.days_read(category)?;
-                let is_of_today = |day: &&Date| known.days.get(*day) == Some(&today);
-                let of_today = known.from_feed.iter().filter(is_of_today);
-                lost.extend(of_today.map(|day| (category.clone(), *day)));
-            }
-            Request::Day(category, day)
-                if !announced.iter().any(|one| one.category == *category && one.day == *day) =>
-            {
+            Request::Feed(category) => before.push((category, run.days_read(category)?, today)),
+            Request::Day(category, day) if !is_here(category, day) => {
                 let one = (category.clone(), *day);
                 let read = run.days_read(category)?.days.get(day).copied();
                 if read.is_some_and(|read| read == today || settings.caught_up.contains(&one)) {
@@ -132,6 +127,23 @@ pub(super) fn forget_lost_days(
             }
             _ => {}
         }
+    }
+    // One name for all days: the last digest is written over, be it of this day or of a later one, and so is
+    // what an earlier run of today wrote.
+    let last = before.iter().filter_map(|(_, known, _)| known.digests.values().max()).max();
+    let last = last.copied().filter(|last| settings.outputs.is_of_any_day() && *last >= digest);
+    for (category, known, today) in &before {
+        let of_today =
+            |day: &Date| settings.outputs.is_of_any_day() && known.days.get(day) == Some(today);
+        let is_written_over = |day: &&Date| {
+            known.digests.get(*day).is_some_and(|of| {
+                *of == digest || Some(*of) == last || (of_today(day) && *of < digest)
+            })
+        };
+        let had = known.from_feed.union(&known.caught_up).filter(is_written_over);
+        lost.extend(
+            had.filter(|day| !is_here(category, day)).map(|day| ((*category).clone(), *day)),
+        );
     }
     lost.sort_unstable();
     lost.dedup();

@@ -57,7 +57,7 @@ pub(super) fn run(
         }
     }
     let Some(inputs) = inputs else {
-        run.remember(&given_up)?;
+        run.remember(&given_up, None)?;
         return Ok(Outcome::Complete);
     };
     let progress = summarise(&settings, &writer, &mut run, &mut console)?;
@@ -68,10 +68,11 @@ pub(super) fn run(
         return Ok(Outcome::Interrupted(status));
     }
     // Before the digest that had them is gone: a run that ends here brings them twice rather than never.
-    catch_up::forget_lost_days(&settings, &inputs.announced, &mut run)?;
+    let day = settings.outputs.day(&run)?;
+    catch_up::forget_lost_days(&settings, day, &inputs.announced, &mut run)?;
     settings.outputs.write(&run, &|record| run.successor(record))?;
-    run.remember(&inputs.announced)?;
-    run.remember(&given_up)?;
+    run.remember(&inputs.announced, Some(day))?;
+    run.remember(&given_up, None)?;
     let account = run.account()?;
     let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
     let (effort, stopped) = (effort.unwrap_or_default(), stopped(&inputs));
@@ -193,7 +194,7 @@ fn read(
     if account.read > 0 {
         let message = format!("no paper is left of {}", wording::count(account.read));
         if others + account.existing + account.deleted > 0 && account.malformed == 0 {
-            run.remember(&inputs.announced)?;
+            run.remember(&inputs.announced, None)?;
             console.say(&format!("{message}: {}; nothing was written", wording::skipped(&account)));
             return Ok(None);
         }
@@ -203,7 +204,7 @@ fn read(
     if inputs.stopped {
         return Err(Error::new(ErrorKind::Usage, "the limit of 0 papers leaves none to read"));
     }
-    run.remember(&inputs.announced)?;
+    run.remember(&inputs.announced, None)?;
     console.say(match settings.sources.iter().all(Source::is_search) {
         true => "arXiv has no such paper; nothing was written",
         false => "no paper was announced, as on weekends; nothing was written",

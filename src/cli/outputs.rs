@@ -106,6 +106,16 @@ impl Outputs {
         self.extended.as_deref()
     }
 
+    /// The day of the digest that `records` become.
+    pub(super) fn day(&self, records: &dyn Records) -> Result<Date> {
+        Ok(Overview::of(records)?.day.unwrap_or_else(today))
+    }
+
+    /// Whether a digest of one day takes the place of that of another: a name is without the day.
+    pub(super) fn is_of_any_day(&self) -> bool {
+        self.places.iter().any(|place| !place.output.to_string().contains(DATE))
+    }
+
     /// Writes what `records` become; `successors` says what they have of the records of a file that
     /// is extended.
     pub(super) fn write(&self, records: &dyn Records, successors: Successors<'_>) -> Result<()> {
@@ -137,7 +147,7 @@ impl Outputs {
     fn write_arranged(&self, records: &dyn Records, successors: Successors<'_>) -> Result<()> {
         let has_date = self.places.iter().any(|place| place.output.to_string().contains(DATE));
         let day = match has_date {
-            true => Overview::of(records)?.day.unwrap_or_else(today),
+            true => self.day(records)?,
             false => today(),
         };
         self.check(day)?;

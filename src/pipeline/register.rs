@@ -84,9 +84,14 @@ impl Register {
             return Ok(());
         }
         let category = &announcement.category;
-        if is_feed && day < today && run.days_read(category)?.days.contains_key(&day) {
+        let known = run.days_read(category)?;
+        if is_feed && day < today && known.days.contains_key(&day) {
+            let since = match known.from_feed.last() {
+                Some(last) if *last > day => format!("that of {last} was, too"),
+                _ => "none is out since".to_owned(),
+            };
             observer.note(&format!(
-                "{source}: the feed is that of {day}, which was read before; none is out since"
+                "{source}: the feed is that of {day}, which was read before; {since}"
             ));
         }
         self.read.push(announcement);

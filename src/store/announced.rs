@@ -44,6 +44,8 @@ pub struct DaysRead {
     pub from_feed: BTreeSet<Date>,
     /// Those whose papers came from a page and not from the feed.
     pub caught_up: BTreeSet<Date>,
+    /// The days of the digests that had the papers of each first.
+    pub digests: BTreeMap<Date, Date>,
 }
 
 impl Announcement {
@@ -107,10 +109,11 @@ impl Run<'_> {
             .map_err(|cause| failed(&store.name, cause))
     }
 
-    /// Notes that these days were read, all or none.
-    pub fn remember(&mut self, announcements: &[Announcement]) -> Result<()> {
+    /// Notes that these days were read, all or none, and that their papers are in the digest of a day;
+    /// in none where nothing was written.
+    pub fn remember(&mut self, announcements: &[Announcement], digest: Option<Date>) -> Result<()> {
         let store = &mut *self.store;
-        remember(&mut store.connection, &store.reader, announcements)
+        remember(&mut store.connection, &store.reader, announcements, digest)
             .map_err(|cause| failed(&store.name, cause))
     }
 }
@@ -124,7 +127,7 @@ const FORGOTTEN: i64 = 2;
 const FOUND_AGAIN: i64 = 3;
 
 fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite::Result<DaysRead> {
-    let sql = "SELECT day, followed, papers, read FROM main.announcement
+    let sql = "SELECT day, followed, papers, read, digest FROM main.announcement
         WHERE category = ?1 AND reader = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([category, reader])?;
@@ -141,6 +144,8 @@ fn days_read(connection: &Connection, reader: &str, category: &str) -> rusqlite:
             continue;
         }
         known.days.insert(day, day_of(row.get(3)?));
+        let digest: Option<String> = row.get(4)?;
+        known.digests.extend(digest.and_then(|text| date(&text)).map(|digest| (day, digest)));
         if how == FOLLOWED {
             known.from_feed.insert(day);
         }
@@ -155,11 +160,15 @@ fn remember(
     connection: &mut Connection,
     reader: &str,
     announcements: &[Announcement],
+    digest: Option<Date>,
 ) -> rusqlite::Result<()> {
     // A day that is read again is in the digest of its first run still; one that was caught up on stays so
     // where it is only asked for by its date.
-    let day_read = "INSERT INTO main.announcement (category, day, followed, papers, read, reader)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
+    let day_read = "INSERT INTO main.announcement
+        (category, day, followed, papers, read, reader, digest)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
+        digest = CASE WHEN followed IN (0, 2) THEN excluded.digest
+            ELSE coalesce(digest, excluded.digest) END,
         followed = CASE WHEN excluded.followed = 1 THEN 1 WHEN followed = 2 THEN 3 ELSE followed END,
         read = CASE followed WHEN 2 THEN excluded.read ELSE read END, papers = excluded.papers";
     let announced = "INSERT OR REPLACE INTO main.announced (category, paper, day, version, reader)
@@ -174,7 +183,8 @@ fn remember(
         };
         let (day, read) = (day.to_string(), seconds_of(*read));
         let number = i64::try_from(papers.len()).unwrap_or(i64::MAX);
-        let values = params![category, day, followed, number, read, reader];
+        let digest = digest.map(|day| day.to_string());
+        let values = params![category, day, followed, number, read, reader, digest];
         transaction.prepare_cached(day_read)?.execute(values)?;
         let mut statement = transaction.prepare_cached(announced)?;
         for (paper, version) in papers {

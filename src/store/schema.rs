@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Marks an SQLite file as ours: `wnzh` in ASCII.
 const APPLICATION_ID: i64 = 0x776e_7a68;
 /// The schema that this program writes, in SQLite's `user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// Summaries of all runs. The English text is not kept: it comes with the feed.
 const DURABLE: &str = "
@@ -51,6 +51,7 @@ const ANNOUNCED: &str = "
         followed INTEGER NOT NULL, -- whether it came by the category's feed
         papers   INTEGER NOT NULL,
         read     INTEGER NOT NULL, -- seconds since 1970
+        digest   TEXT,             -- the day of the digest that has its papers; none: nothing was written
         PRIMARY KEY (reader, category, day)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS main.announced (
@@ -88,6 +89,9 @@ const OF_ONE_RUN: &str = "
     CREATE INDEX temp.pending ON offered (chars DESC, ticket) WHERE fate = 0;
     CREATE INDEX temp.fates ON offered (fate);
     CREATE INDEX temp.digest_order ON offered (score DESC, link DESC, ticket);";
+
+/// Before schema 5 it was not told which digest had a day's papers.
+const DIGESTS: &str = "ALTER TABLE main.announcement ADD COLUMN digest TEXT;";
 
 /// Makes `connection` a store, or finds out why it cannot be.
 pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
@@ -127,14 +131,22 @@ pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
     let count =
         |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
     let announcements = "SELECT count(*) FROM pragma_table_info('announcement')";
-    let lacks_readers =
-        count(announcements)? > 0 && count(&format!("{announcements} WHERE name = 'reader'"))? == 0;
-    let changes: &[&str] = match version {
-        0 => &[DURABLE, ANNOUNCED],
-        1 => &[CHECKSUMS, FIELDS, ANNOUNCED],
-        _ if lacks_readers => &[FIELDS, WITHOUT_READERS, ANNOUNCED],
-        _ => &[FIELDS, ANNOUNCED],
+    let has_announcements = count(announcements)? > 0;
+    let lacks = |column: &str| -> Result<bool> {
+        let of_name = format!("{announcements} WHERE name = '{column}'");
+        Ok(has_announcements && count(&of_name)? == 0)
     };
+    let mut changes: Vec<&str> = match version {
+        0 => vec![DURABLE],
+        1 => vec![CHECKSUMS, FIELDS],
+        2 | 3 => vec![FIELDS],
+        _ => vec![],
+    };
+    match lacks("reader")? {
+        true => changes.extend([WITHOUT_READERS, ANNOUNCED]),
+        false if lacks("digest")? => changes.push(DIGESTS),
+        false => changes.push(ANNOUNCED),
+    }
     for change in changes {
         transaction.execute_batch(change).map_err(failed)?;
     }

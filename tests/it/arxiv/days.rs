@@ -420,7 +420,7 @@ fn a_store_of_the_version_before_is_opened_and_keeps_its_summaries() {
     let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(number("SELECT count(*) FROM summary WHERE zh_title = '题'"), 1);
     assert_eq!(number("SELECT papers FROM announcement WHERE day = '2026-11-18'"), 2);
-    assert_eq!(number("PRAGMA user_version"), 4);
+    assert_eq!(number("PRAGMA user_version"), 5);
     // As schema 3 was at first: announcements without readers, and no index of papers.
     store
         .execute_batch(
@@ -437,4 +437,11 @@ fn a_store_of_the_version_before_is_opened_and_keeps_its_summaries() {
     assert_eq!((finished.status, reader.digest()), (0, vec![1, 2]), "{}", finished.stderr);
     assert_eq!(number("SELECT count(*) FROM summary WHERE zh_title = '题'"), 1);
     assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name = 'papers'"), 1);
+    // As schema 4 was: days without the digest that has them.
+    store
+        .execute_batch("ALTER TABLE announcement DROP COLUMN digest; PRAGMA user_version = 4;")
+        .unwrap();
+    let finished = reader.read("2026-11-18", &["arxiv:cs.CL", "--store", "old.sqlite"]);
+    assert_eq!((finished.status, reader.digest()), (0, vec![1, 2]), "{}", finished.stderr);
+    assert_eq!(number("SELECT count(*) FROM announcement WHERE digest = '2026-11-18'"), 1);
 }

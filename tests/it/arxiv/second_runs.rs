@@ -136,3 +136,78 @@ fn a_feed_that_fails_in_a_second_run_of_its_first_day_comes_with_the_next_one() 
         );
     }
 }
+
+/// On Saturday the one feed is empty already and the other is Friday's still: Friday's digest is written anew
+/// without what the first feed had.
+#[test]
+fn what_the_digest_of_an_earlier_day_loses_comes_with_the_next_run() {
+    for name in ["digest.md", "digest-{date}.md"] {
+        let reader = Reader::new();
+        let both = ["arxiv:cs.CL+cs.LG", "-o", name];
+        let read = |today: &str| {
+            let args = [&["digest"], &both[..]].concat();
+            reader.server.run(&reader.place, today, &args)
+        };
+        let digest = |day: &str| {
+            let text = reader.place.read(&name.replace("{date}", day));
+            (1..60).filter(|number| text.contains(&format!("Herons {number}]"))).collect::<Vec<_>>()
+        };
+        reader.server.set_day("cs.LG", "2026-11-20", withdrawn(20..21));
+        reader.server.set_day("cs.LG", "2026-11-23", withdrawn(21..22));
+        reader.server.set_feed("cs.LG", "2026-11-20", withdrawn(20..21));
+        reader.server.set_feed("cs.CL", "2026-11-20", withdrawn(5..6));
+        read("2026-11-20");
+        assert_eq!(digest("2026-11-20"), [5, 20]);
+        reader.server.set_feed("cs.CL", "2026-11-21", withdrawn(0..0));
+        let saturday = read("2026-11-21");
+        assert_eq!((saturday.status, digest("2026-11-20")), (0, vec![20]), "{}", saturday.stderr);
+        let told = "warning: arxiv:cs.CL: 2026-11-20 was in the digest of an earlier run";
+        assert!(saturday.stderr.contains(told), "{}", saturday.stderr);
+        reader.server.set_feed("cs.LG", "2026-11-23", withdrawn(21..22));
+        reader.server.set_feed("cs.CL", "2026-11-23", withdrawn(6..9));
+        let monday = read("2026-11-23");
+        assert_eq!((monday.status, digest("2026-11-23")), (0, vec![5, 6, 7, 8, 21]), "{name}");
+        assert!(!monday.stderr.contains("was in the digest"), "{}", monday.stderr);
+        let again = read("2026-11-23");
+        assert_eq!((again.status, digest("2026-11-23")), (0, vec![5, 6, 7, 8, 21]), "{name}");
+        assert!(!again.stderr.contains("was in the digest"), "{}", again.stderr);
+    }
+}
+
+/// Before Monday's feed is out Friday's comes, and breaks off: its digest has neither the rest of it nor the day
+/// that was caught up on with it.
+#[test]
+fn a_feed_of_an_earlier_day_that_breaks_off_is_brought_with_its_days() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.server.set_day("cs.CL", "2026-11-20", withdrawn(5..8));
+    reader.read_on("2026-11-20", "2026-11-20", 5..8);
+    assert_eq!(reader.digest(), [3, 4, 5, 6, 7]);
+    // One paper more, since a feed of as many has the same tag here.
+    reader.server.fail("/rss/cs.CL", Fault::CutSilently);
+    let early = reader.read_on("2026-11-23", "2026-11-20", 5..9);
+    assert_eq!(early.status, 2, "{}", early.stderr);
+    assert!(reader.digest().len() < 5, "{:?}", reader.digest());
+    for day in ["2026-11-19", "2026-11-20"] {
+        let told = format!("warning: arxiv:cs.CL: {day} was in the digest of an earlier run");
+        assert!(early.stderr.contains(&told), "{}", early.stderr);
+    }
+    reader.server.set_day("cs.CL", "2026-11-23", withdrawn(10..11));
+    let monday = reader.read_on("2026-11-23", "2026-11-23", 10..11);
+    assert_eq!(monday.status, 0, "{}", monday.stderr);
+    assert_eq!(reader.digest(), [3, 4, 5, 6, 7, 10]);
+}
+
+/// One node of arXiv's is a day behind the other.
+#[test]
+fn a_digest_that_an_older_feed_takes_the_place_of_comes_again() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.read_on("2026-11-19", "2026-11-19", 3..5);
+    let behind = reader.read_on("2026-11-19", "2026-11-18", 1..3);
+    assert_eq!((behind.status, reader.digest()), (0, vec![1, 2]), "{}", behind.stderr);
+    assert!(behind.stderr.contains("that of 2026-11-19 was, too"), "{}", behind.stderr);
+    assert!(behind.stderr.contains("2026-11-19 was in the digest"), "{}", behind.stderr);
+    let friday = reader.read_on("2026-11-20", "2026-11-20", 5..6);
+    assert_eq!((friday.status, reader.digest()), (0, vec![3, 4, 5]), "{}", friday.stderr);
+}

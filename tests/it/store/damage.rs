@@ -16,7 +16,7 @@ fn refuses_what_is_no_store_of_its_own() {
     drop(Store::open(&path).unwrap());
     sql("PRAGMA user_version = 7");
     let newer = "the store STORE was written by a newer wenzhai: its schema is 7, \
-        this program knows 4 / update wenzhai, or give another store";
+        this program knows 5 / update wenzhai, or give another store";
     assert_eq!(refusal(&path), newer);
 }
 
