@@ -109,13 +109,24 @@ fn name_in_reference(text: &str) -> &str {
     const PAGES: [&str; 5] = ["abs/", "pdf/", "html/", "ps/", "format/"];
     const PREFIXES: [&str; 4] =
         ["oai:arXiv.org:", "10.48550/arXiv.", "doi:10.48550/arXiv.", "arXiv:"];
-    let text = text.split_once("doi.org/").map_or(text, |(_, doi)| doi);
-    if let Some((_, path)) = text.split_once("arxiv.org/") {
+    let text = path_at(text, "doi.org").unwrap_or(text);
+    if let Some(path) = path_at(text, "arxiv.org") {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let name = PAGES.iter().find_map(|page| path.strip_prefix(page)).unwrap_or_default();
         return name.strip_suffix(".pdf").unwrap_or(name).trim_end_matches('/');
     }
     PREFIXES.iter().find_map(|prefix| strip_prefix_ignoring_case(text, prefix)).unwrap_or(text)
+}
+
+/// What stands behind the slash of an address at `host` or below it, with or without its scheme.
+fn path_at<'a>(text: &'a str, host: &str) -> Option<&'a str> {
+    let address =
+        ["https://", "http://"].iter().find_map(|scheme| strip_prefix_ignoring_case(text, scheme));
+    let (name, path) = address.unwrap_or(text).split_once('/')?;
+    let below = name.len().checked_sub(host.len()).map(|at| name.split_at_checked(at));
+    let (below, name) = below.flatten()?;
+    let is_there = name.eq_ignore_ascii_case(host) && (below.is_empty() || below.ends_with('.'));
+    is_there.then_some(path)
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
@@ -176,6 +187,9 @@ mod tests {
         check("10.48550/arxiv.2403.02839", Some(("2403.02839", None)));
         check("http://arxiv.org/abs/1805.08875", Some(("1805.08875", None)));
         check(" https://arxiv.org/pdf/1605.08386v1 ", Some(("1605.08386", Some(1))));
+        check("arxiv.org/abs/2403.02839", Some(("2403.02839", None)));
+        check("HTTPS://www.arXiv.org/abs/2403.02839", Some(("2403.02839", None)));
+        check("https://dx.doi.org/10.48550/arXiv.2403.02839", Some(("2403.02839", None)));
         check("https://export.arxiv.org/pdf/1605.08386v1.pdf", Some(("1605.08386", Some(1))));
         check("https://arxiv.org/abs/2403.02839?context=cs#top", Some(("2403.02839", None)));
         check("astro-ph/0601001", Some(("astro-ph/0601001", None)));
@@ -198,6 +212,9 @@ mod tests {
             "/0601001",
             "https://arxiv.org/list/cs.CL/2403",
             "https://example.org/abs/2403.02839",
+            "https://fakearxiv.org/abs/2403.02839",
+            "https://example.org/arxiv.org/abs/2403.02839",
+            "https://notdoi.org/10.48550/arXiv.2403.02839",
             "http://arxiv.org/api/errors#incorrect_id_format_for_1234.12345",
             "中文/0601001",
         ] {

@@ -308,7 +308,7 @@ impl<R: BufRead, T: JsonLine> JsonlReader<R, T> {
             return Err(Error::new(ErrorKind::Input, message));
         }
         let parsed = serde_json::from_slice(&self.line);
-        parsed.or_else(|_| serde_json::from_slice(&without_nan(&self.line))).map_err(|cause| {
+        parsed.or_else(|_| serde_json::from_slice(&as_valid_json(&self.line))).map_err(|cause| {
             let message = format!("{}: not {}: {}", place(), T::NAME, plain(&cause));
             Error::new(ErrorKind::Input, message).hint(T::HINT)
         })
@@ -316,10 +316,13 @@ impl<R: BufRead, T: JsonLine> JsonlReader<R, T> {
 }
 
 /// `json` with `null` in place of the tokens `NaN`, `Infinity` and `-Infinity`, which JSON does not
-/// have (RFC 8259, chapter 6) and Python's `json` writes all the same.
-pub(crate) fn without_nan(json: &[u8]) -> Cow<'_, [u8]> {
+/// have (RFC 8259, chapter 6) and Python's `json` writes all the same, and with U+FFFD in place of
+/// halves of characters (chapter 8.2), which stand where a text was cut within a pair of surrogates.
+pub(crate) fn as_valid_json(json: &[u8]) -> Cow<'_, [u8]> {
     const TOKENS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
-    if !TOKENS[..2].iter().any(|token| json.windows(token.len()).any(|bytes| bytes == *token)) {
+    const SURROGATES: [&[u8]; 2] = [b"\\ud", b"\\uD"];
+    let signs: [&[u8]; 4] = [TOKENS[0], TOKENS[1], SURROGATES[0], SURROGATES[1]];
+    if !signs.iter().any(|sign| json.windows(sign.len()).any(|bytes| bytes == *sign)) {
         return Cow::Borrowed(json);
     }
     let mut valid = Vec::with_capacity(json.len() + 8);
@@ -335,7 +338,15 @@ pub(crate) fn without_nan(json: &[u8]) -> Cow<'_, [u8]> {
                 continue;
             }
             // An escape hides the quote behind it.
-            (None, b'\\') if in_string && rest.len() > 1 => 2,
+            (None, b'\\') if in_string && rest.len() > 1 => match escaped(rest) {
+                Some(0xd800..=0xdbff) if matches!(escaped(&rest[6..]), Some(0xdc00..=0xdfff)) => 12,
+                Some(0xd800..=0xdfff) => {
+                    valid.extend_from_slice(b"\\ufffd");
+                    at += 6;
+                    continue;
+                }
+                _ => 2,
+            },
             (None, byte) => {
                 in_string ^= byte == b'"';
                 1
@@ -345,6 +356,13 @@ pub(crate) fn without_nan(json: &[u8]) -> Cow<'_, [u8]> {
         at += length;
     }
     Cow::Owned(valid)
+}
+
+/// The code unit that an escape at the beginning of `text` stands for, if it is of the form `\u1234`.
+fn escaped(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+    u16::from_str_radix(digits, 16).ok()
 }
 
 fn is_zero(n: &u32) -> bool {

@@ -4,6 +4,7 @@ use std::cmp::{Ordering, Reverse};
 
 use super::Records;
 use super::entry;
+use super::overview::first_category;
 use crate::error::Result;
 use crate::paper::Announce;
 use crate::record::Record;
@@ -30,7 +31,7 @@ impl Group {
     /// What the group of `record` is called in a digest.
     pub fn name_of(self, record: &Record) -> String {
         match self {
-            Group::Category => category(record).unwrap_or("未分类").to_owned(),
+            Group::Category => first_category(record).unwrap_or_else(|| "未分类".to_owned()),
             Group::Announce => record.announce.map_or("其他", announced).to_owned(),
         }
     }
@@ -39,7 +40,7 @@ impl Group {
         match self {
             // What has no category comes last.
             Group::Category => {
-                let (one, other) = (category(one), category(other));
+                let (one, other) = (first_category(one), first_category(other));
                 one.is_none().cmp(&other.is_none()).then(one.cmp(&other))
             }
             Group::Announce => {
@@ -64,10 +65,6 @@ pub(super) fn announced(announce: Announce) -> &'static str {
         Announce::Replace => "新版本",
         Announce::ReplaceCross => "交叉列表的新版本",
     }
-}
-
-fn category(record: &Record) -> Option<&str> {
-    record.categories.first().map(|category| category.trim()).filter(|name| !name.is_empty())
 }
 
 /// Records in memory, sorted; records that compare equal keep the order in which they came.

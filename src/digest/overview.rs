@@ -1,6 +1,6 @@
 //! What a document says of its records as a whole, counted before it is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::Records;
 use super::entry::{self, State};
@@ -71,14 +71,18 @@ impl Overview {
     }
 }
 
+/// The first category of a record, as one word.
+pub(super) fn first_category(record: &Record) -> Option<String> {
+    record.categories.iter().map(|category| as_word(category)).find(|word| !word.is_empty())
+}
+
+fn as_word(category: &str) -> String {
+    one_line(category).split_whitespace().collect()
+}
+
 /// The categories of a record, each once, as one word each.
 pub(super) fn categories(record: &Record) -> Vec<String> {
-    let mut categories: Vec<String> = Vec::new();
-    for category in &record.categories {
-        let category: String = one_line(category).split_whitespace().collect();
-        if !category.is_empty() && !categories.contains(&category) {
-            categories.push(category);
-        }
-    }
-    categories
+    let mut met = HashSet::new();
+    let words = record.categories.iter().map(|category| as_word(category));
+    words.filter(|category| !category.is_empty() && met.insert(category.clone())).collect()
 }

@@ -70,6 +70,10 @@
       if (paper && (isMore || !isElsewhere)) setOpen(paper, !paper.classList.contains("open"));
       return;
     }
+    // The list has the categories of most papers only.
+    if (![...category.options].some((option) => option.value === button.value)) {
+      category.add(new Option(button.value, button.value));
+    }
     category.value = category.value === button.value ? "" : button.value;
     filter();
   });

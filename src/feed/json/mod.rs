@@ -18,7 +18,7 @@ use super::reader::{Line, TextReader};
 use super::{Format, Item, MAX_DOCUMENT_BYTES, MAX_ITEM_BYTES, Position};
 use crate::Result;
 use crate::error::plain;
-use crate::record::without_nan;
+use crate::record::as_valid_json;
 use crate::text::printable;
 use fields::Fields;
 
@@ -53,7 +53,7 @@ pub(super) fn read_lines<R: Read>(text: &mut TextReader<R>, out: &mut Delivery) 
             Ok(Line::Whole) => {
                 // Of lines that are valid, which nearly all are, none is looked at twice.
                 match serde_json::from_slice(&line)
-                    .or_else(|_| serde_json::from_slice(&without_nan(&line)))
+                    .or_else(|_| serde_json::from_slice(&as_valid_json(&line)))
                 {
                     Ok(record) => deliver(record, position, out)?,
                     Err(cause) => out.malformed(position, format!("no JSON: {}", plain(&cause)))?,
@@ -94,7 +94,7 @@ pub(super) fn read_document<R: Read>(text: &mut TextReader<R>, out: &mut Deliver
             }
         }
     }
-    let document = without_nan(&document);
+    let document = as_valid_json(&document);
     let mut count = 0;
     for value in serde_json::Deserializer::from_slice(&document).into_iter::<Value>() {
         let records = match value {

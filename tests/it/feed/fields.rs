@@ -106,3 +106,16 @@ fn three_thousand_authors_with_their_affiliations_are_read() {
     let paper = outcome.papers()[0];
     assert_eq!((paper.authors.len(), &*paper.authors[2_999]), (3_002, "Ida Moor2999"));
 }
+
+/// As JavaScript and Python write a text that was cut within a character.
+#[test]
+fn half_a_character_takes_no_paper_along() {
+    let record =
+        r#"{"title": "T \ud835 x \uD83D\uDE00 \udc00", "abstract": "A \\ud835", "id": "x"}"#;
+    for input in [record.to_owned(), format!("[\n{record}]")] {
+        let outcome = read_bytes(&input).expect("one paper");
+        assert_eq!(outcome.faults(), [""; 0]);
+        assert!(outcome.papers()[0].title.contains("x 😀"), "{}", outcome.papers()[0].title);
+        assert_eq!(outcome.papers()[0].abstract_text, "A \\ud835");
+    }
+}
