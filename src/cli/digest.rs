@@ -58,7 +58,7 @@ pub(super) fn run(
     }
     let Some(inputs) = inputs else {
         run.remember(&given_up, None)?;
-        return Ok(Outcome::Complete);
+        return Ok(Outcome::Nothing);
     };
     let progress = summarise(&settings, &writer, &mut run, &mut console)?;
     if let Some(status) = console.stop_listening()
@@ -111,7 +111,7 @@ fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> 
     let mut store = Store::in_memory()?;
     let mut run = store.begin(&Identity::default(), true)?;
     let Some(inputs) = read(settings, &mut run, console)? else {
-        return Ok(Outcome::Complete);
+        return Ok(Outcome::Nothing);
     };
     settings.outputs.list(&run)?;
     let account = run.account()?;

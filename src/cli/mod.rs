@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
         Command::Models { command } => models::run(command),
     };
     match outcome {
-        Ok(Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(Outcome::Complete | Outcome::Nothing) => ExitCode::SUCCESS,
         Ok(Outcome::Incomplete) => ExitCode::from(outcome::INCOMPLETE),
         Ok(Outcome::Interrupted(status) | Outcome::Failed(status)) => ExitCode::from(status),
         Err(error) if output::is_reader_gone(&error) => ExitCode::SUCCESS,

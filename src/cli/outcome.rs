@@ -12,6 +12,8 @@ pub(super) const TRY_LATER: u8 = 75;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Complete,
+    /// There was nothing to write, and nothing went wrong.
+    Nothing,
     /// The output was written, but something that was read is not in it.
     Incomplete,
     /// A signal ended it early: the exit status that tells which.

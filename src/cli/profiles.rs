@@ -24,19 +24,20 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
     let digests = config.digests(&typed)?;
     check_apart(&digests)?;
     let number = digests.len();
-    let (mut failed, mut may_pass, mut is_complete) = (0, false, true);
+    let (mut failed, mut written, mut may_pass, mut is_complete) = (0, 0, false, true);
     for (at, (name, args)) in digests.into_iter().enumerate() {
         let (name, is_quiet) = (name.as_deref(), args.quiet);
         if !is_quiet {
             tell(name);
         }
         match digest::run(name, args, config.path()) {
-            Ok(Outcome::Incomplete) => is_complete = false,
+            Ok(Outcome::Incomplete) => (written, is_complete) = (written + 1, false),
             Ok(outcome @ (Outcome::Interrupted(_) | Outcome::Failed(_))) => return Ok(outcome),
-            Ok(Outcome::Complete) => {}
+            Ok(Outcome::Complete) => written += 1,
+            Ok(Outcome::Nothing) => {}
             Err(error) if number == 1 => return Err(error),
             // Whoever reads standard output has what was wanted; the others write elsewhere.
-            Err(error) if is_reader_gone(&error) => {}
+            Err(error) if is_reader_gone(&error) => written += 1,
             Err(error) => {
                 if is_quiet {
                     tell(name);
@@ -55,8 +56,8 @@ pub(super) fn digest(args: &DigestArgs) -> Result<Outcome> {
     Ok(match failed {
         0 if is_complete => Outcome::Complete,
         // One that may pass tells to run all of them again.
-        _ if failed == number && may_pass => Outcome::Failed(outcome::TRY_LATER),
-        _ if failed == number => Outcome::Failed(outcome::WRONG),
+        _ if written == 0 && may_pass => Outcome::Failed(outcome::TRY_LATER),
+        _ if written == 0 => Outcome::Failed(outcome::WRONG),
         _ => Outcome::Incomplete,
     })
 }
