@@ -150,10 +150,12 @@ impl Glossary {
         self.identity.as_deref()
     }
 
-    /// The terms whose translation is `translation`.
-    pub fn terms_for(&self, translation: &str) -> impl Iterator<Item = &str> {
-        let terms = self.entries.values().flatten().map(|entry| &entry.term);
-        terms.filter(move |term| term.translation == translation).map(|term| term.term.as_str())
+    /// The terms whose translation is `translation`, each with the stems of which a paper has to have
+    /// one; none where it means nothing else.
+    pub fn terms_for(&self, translation: &str) -> impl Iterator<Item = (&str, &[String])> {
+        let entries = self.entries.values().flatten();
+        let entries = entries.filter(move |entry| entry.term.translation == translation);
+        entries.map(|entry| (entry.term.term.as_str(), &entry.context[..]))
     }
 
     /// The terms of a paper that its prompt is to tell, in the order in which they stand there.

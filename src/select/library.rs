@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use biblatex::{Bibliography, ChunksExt, ParseError, ParseErrorKind};
+use biblatex::{
+    Bibliography, ChunksExt, ParseError, ParseErrorKind, RawBibliography, RawChunk, Spanned,
+};
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +24,8 @@ const MOST_FAULTS: usize = 3;
 
 /// How deep braces may stand in braces: nobody writes more, and the parser takes each level's time again.
 const DEEPEST: usize = 64;
+/// How many braces an entry may have: the parser takes the square of their time.
+const MOST_BRACES: usize = 2_000;
 
 const HINT: &str = "a library is a BibTeX file, an export of Zotero as BibTeX or CSL JSON, records of \
                     wenzhai, or a list of arXiv ids, one a line";
@@ -158,8 +162,8 @@ fn json_lines(text: &str) -> Parsed {
 /// As one text, or, where that is no BibTeX, entry by entry: many a library has a key twice, or an
 /// entry that was never finished, and the others are worth reading.
 fn bibliography(text: &str) -> Parsed {
-    if depth(text) <= DEEPEST
-        && let Ok(whole) = Bibliography::parse(text)
+    if entries(text).iter().all(|(_, entry)| is_plain(entry))
+        && let Ok(whole) = bibtex(text, &FIELDS)
     {
         return (whole.iter().map(Liked::of_bibliography).collect(), Vec::new());
     }
@@ -167,27 +171,37 @@ fn bibliography(text: &str) -> Parsed {
         |entry: &str| entry.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("@string"));
     let entries = entries(text);
     // Each entry gets the definitions that it names: all of them for all would take their product.
-    let strings: HashMap<String, &str> = entries
+    let strings: HashMap<String, String> = entries
         .iter()
         .filter(|(_, entry)| is_string(entry))
         .filter_map(|(_, entry)| {
-            let name = entry[7..].trim_start().strip_prefix(['{', '('])?.split('=').next()?;
-            Some((name.trim().to_ascii_lowercase(), *entry))
+            let definition = entry[7..].trim().strip_prefix(['{', '('])?;
+            let definition = definition.trim_end_matches([')', '}']);
+            let name = definition.split('=').next()?.trim().to_ascii_lowercase();
+            // Both kinds of brackets are BibTeX, one of them the parser's.
+            let closing = if definition.contains('{') { "}" } else { "" };
+            Some((name, format!("@string{{{definition}{closing}}}\n")))
         })
         .collect();
     let (mut liked, mut faults) = (Vec::new(), Vec::new());
     let entries = entries.into_iter().filter(|(_, entry)| !is_string(entry));
     for (line, entry) in entries {
-        if depth(entry) > DEEPEST {
-            faults.push(format!("line {line} begins an entry with too many braces in braces"));
+        if !is_plain(entry) {
+            faults.push(format!("line {line} begins an entry with too many braces"));
             continue;
         }
         let words = entry.split(|c: char| !(c.is_alphanumeric() || "-_.:+/".contains(c)));
-        let mut named: Vec<&str> =
-            words.filter_map(|word| strings.get(&word.to_ascii_lowercase()).copied()).collect();
+        let mut named: Vec<&str> = words
+            .filter_map(|word| strings.get(&word.to_ascii_lowercase()))
+            .map(|s| &**s)
+            .collect();
         named.sort_unstable();
         named.dedup();
-        match parse_entry(&named.concat(), entry) {
+        // Without definitions that are none, and without an abstract that is none.
+        let parsed = parse_entry(&named.concat(), entry, &FIELDS)
+            .or_else(|_| parse_entry("", entry, &FIELDS))
+            .or_else(|cause| parse_entry("", entry, &FIELDS[1..]).map_err(|_| cause));
+        match parsed {
             Ok(found) => liked.extend(found.iter().map(Liked::of_bibliography)),
             Err(cause) => {
                 faults.push(format!(
@@ -198,6 +212,11 @@ fn bibliography(text: &str) -> Parsed {
         }
     }
     (liked, faults)
+}
+
+/// Whether the parser gets along with the braces of an entry.
+fn is_plain(entry: &str) -> bool {
+    depth(entry) <= DEEPEST && entry.bytes().filter(|byte| *byte == b'{').count() <= MOST_BRACES
 }
 
 /// How deep braces stand in braces at most. What is closed too often begins at nothing again.
@@ -230,18 +249,38 @@ fn entries(text: &str) -> Vec<(usize, &str)> {
 
 /// Parses an entry behind the definitions that it may use. Names that nobody defines stand for
 /// themselves: those of months and journals are often left to a style.
-fn parse_entry(strings: &str, entry: &str) -> std::result::Result<Bibliography, ParseError> {
+fn parse_entry(
+    strings: &str,
+    entry: &str,
+    fields: &[&str],
+) -> std::result::Result<Bibliography, ParseError> {
     const MOST_NAMES: usize = 8;
     let mut text = format!("{strings}{entry}");
     for _ in 0..MOST_NAMES {
-        match Bibliography::parse(&text) {
+        match bibtex(&text, fields) {
             Err(ParseError { kind: ParseErrorKind::UnknownAbbreviation(name), .. }) => {
                 text = format!("@string{{{name} = \"{name}\"}}\n{text}");
             }
             parsed => return parsed,
         }
     }
-    Bibliography::parse(&text)
+    bibtex(&text, fields)
+}
+
+/// What is read of an entry; the abstract comes first.
+const FIELDS: [&str; 7] = ["abstract", "title", "eprint", "doi", "url", "journal", "note"];
+
+/// Parses `text` and keeps `fields` alone: what refers to other entries may lead back to itself, and so may
+/// definitions that name others.
+fn bibtex(text: &str, fields: &[&str]) -> std::result::Result<Bibliography, ParseError> {
+    let mut raw = RawBibliography::parse(text)?;
+    for entry in &mut raw.entries {
+        let is_read = |name: &str| fields.iter().any(|field| name.eq_ignore_ascii_case(field));
+        entry.v.fields.retain(|field| is_read(field.key.v));
+    }
+    let is_text = |chunk: &Spanned<RawChunk<'_>>| matches!(chunk.v, RawChunk::Normal(_));
+    raw.abbreviations.retain(|definition| definition.value.v.iter().all(is_text));
+    Bibliography::from_raw(raw)
 }
 
 fn ids(text: &str) -> std::result::Result<Vec<Liked>, String> {
@@ -264,11 +303,8 @@ impl Liked {
             let name = name.trim();
             PaperId::parse(name.strip_prefix("arXiv preprint ").unwrap_or(name))
         };
-        Liked {
-            id: names.iter().find_map(|name| Some(preprint(name)?.0)),
-            title: field("title"),
-            abstract_text: field("abstract"),
-        }
+        let (title, abstract_text) = feed::plain(&field("title"), &field("abstract"));
+        Liked { id: names.iter().find_map(|name| Some(preprint(name)?.0)), title, abstract_text }
     }
 }
 
@@ -377,7 +413,7 @@ mod tests {
         let deep = format!("@misc{{a, title={{{}x{}}}}}", "{".repeat(TIMES), "}".repeat(TIMES));
         let (liked, faults) = parse(&format!("{deep}\n@misc{{b, title={{Sheep}}}}\n")).unwrap();
         assert_eq!((liked.len(), &liked[0].title[..]), (1, "Sheep"));
-        assert_eq!(faults, ["line 1 begins an entry with too many braces in braces"]);
+        assert_eq!(faults, ["line 1 begins an entry with too many braces"]);
     }
 
     #[test]
@@ -394,5 +430,38 @@ mod tests {
         let lines: Vec<_> =
             faults.iter().map(|fault| &fault[..fault.find(" begins").unwrap()]).collect();
         assert_eq!(lines, ["line 4", "line 7"]);
+    }
+
+    #[test]
+    fn references_that_lead_back_to_themselves_are_not_followed() {
+        let liked = |text: &str| parse(text).unwrap().0;
+        for bib in [
+            "@misc{a, title={Sheep}, crossref={a}}",
+            "@misc{a, title={Sheep}, xdata={a}}",
+            "@misc{a, title={Sheep}, crossref={b}}\n@misc{b, crossref={a}}",
+            "@string{a = a}\n@misc{x, title={Sheep}, journal=a}",
+            "@string{a = b}\n@string{b = a}\n@misc{x, title={Sheep}, journal=a}",
+        ] {
+            assert_eq!(liked(bib)[0].title, "Sheep", "{bib}");
+        }
+        let doubled = |at: usize| format!("@string{{a{at} = a{} # a{}}}\n", at - 1, at - 1);
+        let strings: String = (1..50).map(doubled).collect();
+        let bib = format!("@string{{a0 = \"x\"}}\n{strings}@misc{{x, title={{Sheep}}, note=a49}}");
+        assert_eq!(liked(&bib)[0].title, "Sheep");
+        let flat = format!("@misc{{x, title={{{}}}}}\n", "{a}".repeat(100_000));
+        let (found, faults) = parse(&(flat + "@misc{y, title={Goats}}")).unwrap();
+        assert_eq!((found[0].title.as_str(), faults.len()), ("Goats", 1));
+    }
+
+    /// As the template of a conference has them; and an abstract that no TeX could be made of.
+    #[test]
+    fn definitions_in_parentheses_and_lone_dollars_take_no_entry_along() {
+        let bib = "@String(CVPR = {Computer Vision})\n@String(PAMI = \"Patterns\")\n\
+            @misc{a, title={Sheep \\emph{counted}}, journal=CVPR}\n@misc{b, title={Goats}, note={CVPR}}\n\
+            @misc{c, title={Herons}, abstract={costs $133.5 billion}}";
+        let (found, faults) = parse(bib).unwrap();
+        let titles: Vec<&str> = found.iter().map(|liked| &*liked.title).collect();
+        assert_eq!(titles, ["Sheep counted", "Goats", "Herons"]);
+        assert!(faults.is_empty(), "{faults:?}");
     }
 }

@@ -52,9 +52,16 @@ enum What {
     /// Chinese, and what it may be in English.
     Chinese {
         text: String,
-        english: Vec<Vec<Pattern>>,
+        english: Vec<Form>,
     },
     Regex(Regex),
+}
+
+/// Words in a row that a Chinese term is in English, and stems of which a paper has to have one, if any.
+#[derive(Debug, Clone)]
+struct Form {
+    words: Vec<Pattern>,
+    beside: Vec<String>,
 }
 
 /// A word to compare others with.
@@ -180,7 +187,11 @@ impl Term {
     /// Lets a Chinese term find the English ones that `glossary` translates by it.
     pub(super) fn translate(&mut self, glossary: &Glossary) {
         if let What::Chinese { text, english } = &mut self.what {
-            english.extend(glossary.terms_for(text).map(Pattern::of));
+            let form = |(term, beside): (&str, &[String])| Form {
+                words: Pattern::of(term),
+                beside: beside.to_vec(),
+            };
+            english.extend(glossary.terms_for(text).map(form));
         }
     }
 
@@ -216,8 +227,12 @@ impl Term {
                         || is_at(Place::Abstract)
                             && (has(&summary.zh_tldr) || has(&summary.zh_abstract))
                 };
+                let has_form = |text: &str| {
+                    let is_there = |form: &Form| has_words(text, std::slice::from_ref(&form.words));
+                    english.iter().any(|form| is_there(form) && form.is_meant_in(paper))
+                };
                 summary.is_some_and(is_in_summary)
-                    || texts.any(|other| other.contains(text.as_str()) || has_words(other, english))
+                    || texts.any(|other| other.contains(text.as_str()) || has_form(other))
             }
         }
     }
@@ -236,11 +251,11 @@ fn compile(regex: &str, typed: &str) -> Result<Regex> {
 }
 
 /// The English of a common term.
-fn common_english(chinese: &str) -> Vec<Vec<Pattern>> {
+fn common_english(chinese: &str) -> Vec<Form> {
     let lines = include_str!("chinese.tsv").lines().filter_map(|line| line.split_once('\t'));
     let forms =
         lines.filter(|(term, _)| *term == chinese).flat_map(|(_, english)| english.split('|'));
-    forms.map(Pattern::of).collect()
+    forms.map(|form| Form { words: Pattern::of(form), beside: Vec::new() }).collect()
 }
 
 /// Archives whose names are no words: `hep-th` means the category.
@@ -275,6 +290,14 @@ fn is_category(text: &str) -> bool {
 fn is_within(category: &str, name: &str) -> bool {
     let head = category.get(..name.len()).filter(|head| head.eq_ignore_ascii_case(name));
     head.is_some() && matches!(category.as_bytes().get(name.len()), None | Some(b'.'))
+}
+
+impl Form {
+    fn is_meant_in(&self, paper: &Paper) -> bool {
+        let is_beside = |word: &words::Word<'_>| self.beside.contains(&word.stem);
+        let has = |text: &str| words::words(text).iter().any(is_beside);
+        self.beside.is_empty() || has(&paper.plain_title) || has(&paper.plain_abstract)
+    }
 }
 
 /// Whether `text` has one of `terms`, each some words in a row.
