@@ -47,7 +47,11 @@ impl English {
                 let apart = |c: Option<char>| {
                     c.is_none_or(|c| c.is_whitespace() || ",.;:?!()[]\"'“”‘’—".contains(c))
                 };
-                let is_apart = apart(before) && apart(after.chars().next()) && !is_call(after);
+                // `schema.org` is a name.
+                let mut next = after.chars();
+                let ends = apart(next.next())
+                    && !(after.starts_with('.') && next.next().is_some_and(char::is_alphanumeric));
+                let is_apart = apart(before) && ends && !is_call(after);
                 match in_text.contains(&start)
                     && is_apart
                     && !word.contains(char::is_uppercase)
@@ -96,7 +100,8 @@ impl English {
     fn none(&self, before: &[char]) -> Word {
         let is_part = match before {
             [.., han, '-'] if is_han(*han) => false,
-            [.., c] => c.is_ascii_digit() || joins(*c),
+            // Behind the ö of Schrödinger a word goes on.
+            [.., c] => c.is_ascii_digit() || joins(*c) || c.is_alphabetic() && !is_han(*c),
             [] => false,
         };
         Word {

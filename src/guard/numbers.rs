@@ -10,8 +10,8 @@
 
 use crate::summary::Source;
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, century, in_spaced_groups, is_times, narrow_digit,
-    percents, power_of_ten, scaled_in_words, scales, scan, second_year, without_chinese_scales,
+    Decimal, Found, TENS, WORDS, century, in_spaced_groups, is_times, narrow_digit, percents,
+    power_of_ten, scale_behind, scaled_in_words, scales, scan, second_year, without_chinese_scales,
     without_tex_separators,
 };
 use crate::text::quantity::grouped;
@@ -135,6 +135,8 @@ impl Numbers {
         };
         let spaced = after.first() == Some(&' ');
         let after: String = after.iter().skip_while(|c| **c == ' ').take(8).collect();
+        // 600多万.
+        let after = after.trim_start_matches(['多', '余']);
         let after = after.replace('％', "%").to_lowercase();
         let scaled = ["万", "亿", "千万", "百万", "千亿", "百亿"];
         let needs_suffix =
@@ -171,18 +173,19 @@ impl Numbers {
 
     fn add_number(&mut self, text: &str, found: &Found) {
         let digits = &text[found.start..found.end];
-        let after = text[found.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}']);
-        let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
-        let lower = word.to_lowercase();
-        let scale = SCALES.iter().find(|(scale, _)| *scale == lower);
-        let scale = scale.map_or(0, |(_, zeros)| *zeros);
-        // `5 m` may be metres; only words and capitals are a scale without doubt.
-        let is_scaled = scale > 0 && (word.len() > 1 || lower != word);
-        let suffix = if is_scaled { &lower[..] } else { "" };
+        let scale = scale_behind(text, found.end);
+        let (is_decades, is_scaled) = match &scale {
+            Some(scale) => (scale.word == "decades", scale.word != "decades"),
+            None => (false, false),
+        };
+        let suffix = match &scale {
+            Some(scale) if is_scaled && scale.is_certain => scale.word,
+            _ => "",
+        };
         self.add(digits, suffix);
         self.add(&digits.replace(',', ""), suffix);
         // With its unit, `of` adds it.
-        if scale == 0 {
+        if !is_scaled {
             self.add_scaled(&found.value);
         }
         if text[..found.start].ends_with('.') {
@@ -194,14 +197,14 @@ impl Numbers {
             self.add(&digits[2..], "年代");
             self.add(&century.to_string(), "世纪");
         }
-        if lower == "decades" {
+        if is_decades {
             self.add(&found.value.times_ten(1).plain().unwrap_or_default(), "年");
         }
         if digits.starts_with("0.") && digits.len() > 3 {
             self.add(&found.value.times_ten(2).plain().unwrap_or_default(), "%");
         }
         // Four digits may be a year.
-        if scale == 0 && digits.len() > 4 && !digits.contains([',', '.']) {
+        if !is_scaled && digits.len() > 4 && !digits.contains([',', '.']) {
             self.add(&grouped(digits), "");
         }
     }

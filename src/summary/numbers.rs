@@ -271,6 +271,7 @@ pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize)
         let ahead = &abstract_text[..found.start];
         let is_script = ahead.trim_end_matches(['{', '-', '+']).ends_with(['^', '_']);
         let is_number = !is_power && !is_script && !ahead.ends_with(in_name);
+        let is_number = is_number && !is_mark(&abstract_text, &found);
         if is_number && stated.insert(found.value.clone()) {
             let mut forms = powers(&abstract_text, before.as_ref(), &found);
             forms.extend(scale.map(|zeros| found.value.times_ten(zeros)));
@@ -292,6 +293,23 @@ pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize)
     (lost, stated.len())
 }
 
+/// Whether a number is the mark of an item, `(1)` or `1)`, or that of a citation, `[12]` or `(Moor, 2019)`.
+fn is_mark(text: &str, found: &Found) -> bool {
+    let (before, digits) = (&text[..found.start], &text[found.start..found.end]);
+    let after = &text[found.end..];
+    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let begins = before.is_empty() || before.ends_with(|c: char| c == '(' || c.is_whitespace());
+    let is_item = digits.len() <= 2 && begins && after.starts_with(')');
+    let of_list = |c: char| c.is_ascii_digit() || ", -–".contains(c);
+    let is_listed = before.trim_end_matches(of_list).ends_with('[')
+        && after.trim_start_matches(of_list).starts_with(']');
+    let is_year = digits.len() == 4
+        && before.trim_end().ends_with([',', '.'])
+        && after.starts_with([')', ';'])
+        && century(digits).is_some();
+    is_whole && (is_item || is_listed || is_year)
+}
+
 /// What the 10 of `2\times10^6` is behind `before`, which may be the 2: a million, and two of them.
 fn powers(text: &str, before: Option<&Found>, found: &Found) -> Vec<Decimal> {
     let Some(power) = power_of_ten(text, found) else { return Vec::new() };
@@ -302,7 +320,8 @@ fn powers(text: &str, before: Option<&Found>, found: &Found) -> Vec<Decimal> {
 
 /// The unit of magnitude behind a number of a Chinese text.
 fn chinese_scale(text: &str, found: &Found) -> Option<&'static (&'static str, i32)> {
-    let after = text[found.end..].trim_start();
+    // 600多万.
+    let after = text[found.end..].trim_start().trim_start_matches(['多', '余']);
     CHINESE_SCALES.iter().find(|(word, _)| after.starts_with(word))
 }
 
@@ -339,6 +358,11 @@ mod tests {
             "7亿，1.5亿，20万，70亿，15亿",
             &["7", "1.5", "20"],
         );
+        check(
+            "a field of 14 T, 12 - 40 M_sun at 4 K, 5 m long, 36\\,M_\\odot and 10 t of it",
+            "14万亿，4000万，4000，500万，3600万，10万亿",
+            &["14", "4000", "500", "3600", "10"],
+        );
         check("two models over 3 decades", "40年，30年，20世纪", &["40", "20"]);
     }
 
@@ -346,6 +370,8 @@ mod tests {
     fn accepts_every_form_of_a_number() {
         check("1,024 and 11{,}571 and 2\\,048", "1024、11,571和2,048", &[]);
         check("2 million users, 1.4 billion people, 7B weights", "200万，14亿，70亿", &[]);
+        check("500 M dwarfs, 278 B of state, 14 T", "500颗M矮星，2780亿，14 T", &[]);
+        check("over 6 million cases, 3.5 million", "600多万，350余万", &[]);
         check("$1.15$M parameters, 80M tokens", "115万参数，8000万", &[]);
         check("$2\\times10^5$ and $10^{6}$", "20万和100万", &[]);
         check("accuracy of .803, 0.50 and 97\\%", "0.803、0.5与97%", &[]);
@@ -389,6 +415,11 @@ mod tests {
             &[],
         );
         check("a rate of 0.05 in 7B weights", "5%，70亿", &[]);
+        check(
+            "(1) sheep, (2) goats (Moor, 2019) [3, 12-14], of 95% (97) in 2020",
+            "有",
+            &["95", "2020"],
+        );
         check("0.5 and 0.25 and 5", "0.5", &["0.25", "5"]);
         check("GPT-4, Llama3, v1.2 and x_3", "不提", &["4"]);
         check("$2\\times10^5$ steps of $10^{-3}$", "20万步，每步为$10^{-3}$", &["2"]);

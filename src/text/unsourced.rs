@@ -24,9 +24,9 @@ struct Entry {
     /// The longer words of the list that it is a part of, and where in them it begins.
     longer: Vec<(usize, usize)>,
     /// What stands behind it where it only looks like the word.
-    other: Option<char>,
+    other: &'static str,
     /// What stands before it there.
-    no_beginning: Option<char>,
+    no_beginning: &'static str,
 }
 
 /// All of them.
@@ -39,13 +39,34 @@ struct List {
 const MARK: char = '!';
 const WHOLE: char = '=';
 
-/// What begins otherwise than the word that it looks like: 随后验证 is no 后验.
-const NOT_BEFORE: [(&str, char); 4] =
-    [("后验", '证'), ("超时", '空'), ("张量积", '分'), ("嵌入层", '次')];
+/// What begins otherwise than the word that it looks like, before one of these characters: 随后验证 is no 后验.
+const NOT_BEFORE: [(&str, &str); 9] = [
+    ("后验", "证"),
+    ("超时", "空"),
+    ("张量积", "分"),
+    ("嵌入层", "次"),
+    ("在线", "性圈粒索段"),
+    ("无梯度", "裁"),
+    ("二阶矩", "阵"),
+    ("期权", "衡重"),
+    ("视频", "率"),
+];
 
-/// What ends otherwise: 神经元训练 is no 元训练.
-const NOT_BEHIND: [(&str, char); 5] =
-    [("元训练", '经'), ("高维", '提'), ("三维", '第'), ("域自适应", '区'), ("同步", '不')];
+/// What ends otherwise, behind one of these: 神经元训练 is no 元训练.
+const NOT_BEHIND: [(&str, &str); 12] = [
+    ("元训练", "经"),
+    ("高维", "提"),
+    ("三维", "第"),
+    ("域自适应", "区"),
+    ("同步", "不"),
+    ("全局", "完"),
+    ("持续学习", "可"),
+    ("参数高效", "半"),
+    ("同质", "不"),
+    ("前向", "当目"),
+    ("速度场", "加"),
+    ("引理", "牵吸"),
+];
 
 static LIST: LazyLock<List> = LazyLock::new(|| {
     let lines = include_str!("../../models/zh.sources.tsv").lines();
@@ -56,9 +77,10 @@ static LIST: LazyLock<List> = LazyLock::new(|| {
         let words = |phrase: &&'static str| phrase.trim_start_matches(MARK).split(' ').collect();
         let [english, mistaken] = [english, mistaken].map(|list| list.iter().map(words).collect());
         let chars = chinese.chars().collect();
-        let other = NOT_BEFORE.iter().find(|(known, _)| *known == chinese).map(|(_, next)| *next);
-        let before = NOT_BEHIND.iter().find(|(known, _)| *known == chinese);
-        let no_beginning = before.map(|(_, before)| *before);
+        let of = |list: &[(&'static str, &'static str)]| {
+            list.iter().find(|(known, _)| *known == chinese).map_or("", |(_, chars)| *chars)
+        };
+        let (other, no_beginning) = (of(&NOT_BEFORE), of(&NOT_BEHIND));
         Some(Entry { chinese, chars, english, mistaken, longer: Vec::new(), other, no_beginning })
     };
     let mut entries: Vec<Entry> = lines.filter_map(entry).collect();
@@ -115,7 +137,7 @@ impl Unsourced {
         let chars: Vec<char> = text.chars().chain(['\n']).collect();
         let stands = |(index, end): &(usize, usize)| {
             let entry = &LIST.entries[*index];
-            entry.other.is_none_or(|other| chars[*end] != other)
+            !entry.other.contains(chars[*end])
                 && !entry.longer.iter().any(|longer| is_within(*longer, entry, &chars, *end))
         };
         let ends = (1..chars.len())
@@ -146,11 +168,13 @@ impl Unsourced {
     /// Whether the word `index` that ends at `end` may stand there, or may become one that may.
     fn may_stand(&self, index: usize, chars: &[char], end: usize) -> bool {
         let entry = &LIST.entries[index];
-        let is_other = || match (entry.other, chars.get(end)) {
-            (Some(other), Some(c)) => other == *c,
-            // It may still become the other one if that may stand there.
-            (Some(other), None) => self.allows(&[], &[chars, &[other]].concat(), 1),
-            (None, _) => false,
+        let is_other = || match chars.get(end) {
+            Some(c) => entry.other.contains(*c),
+            // It may still become another one if that may stand there.
+            None => {
+                let goes_on = |c: char| self.allows(&[], &[chars, &[c]].concat(), 1);
+                entry.other.chars().any(goes_on)
+            }
         };
         let is_sourced = |longer: &(usize, usize)| {
             !self.is_refused[longer.0] && is_within(*longer, entry, chars, end)
@@ -165,7 +189,7 @@ impl Unsourced {
         ending.filter(move |index| {
             let Entry { chars: word, no_beginning, .. } = &LIST.entries[*index];
             let stands =
-                |before: &[char]| no_beginning.is_none() || before.last().copied() != *no_beginning;
+                |before: &[char]| !before.last().is_some_and(|c| no_beginning.contains(*c));
             self.is_refused[*index] && chars[..end].strip_suffix(&word[..]).is_some_and(stands)
         })
     }

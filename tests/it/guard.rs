@@ -349,6 +349,14 @@ fn words_that_always_have_their_english_in_the_source_have_it() {
     {
         assert!(!accepts(plain, "", text), "{text}");
     }
+    for text in
+        ["完全局部", "在线性映射下", "可持续学习", "半参数高效", "二阶矩阵", "加速度场", "长期权衡"]
+    {
+        assert!(accepts(plain, "", text), "{text}");
+    }
+    for text in ["视频里", "在线学习", "速度场", "持续学习"] {
+        assert!(!accepts(plain, "", text), "{text}");
+    }
     assert!(accepts("The first to count sheep.", "", "本文首次数羊"));
     assert!(accepts(plain, "high pitch\t高频", "高频波"), "it was told");
     // What may become a longer word with a source is not refused before it has become another.
@@ -592,4 +600,33 @@ fn guards_pass_the_references() {
     assert!(fields >= 300);
     assert!(lost[0] * 50 < fields && lost[1] * 20 < fields, "{lost:?} of {fields}");
     assert!(lost[2] * 50 < fields, "{lost:?} of {fields}");
+}
+
+/// A letter behind a number is a magnitude where it follows at once and nothing else begins with it.
+#[test]
+fn units_behind_a_number_are_no_magnitudes() {
+    let of =
+        "In fields of 13-26 T at 300 K we see 500 M dwarfs of 0.6 M$_\\odot$, and 70B weights.";
+    let check = |text: &str, expected: bool| {
+        assert_eq!(accepts_of(numbers(), of, "", text), expected, "{text}");
+    };
+    for text in
+        ["13-26 T的", "300 K下", "300开", "26特斯拉", "500颗M矮星", "0.6个太阳", "70B", "700亿"]
+    {
+        check(text, true);
+    }
+    for text in ["26万亿", "6000亿", "70个"] {
+        check(text, false);
+    }
+}
+
+/// Letters behind one with an accent go on with its word, whatever English begins with them.
+#[test]
+fn names_with_accents_are_not_taken_for_english() {
+    let of = "We extend a theorem of Révész and Lovász to Schrödinger data and values of sets, as Erdős.";
+    let english = "english".parse().unwrap();
+    for text in ["Révész的定理", "Lovász", "Schrödinger方程", "Erdős"] {
+        assert!(accepts_of(english, of, "", text), "{text}");
+    }
+    assert!(!accepts_of(english, of, "", "的 data 与"));
 }

@@ -170,16 +170,50 @@ pub(crate) fn is_times(text: &str) -> bool {
     matches!(text.trim_matches([' ', '$', '{', '}']), "\\times" | "×" | "x" | "*" | "\\cdot" | "·")
 }
 
+/// A unit of magnitude behind a number.
+pub(crate) struct Scale {
+    /// In small letters.
+    pub(crate) word: &'static str,
+    pub(crate) zeros: i32,
+    /// Whether it can be nothing else.
+    pub(crate) is_certain: bool,
+}
+
+/// What stands behind a number that ends at `end`, as far as it may be a unit of magnitude. A letter is one
+/// where it follows at once (`7B`, `$1.15$M`) and is not the beginning of something else (`M_\odot`); behind a
+/// blank only `M` and `B` may be, and may be something else: 500 M dwarfs, but 14 T and 300 K are tesla and kelvin.
+pub(crate) fn scale_behind(text: &str, end: usize) -> Option<Scale> {
+    let rest = &text[end..];
+    let after = rest.trim_start_matches([' ', '-', '$', '~', '\\', '}']);
+    let length = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let (written, behind) = after.split_at(length);
+    let lower = written.to_lowercase();
+    let all = SCALES.iter().chain(&[("decades", 1)]);
+    let (word, zeros) = all.into_iter().find(|(scale, _)| *scale == lower)?;
+    let (word, zeros) = (*word, *zeros);
+    if length > 1 {
+        return Some(Scale { word, zeros, is_certain: true });
+    }
+    let is_at_once = rest.strip_prefix('$').unwrap_or(rest).starts_with(written);
+    let mut next = behind.trim_start_matches('$').chars();
+    let goes_on = match next.next() {
+        Some('.') => next.next().is_some_and(char::is_alphabetic),
+        Some(c) => c.is_alphanumeric() || matches!(c, '_' | '^'),
+        None => false,
+    };
+    if goes_on || !is_at_once && !matches!(written, "M" | "B") {
+        return None;
+    }
+    // `5m` may be metres.
+    Some(Scale { word, zeros, is_certain: is_at_once && written != lower })
+}
+
 /// Each of `found` with the power of ten of the unit of magnitude behind it, or behind the last number
 /// of its list or range (`5-10 million`); none without one.
 pub(crate) fn scales(text: &str, found: &[Found]) -> Vec<Option<i32>> {
     let mut scales = vec![None; found.len()];
     for (at, one) in found.iter().enumerate().rev() {
-        let after = text[one.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}']);
-        let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
-        let word = word.to_lowercase();
-        let own = SCALES.iter().chain(&[("decades", 1)]).find(|(scale, _)| *scale == word);
-        let own = own.map(|(_, zeros)| *zeros);
+        let own = scale_behind(text, one.end).map(|scale| scale.zeros);
         let joined = found.get(at + 1).filter(|next| joins(&text[one.end..next.start]));
         scales[at] = own.or_else(|| joined.and(scales.get(at + 1).copied().flatten()));
     }
