@@ -14,7 +14,10 @@ fn main() -> Result<(), Error> {
     let writer = Writer::find(Choices::new(model)?, &mut ())?;
     let mut store = Store::in_memory()?;
     let mut run = store.begin(writer.identity(), false)?;
-    pipeline::read(&[Source::parse(feed)?], Default::default(), &mut run, &mut ())?;
+    let inputs = pipeline::read(&[Source::parse(feed)?], Default::default(), &mut run, &mut ())?;
+    if let Some(error) = inputs.failed.into_iter().next() {
+        return Err(error);
+    }
     writer.load(&mut ())?.summarise(&mut run, &mut ())?;
     run.for_each_record(&mut |record| {
         println!("{}\t{}", record.id, record.zh_title);

@@ -5,7 +5,8 @@ set -eu
 records=$1 url=$2
 # Not in the pipe, which would go on without it.
 messages=$(jq -c --slurp '
-    [.[] | select((.zh_tldr // "") != "") | "\(.zh_title): \(.zh_tldr)\n\(.link)"]
+    [.[] | select((.zh_tldr // "") != "") | 
+        "\(if (.zh_title // "") == "" then .title else .zh_title end): \(.zh_tldr)\n\(.link)"]
     | range(0; length; 10) as $at | {text: (.[$at:$at + 10] | join("\n\n"))}' "$records")
 [ -z "$messages" ] || printf '%s\n' "$messages" |
     while read -r message; do

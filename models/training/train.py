@@ -25,6 +25,7 @@ import os
 import random
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -214,11 +215,15 @@ class Trainer:
             self.model.take_over()
             print(f"going on from step {self.state['step']}")
 
+    def end(self):
+        """When to end, in seconds since 1970."""
+        until = datetime.datetime.fromisoformat((self.args.run / "until").read_text().strip())
+        return until.replace(tzinfo=datetime.timezone.utc).timestamp()
+
     def progress(self):
         """0 at the beginning, 1 at the end, by the clock."""
-        until = datetime.datetime.fromisoformat((self.args.run / "until").read_text().strip())
-        end = until.replace(tzinfo=datetime.timezone.utc).timestamp()
-        return (time.time() - self.state["began"]) / max(1.0, end - self.state["began"])
+        began = self.state["began"]
+        return (time.time() - began) / max(1.0, self.end() - began)
 
     def on_device(self, arguments):
         return [argument.to(self.args.device, non_blocking=True) for argument in arguments]
@@ -304,6 +309,8 @@ class Trainer:
         if args.until != state.get("until") or not (args.run / "until").exists():
             (args.run / "until").write_text(args.until)
         state["until"] = args.until
+        if self.end() <= time.time():
+            sys.exit(f"the end in {args.run / 'until'} has passed; it is in UTC")
         if self.data.dev_papers() and not state["step"]:
             self.report(step=0, dev_loss=round(self.dev_loss(), 4))
         saved = measured = reported = time.time()

@@ -461,8 +461,9 @@ fn a_signal_ends_a_run_after_its_step_and_what_is_finished_is_kept() {
         [("-INT", 130, &["--redo"][..], anew), ("-TERM", 143, &[], on)]
     {
         let before = finished().unwrap_or_default();
-        let run = digest(more).spawn().unwrap();
+        let mut run = digest(more).spawn().unwrap();
         while finished().unwrap_or_default() <= before {
+            assert!(run.try_wait().unwrap().is_none(), "it ended by itself");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let mut kill = std::process::Command::new("kill");

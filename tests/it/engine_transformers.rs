@@ -5,7 +5,6 @@ mod oracle;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, gguf_file::Value};
@@ -22,6 +21,7 @@ use wenzhai::shortlist::Shortlist;
 use self::oracle::Oracle;
 use crate::support::networks::{self, Network};
 use crate::support::noise::Noise;
+use crate::support::place::command_in;
 use crate::support::raw_gguf::RawModel;
 use crate::support::tiny;
 
@@ -380,14 +380,7 @@ struct Finished {
 
 /// Runs the program in `folder`, where it has all its own folders.
 fn run(folder: &TempDir, args: &[&str]) -> Finished {
-    let output = Command::new(env!("CARGO_BIN_EXE_wenzhai"))
-        .args(args)
-        .current_dir(folder.path())
-        .env("HOME", folder.path())
-        .env("XDG_DATA_HOME", folder.path().join("data"))
-        .env("WENZHAI_HOME", folder.path().join("cache"))
-        .output()
-        .unwrap();
+    let output = command_in(folder.path()).args(args).output().unwrap();
     Finished {
         status: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

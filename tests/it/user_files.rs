@@ -1,8 +1,9 @@
 //! Prompts and glossaries that a user wrote, as editors save them, by the program itself.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
+use crate::support::place::command_in;
 use crate::support::tiny;
 
 const PROMPT: &str = r#"# 一个提示
@@ -28,13 +29,9 @@ const PAPER: &str = "{\"id\":\"2401.00001\",\"link\":\"http://arxiv.org/abs/2401
                      \"title\":\"Counting sheep\",\"abstract\":\"We count sheep in a meadow.\"}\n";
 
 fn digest(folder: &Path, prompt: &str, glossary: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wenzhai"))
+    command_in(folder)
         .args(["digest", "paper.jsonl", "--model", "tiny.gguf", "--format", "jsonl"])
         .args(["--prompt", prompt, "--glossary", glossary])
-        .current_dir(folder)
-        .env("HOME", folder)
-        .env("XDG_DATA_HOME", folder.join("data"))
-        .env("WENZHAI_HOME", folder.join("cache"))
         .output()
         .unwrap()
 }
@@ -158,12 +155,9 @@ fn no_stack_trace_gets_into_a_message() {
     for damaged in [&bytes[..4], &bytes[..3000], &bytes[..bytes.len() - 5000], b"<html>", &[]] {
         std::fs::write(&model, damaged).unwrap();
         let said = |trace: &str| {
-            let output = Command::new(env!("CARGO_BIN_EXE_wenzhai"))
+            let output = command_in(folder.path())
                 .args(["digest", "paper.jsonl", "--model", "tiny.gguf", "--prompt", "p.toml"])
                 .args(["--no-store"])
-                .current_dir(folder.path())
-                .env("HOME", folder.path())
-                .env("WENZHAI_HOME", folder.path().join("cache"))
                 .env("RUST_BACKTRACE", trace)
                 .output()
                 .unwrap();

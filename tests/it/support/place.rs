@@ -37,33 +37,10 @@ impl Place {
         self.path().join(name).exists()
     }
 
-    /// Whoever runs the tests may have settings and a store of their own.
+    /// The program, to be run here.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wenzhai"));
-        command
-            .args(args)
-            .current_dir(self.path())
-            .env("HOME", self.path())
-            .env("XDG_DATA_HOME", self.path().join("data"))
-            .env("XDG_CONFIG_HOME", self.path().join("config"))
-            .env("WENZHAI_HOME", self.path().join("cache"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        for name in [
-            "COLUMNS",
-            "WENZHAI_ARXIV_PAUSE",
-            "WENZHAI_ARXIV_TIMEOUT",
-            "WENZHAI_ARXIV_TODAY",
-            "WENZHAI_ARXIV_TRIES",
-            "WENZHAI_ARXIV_URL",
-            "WENZHAI_CONTACT",
-            "WENZHAI_MODEL",
-            "WENZHAI_PYTHON",
-            "WENZHAI_STORE",
-        ] {
-            command.env_remove(name);
-        }
+        let mut command = command_in(self.path());
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -82,4 +59,32 @@ impl Place {
     pub fn run(&self, args: &[&str]) -> Finished {
         self.run_with(args, "")
     }
+}
+
+/// The program, to be run in `folder` with its own folders inside of it: whoever runs the tests may have
+/// settings, a store and a proxy.
+pub fn command_in(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wenzhai"));
+    command
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env("XDG_DATA_HOME", folder.join("data"))
+        .env("XDG_CONFIG_HOME", folder.join("config"))
+        .env("WENZHAI_HOME", folder.join("cache"))
+        .env("NO_PROXY", "127.0.0.1,localhost");
+    for name in [
+        "COLUMNS",
+        "WENZHAI_ARXIV_PAUSE",
+        "WENZHAI_ARXIV_TIMEOUT",
+        "WENZHAI_ARXIV_TODAY",
+        "WENZHAI_ARXIV_TRIES",
+        "WENZHAI_ARXIV_URL",
+        "WENZHAI_CONTACT",
+        "WENZHAI_MODEL",
+        "WENZHAI_PYTHON",
+        "WENZHAI_STORE",
+    ] {
+        command.env_remove(name);
+    }
+    command
 }
