@@ -5,6 +5,7 @@
 //! files are on the disk before one takes its name: if one cannot be written, none is new.
 
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -160,6 +161,9 @@ impl Outputs {
             .map(Some),
             Output::Stdout => Ok(None),
         };
+        let archive = || self.extended().and_then(|path| path.metadata().ok());
+        let state = |file: Metadata| (file.len(), file.modified().ok());
+        let before = archive().map(state);
         let written: Vec<Option<Written>> = files.iter().map(write).collect::<Result<_>>()?;
         streams.iter().try_for_each(|place| {
             let write = |out: &mut dyn Write| self.document(place, records, successors, out);
@@ -169,6 +173,11 @@ impl Outputs {
                 outcome => outcome,
             }
         })?;
+        if archive().map(state) != before {
+            let path = self.extended().unwrap_or(Path::new("")).display();
+            let message = format!("{path} was changed by another run meanwhile");
+            return Err(Error::new(ErrorKind::Io, message).hint("run again").passing());
+        }
         written.into_iter().flatten().try_for_each(Written::take_name)
     }
 

@@ -273,3 +273,36 @@ fn a_script_can_tell_whether_to_run_again() {
     // Nobody listens at port 9.
     assert_eq!(status(&["http://127.0.0.1:9/rss/cs.CL", "--no-store"]), 75, "no server");
 }
+
+/// While one run waits for whoever reads its standard output, another one extends the same archive.
+#[cfg(unix)]
+#[test]
+fn an_archive_that_another_run_extends_meanwhile_loses_nothing() {
+    use std::io::Read;
+
+    let place = Place::new();
+    // More than a pipe holds.
+    let many: String = (10..2_000).map(|number| summed_up(number, 1)).collect();
+    place.write("many.jsonl", &many);
+    place.write("one.jsonl", &summed_up(2, 1));
+    place.write("archive.jsonl", &summed_up(1, 1));
+    let extend = ["--no-store", "--skip-existing", "-o", "archive.jsonl"];
+    let outputs = ["-o", "-", "--format", "md"];
+    let first = [&["digest", "many.jsonl"], &extend[..], &outputs[..]].concat();
+    let mut first = place.command(&first).spawn().unwrap();
+    // The archive has been read when the document begins.
+    let mut reader = first.stdout.take().unwrap();
+    let mut beginning = [0; 10];
+    reader.read_exact(&mut beginning).unwrap();
+    let second = place.run(&[&["digest", "one.jsonl"], &extend[..]].concat());
+    assert_eq!(second.status, 0, "{}", second.stderr);
+    std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+    let first = first.wait_with_output().unwrap();
+    let said = String::from_utf8(first.stderr).unwrap();
+    assert_eq!(first.status.code(), Some(75), "{said}");
+    assert!(said.contains("archive.jsonl was changed by another run meanwhile"), "{said}");
+    let archive = place.read("archive.jsonl");
+    assert_eq!(ids(&archive).len(), 2, "{archive}");
+    let again = place.run(&[&["digest", "many.jsonl"], &extend[..]].concat());
+    assert_eq!((again.status, ids(&place.read("archive.jsonl")).len()), (0, 1_992));
+}
