@@ -92,6 +92,30 @@ fn where_all_profiles_fail_one_that_may_pass_tells_to_run_again() {
     }
 }
 
+/// One that had nothing to write has written nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_no_profile_writes_and_one_fails_that_one_counts() {
+    let profile = |name: &str, source: &str, output: &str, keep: &str| {
+        format!(
+            "[digest.{name}]\nsources = [\"{source}\"]\noutput = [\"{output}\"]\nkeep = [\"{keep}\"]\n"
+        )
+    };
+    let nothing = profile("nothing", "papers.jsonl", "n.md", "zebra");
+    for (other, status) in [
+        (profile("full", "papers.jsonl", "/dev/full", "sheep"), 75),
+        (profile("missing", "nothing.xml", "d.md", "sheep"), 1),
+        (profile("good", "papers.jsonl", "d.md", "sheep"), 0),
+    ] {
+        for profiles in [format!("{nothing}{other}"), format!("{other}{nothing}")] {
+            let place = place(&format!("no-store = true\nformat = \"md\"\n{profiles}"));
+            let run = place.run(&["digest"]);
+            assert_eq!(run.status, status, "{other}: {}", run.stderr);
+            assert!(!place.has("n.md"));
+        }
+    }
+}
+
 /// Two profiles of standard input.
 fn place_of_stdin() -> Place {
     place("no-store = true\n[digest.a]\nsources = [\"-\"]\n[digest.b]\nsources = [\"-\"]\n")
