@@ -100,11 +100,18 @@ fn the_default_models_glossary_tells_meanings_apart_by_the_words_beside_them() {
         ("Fixed points of a contraction mapping", "fixed point=不动点"),
         ("Fixed-point networks on an FPGA", "fixed point=定点"),
         ("Channels and decoding of each codeword", "decoding=译码"),
+        ("Token holdings of voters on Ethereum", "token=代币"),
+        ("Tokens of a prompt", "token=词元"),
     ] {
         let told = glossary.terms_of("", text);
         let told = told.iter().map(|term| format!("{}={}", term.term, term.translation));
         let told: Vec<String> = told.collect();
         assert!(told.iter().any(|pair| pair == expected), "{text}: {told:?}");
+    }
+    for text in ["A pragmatic guide", "It stems from an electron", "We make new recommendations"] {
+        let told = glossary.terms_of("", text);
+        let wrong = ["pragmatics", "STEM", "news recommendation"];
+        assert!(told.iter().all(|term| !wrong.contains(&&*term.term)), "{text}: {told:?}");
     }
     let told = glossary.terms_of("", "A warp, a fixed point and decoding");
     assert!(told.iter().all(|term| !["warp", "decoding"].contains(&&*term.term)), "{told:?}");
