@@ -270,8 +270,8 @@ pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize)
             before.as_ref().is_some_and(|base| power_of_ten(&abstract_text, base).is_some());
         let ahead = &abstract_text[..found.start];
         let is_script = ahead.trim_end_matches(['{', '-', '+']).ends_with(['^', '_']);
-        let is_number = !is_power && !is_script && !ahead.ends_with(in_name);
-        let is_number = is_number && !is_mark(&abstract_text, &found);
+        let is_part = is_script || ahead.ends_with(in_name) || is_mark(&abstract_text, &found);
+        let is_number = !is_power && !is_part;
         if is_number && stated.insert(found.value.clone()) {
             let mut forms = powers(&abstract_text, before.as_ref(), &found);
             forms.extend(scale.map(|zeros| found.value.times_ten(zeros)));
