@@ -1,11 +1,12 @@
 //! Hands events to the caller, counts them, and decides at the end what the input as a whole was.
 
+use std::collections::HashSet;
 use std::io;
 
 use super::page::Page;
 use super::{Event, FeedReport, Format, Item, Malformed, Place, Position};
 use crate::error::{ErrorKind, plain};
-use crate::paper::Date;
+use crate::paper::{Date, PaperId};
 use crate::text::printable;
 use crate::{Error, Result};
 
@@ -34,6 +35,10 @@ pub(super) struct Delivery<'a> {
     pub(super) may_be_replaced: bool,
     /// What the answer read last says of the whole.
     pub(super) last_page: Option<Page>,
+    /// The papers so far, where none should come twice.
+    ids: Option<HashSet<PaperId>>,
+    /// Those of them that came again.
+    repeated: u64,
 }
 
 impl<'a> Delivery<'a> {
@@ -53,7 +58,19 @@ impl<'a> Delivery<'a> {
             follows_pages: false,
             may_be_replaced: false,
             last_page: None,
+            ids: None,
+            repeated: 0,
         }
+    }
+
+    /// Counts papers that come twice from here on.
+    pub(super) fn watch_for_repeats(&mut self) {
+        self.ids = Some(HashSet::new());
+    }
+
+    /// How many papers had come before when they came, where that is counted.
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     /// Notes what the input is; the first word on it stands.
@@ -84,6 +101,11 @@ impl<'a> Delivery<'a> {
     /// Hands a paper over.
     pub(super) fn item(&mut self, mut item: Item) -> Result<()> {
         self.items += 1;
+        if let (Some(ids), Some(id)) = (&mut self.ids, &item.paper.id)
+            && !ids.insert(id.clone())
+        {
+            self.repeated += 1;
+        }
         if self.may_be_replaced {
             item.paper.version = None;
         }

@@ -43,6 +43,9 @@ pub(super) fn read(
     (delivery.follows_pages, delivery.is_fetched) = (true, true);
     let service = &*named.service;
     let mut reading = Reading { service, name, out: delivery, held: 0, pages: Vec::new() };
+    if matches!(named.request, Request::Query(_) | Request::Day(..)) {
+        reading.out.watch_for_repeats();
+    }
     match &named.request {
         Request::Feed(category) => reading.feed(category)?,
         Request::Day(category, day) => reading.day(category, *day)?,
@@ -66,7 +69,7 @@ struct Reading<'a> {
     service: &'a Service,
     name: &'a str,
     out: Delivery<'a>,
-    /// Items that the answers held so far, those that could not be read included.
+    /// Items that the answers held so far, those that could not be read included, those that came again not.
     held: u64,
     /// Pages of a day, which are kept once it is known that the day is whole.
     pages: Vec<Fetched>,
@@ -106,7 +109,7 @@ impl Reading<'_> {
                 return Err(self.out.error(&format!("was asked for, and the page is of {other}")));
             }
             total = total.max(page.total.unwrap_or(0));
-            if self.held >= total || page.items == 0 || self.out.is_broken() {
+            if self.held >= total || !page.is_news() || self.out.is_broken() {
                 return self.compare(total, "entries");
             }
         }
@@ -116,21 +119,23 @@ impl Reading<'_> {
 
     fn query(&mut self, query: &str) -> Result<()> {
         let query = percent_encoded(query);
-        let (mut total, mut empty_answers) = (0, 0);
+        let (mut start, mut total, mut empty_answers) = (0, 0, 0);
         loop {
             let page = self.results(&format!(
-                "search_query={query}&start={}&max_results={RESULTS_A_CALL}\
-                 &sortBy=submittedDate&sortOrder=descending",
-                self.held
+                "search_query={query}&start={start}&max_results={RESULTS_A_CALL}\
+                 &sortBy=submittedDate&sortOrder=descending"
             ))?;
-            total = total.max(page.total.unwrap_or(self.held));
-            if self.held == page.items && total > RESULTS_A_CALL {
+            total = total.max(page.total.unwrap_or(start + page.items));
+            start += page.items;
+            if start == page.items && total > RESULTS_A_CALL {
                 let all = count(total);
                 self.out
                     .fetching(&format!("{}: {all} results, {RESULTS_A_CALL} a call", self.name))?;
             }
             empty_answers = if page.items == 0 { empty_answers + 1 } else { 0 };
-            if self.held >= total.min(RESULTS_MAX)
+            let is_again = page.items > 0 && !page.is_news();
+            if start >= total.min(RESULTS_MAX)
+                || is_again
                 || self.out.is_broken()
                 || empty_answers >= EMPTY_ANSWERS_MAX
             {
@@ -215,11 +220,15 @@ impl Reading<'_> {
             }
         })?;
         told?;
-        let lost_before = out.losses();
+        let (lost_before, repeated_before) = (out.losses(), out.repeated());
         out.last_page = None;
         parse(self.name, &got.bytes[..], got.charset.as_deref(), out)?;
-        let page = out.last_page.take().unwrap_or_default();
-        self.held += page.items;
+        let mut page = out.last_page.take().unwrap_or_default();
+        page.repeated = out.repeated() - repeated_before;
+        // Of a query's results none is there twice: what moved from one answer into the next, because a paper
+        // came in or went meanwhile, hides one that never came. A day may have a paper in two lists.
+        let is_apart = endpoint == Endpoint::Api || !page.is_news();
+        self.held += page.items - if is_apart { page.repeated } else { 0 };
         let is_empty_handed = page.items == 0 && page.total.is_some_and(|total| total > 0);
         let is_sound =
             self.out.losses() == lost_before && !self.out.is_broken() && !is_empty_handed;

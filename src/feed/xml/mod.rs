@@ -237,7 +237,14 @@ impl Walk {
             if code != "noRecordsMatch" {
                 let detail = printable(&fold(self.head.text("error")), MAX_TEXT_CHARS);
                 let code = printable(code, MAX_NAME_CHARS);
-                return Err(out.error(&format!("is an error message of OAI-PMH: {code}: {detail}")));
+                let what = format!("is an error message of OAI-PMH: {code}: {detail}");
+                // Tokens expire; another run begins the list anew.
+                return Err(match code.as_str() {
+                    "badResumptionToken" => {
+                        out.lacks(&what).hint("run again: it begins the list anew")
+                    }
+                    _ => out.error(&what),
+                });
             }
         }
         Ok(())

@@ -135,6 +135,34 @@ fn a_page_that_counts_more_papers_than_came_is_a_loss_in_the_account() {
     assert!(finished.status == 75 && finished.stderr.starts_with(error), "{}", finished.stderr);
 }
 
+/// Newest first: one that comes in between two answers moves the others on.
+#[test]
+fn papers_that_come_twice_do_not_stand_for_those_that_never_came() {
+    let server = ArxivServer::start();
+    server.set_papers((1..=7).map(paper).collect());
+    server.set_day("cs.CL", "2026-11-25", (1..=7).map(paper).collect());
+    server.set_page_size(3);
+    server.fail("start=3", Fault::BeginsWith(2));
+    let finished = list(&server, &["arxiv:query:all:herons"]);
+    let loss = "warning: arxiv:query:all:herons: counts 7 results, and 6 came (left out)";
+    assert!(finished.stderr.contains(loss), "{}", finished.stderr);
+    assert_eq!((finished.status, ids(&finished).len()), (2, 6));
+
+    // A mirror that does not look at what is asked for.
+    let asked = server.paths().len();
+    for (source, part, what) in [
+        ("arxiv:query:all:herons", "start=3", "results"),
+        ("arxiv:cs.CL@2026-11-25", "page=2", "entries"),
+    ] {
+        server.fail(part, Fault::BeginsWith(0));
+        let finished = list(&server, &[source]);
+        let loss = format!("warning: {source}: counts 7 {what}, and 3 came (left out)");
+        assert!(finished.stderr.contains(&loss), "{}", finished.stderr);
+        assert_eq!((finished.status, ids(&finished).len()), (2, 3));
+    }
+    assert_eq!(server.paths().len(), asked + 4, "it is not asked on and on");
+}
+
 #[test]
 fn a_page_of_another_day_is_not_taken_for_the_one_that_was_asked_for() {
     let server = ArxivServer::start();
@@ -173,6 +201,22 @@ fn a_list_of_an_archive_is_followed_by_its_tokens_and_deleted_records_are_counte
     let finished = list(&server, &[source]);
     assert_eq!(finished.status, 2);
     assert!(finished.stderr.contains("counts 8 records, and 7 came"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_list_whose_token_has_expired_can_be_asked_for_again() {
+    let server = ArxivServer::start();
+    let deleted = Announced { version: 0, ..paper(1) };
+    server.set_page_size(1);
+    for (papers, status) in [(vec![deleted, paper(2)], 75), (vec![paper(1), paper(2)], 2)] {
+        server.set_records("cs:cs:CL", papers);
+        server.fail("resumptionToken", Fault::Expired);
+        let finished = list(&server, &["arxiv:oai:cs:cs:CL@2026-11-01..2026-11-07"]);
+        let told =
+            "is an error message of OAI-PMH: badResumptionToken: expired\n  hint: run again: ";
+        assert_eq!(finished.status, status, "{}", finished.stderr);
+        assert!(finished.stderr.contains(told), "{}", finished.stderr);
+    }
 }
 
 #[test]

@@ -53,6 +53,10 @@ pub enum Fault {
     CountsTooMany(usize),
     /// The answer holds none of what it counts.
     Empty,
+    /// OAI-PMH knows the token no more.
+    Expired,
+    /// The answer begins with the entry of this number, from 0, whichever was asked for.
+    BeginsWith(usize),
 }
 
 /// One request.
@@ -220,7 +224,11 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
             Some(Fault::Empty) => None,
             _ => Some(0),
         };
-        (fault, state.body(&path, extra))
+        let first = match &fault {
+            Some(Fault::BeginsWith(first)) => Some(*first),
+            _ => None,
+        };
+        (fault, state.body(&path, extra, first))
     };
     match fault {
         Some(Fault::Status(status, after)) => {
@@ -243,6 +251,10 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
         Some(Fault::SignIn) => {
             let page = "<!DOCTYPE html><html><title>Sign in</title><p>Welcome to the hotel</html>";
             return send(&mut stream, page, page.len());
+        }
+        Some(Fault::Expired) => {
+            let error = "<OAI-PMH><error code='badResumptionToken'>expired</error></OAI-PMH>";
+            return send(&mut stream, error, error.len());
         }
         Some(Fault::Slow(time)) => thread::sleep(time),
         Some(Fault::Endless) => {
@@ -299,8 +311,8 @@ fn read_request(stream: &TcpStream) -> io::Result<Asked> {
 
 impl State {
     /// The answer to a path. `extra` is how many papers it counts that it does not hold; without
-    /// it, it holds none.
-    fn body(&self, path: &str, extra: Option<usize>) -> Option<String> {
+    /// it, it holds none. `first` is the entry that it begins with, where that is not the one asked for.
+    fn body(&self, path: &str, extra: Option<usize>, first: Option<usize>) -> Option<String> {
         let (place, query) = path.split_once('?').unwrap_or((path, ""));
         if let Some(page) = self.pages.get(place) {
             return Some(page.clone());
@@ -324,7 +336,7 @@ impl State {
                     category,
                     day,
                     papers,
-                    (number - 1) * self.page_size,
+                    first.unwrap_or((number - 1) * self.page_size),
                     self.page_size,
                     extra,
                 ))
@@ -338,6 +350,7 @@ impl State {
                     None => self.papers.iter().collect(),
                 };
                 let start = parameter("start").map_or(0, |start| start.parse().unwrap());
+                let start = first.unwrap_or(start);
                 Some(results(&found, start, self.page_size, extra))
             }
             ("oai", None) => {
