@@ -147,7 +147,7 @@ fn is_descriptor(path: &Path) -> bool {
 }
 
 /// Where links lead from `path`, also if nothing is there yet.
-fn target_of(path: &Path) -> PathBuf {
+pub(crate) fn target_of(path: &Path) -> PathBuf {
     const MOST_LINKS: usize = 40;
     let mut target = path.to_owned();
     for _ in 0..MOST_LINKS {

@@ -195,6 +195,7 @@ fn missed(
         papers: Vec::new(),
         read: today,
         caught_up: false,
+        is_cut: false,
     }));
     Ok(days)
 }

@@ -50,10 +50,15 @@ pub(super) fn run(
             drop(run);
             (run, inputs) = begin(&settings, &writer, &mut store, &mut console)?;
         } else if let Some(inputs) = &mut inputs {
+            let all = settings.sources.clone();
             settings.sources.retain(|source| !known.contains(source));
-            if let Some(of_days) = read(&settings, &mut run, &mut console)? {
+            settings.limit = settings.limit.map(|limit| limit.saturating_sub(inputs.taken));
+            if settings.limit == Some(0) {
+                inputs.stopped = true;
+            } else if let Some(of_days) = read(&settings, &mut run, &mut console)? {
                 inputs.add(of_days);
             }
+            settings.sources = all;
         }
     }
     let Some(inputs) = inputs else {
@@ -70,14 +75,31 @@ pub(super) fn run(
     // Before the digest that had them is gone: a run that ends here brings them twice rather than never.
     let day = settings.outputs.day(&run)?;
     catch_up::forget_lost_days(&settings, day, &inputs.announced, &mut run)?;
-    settings.outputs.write(&run, &|record| run.successor(record))?;
-    run.remember(&inputs.announced, Some(day))?;
-    run.remember(&given_up, None)?;
     let account = run.account()?;
+    if let Some(archive) = settings.outputs.extended()
+        && account.existing > 0
+    {
+        for path in settings.outputs.of_day_already(day) {
+            console.warning(&format!(
+                "{} is written anew with the papers of this run alone; {} that it may have had are in {}",
+                path.display(),
+                wording::count(account.existing),
+                archive.display()
+            ));
+        }
+    }
+    settings.outputs.write(&run, &|record| run.successor(record))?;
+    let noted =
+        run.remember(&inputs.announced, Some(day)).and_then(|()| run.remember(&given_up, None));
     let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
     let (effort, stopped) = (effort.unwrap_or_default(), stopped(&inputs));
     console.say(&format!("{}{effort}{stopped}", wording::account(&account)));
     tell_skipped(&account, &console);
+    if let Err(error) = noted {
+        let message = format!("the digest is written, and not noted: {error}");
+        console.error(&error.saying(message).hint("another run brings its days again"));
+        return Ok(Outcome::Incomplete);
+    }
     Ok(outcome(&inputs, &account))
 }
 
@@ -160,6 +182,8 @@ fn read(
     for Announcement { category, day, caught_up, .. } in &mut inputs.announced {
         *caught_up = settings.caught_up.iter().any(|(of, on)| of == category && on == day);
     }
+    // To look at some papers of a day is not to read the day; of what is followed, the rest is left out.
+    inputs.announced.retain(|one| one.followed || one.caught_up || !one.is_cut);
     console.finish_reading();
     if let Some(damaged) = wording::damaged(run.damaged()) {
         console.warning(&damaged);

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
-use crate::atomic::{check_writable, write_atomically};
+use crate::atomic::{check_writable, target_of, write_atomically};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where a document goes.
@@ -149,6 +149,8 @@ fn place(path: &Path) -> Option<PathBuf> {
 /// Whether two names lead to one file: the same one, links of either kind included, or, where it
 /// is not there yet, the same name in the same folder, which need not be there yet, either.
 pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    // A link that leads to nothing yet is what it leads to.
+    let (one, other) = (&*target_of(one), &*target_of(other));
     let same_place = place(one).is_some_and(|one| place(other) == Some(one));
     // The comparison opens both, and a named pipe waits for somebody at its other end.
     let is_file = |path: &Path| path.metadata().is_ok_and(|found| found.is_file());

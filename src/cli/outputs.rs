@@ -2,7 +2,8 @@
 //!
 //! A name's end tells the form. `{date}` in a name is the digest's day, which is known when the
 //! records are; so such a name is checked with today's before the work, and as it is after it. All
-//! files are on the disk before one takes its name: if one cannot be written, none is new.
+//! files are on the disk before one takes its name: if one cannot be written, none is new. They take their
+//! names one after the other.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -110,6 +111,16 @@ impl Outputs {
     /// The day of the digest that `records` become.
     pub(super) fn day(&self, records: &dyn Records) -> Result<Date> {
         Ok(Overview::of(records)?.day.unwrap_or_else(today))
+    }
+
+    /// Files of `day` that stand beside the records that are extended, and are there already.
+    pub(super) fn of_day_already(&self, day: Date) -> Vec<PathBuf> {
+        let of_day = self.places.iter().filter(|place| place.output.to_string().contains(DATE));
+        let files = of_day.filter_map(|place| match dated(&place.output, day) {
+            Ok(Output::File(path)) => Some(path),
+            _ => None,
+        });
+        files.filter(|path| path.is_file()).collect()
     }
 
     /// Whether a digest of one day takes the place of that of another: a name is without the day.

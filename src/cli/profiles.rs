@@ -114,6 +114,13 @@ pub(super) fn show(command: &ConfigCommand) -> Result<Outcome> {
             }
             let digests = config.digests(&all)?;
             check_apart(&digests)?;
+            // What is wrong without the file, too, is none of its faults.
+            let plain = ["wenzhai", "digest", "arxiv:cs.CL"].map(OsString::from);
+            let plain = Config::find(Some("none".as_ref()))?.of_head(&plain)?;
+            DigestSettings::of(plain, None).map_err(|error| {
+                let message = format!("the environment: {error}");
+                error.saying(message)
+            })?;
             for (name, args) in digests {
                 DigestSettings::of(args, config.path())
                     .map_err(|error| config.placed(name.as_deref(), error))?;

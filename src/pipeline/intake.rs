@@ -51,6 +51,8 @@ pub struct Inputs {
     pub may_pass: bool,
     /// Whole inputs without a paper, as feeds are on weekends.
     pub empty: usize,
+    /// How many papers count towards the limit.
+    pub taken: u64,
     /// Whether reading ended at the limit, so that what follows is not known of.
     pub stopped: bool,
     /// The announcements of arXiv's that were read as a whole, to be remembered when they are in
@@ -65,6 +67,7 @@ impl Inputs {
         self.cut_short |= others.cut_short;
         self.may_pass |= others.may_pass;
         self.empty += others.empty;
+        self.taken += others.taken;
         self.stopped |= others.stopped;
         self.announced.extend(others.announced);
     }
@@ -121,6 +124,7 @@ pub fn read(
             Err(error) => inputs.failed.push(error),
         }
     }
+    inputs.taken = desk.taken;
     inputs.announced = desk.register.read;
     Ok(inputs)
 }

@@ -51,12 +51,12 @@ impl Register {
     }
 
     /// The source was read to its end. What lacks papers is not taken for read, nor is a feed that
-    /// is another day's.
+    /// is another day's; a page may show that an earlier feed was.
     pub(super) fn end(
         &mut self,
         source: &Source,
         report: &FeedReport,
-        run: &Run<'_>,
+        run: &mut Run<'_>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let (Some(open), Source::Arxiv(named)) = (self.open.take(), source) else { return Ok(()) };
@@ -79,7 +79,11 @@ impl Register {
             papers,
             read: today,
             caught_up: false,
+            is_cut: false,
         };
+        if !is_feed {
+            self.doubt_later_feeds(source, &announcement, run, observer)?;
+        }
         if self.is_another_days(source, &announcement, run, observer)? {
             return Ok(());
         }
@@ -114,10 +118,53 @@ impl Register {
         };
         let Some(day) = day else { return Ok(()) };
         let read = named.service.today();
-        let announcement =
-            Announcement { category, day, followed: is_feed, papers, read, caught_up: false };
+        let announcement = Announcement {
+            category,
+            day,
+            followed: is_feed,
+            papers,
+            read,
+            caught_up: false,
+            is_cut: true,
+        };
         if !self.is_another_days(source, &announcement, run, observer)? {
             self.read.push(announcement);
+        }
+        Ok(())
+    }
+
+    /// A feed that was taken for a later day's, and had nothing but papers of this page, was likely this day's
+    /// still: what was announced on the later one is missing.
+    fn doubt_later_feeds(
+        &mut self,
+        source: &Source,
+        page: &Announcement,
+        run: &mut Run<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let Announcement { category, day, papers, .. } = page;
+        let mut doubted = Vec::new();
+        self.read.retain(|feed| {
+            let is_doubted = feed.followed
+                && feed.category == *category
+                && feed.day > *day
+                && !feed.papers.is_empty()
+                && are_among(&feed.papers, papers);
+            if is_doubted {
+                doubted.push((category.clone(), feed.day));
+            }
+            !is_doubted
+        });
+        let earlier = run.feeds_of_these(category, papers, *day)?;
+        // They are read again whether this run comes to its end or not: rather twice than never.
+        doubted.extend(earlier.into_iter().map(|later| (category.clone(), later)));
+        run.forget(&doubted)?;
+        for (_, later) in doubted {
+            observer.warning(&format!(
+                "{source}: each of the papers that the feed of {category} had under {later} was announced on \
+                 {day}; it was likely that day's still. {later} is not taken for read any more: a later run \
+                 brings it, or arxiv:{category}@{later} now"
+            ));
         }
         Ok(())
     }
@@ -156,20 +203,21 @@ impl Register {
     ) -> Result<Option<Date>> {
         let others =
             self.read.iter().filter(|other| other.category == category && other.day != day);
-        let in_this_run = others
-            .filter(|other| {
-                let known: HashMap<&str, Option<u32>> =
-                    other.papers.iter().map(|(id, version)| (id.as_str(), *version)).collect();
-                papers.iter().all(|(id, version)| match known.get(id.as_str()) {
-                    Some(known) => known.is_none() || version.is_none() || known == version,
-                    None => false,
-                })
-            })
-            .map(|other| other.day)
-            .max();
+        let in_this_run =
+            others.filter(|other| are_among(papers, &other.papers)).map(|other| other.day).max();
         match in_this_run {
             Some(day) => Ok(Some(day)),
             None => run.announced_before(category, papers, day),
         }
     }
+}
+
+/// Whether all of `papers` are among `others`; a version that was not told may be any.
+fn are_among(papers: &[(String, Option<u32>)], others: &[(String, Option<u32>)]) -> bool {
+    let known: HashMap<&str, Option<u32>> =
+        others.iter().map(|(id, version)| (id.as_str(), *version)).collect();
+    papers.iter().all(|(id, version)| match known.get(id.as_str()) {
+        Some(known) => known.is_none() || version.is_none() || known == version,
+        None => false,
+    })
 }

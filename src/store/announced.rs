@@ -4,7 +4,7 @@
 //! A day is noted once the digest with its papers is written. A run that ends before reads it again. It is
 //! forgotten where a digest without it takes that one's place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -31,6 +31,8 @@ pub struct Announcement {
     pub read: Date,
     /// Whether it was read by its date because an earlier feed was missed.
     pub caught_up: bool,
+    /// Whether reading ended in its midst, at the limit that was asked for.
+    pub is_cut: bool,
 }
 
 /// What is known of a category's days.
@@ -98,6 +100,41 @@ impl Run<'_> {
                 latest = latest.max(date(&row.get::<_, String>(0)?));
             }
             Ok(latest)
+        };
+        find().map_err(|cause| failed(&self.store.name, cause))
+    }
+
+    /// The days later than `day` whose feeds, read by earlier runs, had papers, and none but some of
+    /// `papers`.
+    pub fn feeds_of_these(
+        &self,
+        category: &str,
+        papers: &[(String, Option<u32>)],
+        day: Date,
+    ) -> Result<Vec<Date>> {
+        let find = || -> rusqlite::Result<Vec<Date>> {
+            let mut others: BTreeMap<Date, bool> = BTreeMap::new();
+            let these: HashMap<&str, Option<u32>> =
+                papers.iter().map(|(id, version)| (id.as_str(), *version)).collect();
+            let sql = format!(
+                "SELECT paper, version, day FROM main.announced AS paper
+                WHERE reader = ?1 AND category = ?2 AND day > ?3 AND EXISTS (
+                    SELECT 1 FROM main.announcement AS whole WHERE whole.reader = paper.reader
+                    AND whole.category = paper.category AND whole.day = paper.day
+                    AND whole.followed = {FOLLOWED})"
+            );
+            let mut statement = self.store.connection.prepare_cached(&sql)?;
+            let mut rows =
+                statement.query(params![self.store.reader, category, day.to_string()])?;
+            while let Some(row) = rows.next()? {
+                let Some(day) = date(&row.get::<_, String>(2)?) else { continue };
+                let (paper, version): (String, Option<u32>) = (row.get(0)?, row.get(1)?);
+                let is_here = these
+                    .get(paper.as_str())
+                    .is_some_and(|known| known.is_none() || version.is_none() || *known == version);
+                *others.entry(day).or_insert(true) &= is_here;
+            }
+            Ok(others.into_iter().filter_map(|(day, all)| all.then_some(day)).collect())
         };
         find().map_err(|cause| failed(&self.store.name, cause))
     }
@@ -175,7 +212,7 @@ fn remember(
         VALUES (?1, ?2, ?3, ?4, ?5)";
     let transaction = connection.transaction()?;
     for announcement in announcements {
-        let Announcement { category, day, followed, papers, read, caught_up } = announcement;
+        let Announcement { category, day, followed, papers, read, caught_up, .. } = announcement;
         let followed = match (followed, caught_up) {
             (true, _) => FOLLOWED,
             (false, true) => CAUGHT_UP,

@@ -8,6 +8,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::atomic::target_of;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The lock on a store, held until dropped.
@@ -19,9 +20,8 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock of the store at `path`, or says who has it.
     pub(super) fn take(path: &Path) -> Result<Self> {
-        // A link to a store is that store.
-        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let lock_path = beside(&target, ".lock");
+        // A link to a store is that store, also before it is there.
+        let lock_path = beside(&target_of(path), ".lock");
         let failed = |cause| Error::io("lock", &lock_path, cause);
         let mut options = File::options();
         let mut file = options

@@ -124,7 +124,9 @@ pub(super) fn prepare(connection: &Connection, name: &str) -> Result<()> {
         )
         .map_err(failed)?;
     if version == VERSION {
-        return Ok(());
+        // What cannot be written is told before the work, not behind it.
+        let write = format!("BEGIN IMMEDIATE; PRAGMA user_version = {VERSION}; COMMIT;");
+        return connection.execute_batch(&write).map_err(failed);
     }
     // One transaction: a store that a kill leaves behind has all of its schema or nothing.
     let transaction = connection.unchecked_transaction().map_err(failed)?;

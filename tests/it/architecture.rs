@@ -26,7 +26,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("record", &["error", "json", "paper", "summary"]),
     ("eval", &["json", "paper", "record", "text", "summary"]),
     ("digest", &["error", "hash", "text", "paper", "record", "summary"]),
-    ("store", &["error", "hash", "paper", "record", "summary", "digest"]),
+    ("store", &["error", "atomic", "hash", "paper", "record", "summary", "digest"]),
     ("feed", &["error", "atomic", "hash", "text", "system", "http", "paper", "summary", "record"]),
     ("text_file", &["error"]),
     ("glossary", &["error", "hash", "text", "text_file"]),

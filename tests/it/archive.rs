@@ -205,6 +205,21 @@ fn a_paper_that_failed_is_tried_again_and_its_record_replaced() {
     assert_eq!((ids(&archive).len(), archive.contains("error")), (2, false), "{archive}");
 }
 
+/// The archive has all papers; the day's page has those of the last run.
+#[test]
+fn a_page_of_the_day_that_loses_papers_to_a_second_run_is_told() {
+    let place = place();
+    let extend = ["--no-store", "--skip-existing", "-o", "archive.jsonl", "-o", "{date}.md"];
+    place.write("papers.jsonl", &summed_up(1, 1));
+    let first = digest(&place, &extend);
+    assert!(first.status == 0 && !first.stderr.contains("warning"), "{}", first.stderr);
+    place.write("papers.jsonl", &(summed_up(1, 1) + &summed_up(2, 1)));
+    let second = digest(&place, &extend);
+    let told = ".md is written anew with the papers of this run alone; 1 that it may have had are in \
+        archive.jsonl\n";
+    assert!(second.status == 0 && second.stderr.contains(told), "{}", second.stderr);
+}
+
 #[test]
 fn a_summary_stays_where_the_new_version_fails() {
     let place = place();

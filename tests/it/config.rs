@@ -192,6 +192,20 @@ fn what_holds_for_every_digest_is_checked_without_profiles() {
     assert!(run.status == 0 && run.stderr.contains("no profiles"), "{}", run.stderr);
 }
 
+#[test]
+fn what_the_environment_says_is_no_fault_of_the_file() {
+    let place = place("[digest.a]\nsources = [\"papers.jsonl\"]\n");
+    for (name, value, what) in [
+        ("WENZHAI_MODEL", "heron", "there is no model `heron`"),
+        ("WENZHAI_ARXIV_TODAY", "soon", "WENZHAI_ARXIV_TODAY: `soon` is no day"),
+    ] {
+        let output = place.command(&["config", "check"]).env(name, value).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with(&format!("error: the environment: {what}")), "{said}");
+    }
+}
+
 /// `--top` is typed to see less of a profile that has a library.
 #[test]
 fn a_profile_can_have_the_library_that_top_needs() {

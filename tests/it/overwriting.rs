@@ -101,6 +101,16 @@ fn a_link_whose_target_is_yet_to_be_made_stays_one() {
     assert_eq!(place.read("new/target.md"), place.read("d.md"));
 }
 
+#[cfg(unix)]
+#[test]
+fn two_outputs_are_one_file_also_by_a_link_that_leads_to_nothing_yet() {
+    let place = place();
+    std::os::unix::fs::symlink("real.md", place.path().join("page.md")).unwrap();
+    let run = place.run(&["digest", "in.jsonl", "--no-store", "-o", "page.md", "-o", "real.md"]);
+    let refused = "error: real.md is named for two outputs";
+    assert!(run.status == 1 && run.stderr.starts_with(refused), "{}", run.stderr);
+}
+
 #[test]
 fn what_a_killed_run_left_behind_is_removed_and_what_a_living_one_holds_is_not() {
     let place = place();

@@ -322,6 +322,11 @@ fn a_link_to_a_store_is_that_store() {
     let link = folder.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     assert!(refusal(&link).contains("is in use by another run"), "{}", refusal(&link));
+    // And before it is there.
+    let (first, second) = (folder.path().join("first.db"), folder.path().join("second.db"));
+    std::os::unix::fs::symlink(&first, &second).unwrap();
+    let _by_link = Store::open(&second).unwrap();
+    assert!(refusal(&first).contains("is in use by another run"), "{}", refusal(&first));
 }
 
 #[test]

@@ -97,6 +97,26 @@ fn a_feed_that_still_carries_yesterday_under_todays_date_is_found_out() {
     assert_eq!((friday.status, reader.digest()), (0, vec![3, 4, 5]));
 }
 
+#[test]
+fn a_stale_feed_is_found_out_when_the_page_of_its_day_comes_later() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    // On Friday arXiv gives Thursday's papers under Friday's date, and Thursday's page fails.
+    (0..3).for_each(|_| reader.server.fail("/catchup", Fault::Status(503, None)));
+    let friday = reader.read_on("2026-11-20", "2026-11-20", 3..5);
+    assert_eq!((friday.status, reader.digest()), (2, vec![3, 4]), "{}", friday.stderr);
+    let monday = reader.read_on("2026-11-23", "2026-11-23", 6..9);
+    let told = "warning: arxiv:cs.CL@2026-11-19: each of the papers that the feed of cs.CL had under \
+        2026-11-20 was announced on 2026-11-19; it was likely that day's still.";
+    assert!(monday.stderr.contains(told), "{}", monday.stderr);
+    assert_eq!((monday.status, reader.digest()), (0, vec![3, 4, 6, 7, 8]));
+    let tuesday = reader.read_on("2026-11-24", "2026-11-24", 9..10);
+    assert!(!tuesday.stderr.contains("warning"), "{}", tuesday.stderr);
+    assert_eq!((tuesday.status, reader.digest()), (0, vec![5, 9]));
+    let wednesday = reader.read_on("2026-11-25", "2026-11-25", 10..13);
+    assert_eq!((wednesday.status, reader.digest()), (0, vec![10, 11, 12]), "{}", wednesday.stderr);
+}
+
 /// Below the headings of an old day arXiv shows what is there now.
 #[test]
 fn a_new_paper_of_an_old_day_may_be_a_later_version() {
@@ -293,6 +313,17 @@ fn a_day_that_was_asked_for_by_its_date_says_nothing_of_those_after_it() {
     // The last three announcements are those of Monday to Wednesday.
     let last = reader.read("2026-11-25", &["arxiv:cs.CL@-3"]);
     assert_eq!((last.status, reader.digest()), (0, (6..13).collect()), "{}", last.stderr);
+}
+
+#[test]
+fn to_look_at_a_paper_of_a_day_is_not_to_read_the_day() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    let look = reader.read("2026-11-19", &["arxiv:cs.CL@2026-11-19", "--limit", "1"]);
+    assert_eq!((look.status, reader.digest()), (0, vec![3]), "{}", look.stderr);
+    let friday = reader.read_on("2026-11-20", "2026-11-20", 5..6);
+    assert!(friday.stderr.contains("1 announcement day was not read yet: 2026-11-19;"));
+    assert_eq!((friday.status, reader.digest()), (0, vec![3, 4, 5]));
 }
 
 #[test]

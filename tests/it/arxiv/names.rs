@@ -95,7 +95,8 @@ fn a_variable_that_says_nothing_is_told() {
         let output = command.env(name, value).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{name}: {said}");
-        assert!(said.starts_with("error: ") && said.contains("hint: "), "{name}: {said}");
+        let is_told = said.starts_with("error: ") && said.contains(name) && said.contains("hint: ");
+        assert!(is_told, "{name}: {said}");
     }
     assert!(server.paths().is_empty());
 }

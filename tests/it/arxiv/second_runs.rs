@@ -76,6 +76,16 @@ fn days_of_a_later_run_stay_in_the_digest_and_a_pipe_is_read_once() {
     let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), reader.digest()), (Some(0), vec![3, 4, 5, 77]), "{told}");
+    // A limit is one for all of them.
+    let mut command = reader.server.command(
+        &reader.place,
+        "2026-11-22",
+        &[&args[..], &["--limit", "3"]].concat(),
+    );
+    command.stdin(std::fs::File::open(reader.place.path().join("more.jsonl")).unwrap());
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), reader.digest().len()), (Some(0), 3), "{told}");
 }
 
 #[test]

@@ -78,8 +78,10 @@ impl Service {
         };
         let silence = seconds("WENZHAI_ARXIV_TIMEOUT", 0.1)?.map(Duration::from_secs_f64);
         let tries = number::<u32>("WENZHAI_ARXIV_TRIES", 1, 100)?;
-        let today =
-            variable("WENZHAI_ARXIV_TODAY")?.map(|day| super::days::day(&day)).transpose()?;
+        let today = variable("WENZHAI_ARXIV_TODAY")?
+            .map(|day| super::days::day(&day))
+            .transpose()
+            .map_err(|error| of("WENZHAI_ARXIV_TODAY", error).hint("write a day: 2026-11-25"))?;
         let service = Service {
             mirror,
             contact: None,
@@ -97,7 +99,9 @@ impl Service {
             today: today.unwrap_or_else(utc_today),
         };
         match variable("WENZHAI_CONTACT")? {
-            Some(contact) => service.with_contact(&contact),
+            Some(contact) => {
+                service.with_contact(&contact).map_err(|error| of("WENZHAI_CONTACT", error))
+            }
             None => Ok(service),
         }
     }
@@ -184,6 +188,12 @@ fn utc_today() -> Date {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let days = since.map_or(0, |since| since.as_secs() / 86_400);
     super::days::plus(jiff::civil::date(1970, 1, 1), i32::try_from(days).unwrap_or(0))
+}
+
+/// An error of what a variable says.
+fn of(variable: &str, error: Error) -> Error {
+    let message = format!("{variable}: {error}");
+    error.saying(message)
 }
 
 /// A variable of the environment that is set to something.
