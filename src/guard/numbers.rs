@@ -10,9 +10,9 @@
 
 use crate::summary::Source;
 use crate::text::numbers::{
-    Decimal, Found, TENS, WORDS, century, in_spaced_groups, is_times, narrow_digit, percents,
-    power_of_ten, scale_behind, scaled_in_words, scales, scan, second_year, without_chinese_scales,
-    without_tex_separators,
+    Decimal, Found, RANGES, TENS, WORDS, behind_range, century, in_spaced_groups, narrow_digit,
+    orders_in_words, percents, powers, scale_behind, scaled_in_words, scales, scan, second_year,
+    shares_in_words, without_chinese_scales, without_tex_separators,
 };
 use crate::text::quantity::grouped;
 
@@ -28,6 +28,8 @@ const SCALED: [(&str, i32, usize); 4] =
 pub(super) struct Numbers {
     /// Sorted, so that those that begin alike stand together.
     forms: Vec<Form>,
+    /// What the whole is divided by for a share in words: 3 for a third, which may be 1/3.
+    shares: Vec<&'static str>,
 }
 
 /// A way to write a number.
@@ -56,33 +58,25 @@ impl Form {
 
 impl Numbers {
     pub(super) fn of(source: &Source<'_>) -> Numbers {
-        let mut numbers = Numbers { forms: Vec::new() };
+        let mut numbers = Numbers { forms: Vec::new(), shares: Vec::new() };
         let translations = without_chinese_scales(source.translations);
         for text in [source.title, source.abstract_text, &translations] {
             let text = without_tex_separators(text);
-            let mut before: Option<Found> = None;
-            let found = scan(&text);
-            let (percents, scales) = (percents(&text, &found), scales(&text, &found));
-            for ((found, is_percent), scale) in found.into_iter().zip(percents).zip(scales) {
-                numbers.add_number(&text, &found);
-                if let Some(zeros) = scale {
+            let all = scan(&text);
+            let (percents, scales) = (percents(&text, &all), scales(&text, &all));
+            for (at, found) in all.iter().enumerate() {
+                numbers.add_number(&text, found);
+                if let Some(zeros) = scales[at] {
                     numbers.add_scaled(&found.value.times_ten(zeros));
                 }
-                if let Some(year) = second_year(&text, before.as_ref(), &found) {
+                let before = at.checked_sub(1).map(|before| &all[before]);
+                if let Some(year) = second_year(&text, before, found) {
                     numbers.add(&year, "");
                 }
-                if is_percent {
+                if percents[at] {
                     numbers.add_percent(&text[found.start..found.end]);
                 }
-                if let Some(power) = power_of_ten(&text, &found) {
-                    numbers.add_scaled(&Decimal::parse("1").times_ten(power));
-                    if let Some(factor) = &before
-                        && is_times(&text[factor.end..found.start])
-                    {
-                        numbers.add_scaled(&factor.value.times_ten(power));
-                    }
-                }
-                before = Some(found);
+                powers(&text, &all, at).iter().for_each(|value| numbers.add_scaled(value));
             }
             for (_, number) in in_spaced_groups(&text) {
                 numbers.add(&number, "");
@@ -90,7 +84,9 @@ impl Numbers {
                 numbers.add_scaled(&Decimal::parse(&number));
             }
             numbers.add_runs(&text);
-            numbers.add_words(&text.to_lowercase());
+            let lower = text.to_lowercase();
+            numbers.add_words(&lower);
+            numbers.shares.extend(shares_in_words(&lower));
         }
         numbers.forms.sort_unstable();
         numbers.forms.dedup();
@@ -127,6 +123,9 @@ impl Numbers {
         if before.last() == Some(&'第') && run.len() <= 2 {
             return true;
         }
+        if self.begins_share(before, &run, after) {
+            return true;
+        }
         // More digits can follow, also behind a separator.
         let open = after.is_empty();
         let longer = match after {
@@ -134,22 +133,59 @@ impl Numbers {
             _ => String::new(),
         };
         let spaced = after.first() == Some(&' ');
-        let after: String = after.iter().skip_while(|c| **c == ' ').take(8).collect();
+        let after: String = after.iter().skip_while(|c| **c == ' ').take(MAX_CHARS).collect();
+        let of_range = behind_range(&after).map(|second| {
+            let end = second.find(|c: char| !c.is_ascii_digit() && !",.".contains(c));
+            let (second, rest) = second.split_at(end.unwrap_or(second.len()));
+            (second.to_owned(), rest.to_owned())
+        });
         // 600多万.
         let after = after.trim_start_matches(['多', '余']);
         let after = after.replace('％', "%").to_lowercase();
         let scaled = ["万", "亿", "千万", "百万", "千亿", "百亿"];
         let needs_suffix =
             after.starts_with('%') || scaled.iter().any(|scale| after.starts_with(scale));
+        // Both numbers of 500-1000万 have the unit.
+        let is_scaled_range = |form: &Form| {
+            let Some((second, rest)) = &of_range else { return false };
+            let goes_with = |other: &Form| {
+                other.suffix == form.suffix
+                    && other.digits != form.digits
+                    && if rest.is_empty() {
+                        other.digits.starts_with(&second[..])
+                    } else {
+                        other.digits == *second
+                    }
+            };
+            SCALED.iter().any(|(scale, ..)| form.suffix == *scale)
+                && form.is_before(rest)
+                && self.forms.iter().any(goes_with)
+        };
         let fits = |form: &Form| {
-            form.is_before(&after)
-                && !(needs_suffix && form.suffix.is_empty())
-                && !(spaced && form.is_glued())
+            is_scaled_range(form)
+                || form.is_before(&after)
+                    && !(needs_suffix && form.suffix.is_empty())
+                    && !(spaced && form.is_glued())
         };
         let goes_on = open && self.begins_form(&run)
             || !longer.is_empty() && self.begins_form(&longer)
             || !open && self.forms_of(&run).any(fits);
         goes_on || !spaced && enumerates(before, &run, &after, open)
+    }
+
+    /// Whether `run` is the 1 or the 3 of `1/3` for a third, as far as it is written.
+    fn begins_share(&self, before: &[char], run: &str, after: &[char]) -> bool {
+        let is_share = |below: &str| self.shares.contains(&below);
+        match (run, after) {
+            (below, _) if before.ends_with(&['1', '/']) => is_share(below),
+            ("1", []) => !self.shares.is_empty(),
+            ("1", ['/', below @ ..]) => {
+                let digits = below.iter().take_while(|c| c.is_ascii_digit());
+                let digits: String = digits.collect();
+                below.is_empty() && !self.shares.is_empty() || is_share(&digits)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the digits of a form begin with `digits`.
@@ -185,7 +221,7 @@ impl Numbers {
         self.add(digits, suffix);
         self.add(&digits.replace(',', ""), suffix);
         // With its unit, `of` adds it.
-        if !is_scaled {
+        if suffix.is_empty() {
             self.add_scaled(&found.value);
         }
         if text[..found.start].ends_with('.') {
@@ -256,6 +292,10 @@ impl Numbers {
                 }
             }
         }
+        for factor in orders_in_words(lower) {
+            self.add(&factor.plain().unwrap_or_default(), "倍");
+            self.add_scaled(&factor);
+        }
         for decades in decades {
             self.add(&decades.times_ten(1).plain().unwrap_or_default(), "年");
         }
@@ -316,7 +356,8 @@ fn run_end(chars: &[char], at: usize) -> usize {
 fn ends_numbers(c: char) -> bool {
     !(c.is_ascii_alphanumeric()
         || narrow(c).is_ascii_digit()
-        || ",. 百千万亿年代月世纪%％)）、".contains(c))
+        || ",. 百千万亿年代月世纪%％)）、/".contains(c)
+        || RANGES.contains(&c))
 }
 
 fn narrow(c: char) -> char {

@@ -1,4 +1,4 @@
-//! Magnitudes without a number, such as `数十亿`: billions, and not tens of billions, which are `数百亿`.
+//! Magnitudes without a number, such as `数十亿` and `几十亿`: billions, and not tens of billions, which are `数百亿`.
 //!
 //! One of the summary is *invented* if the source has neither it nor a number of as many digits. Such a one is
 //! refused while it is written as well ([`crate::guard`]).
@@ -25,7 +25,13 @@ const UNITS: [(&str, i32); 5] =
 /// What is counted in a unit, or alone.
 const COUNTS: [(&str, i32); 4] = [("tens", 1), ("dozens", 1), ("hundreds", 2), ("thousands", 3)];
 /// Times and shares that have a magnitude of their own.
-const OTHERS: [(&str, i32); 10] = [
+const OTHERS: [(&str, i32); 16] = [
+    ("kyr", 3),
+    ("myr", 6),
+    ("gyr", 9),
+    ("kpc", 3),
+    ("mpc", 6),
+    ("gpc", 9),
     ("dozen", 1),
     ("decade", 1),
     ("decadal", 1),
@@ -41,12 +47,20 @@ const OTHERS: [(&str, i32); 10] = [
 /// The magnitudes that `text` states, with their powers of ten.
 fn stated(text: &str) -> Vec<(String, i32)> {
     let mut stated = Vec::new();
-    for (at, sign) in text.match_indices('数') {
-        let ends_word = |before: char| is_han(before) && BEFORE.contains(before);
-        if text[..at].chars().next_back().is_some_and(ends_word) {
+    for (at, sign) in text.match_indices(['数', '几']) {
+        let before = text[..at].chars().next_back();
+        let ends_word = |before: char| match sign {
+            "数" => is_han(before) && BEFORE.contains(before),
+            // 十几万 is one of ten thousands and some.
+            _ => before.is_ascii_digit() || "十百千".contains(before),
+        };
+        if before.is_some_and(ends_word) {
             continue;
         }
         let after = &text[at + sign.len()..];
+        // 数以百万计.
+        let after = after.strip_prefix('以').filter(|_| sign == "数").unwrap_or(after);
+        let sign = &text[at..text.len() - after.len()];
         let small = SMALL.iter().find(|(unit, _)| after.starts_with(*unit));
         let rest = small.map_or(after, |(unit, _)| &after[unit.len_utf8()..]);
         let begins = |rest: &&str| CHINESE_UNITS.iter().any(|(unit, _)| rest.starts_with(*unit));
@@ -56,7 +70,7 @@ fn stated(text: &str) -> Vec<(String, i32)> {
         let doubled = DOUBLED.iter().find(|unit| small.is_some() && rest.starts_with(**unit));
         if let Some(unit) = doubled {
             let end = after.len() - rest.len() + unit.len();
-            stated.push((format!("数{}", &after[..end]), NONE));
+            stated.push((format!("{sign}{}", &after[..end]), NONE));
             continue;
         }
         // 数千米 is one of kilometres.
@@ -68,7 +82,7 @@ fn stated(text: &str) -> Vec<(String, i32)> {
         let power = small.map_or(0, |(_, power)| *power) + large.map_or(0, |(_, power)| *power);
         if power > 0 {
             let end = after.len() - counted.len() + large.map_or(0, |(unit, _)| unit.len());
-            stated.push((format!("数{}", &after[..end]), power));
+            stated.push((format!("{sign}{}", &after[..end]), power));
         }
     }
     stated
@@ -110,8 +124,8 @@ pub(crate) struct Magnitudes {
     known: BTreeSet<i32>,
 }
 
-/// Characters that one is written with, its 数 and a 个 included.
-const MOST_CHARS: usize = 5;
+/// Characters that one is written with, its 数 or 数以 and a 个 included.
+const MOST_CHARS: usize = 6;
 /// What may still follow one that the text ends with.
 const ENDS: [&str; 5] = ["", "万", "亿", "万亿", "个亿"];
 
@@ -144,7 +158,7 @@ impl Magnitudes {
     pub(crate) fn allows(&self, chars: &[char], new: usize) -> bool {
         let first_new = chars.len() - new;
         let first = first_new.saturating_sub(MOST_CHARS);
-        let mut places = (first..chars.len()).filter(|at| chars[*at] == '数');
+        let mut places = (first..chars.len()).filter(|at| matches!(chars[*at], '数' | '几'));
         let may_stand = |at: usize, end: usize| {
             let end = end.min(at + MOST_CHARS + 1);
             let written: String = chars[at.saturating_sub(1)..end].iter().collect();
@@ -184,6 +198,11 @@ mod tests {
         );
         check("数十个亿的商品，数百个", &[("数十个亿", 9), ("数百", 2)]);
         check("数百百万次，数百千米", &[("数百百万", NONE), ("数百", 2)]);
+        check(
+            "几百万用户、几十个、数以百万计的用户、数以千计",
+            &[("几百万", 6), ("几十", 1), ("数以百万", 6), ("数以千", 3)],
+        );
+        check("十几万人、几何、几个、20几万、百分之几", &[]);
         check("数千米、数千电子伏、数百万秒差距，数千名", &[("数千", 3)]);
     }
 
@@ -196,6 +215,7 @@ mod tests {
         check("Hundreds of thousands, and several hundred more", &[2, 5]);
         check("a few hundred thousand", &[5]);
         check("billions; tens of times; two decades", &[1, 9]);
+        check("a few Myr at several kpc", &[3, 6]);
         check("multibillion-dollar, multi-million, decadal", &[1, 6, 9]);
         check("nothing; an F1 score; BLEU scores", &[]);
     }

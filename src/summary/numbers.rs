@@ -19,9 +19,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, century, in_characters, in_spaced_groups, is_of_decade,
-    is_recent_year, is_times, percents, power_of_ten, scaled_in_words, scales, scan, second_year,
-    units_in_characters, without_tex_separators,
+    Decimal, Found, SCALES, TENS, WORDS, behind_range, century, in_characters, in_spaced_groups,
+    is_of_decade, is_recent_year, orders_in_words, percents, power_of_ten, powers, scaled_in_words,
+    scales, scan, second_year, shares_in_words, units_in_characters, without_tex_separators,
 };
 
 /// All numbers that a summary may state.
@@ -37,6 +37,8 @@ pub(super) struct SourceNumbers {
     centuries: HashSet<Decimal>,
     /// What may be written before a sign of per cent.
     percents: HashSet<Decimal>,
+    /// What the whole is divided by for a share in words: 3 for a third.
+    shares: HashSet<Decimal>,
 }
 
 /// Longest first, so that 百万 is not read as 百.
@@ -59,6 +61,7 @@ impl SourceNumbers {
             decades: HashSet::new(),
             centuries: HashSet::new(),
             percents: HashSet::new(),
+            shares: HashSet::new(),
         };
         for text in texts {
             let text = without_tex_separators(text);
@@ -148,37 +151,48 @@ impl SourceNumbers {
         }
         // With a unit of magnitude it is no number that the source has without: 7亿 is not 7 billion.
         // 千 and 百 begin words, too (5千米).
-        let scale = chinese_scale(text, found).filter(|(_, zeros)| *zeros > 3);
+        let scale = chinese_scale(text, found.end).filter(|(_, zeros)| *zeros > 3);
         match scale {
             Some((_, zeros)) => self.forms.contains(&found.value.times_ten(*zeros)),
+            None if self.has_share(text, found) => true,
             None => readings(text, found).iter().any(|value| self.forms.contains(value)),
         }
     }
 
+    /// Whether it is the 1 or the 3 of `1/3` for a third.
+    fn has_share(&self, text: &str, found: &Found) -> bool {
+        let parts = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let whole = |text: &str| Decimal::parse(&text[..parts(text)]);
+        let is_one = &text[found.start..found.end] == "1";
+        match text[found.end..].strip_prefix('/') {
+            Some(below) if is_one => parts(below) > 0 && self.shares.contains(&whole(below)),
+            _ => text[..found.start].ends_with("1/") && self.shares.contains(&found.value),
+        }
+    }
+
     fn add_digits(&mut self, text: &str) {
-        let mut before: Option<Found> = None;
         let numbers = scan(text);
         let (percents, scales) = (percents(text, &numbers), scales(text, &numbers));
-        for ((found, is_percent), scale) in numbers.into_iter().zip(percents).zip(scales) {
-            self.add_number(text, &found);
-            if let Some(zeros) = scale {
+        for (at, found) in numbers.iter().enumerate() {
+            self.add_number(text, found);
+            if let Some(zeros) = scales[at] {
                 self.add_value(found.value.times_ten(zeros));
             }
-            if let Some(year) = second_year(text, before.as_ref(), &found) {
+            let before = at.checked_sub(1).map(|before| &numbers[before]);
+            if let Some(year) = second_year(text, before, found) {
                 self.forms.insert(Decimal::parse(&year));
             }
             // 0.05 is 5 %, and .803 is 80.3 %.
             let digits = &text[found.start..found.end];
             let is_fraction = digits.starts_with("0.") || text[..found.start].ends_with('.');
-            if is_percent {
+            if percents[at] {
                 self.percents.insert(found.value.clone());
             }
             if is_fraction {
                 let digits = digits.trim_start_matches("0.");
                 self.percents.insert(Decimal::parse(&format!("0.{digits}")).times_ten(2));
             }
-            powers(text, before.as_ref(), &found).into_iter().for_each(|v| self.add_value(v));
-            before = Some(found);
+            powers(text, &numbers, at).into_iter().for_each(|value| self.add_value(value));
         }
     }
 
@@ -202,10 +216,12 @@ impl SourceNumbers {
     }
 
     fn add_words(&mut self, lower: &str) {
+        self.shares.extend(shares_in_words(lower).into_iter().map(Decimal::parse));
         let (scaled, decades) = scaled_in_words(lower);
         let years = decades.iter().map(|decades| decades.times_ten(1));
         self.percents.extend(scaled.iter().filter(|value| value.magnitude() == 2).cloned());
-        scaled.into_iter().chain(years).for_each(|value| self.add_value(value));
+        let orders = orders_in_words(lower);
+        scaled.into_iter().chain(years).chain(orders).for_each(|value| self.add_value(value));
         let mut tens = None;
         let words = lower.split(|c: char| !c.is_ascii_alphabetic());
         for word in words.filter(|word| !word.is_empty()) {
@@ -261,22 +277,21 @@ pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize)
         written.extend(["0.5", "50"].map(Decimal::parse));
     }
     let (mut stated, mut lost) = (HashSet::new(), Vec::new());
-    let mut before: Option<Found> = None;
     let numbers = scan(&abstract_text);
     let scales = scales(&abstract_text, &numbers);
-    for (found, scale) in numbers.into_iter().zip(scales) {
+    for (at, found) in numbers.iter().enumerate() {
+        let before = at.checked_sub(1).map(|before| &numbers[before]);
         let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-        let is_power =
-            before.as_ref().is_some_and(|base| power_of_ten(&abstract_text, base).is_some());
+        let is_power = before.is_some_and(|base| power_of_ten(&abstract_text, base).is_some());
         let ahead = &abstract_text[..found.start];
         let is_script = ahead.trim_end_matches(['{', '-', '+']).ends_with(['^', '_']);
-        let is_part = is_script || ahead.ends_with(in_name) || is_mark(&abstract_text, &found);
+        let is_part = is_script || ahead.ends_with(in_name) || is_mark(&abstract_text, found);
         let is_number = !is_power && !is_part;
         if is_number && stated.insert(found.value.clone()) {
-            let mut forms = powers(&abstract_text, before.as_ref(), &found);
-            forms.extend(scale.map(|zeros| found.value.times_ten(zeros)));
+            let mut forms = powers(&abstract_text, &numbers, at);
+            forms.extend(scales[at].map(|zeros| found.value.times_ten(zeros)));
             forms.push(found.value.clone());
-            let year = second_year(&abstract_text, before.as_ref(), &found);
+            let year = second_year(&abstract_text, before, found);
             forms.extend(year.map(|year| Decimal::parse(&year)));
             // The 1980s are 80年代.
             let after = abstract_text[found.end..].trim_start_matches(['\'', '’']);
@@ -288,7 +303,6 @@ pub(super) fn lost(abstract_text: &str, paragraph: &str) -> (Vec<String>, usize)
                 lost.push(abstract_text[found.start..found.end].to_owned());
             }
         }
-        before = Some(found);
     }
     (lost, stated.len())
 }
@@ -310,30 +324,31 @@ fn is_mark(text: &str, found: &Found) -> bool {
     is_whole && (is_item || is_listed || is_year)
 }
 
-/// What the 10 of `2\times10^6` is behind `before`, which may be the 2: a million, and two of them.
-fn powers(text: &str, before: Option<&Found>, found: &Found) -> Vec<Decimal> {
-    let Some(power) = power_of_ten(text, found) else { return Vec::new() };
-    let factor = before.filter(|factor| is_times(&text[factor.end..found.start]));
-    let factor = factor.map(|factor| factor.value.times_ten(power));
-    [Decimal::parse("1").times_ten(power)].into_iter().chain(factor).collect()
+/// The unit of magnitude behind a number of a Chinese text that ends at `end`.
+fn chinese_scale(text: &str, end: usize) -> Option<&'static (&'static str, i32)> {
+    // 600多万.
+    let after = text[end..].trim_start().trim_start_matches(['多', '余']);
+    CHINESE_SCALES.iter().find(|(word, _)| after.starts_with(word))
 }
 
-/// The unit of magnitude behind a number of a Chinese text.
-fn chinese_scale(text: &str, found: &Found) -> Option<&'static (&'static str, i32)> {
-    // 600多万.
-    let after = text[found.end..].trim_start().trim_start_matches(['多', '余']);
-    CHINESE_SCALES.iter().find(|(word, _)| after.starts_with(word))
+/// The value of the first number of a range whose second one has a unit of magnitude, `500-1000万`, with that unit.
+fn with_scale_of_range(text: &str, found: &Found) -> Option<Decimal> {
+    let second = behind_range(&text[found.end..])?;
+    let digits = second.bytes().take_while(|b| b.is_ascii_digit() || b",.".contains(b)).count();
+    let (_, zeros) = chinese_scale(text, text.len() - second.len() + digits)?;
+    (digits > 0).then(|| found.value.times_ten(*zeros))
 }
 
 /// What a number of a Chinese text can mean: itself, with its unit of magnitude (`200万`), as a
 /// share of one (`5%`).
 fn readings(text: &str, found: &Found) -> Vec<Decimal> {
     let after = text[found.end..].trim_start();
-    let scale = chinese_scale(text, found);
+    let scale = chinese_scale(text, found.end);
     let percent = after.starts_with(['%', '％']);
     let scaled = scale.map(|(_, zeros)| found.value.times_ten(*zeros));
     let share = percent.then(|| found.value.times_ten(-2));
-    [Some(found.value.clone()), scaled, share].into_iter().flatten().collect()
+    let of_range = with_scale_of_range(text, found);
+    [Some(found.value.clone()), scaled, of_range, share].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -362,6 +377,11 @@ mod tests {
             "a field of 14 T, 12 - 40 M_sun at 4 K, 5 m long, 36\\,M_\\odot and 10 t of it",
             "14万亿，4000万，4000，500万，3600万，10万亿",
             &["14", "4000", "500", "3600", "10"],
+        );
+        check(
+            "5-10 million; a third of 20 MT systems",
+            "500-1000，1/4，2000万",
+            &["500", "1000", "4", "2000"],
         );
         check("two models over 3 decades", "40年，30年，20世纪", &["40", "20"]);
     }
@@ -394,6 +414,16 @@ mod tests {
         check("fifty thousand, a hundred thousand, half a million", "5万，10万，50万", &[]);
         check("5-10 million, between 3 and 4 billion", "500万到1000万，30亿，40亿", &[]);
         check("20 million users, 5 km", "2千万，5千米", &[]);
+        check("5-10 million; 20,000 to 50,000 of them", "500-1000万，2至5万", &[]);
+        check(
+            "10 Myr, 4.5 Gyr, 40 Mpc, $350bn, 35 mln, 3 Gb, 13 TeV, $(6.5 \\pm 0.7)\\times 10^9$",
+            "1000万年、45亿年、4000万秒差距、3500亿、3500万、30亿、13万亿电子伏、65亿",
+            &[],
+        );
+        check("about a third, a quarter and half", "约1/3、1/4和1/2", &[]);
+        check("an order of magnitude, two orders of magnitude", "10倍，100倍", &[]);
+        check("\\(12.9\\) percent, \\(6\\)\\%, 95${\\%}$", "12.9%、6%、95%", &[]);
+        check("$42\\sim62\\%$, 21.9 $\\rightarrow$ 57.8\\%", "42%、62%、21.9%、57.8%", &[]);
         check("GPT-4 and WN18RR v1.2.3", "GPT4、WN18RR与1.2.3", &[]);
         check("no numbers", "1）方法，2)实验，第2种", &[]);
         check("the past decade and a half, five preceding decades", "15年，五十年，十五年", &[]);

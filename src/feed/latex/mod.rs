@@ -66,6 +66,7 @@ impl<'a> Reader<'a> {
                 &self.rest[1..=digits] == "000"
             }
             (Some(before), Some('0'..='9')) if is_quantity(second, before) => false,
+            (Some(_), Some('0'..='9')) if names_quantity(self.plain.as_str()) => false,
             (Some(before), Some(after)) => {
                 (before.is_alphanumeric() || ".,;:)]}".contains(before))
                     && (after.is_alphanumeric() || "\\$({[".contains(after))
@@ -83,8 +84,12 @@ impl<'a> Reader<'a> {
         let mut before = self.plain.chars().rev().take(LONGEST);
         let stem = before.find(|c| !c.is_ascii_alphabetic());
         let is_argument = stem.is_some_and(|c| matches!(c, '\\' | '_' | '^' | '}'));
+        // `sqrt{s}`, of whose command the backslash was lost.
+        let name: String = self.plain.chars().rev().take_while(char::is_ascii_alphabetic).collect();
+        let name: String = name.chars().rev().collect();
         let is_of_word = inside.chars().all(char::is_alphabetic)
             && !is_argument
+            && !["sqrt", "log", "ln", "exp", "frac", "max", "min"].contains(&&name[..])
             && stem != Some('\'')
             && (self.plain.ends_with(char::is_alphabetic)
                 || self.rest[inside.len() + 2..].starts_with(char::is_alphabetic));
@@ -275,6 +280,19 @@ fn is_quantity(before: Option<char>, letter: char) -> bool {
         }
 }
 
+/// Whether the last word of `plain` is the name of a quantity: `N_H`, `S/N`, `kT` or `SNR`, and no `Theorem`.
+fn names_quantity(plain: &str) -> bool {
+    let word = plain.rsplit(|c: char| c.is_whitespace() || "($,".contains(c)).next();
+    let word = word.unwrap_or_default();
+    let is_pair = |word: &str| {
+        let mut letters = word.chars();
+        word.len() == 2
+            && letters.next().is_some_and(|c| c.is_ascii_lowercase())
+            && letters.next().is_some_and(|c| c.is_ascii_uppercase())
+    };
+    word.contains(['_', '/']) || word == "SNR" || is_pair(word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,6 +394,10 @@ mod tests {
             "at $13$ TeV, 95% CL, shown in [12], http://x.edu/~me, 10^6 and ~5",
         );
         check("(0.01%~1%) of $z$~2", "(0.01%~1%) of $z$~2");
+        let quantities = "N_H~1, S/N~100, kT~0.2, SNR~10";
+        check(quantities, quantities);
+        let braces = "at sqrt{s}=13 TeV in O(n log{n})";
+        check(braces, braces);
         let ranges = "79.3~80.2%, 350M~66B, z~2, (N~100), 5~10, 1~1000, 10~100";
         check(ranges, ranges);
         check(

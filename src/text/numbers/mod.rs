@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 pub(crate) use characters::{begins_measure, in_characters, units_in_characters};
-pub(crate) use words::{TENS, WORDS, scaled_in_words};
+pub(crate) use words::{TENS, WORDS, orders_in_words, scaled_in_words, shares_in_words};
 
 /// A decimal number: `digits` without zeros at its ends, times ten to the `exponent`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,6 +53,41 @@ pub(crate) const SCALES: [(&str, i32); 9] = [
     ("m", 6),
     ("b", 9),
     ("t", 12),
+];
+
+/// Abbreviations and units of measure that have a power of ten in them, as they are written: the number before
+/// them may be told with it (`$350bn`, `10 Myr`, `13 TeV`) or as it stands.
+const UNITS_WITH_SCALES: [(&str, i32); 30] = [
+    ("mn", 6),
+    ("mln", 6),
+    ("mio", 6),
+    ("bn", 9),
+    ("bln", 9),
+    ("tn", 12),
+    ("kyr", 3),
+    ("Myr", 6),
+    ("Myrs", 6),
+    ("Gyr", 9),
+    ("Gyrs", 9),
+    ("ka", 3),
+    ("Ma", 6),
+    ("Ga", 9),
+    ("kpc", 3),
+    ("Mpc", 6),
+    ("Gpc", 9),
+    ("Mt", 6),
+    ("Gt", 9),
+    ("kb", 3),
+    ("Mb", 6),
+    ("Gb", 9),
+    ("kbp", 3),
+    ("Mbp", 6),
+    ("Gbp", 9),
+    ("keV", 3),
+    ("MeV", 6),
+    ("GeV", 9),
+    ("TeV", 12),
+    ("PeV", 15),
 ];
 /// Chinese units of magnitude by which numbers are grouped, the largest first.
 pub(crate) const CHINESE_UNITS: [(&str, i32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
@@ -129,13 +164,25 @@ pub(crate) fn scan(text: &str) -> Vec<Found> {
 pub(crate) fn percents(text: &str, found: &[Found]) -> Vec<bool> {
     let mut percents = vec![false; found.len()];
     for (at, one) in found.iter().enumerate().rev() {
-        let after = text[one.end..].trim_start_matches([' ', '-', '$', '~', '\\', '}', '\u{a0}']);
+        let after = without_marks_of_tex(&text[one.end..]);
         let joined = found
             .get(at + 1)
             .is_some_and(|next| percents[at + 1] && joins(&text[one.end..next.start]));
         percents[at] = joined || is_percent(after);
     }
     percents
+}
+
+/// `after` without what TeX, and a hyphen, put between a number and what it is a number of: `\(12\)\%`.
+fn without_marks_of_tex(after: &str) -> &str {
+    let mut rest = after;
+    loop {
+        let next = rest.strip_prefix("\\)").or_else(|| rest.strip_prefix("\\("));
+        let next =
+            next.or_else(|| rest.strip_prefix([' ', '-', '$', '~', '\\', '{', '}', '\u{a0}']));
+        let Some(next) = next else { return rest };
+        rest = next;
+    }
 }
 
 /// Whether `after` begins with a sign or word for per cent.
@@ -147,11 +194,35 @@ fn is_percent(after: &str) -> bool {
         || after.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("per cent"))
 }
 
+/// What stands between the two numbers of a range in Chinese.
+pub(crate) const RANGES: [char; 7] = ['-', '–', '—', '~', '～', '至', '到'];
+
+/// What stands behind the sign of a range that `after`, what follows a number of a Chinese text, begins with.
+pub(crate) fn behind_range(after: &str) -> Option<&str> {
+    Some(after.trim_start().strip_prefix(RANGES)?.trim_start())
+}
+
 /// Whether nothing stands in `between` but what joins two numbers of a list or a range.
 fn joins(between: &str) -> bool {
+    const WORDS: [&str; 13] = [
+        "to",
+        "and",
+        "or",
+        "vs",
+        "versus",
+        "from",
+        "pm",
+        "by",
+        "over",
+        "up",
+        "through",
+        "sim",
+        "rightarrow",
+    ];
+    // Where TeX's formulas begin and end.
+    let between = between.replace("\\(", " ").replace("\\)", " ");
     let mut words = between.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
-    words
-        .all(|word| ["to", "and", "or", "vs", "versus", "from", "pm", "by", "over"].contains(&word))
+    words.all(|word| WORDS.contains(&word))
         && !between.contains(['.', ';', ':', '!', '?', '(', ')'])
 }
 
@@ -166,8 +237,27 @@ pub(crate) fn power_of_ten(text: &str, found: &Found) -> Option<i32> {
     digits.parse::<i32>().ok().filter(|_| is_ten).map(|power| sign * power)
 }
 
-pub(crate) fn is_times(text: &str) -> bool {
-    matches!(text.trim_matches([' ', '$', '{', '}']), "\\times" | "×" | "x" | "*" | "\\cdot" | "·")
+/// What the 10 of `2\times10^6` is, the number at `at` of `found`: a million, and two of them; of `(6 \pm 2)\times10^6`
+/// both factors count.
+pub(crate) fn powers(text: &str, found: &[Found], at: usize) -> Vec<Decimal> {
+    let Some(power) = power_of_ten(text, &found[at]) else { return Vec::new() };
+    let mut powers = vec![Decimal::parse("1").times_ten(power)];
+    let between = |first: usize| &text[found[first].end..found[first + 1].start];
+    let mut first = at;
+    while first > 0
+        && (if first == at { is_times(between(first - 1)) } else { joins(between(first - 1)) })
+    {
+        first -= 1;
+        powers.push(found[first].value.times_ten(power));
+    }
+    powers
+}
+
+fn is_times(text: &str) -> bool {
+    matches!(
+        text.trim_matches([' ', '$', '{', '}', ')']),
+        "\\times" | "×" | "x" | "*" | "\\cdot" | "·"
+    )
 }
 
 /// A unit of magnitude behind a number.
@@ -188,6 +278,9 @@ pub(crate) fn scale_behind(text: &str, end: usize) -> Option<Scale> {
     let length = after.bytes().take_while(u8::is_ascii_alphabetic).count();
     let (written, behind) = after.split_at(length);
     let lower = written.to_lowercase();
+    if let Some((word, zeros)) = UNITS_WITH_SCALES.iter().find(|(unit, _)| *unit == written) {
+        return Some(Scale { word, zeros: *zeros, is_certain: false });
+    }
     let all = SCALES.iter().chain(&[("decades", 1)]);
     let (word, zeros) = all.into_iter().find(|(scale, _)| *scale == lower)?;
     let (word, zeros) = (*word, *zeros);

@@ -89,6 +89,55 @@ const fn row(
     NumberWords { words, digits, before }
 }
 
+/// Shares, and what the whole is divided by for each.
+const SHARES: [(&str, &str); 9] = [
+    ("half", "2"),
+    ("third", "3"),
+    ("quarter", "4"),
+    ("fourth", "4"),
+    ("fifth", "5"),
+    ("sixth", "6"),
+    ("eighth", "8"),
+    ("tenth", "10"),
+    ("hundredth", "100"),
+];
+
+/// What the whole is divided by for the shares that `lower`, a text in small letters, has in words: 3 for `a third`
+/// and `one-third`, 2 for any half.
+pub(crate) fn shares_in_words(lower: &str) -> Vec<&'static str> {
+    let mut before = "";
+    let mut shares = Vec::new();
+    for word in lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()) {
+        let share = SHARES.iter().find(|(share, _)| *share == word).map(|(_, below)| *below);
+        shares.extend(share.filter(|_| word == "half" || ["a", "an", "one"].contains(&before)));
+        before = word;
+    }
+    shares
+}
+
+/// The factors that `lower`, a text in small letters, tells as orders of magnitude: a hundred for `two orders of
+/// magnitude`, ten for an order.
+pub(crate) fn orders_in_words(lower: &str) -> Vec<Decimal> {
+    let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.collect();
+    let mut orders = Vec::new();
+    for (at, _) in
+        words.windows(3).enumerate().filter(|(_, three)| three[1..] == ["of", "magnitude"])
+    {
+        let before = at.checked_sub(1).map_or("", |before| words[before]);
+        let row = WORDS.iter().find(|row| row.before == Some("") && row.words.contains(&before));
+        let number = row.map_or(before, |row| row.digits).parse::<i32>();
+        let number = match words[at] {
+            "order" => number.ok().or(Some(1)),
+            "orders" => number.ok(),
+            _ => None,
+        };
+        let factor = number.filter(|number| (1..=9).contains(number));
+        orders.extend(factor.map(|zeros| Decimal::parse("1").times_ten(zeros)));
+    }
+    orders
+}
+
 /// Numbers with a word for a power of ten or a half that `lower`, a text in small letters, has in words (`fifty
 /// thousand`, `half a million`, `one hundred and fifty`, `two and a half`), and the numbers of decades that it
 /// speaks of.
@@ -279,5 +328,16 @@ mod tests {
         check("a thousand, 5-10 million, twenty-five billion", &["1000", "25000000000"]);
         let endless = "one ".to_owned() + &"hundred ".repeat(20) + "one";
         assert!(!scaled_in_words(&endless).0.is_empty());
+    }
+
+    #[test]
+    fn orders_of_magnitude_are_factors() {
+        let check = |text: &str, expected: &[&str]| {
+            let expected: Vec<Decimal> = expected.iter().map(|text| Decimal::parse(text)).collect();
+            assert_eq!(orders_in_words(text), expected, "{text}");
+        };
+        check("an order of magnitude faster, two orders-of-magnitude less", &["10", "100"]);
+        check("2-3 orders of magnitude, several orders of magnitude", &["1000"]);
+        check("the order of things of magnitude two", &[]);
     }
 }
