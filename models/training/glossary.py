@@ -38,9 +38,14 @@ def parse_arguments():
     return parser.parse_args()
 
 
-# Singulars that end in an s, and lose nothing; the longer ones at the end of a word as well.
-ENDING_IN_S = ("alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "census", "gas", "lens",
-               "status", "virus")
+# Singulars that end in an s, and lose nothing; the longer ones at the end of a word as well. Among them are sciences
+# that are something else without their s.
+ENDING_IN_S = ("alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "census", "gas", "lens", "news",
+               "status", "virus",
+               "acoustics", "combinatorics", "dynamics", "electronics", "ethics", "genetics", "informatics",
+               "kinematics", "kinetics", "linguistics", "logistics", "mathematics", "mechanics", "omics",
+               "optics", "photonics", "physics", "pragmatics", "robotics", "semantics", "tectonics")
+HYPHENS = ("-", "--", "\u2013", "$-")
 
 
 def singular_of_acronym(word):
@@ -81,23 +86,26 @@ def fits(term, text, part):
         word = term[start:stop]
         if sum(c.isupper() for c in word) > 1 and stem_of(word) != stem_of(text[begin:end]):
             return False
-    hyphen = lambda text, words: len(words) > 1 and text[words[0][2]:words[1][1]] == "-"
+    hyphen = lambda text, words: len(words) > 1 and text[words[0][2]:words[1][1]] in HYPHENS
     return words[0][0] not in PREPOSITIONS or not hyphen(term, words) or hyphen(text, part)
 
 
 def is_joined(text, end, begin):
     """Whether words that end and begin there can belong to one term."""
-    return text[end:begin] in (" ", "-", "'", "\u2019")
+    return text[end:begin] in (" ", "'", "\u2019", *HYPHENS)
 
 
 def meant(entries, stems, text, part):
     """Of the lines of one key the one that is meant by the words `part` of `text`: that with most of its
     words beside it among `stems`, else one that needs none."""
-    best, most = None, -1
+    best, most = None, (-1, 0)
     for entry in entries:
         beside = len(entry[3] & stems)
-        if beside > most and (beside or not entry[3]) and fits(entry[0], text, part):
-            best, most = entry, beside
+        # A term of capitals before one that any case will do for.
+        capitals = sum(sum(c.isupper() for c in word) > 1 for word in WORD.findall(entry[0]))
+        rank = (beside, capitals)
+        if rank > most and (beside or not entry[3]) and fits(entry[0], text, part):
+            best, most = entry, rank
     return best
 
 

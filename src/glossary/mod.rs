@@ -115,7 +115,7 @@ impl Glossary {
             })?;
             glossary.longest = glossary.longest.max(key.len());
             let of_key = glossary.entries.entry(key).or_default();
-            of_key.retain(|known| known.context != entry.context);
+            of_key.retain(|known| known.context != entry.context || !known.is_written_as(&entry));
             of_key.push(entry);
         }
         glossary.identity = Some(hash::sha256(&text));
@@ -202,10 +202,11 @@ impl Glossary {
     /// before both.
     fn entry_of(&self, text: &str, words: &[Word<'_>], stems: &HashSet<&str>) -> Option<&Entry> {
         let key: Vec<String> = words.iter().map(|word| word.stem.clone()).collect();
-        let mut best: Option<((bool, usize), &Entry)> = None;
+        let mut best: Option<((bool, usize, usize), &Entry)> = None;
         for entry in self.entries.get(&key)? {
             let beside = entry.context.iter().filter(|word| stems.contains(&***word)).count();
-            let rank = (entry.papers.is_none(), beside);
+            // A term of capitals before one that any case will do for.
+            let rank = (entry.papers.is_none(), beside, entry.capitals());
             let is_meant = beside > 0 || entry.context.is_empty();
             let is_better = best.is_none_or(|(best, _)| rank > best);
             if is_meant && is_better && entry.fits(text, words) {
@@ -217,6 +218,20 @@ impl Glossary {
 }
 
 impl Entry {
+    /// How many of its words capitals tell from others.
+    fn capitals(&self) -> usize {
+        words::words(&self.term.term).iter().filter(|word| word.is_acronym()).count()
+    }
+
+    /// Whether the terms of both, whose stems are the same, are written alike where that matters: LoRA is not LoRa.
+    fn is_written_as(&self, other: &Entry) -> bool {
+        let (own, of_other) = (words::words(&self.term.term), words::words(&other.term.term));
+        own.iter().zip(&of_other).all(|(one, other)| {
+            let is_either = one.is_acronym() || other.is_acronym();
+            !is_either || words::stem(one.text) == words::stem(other.text)
+        })
+    }
+
     /// Whether `words` of `text`, whose stems are those of the term, are written as it is where that matters.
     fn fits(&self, text: &str, words: &[Word<'_>]) -> bool {
         let as_written = words::words(&self.term.term);
@@ -230,7 +245,7 @@ impl Entry {
 /// Whether a term such as `in-domain` stands in `text` as one, and not as words like `in domains`.
 fn keeps_hyphen(term: &str, of_term: &[Word<'_>], text: &str, words: &[Word<'_>]) -> bool {
     let is_preposition = matches!(&*of_term[0].stem, "in" | "on" | "off" | "at");
-    let hyphen = |text, words| words::joints(text, words).next() == Some("-");
+    let hyphen = |text, words| words::joints(text, words).next().is_some_and(words::is_hyphen);
     !is_preposition || !hyphen(term, of_term) || hyphen(text, words)
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed;
 use crate::paper::{Paper, PaperId};
+use crate::text::quantity::count;
 use crate::text_file;
 
 /// Largest file.
@@ -79,6 +80,11 @@ impl Library {
         self.faults.extend(faults.into_iter().take(MOST_FAULTS).chain(more).map(of_file));
         let excess = self.liked.len().saturating_sub(MAX_LIKED);
         self.liked.drain(..excess);
+        if excess > 0 {
+            let (excess, most) = (count(excess as u64), count(MAX_LIKED as u64));
+            self.faults
+                .push(of_file(format!("more than {most} papers: the first {excess} are left out")));
+        }
         Ok(())
     }
 

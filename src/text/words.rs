@@ -41,10 +41,15 @@ pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
 }
 
 /// Singulars that end in an s, and lose nothing; the longer ones at the end of a word as well, as in
-/// metalens and coronavirus.
-const ENDING_IN_S: [&str; 12] = [
-    "alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "census", "gas", "lens",
+/// metalens and coronavirus. Sciences are among them that are something else without their s: dynamics is
+/// not dynamic, but two test statistics are each a test statistic.
+#[rustfmt::skip]
+const ENDING_IN_S: [&str; 34] = [
+    "alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "census", "gas", "lens", "news",
     "status", "virus",
+    "acoustics", "combinatorics", "dynamics", "electronics", "ethics", "genetics", "informatics",
+    "kinematics", "kinetics", "linguistics", "logistics", "mathematics", "mechanics", "omics", "optics",
+    "photonics", "physics", "pragmatics", "robotics", "semantics", "tectonics",
 ];
 
 /// `word` without the s of a plural where capitals are before it, as in GPUs and KGs.
@@ -80,12 +85,17 @@ pub(crate) fn stem(word: &str) -> Cow<'_, str> {
     Cow::Borrowed(if is_hissing { &word[..word.len() - 1] } else { word })
 }
 
-/// How many of the first `most` words follow each other with a space, a hyphen or an apostrophe
-/// between.
+/// How many of the first `most` words follow each other with a space, a hyphen, also TeX's `--` of names and
+/// that behind a formula (`$k$-means`), or an apostrophe between.
 pub(crate) fn joined(text: &str, words: &[Word<'_>], most: usize) -> usize {
-    let is_joint = |joint: &str| matches!(joint, " " | "-" | "'" | "’");
+    let is_joint = |joint: &str| matches!(joint, " " | "'" | "’") || is_hyphen(joint);
     let joints = joints(text, words).take(most.saturating_sub(1));
     words.len().min(joints.take_while(|joint| is_joint(joint)).count() + 1)
+}
+
+/// Whether what stands between two words is a hyphen, however it is set.
+pub(crate) fn is_hyphen(joint: &str) -> bool {
+    matches!(joint, "-" | "--" | "–" | "$-")
 }
 
 /// What stands between the words of `text`.
@@ -144,7 +154,13 @@ mod tests {
         for (one, many) in [("GPU", "GPUs"), ("api", "APIs"), ("KG", "KGs"), ("VM", "VMs")] {
             assert_eq!(words(one)[0].stem, words(many)[0].stem);
         }
-        assert_ne!(stem("trie"), stem("try"));
+        for (one, other) in
+            [("trie", "try"), ("new", "news"), ("dynamic", "dynamics"), ("semantic", "semantics")]
+        {
+            assert_ne!(stem(one), stem(other));
+        }
+        assert_eq!(stem("statistic"), stem("statistics"));
+        assert_eq!(stem("topic"), stem("topics"));
     }
 
     #[test]
@@ -157,7 +173,8 @@ mod tests {
         assert_eq!(joined(text, &words[3..], 4), 2);
         assert_eq!(joined(text, &words[3..], 1), 1);
         assert_eq!(joined(text, &[], 4), 0);
-        for text in ["Parkinson's disease", "Parkinson’s-disease"] {
+        for text in ["Parkinson's disease", "Parkinson’s-disease", "$k$-means--Lloyd", "a--b–c"]
+        {
             assert_eq!(joined(text, &super::words(text), 4), 3, "{text}");
         }
     }

@@ -117,6 +117,24 @@ fn the_default_models_glossary_tells_meanings_apart_by_the_words_beside_them() {
     assert!(told.iter().all(|term| !["warp", "decoding"].contains(&&*term.term)), "{told:?}");
 }
 
+#[test]
+fn terms_that_capitals_tell_apart_are_two_and_any_hyphen_joins_one() {
+    let glossary = Glossary::parse(
+        "own",
+        "LoRA\t低秩适配器\nLoRa\t远距无线\nsheep-dog\t牧羊犬\nk-means\tk均值\nnews\t新闻\n",
+    );
+    let glossary = glossary.unwrap();
+    let told = |text: &str| -> Vec<String> {
+        glossary.terms_of("", text).into_iter().map(|term| term.translation).collect()
+    };
+    assert_eq!(told("LoRa and LoRA"), ["远距无线", "低秩适配器"]);
+    for text in ["sheep-dog", "sheep--dogs", "sheep–dog", "sheep dog"] {
+        assert_eq!(told(text), ["牧羊犬"], "{text}");
+    }
+    assert_eq!(told("$k$-means"), ["k均值"]);
+    assert!(told("new ideas").is_empty());
+}
+
 /// Neither a term of the file nor a paper can open another line of the prompt.
 #[test]
 fn what_is_told_stays_on_one_line_and_is_bounded() {
