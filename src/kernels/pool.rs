@@ -59,7 +59,8 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Pool {
-    /// A pool of `threads` threads, the caller's included; at least one.
+    /// A pool of `threads` threads, the caller's included; at least one, and fewer where the system starts no
+    /// more: [`Pool::threads`] says how many there are.
     pub fn new(threads: usize) -> Pool {
         let shared = Arc::new(Shared {
             ticket: AtomicU64::new(0),
@@ -75,10 +76,11 @@ impl Pool {
         });
         let spawn = |worker| {
             let shared = shared.clone();
-            std::thread::spawn(move || serve(&shared, worker))
+            std::thread::Builder::new().spawn(move || serve(&shared, worker)).ok()
         };
-        let cursors = (0..threads.max(1)).map(|_| AtomicUsize::new(0)).collect();
-        Pool { workers: (1..threads).map(spawn).collect(), shared, cursors }
+        let workers: Vec<_> = (1..threads).map_while(spawn).collect();
+        let cursors = (0..=workers.len()).map(|_| AtomicUsize::new(0)).collect();
+        Pool { workers, shared, cursors }
     }
 
     /// How many threads there are.

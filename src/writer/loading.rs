@@ -293,11 +293,9 @@ fn smaller_instead(card: &Card, error: Error) -> Error {
 }
 
 /// Once a process, since the pool belongs to all of it: where there is one, it stays. The CPU engine has
-/// threads of its own.
+/// threads of its own. Also where none were named: a pool that cannot be started is an error here, and a panic
+/// where it is first used.
 pub(super) fn use_threads(choice: &EngineChoice) -> Result<()> {
-    if choice.threads.is_none() {
-        return Ok(());
-    }
     let threads = choice.thread_count();
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
         // The system's reason; that the pool is there already has none.

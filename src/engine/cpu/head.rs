@@ -59,6 +59,8 @@ struct Workspace {
     undecided: Vec<usize>,
     /// Of rows of beams.
     candidates: Vec<Vec<Candidate>>,
+    /// The token of the highest logit of each of these rows, while choices are counted.
+    highest: Vec<Option<TokenId>>,
     scratch: Scratch,
     bytes: Vec<u8>,
 }
@@ -81,7 +83,17 @@ struct BeamRow<'a> {
     width: usize,
     sample: &'a Sample<'a>,
     own: Vec<(TokenId, f32)>,
-    found: Mutex<Vec<Candidate>>,
+    /// The candidates, and the token of the highest logit.
+    found: Mutex<(Vec<Candidate>, Option<TokenId>)>,
+}
+
+/// The token of the highest logit, of equal ones the lowest; none where one is no number.
+fn highest(scored: &[(TokenId, f32)]) -> Option<TokenId> {
+    let better = |best: (TokenId, f32), one: (TokenId, f32)| {
+        if one.1 > best.1 || one.1 == best.1 && one.0 < best.0 { one } else { best }
+    };
+    let best = scored.iter().copied().reduce(better)?;
+    scored.iter().all(|(_, logit)| !logit.is_nan()).then_some(best.0)
 }
 
 impl Head {
@@ -209,7 +221,9 @@ impl Head {
             let mut picked = vec![None; rows];
             self.pick_by_logits(exec, norm, batch, &mut picked);
             if self.counting {
-                self.count(batch, &picked);
+                let highest = std::mem::take(&mut self.work.highest);
+                self.count(batch, &highest);
+                self.work.highest = highest;
             }
             return picked;
         }
@@ -308,12 +322,15 @@ impl Head {
             let columns = (0..self.packed.outputs())
                 .map(|column| (self.token(column as u32), self.work.product.value(*at, column)));
             let mut scored: Vec<(TokenId, f32)> = columns.chain(own.iter().copied()).collect();
-            *found.lock().unwrap_or_else(PoisonError::into_inner) =
-                likeliest(&mut scored, 2 * width, sample.written, sample.filter);
+            let highest = self.counting.then(|| highest(&scored)).flatten();
+            let likeliest = likeliest(&mut scored, 2 * width, sample.written, sample.filter);
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = (likeliest, highest);
         });
+        self.work.highest.clear();
         for BeamRow { row, found, .. } in of_beams {
-            let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let (found, highest) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
             picked[row] = found.first().map(|candidate| candidate.token);
+            self.work.highest.push(highest);
             self.work.candidates.push(found);
         }
     }

@@ -100,8 +100,8 @@ impl CpuEngine {
     /// # Errors
     /// As [`CpuEngine::new`], for models and memory.
     pub fn with_isa(model: &Model, settings: &CpuSettings<'_>, isa: Isa) -> Result<CpuEngine> {
-        let threads = settings.threads.max(1);
-        let mut all = Team::new(isa, threads);
+        let mut all = Team::new(isa, settings.threads.max(1));
+        let threads = all.exec.pool.threads();
         let config = model.config();
         let shape = PageShape {
             layers: config.layers.len(),

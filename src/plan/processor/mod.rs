@@ -58,6 +58,7 @@ pub fn measure(
     check_shape(&shape.config)?;
     let (isa, threads, batch) = (Isa::detect()?, threads.max(1), batch.max(1));
     let mut all = Executor::new(isa, threads);
+    let threads = all.pool.threads();
     // In the middle of what is written, so that times of steps are those of their mean.
     let middle = job.prefix_tokens + job.prompt_tokens + job.written_tokens / 2;
     let context = middle.max(1);
