@@ -74,6 +74,9 @@ def main():
 def alone(pairs, args):
     """Arrays of the better ones of `pairs`."""
     random.Random(args.seed).shuffle(pairs)
+    if len(pairs) <= args.held_out:
+        raise SystemExit(f"corrections.py: {len(pairs)} summaries were corrected; hold fewer than "
+                         f"{args.held_out} back with --held-out")
     held_out, pairs = pairs[:args.held_out], pairs[args.held_out:]
     marks = [added(worse, better) for (better, *_), (worse, *_) in pairs]
     return {**packed([better for better, _ in pairs], ""),

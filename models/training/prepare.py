@@ -102,6 +102,8 @@ def main():
                  for record in (records[index] for index in used)]
     short = [len(tokens) <= args.max_tokens for tokens, *_ in sequences]
     order = [place[index] for index in order if short[place[index]]]
+    if not order:
+        raise SystemExit("prepare.py: every paper is too long for --max-tokens")
     arrays = packed(sequences, "") | {"order": np.array(order, np.int32)}
     if args.dev:
         with open(args.dev, encoding="utf8") as lines:
@@ -141,9 +143,15 @@ def order_of(records, args, rng):
         order = [index for indices in kinds.values() for index in indices]
         rng.shuffle(order)
         return order
+    for share, at, what in ((args.recent_share, 0, "recent"), (args.demanding_share, 1, "demanding")):
+        for is_so in [True] * (share > 0) + [False] * (share < 1):
+            if not any(indices for kind, indices in kinds.items() if kind[at] == is_so):
+                raise SystemExit(f"prepare.py: no paper that is {'' if is_so else 'not '}{what}; choose --{what}-share otherwise")
     waiting, order = {kind: [] for kind in kinds}, []
     while len(order) < args.papers:
         kind = (rng.random() < args.recent_share, rng.random() < args.demanding_share)
+        if not kinds[kind]:
+            continue
         if not waiting[kind]:
             waiting[kind] = shuffled(kinds[kind], records, kind[0], rng)
         order.append(waiting[kind].pop())

@@ -216,7 +216,9 @@ impl Wait {
                 Err(RecvTimeoutError::Timeout) => {
                     self.told = true;
                     let (host, so_far) = (shown_text(&self.host), seconds(until));
-                    note(&format!("{host} {what} for {so_far}; waiting at most {}", seconds(most)));
+                    // Connecting has a limit of its own, and is mostly over.
+                    let most = seconds(self.limits.silence);
+                    note(&format!("{host} {what} for {so_far}; waiting at most {most}"));
                 }
             }
         }

@@ -8,6 +8,7 @@
 
 mod library;
 mod likeness;
+mod pattern;
 mod shard;
 mod term;
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use regex::{Regex, RegexBuilder};
 
+use super::pattern::Pattern;
 use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Glossary;
 use crate::paper::Paper;
@@ -62,61 +63,6 @@ enum What {
 struct Form {
     words: Vec<Pattern>,
     beside: Vec<String>,
-}
-
-/// A word to compare others with.
-#[derive(Debug, Clone)]
-struct Pattern {
-    text: String,
-    stem: String,
-    case: Case,
-}
-
-/// Which case a word has to be in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Case {
-    Any,
-    /// Some capital: names in both cases are spelt in many ways, `PyTorch` and `Pytorch`, and words such
-    /// as latex are something else.
-    Capital,
-    Exact,
-}
-
-/// Most letters of a name in both cases that is compared as it stands, such as `MoE` and `LoRA`: there
-/// are other words of these letters.
-const SHORT_NAME: usize = 4;
-
-impl Pattern {
-    fn of(text: &str) -> Vec<Pattern> {
-        let pattern = |word: words::Word<'_>| Pattern {
-            text: words::stem(word.text).into_owned(),
-            case: if word.is_acronym() { Case::Exact } else { Case::Any },
-            stem: word.stem,
-        };
-        words::words(text).into_iter().map(pattern).collect()
-    }
-
-    /// What somebody typed, who may not know how a name is spelt.
-    fn typed(text: &str) -> Vec<Pattern> {
-        let mut patterns = Pattern::of(text);
-        for pattern in patterns.iter_mut().filter(|pattern| pattern.case == Case::Exact) {
-            let singular = pattern.text.strip_suffix('s').unwrap_or(&pattern.text);
-            let is_long = singular.chars().count() > SHORT_NAME;
-            if is_long && singular.contains(char::is_lowercase) {
-                pattern.case = Case::Capital;
-            }
-        }
-        patterns
-    }
-
-    fn is(&self, word: &words::Word<'_>) -> bool {
-        self.stem == word.stem
-            && match self.case {
-                Case::Any => true,
-                Case::Capital => word.text.contains(char::is_uppercase),
-                Case::Exact => self.text == words::stem(word.text),
-            }
-    }
 }
 
 impl FromStr for Term {
@@ -384,6 +330,10 @@ mod tests {
         let paper = Paper { plain_title: "A rag doll".into(), ..Paper::default() };
         assert!(!"RAG".parse::<Term>().unwrap().is_in(&paper, None));
         assert!("rag".parse::<Term>().unwrap().is_in(&paper, None));
+        let paper = Paper { plain_title: "On GPUs and one CPU".into(), ..Paper::default() };
+        for term in ["gpus", "gpu", "GPUs", "cpus"] {
+            assert!(term.parse::<Term>().unwrap().is_in(&paper, None), "{term}");
+        }
         let paper = Paper { plain_title: "Latex in Pytorch".into(), ..Paper::default() };
         assert!("PyTorch".parse::<Term>().unwrap().is_in(&paper, None), "spelt otherwise");
         assert!("LaTeX".parse::<Term>().unwrap().is_in(&paper, None));

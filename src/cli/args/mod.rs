@@ -112,7 +112,8 @@ pub(super) struct DigestArgs {
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub(super) quiet: bool,
 
-    /// Say which model, prompt and store are used, and list every item that could not be read
+    /// Say which model, prompt and store are used, which papers are tried again and for what, and every
+    /// item that could not be read
     #[arg(short, long, help_heading = "Output")]
     pub(super) verbose: bool,
 

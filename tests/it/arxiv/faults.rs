@@ -198,6 +198,7 @@ fn an_empty_answer_of_an_address_has_not_broken_off() {
     let address = server.address("/empty.jsonl");
     let finished = server.run(&Place::new(), TODAY, &["digest", &address, "--dry-run"]);
     assert!(!finished.stderr.contains("broke off"), "{}", finished.stderr);
+    assert_eq!((finished.status, server.paths().len()), (0, 1), "{}", finished.stderr);
 }
 
 /// Which papers there are is not known then, so that another run may find some.
