@@ -24,6 +24,8 @@ WORD = re.compile(r"[^\W_]+")
 ENGLISH = re.compile(r"(?<![A-Za-z0-9_\\/.$@{-])[a-z]{3,}(?![A-Za-z0-9_@(/\\$}-])")
 SCALES = {"hundred", "thousand", "million", "billion", "trillion"}  # parts of numbers
 MAX_WORDS = 4
+# What turns the word behind it into another, often its opposite.
+PREFIXES = {"anti", "non", "quasi", "pseudo", "un"}
 PREPOSITIONS = {"in", "on", "off", "at"}
 
 
@@ -45,6 +47,19 @@ ENDING_IN_S = ("alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "ce
                "acoustics", "combinatorics", "dynamics", "electronics", "ethics", "genetics", "informatics",
                "kinematics", "kinetics", "linguistics", "logistics", "mathematics", "mechanics", "omics",
                "optics", "photonics", "physics", "pragmatics", "robotics", "semantics", "tectonics")
+# Plurals that end as a science does.
+NO_SCIENCES = ("comics", "atomics")
+# Plurals that have no s, or another stem; those of more than four letters at the end of a word as well.
+IRREGULAR = {
+    "matrices": "matrix", "vertices": "vertex", "indices": "index", "vortices": "vortex",
+    "nuclei": "nucleus", "spectra": "spectrum", "criteria": "criterion", "phenomena": "phenomenon",
+    "hypotheses": "hypothesis", "analyses": "analysis", "automata": "automaton",
+    "equilibria": "equilibrium", "maxima": "maximum", "minima": "minimum", "optima": "optimum",
+    "extrema": "extremum", "stimuli": "stimulus", "loci": "locus", "foci": "focus", "tori": "torus",
+    "radii": "radius", "vacua": "vacuum", "momenta": "momentum", "bacteria": "bacterium", "novae": "nova",
+    "simplices": "simplex", "syntheses": "synthesis", "crises": "crisis", "genera": "genus",
+    "mice": "mouse", "children": "child", "corpora": "corpus",
+}
 HYPHENS = ("-", "--", "\u2013", "$-")
 
 
@@ -57,8 +72,12 @@ def singular_of_acronym(word):
 def stem_of(word):
     """What singular and plural of `word` have in common: something to compare by, not always a word."""
     word = singular_of_acronym(word)
+    for many, one in IRREGULAR.items():
+        if word.endswith(many) and (word == many or len(many) > 4):
+            return word.removesuffix(many) + one
     for one in (word, word.removesuffix("es")):
-        if any(one == end or len(end) > 3 and one.endswith(end) for end in ENDING_IN_S):
+        if any(one == end or len(end) > 3 and one not in NO_SCIENCES and one.endswith(end)
+               for end in ENDING_IN_S):
             return one
     if len(word) > 3 and word[-1] == "s" and word[-2] not in "siu":
         word = word[:-1]
@@ -90,6 +109,12 @@ def fits(term, text, part):
     return words[0][0] not in PREPOSITIONS or not hyphen(term, words) or hyphen(text, part)
 
 
+def is_denied(text, before, word):
+    """Whether `word` is not what it says, because of the one before: non-local, anti-ferromagnetic."""
+    joint = text[before[2]:word[1]]
+    return before[0] in PREFIXES and (joint in HYPHENS or joint == " " and before[0] == "non")
+
+
 def is_joined(text, end, begin):
     """Whether words that end and begin there can belong to one term."""
     return text[end:begin] in (" ", "'", "\u2019", *HYPHENS)
@@ -116,6 +141,9 @@ def terms_in(text, table, most):
     words, found, times, at = words_of(text), {}, collections.Counter(), 0
     stems = {stem for stem, *_ in words}
     while at < len(words):
+        if text[words[at][1] - 1:words[at][1]] == "\\" or at and is_denied(text, *words[at - 1:at + 1]):
+            at += 1
+            continue
         length = 1
         while (length < MAX_WORDS and at + length < len(words)
                and is_joined(text, words[at + length - 1][2], words[at + length][1])):

@@ -100,6 +100,10 @@ FURTHER = {
     "选择题": "multipl choic, multi choic, mcqa",
     "合作者": "coauth, co auth, partner",
     "语义": "meaning, sens",
+    "协方差矩阵": "covari matric",
+    "随机矩阵": "random matric, stochast matric",
+    "语料库": "corpor",
+    "局部最优": "loc optima",
 }
 RARE = {
     "表面散射": "surface scatter, !subsurface",

@@ -23,7 +23,7 @@
 //! edge ⇥ 边 ⇥ ⇥ node, subgraph
 //! ```
 //!
-//! Words are compared without their case and without the s of a plural, and may be joined by a
+//! Words are compared without their case, singular or plural, and may be joined by a
 //! hyphen instead of a space or by an apostrophe; a term of capitals, such as `RAG`, is compared with its case.
 
 use std::cmp::Ordering;
@@ -185,6 +185,10 @@ impl Glossary {
     fn found_in(&self, text: &str, words: &[Word<'_>], stems: &HashSet<&str>) -> Vec<&Entry> {
         let (mut found, mut at) = (Vec::new(), 0);
         while at < words.len() {
+            if words::is_command(text, &words[at]) || at > 0 && is_denied(text, &words[at - 1..]) {
+                at += 1;
+                continue;
+            }
             let joined = words::joined(text, &words[at..], self.longest);
             let (entry, length) = (1..=joined)
                 .rev()
@@ -240,6 +244,16 @@ impl Entry {
         });
         are_same && keeps_hyphen(&self.term.term, &as_written, text, words)
     }
+}
+
+/// What turns the word behind it into another, often its opposite.
+const PREFIXES: [&str; 5] = ["anti", "non", "quasi", "pseudo", "un"];
+
+/// Whether the second of `words` is not what it says, because of the first: non-local, anti-ferromagnetic.
+/// A term that has both is found before.
+fn is_denied(text: &str, words: &[Word<'_>]) -> bool {
+    let is_joined = |joint: &str| words::is_hyphen(joint) || joint == " " && words[0].stem == "non";
+    PREFIXES.contains(&&*words[0].stem) && words::joints(text, &words[..2]).any(is_joined)
 }
 
 /// Whether a term such as `in-domain` stands in `text` as one, and not as words like `in domains`.

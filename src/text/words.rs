@@ -52,6 +52,24 @@ const ENDING_IN_S: [&str; 34] = [
     "photonics", "physics", "pragmatics", "robotics", "semantics", "tectonics",
 ];
 
+/// Plurals that end as a science does.
+const NO_SCIENCES: [&str; 2] = ["comics", "atomics"];
+
+/// Plurals that have no s, or another stem; those of more than four letters at the end of a word as well, as in
+/// supernovae.
+#[rustfmt::skip]
+const IRREGULAR: [(&str, &str); 32] = [
+    ("matrices", "matrix"), ("vertices", "vertex"), ("indices", "index"), ("vortices", "vortex"),
+    ("nuclei", "nucleus"), ("spectra", "spectrum"), ("criteria", "criterion"), ("phenomena", "phenomenon"),
+    ("hypotheses", "hypothesis"), ("analyses", "analysis"), ("automata", "automaton"),
+    ("equilibria", "equilibrium"), ("maxima", "maximum"), ("minima", "minimum"), ("optima", "optimum"),
+    ("extrema", "extremum"), ("stimuli", "stimulus"), ("loci", "locus"), ("foci", "focus"),
+    ("tori", "torus"), ("radii", "radius"), ("vacua", "vacuum"), ("momenta", "momentum"),
+    ("bacteria", "bacterium"), ("novae", "nova"), ("simplices", "simplex"), ("syntheses", "synthesis"),
+    ("crises", "crisis"), ("genera", "genus"), ("mice", "mouse"), ("children", "child"),
+    ("corpora", "corpus"),
+];
+
 /// `word` without the s of a plural where capitals are before it, as in GPUs and KGs.
 fn singular_of_acronym(word: &str) -> &str {
     let is_acronym = |head: &&str| head.chars().count() > 1 && head.chars().all(char::is_uppercase);
@@ -63,9 +81,17 @@ fn singular_of_acronym(word: &str) -> &str {
 /// The s of a plural goes, and its e behind s, sh, ch, x and z; `ie` becomes `y`.
 pub(crate) fn stem(word: &str) -> Cow<'_, str> {
     let word = singular_of_acronym(word);
+    for (many, one) in IRREGULAR {
+        match word.strip_suffix(many) {
+            Some("") => return Cow::Borrowed(one),
+            Some(start) if many.len() > 4 => return Cow::Owned(format!("{start}{one}")),
+            _ => {}
+        }
+    }
     let without_es = word.strip_suffix("es").unwrap_or(word);
     for one in [word, without_es] {
-        let is_end = |end: &str| one == end || end.len() > 3 && one.ends_with(end);
+        let is_long = |end: &str| end.len() > 3 && !NO_SCIENCES.contains(&one);
+        let is_end = |end: &str| one == end || is_long(end) && one.ends_with(end);
         if ENDING_IN_S.into_iter().any(is_end) {
             return Cow::Borrowed(one);
         }
@@ -91,6 +117,11 @@ pub(crate) fn joined(text: &str, words: &[Word<'_>], most: usize) -> usize {
     let is_joint = |joint: &str| matches!(joint, " " | "'" | "’") || is_hyphen(joint);
     let joints = joints(text, words).take(most.saturating_sub(1));
     words.len().min(joints.take_while(|joint| is_joint(joint)).count() + 1)
+}
+
+/// Whether `word` of `text` is the name of a command of TeX's: the bar of `\bar{x}` is no bar.
+pub(crate) fn is_command(text: &str, word: &Word<'_>) -> bool {
+    text[..word.start].ends_with('\\')
 }
 
 /// Whether what stands between two words is a hyphen, however it is set.
@@ -147,6 +178,10 @@ mod tests {
             ("virus", "viruses"),
             ("metalens", "metalenses"),
             ("coronavirus", "coronaviruses"),
+            ("matrix", "matrices"),
+            ("supernova", "supernovae"),
+            ("analysis", "analyses"),
+            ("mouse", "mice"),
         ] {
             assert_eq!(stem(one), stem(many));
             assert_eq!(words(one)[0].stem, words(many)[0].stem);
@@ -161,6 +196,9 @@ mod tests {
         }
         assert_eq!(stem("statistic"), stem("statistics"));
         assert_eq!(stem("topic"), stem("topics"));
+        assert_eq!(stem("pumice"), "pumice");
+        assert_eq!(stem("comics"), stem("comic"));
+        assert_ne!(stem("genomics"), stem("genomic"));
     }
 
     #[test]

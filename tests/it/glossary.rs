@@ -1,8 +1,12 @@
 //! Glossaries: from a file to the line of a prompt.
 
 use std::collections::HashSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use wenzhai::card;
+use wenzhai::feed::{self, Event, Source};
 use wenzhai::glossary::{Glossary, MAX_TOLD};
 use wenzhai::paper::Paper;
 use wenzhai::prompt::{Codec, Encoding, Template};
@@ -132,6 +136,9 @@ fn terms_that_capitals_tell_apart_are_two_and_any_hyphen_joins_one() {
         assert_eq!(told(text), ["牧羊犬"], "{text}");
     }
     assert_eq!(told("$k$-means"), ["k均值"]);
+    for text in ["anti-sheep-dog", "non-sheep-dog", "non sheep-dog", r"$\news$"] {
+        assert!(told(text).is_empty(), "{text}");
+    }
     assert!(told("new ideas").is_empty());
 }
 
@@ -152,4 +159,56 @@ fn what_is_told_stays_on_one_line_and_is_bounded() {
     assert_eq!(lines.len(), 4, "{told}");
     let terms = lines[2].strip_prefix("Terms: ").expect("a line of terms");
     assert!((1..=MAX_TOLD).contains(&terms.split('；').count()), "{terms}");
+}
+
+/// Training tells the terms that the program will tell: `models/training/glossary.py` finds them once more.
+#[test]
+fn the_recipe_finds_the_terms_that_the_program_finds() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut papers = vec![(
+        "Spectra of nuclei".to_owned(),
+        r"Random matrices of non-local operators, $\bar{x}$ and $k$-means; anti-ferromagnetic order of
+        Navier--Stokes vortices, LoRa beside LoRA, comics and genomics, an edge of a subgraph, GPUs."
+            .to_owned(),
+    )];
+    let sample = Source::Path(root.join("examples/cs.CL-sample.xml"));
+    let shared = root.join("../shared/feeds/day-2026-06-29.jsonl");
+    for source in
+        [Some(sample), shared.exists().then_some(Source::Path(shared))].into_iter().flatten()
+    {
+        let mut take = |event| {
+            if let Event::Item(item) = event {
+                papers.push((item.paper.plain_title, item.paper.plain_abstract));
+            }
+            Ok(())
+        };
+        feed::read(&source, &mut take).unwrap();
+    }
+    let program = "import json, sys\n\
+        from glossary import read_table, terms_in\n\
+        table = read_table('../zh.terms.tsv')\n\
+        for title, text in json.load(sys.stdin):\n    \
+            print(json.dumps([term[1] for term in terms_in(f'{title}\\n{text}', table, int(sys.argv[1]))]))\n";
+    let python = Command::new("python3")
+        .args(["-B", "-c", program, &MAX_TOLD.to_string()])
+        .current_dir(root.join("models/training"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut python = match python {
+        Ok(python) => python,
+        Err(error) => return crate::support::skipped(format_args!("python3: {error}")),
+    };
+    let input = serde_json::to_vec(&papers).unwrap();
+    python.stdin.take().unwrap().write_all(&input).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let glossary = built_in();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(found.lines().count(), papers.len());
+    for ((title, abstract_text), theirs) in papers.iter().zip(found.lines()) {
+        let ours = glossary.terms_of(title, abstract_text);
+        let ours: Vec<String> = ours.into_iter().map(|term| term.translation).collect();
+        assert_eq!(ours, serde_json::from_str::<Vec<String>>(theirs).unwrap(), "{title}");
+    }
 }
