@@ -1,17 +1,17 @@
 //! wenzhai (文摘) reads arXiv feeds and writes a Chinese digest of them with a quantized language
 //! model that runs on the user's own machine.
 //!
-//! The modules are the stations of one line; data flows downwards and imports point upwards:
+//! The modules are the stations of one line, down which data flows:
 //!
 //! | station | module | hands on |
 //! |---|---|---|
 //! | bytes of a feed | [`feed`] | [`paper::Paper`] |
+//! | which papers to keep, and how near they are to liked ones | [`select`] | papers of a run |
 //! | paper and template | [`prompt`], [`tokens`] | [`generate::Request`] |
 //! | requests, a step at a time | [`generate`], [`engine`] | token ids |
 //! | token ids to fields, and every check | [`summary`] | [`record::Record`] |
-//! | which papers to keep, and how near they are to liked ones | [`select`] | papers of a run |
 //! | finished papers, durable at once | [`store`] | records, in digest order |
-//! | records | [`digest`] | Markdown |
+//! | records | [`digest`] | Markdown, pages, Atom feeds and JSON lines |
 //!
 //! [`writer`] is the front door: it puts a model, its prompt, terms and guards together; [`pipeline`]
 //! tells the whole story on one page; [`cli`] is the only module that prints. [`card`] and [`fetch`] bring
@@ -21,6 +21,11 @@
 //! [`hash`] and [`error`] are what others build on; [`system`] tells what memory and disk are left, [`http`]
 //! is how servers are asked, [`text_file`] reads text that a person wrote, and [`atomic`] writes files whole
 //! or not at all.
+//!
+//! What is stable are [`writer`], [`pipeline`], [`store`], [`feed`], [`select`], [`paper`], [`record`] and
+//! [`digest`]; the other modules are public for tests, benches and examples, and may change with any version.
+//! Both built-in adapters are compiled in, also into a program that uses the library; that of the small model is a
+//! derivative of Gemma, whose terms (`models/NOTICE-gemma.md`) such a program has to pass on.
 
 pub mod atomic;
 pub mod card;

@@ -74,7 +74,7 @@ pub struct Record {
     /// Which of the three were asked for, where not all were.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Fields::are_all")]
     pub fields: Fields,
-    /// Which model, adapter and prompt wrote it.
+    /// Which model wrote it, with an adapter that is not its own.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub model: String,
     /// What the checks still found after the last try; empty means clean. The first version called
@@ -194,7 +194,7 @@ pub struct WrittenSummary {
     pub summary: Summary,
     /// Which of them were asked for.
     pub fields: Fields,
-    /// Which model, adapter and prompt wrote it; empty where that is not known.
+    /// Which model wrote it, with an adapter that is not its own; empty where that is not known.
     pub model: String,
     /// What the checks found; empty means clean.
     pub marks: Vec<Flaw>,

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
 use crate::pipeline::{self, Inputs, Intake, Observer, Progress, Treatment};
 use crate::store::{Account, Announcement, Identity, Run, Store};
-use crate::writer::{Batch, Writer};
+use crate::writer::{self, Batch, Writer};
 
 /// Makes a digest; `profile` is the one of `config`, the file of settings, for which days are
 /// remembered.
@@ -25,6 +25,10 @@ pub(super) fn run(
 ) -> Result<Outcome> {
     let mut settings = DigestSettings::of(args, config)?;
     let mut console = Console::new(settings.verbosity);
+    if settings.choice.library.is_some() {
+        // Papers are compared with it before there is a model.
+        writer::use_threads(&settings.writer.engine)?;
+    }
     if settings.dry_run {
         return dry_run(&settings, &mut console);
     }
@@ -89,15 +93,17 @@ pub(super) fn run(
         }
     }
     settings.outputs.write(&run, &|record| run.successor(record))?;
-    let noted =
-        run.remember(&inputs.announced, Some(day)).and_then(|()| run.remember(&given_up, None));
+    let noted = run
+        .remember(&inputs.announced, Some(day))
+        .map_err(|error| error.hint("another run brings its days again"))
+        .and_then(|()| run.remember(&given_up, None));
     let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
     let (effort, stopped) = (effort.unwrap_or_default(), stopped(&inputs));
     console.say(&format!("{}{effort}{stopped}", wording::account(&account)));
     tell_skipped(&account, &console);
     if let Err(error) = noted {
         let message = format!("the digest is written, and not noted: {error}");
-        console.error(&error.saying(message).hint("another run brings its days again"));
+        console.error(&error.saying(message));
         return Ok(Outcome::Incomplete);
     }
     Ok(outcome(&inputs, &account))

@@ -39,6 +39,8 @@ pub(super) struct Delivery<'a> {
     ids: Option<HashSet<PaperId>>,
     /// Those of them that came again.
     repeated: u64,
+    /// The papers of the answer that is being read, where none should come twice.
+    pub(super) of_answer: Vec<PaperId>,
 }
 
 impl<'a> Delivery<'a> {
@@ -60,6 +62,7 @@ impl<'a> Delivery<'a> {
             last_page: None,
             ids: None,
             repeated: 0,
+            of_answer: Vec::new(),
         }
     }
 
@@ -101,10 +104,9 @@ impl<'a> Delivery<'a> {
     /// Hands a paper over.
     pub(super) fn item(&mut self, mut item: Item) -> Result<()> {
         self.items += 1;
-        if let (Some(ids), Some(id)) = (&mut self.ids, &item.paper.id)
-            && !ids.insert(id.clone())
-        {
-            self.repeated += 1;
+        if let (Some(ids), Some(id)) = (&mut self.ids, &item.paper.id) {
+            self.of_answer.push(id.clone());
+            self.repeated += u64::from(!ids.insert(id.clone()));
         }
         if self.may_be_replaced {
             item.paper.version = None;

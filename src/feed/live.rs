@@ -8,7 +8,7 @@ use super::source::arxiv::{Endpoint, Fetched, Named, Request, Service, Target};
 use super::{Event, FeedReport, Format};
 use crate::error::ErrorKind;
 use crate::http::percent_encoded;
-use crate::paper::Date;
+use crate::paper::{Date, PaperId};
 use crate::text::quantity::count;
 use crate::{Error, Result};
 
@@ -42,7 +42,8 @@ pub(super) fn read(
     let mut delivery = Delivery::new(name, sink);
     (delivery.follows_pages, delivery.is_fetched) = (true, true);
     let service = &*named.service;
-    let mut reading = Reading { service, name, out: delivery, held: 0, pages: Vec::new() };
+    let mut reading =
+        Reading { service, name, out: delivery, held: 0, answers: Vec::new(), pages: Vec::new() };
     if matches!(named.request, Request::Query(_) | Request::Day(..)) {
         reading.out.watch_for_repeats();
     }
@@ -71,6 +72,8 @@ struct Reading<'a> {
     out: Delivery<'a>,
     /// Items that the answers held so far, those that could not be read included, those that came again not.
     held: u64,
+    /// The papers of each page of a day so far.
+    answers: Vec<Vec<PaperId>>,
     /// Pages of a day, which are kept once it is known that the day is whole.
     pages: Vec<Fetched>,
 }
@@ -109,7 +112,7 @@ impl Reading<'_> {
                 return Err(self.out.error(&format!("was asked for, and the page is of {other}")));
             }
             total = total.max(page.total.unwrap_or(0));
-            if self.held >= total || !page.is_news() || self.out.is_broken() {
+            if self.held >= total || page.items == 0 || page.is_again || self.out.is_broken() {
                 return self.compare(total, "entries");
             }
         }
@@ -133,9 +136,8 @@ impl Reading<'_> {
                     .fetching(&format!("{}: {all} results, {RESULTS_A_CALL} a call", self.name))?;
             }
             empty_answers = if page.items == 0 { empty_answers + 1 } else { 0 };
-            let is_again = page.items > 0 && !page.is_news();
             if start >= total.min(RESULTS_MAX)
-                || is_again
+                || page.is_again
                 || self.out.is_broken()
                 || empty_answers >= EMPTY_ANSWERS_MAX
             {
@@ -222,13 +224,24 @@ impl Reading<'_> {
         told?;
         let (lost_before, repeated_before) = (out.losses(), out.repeated());
         out.last_page = None;
+        out.of_answer.clear();
         parse(self.name, &got.bytes[..], got.charset.as_deref(), out)?;
         let mut page = out.last_page.take().unwrap_or_default();
-        page.repeated = out.repeated() - repeated_before;
         // Of a query's results none is there twice: what moved from one answer into the next, because a paper
-        // came in or went meanwhile, hides one that never came. A day may have a paper in two lists.
-        let is_apart = endpoint == Endpoint::Api || !page.is_news();
-        self.held += page.items - if is_apart { page.repeated } else { 0 };
+        // came in or went meanwhile, hides one that never came. A day may have a paper in two lists, but no
+        // page twice.
+        let repeated = out.repeated() - repeated_before;
+        let papers = std::mem::take(&mut out.of_answer);
+        let lacking = match endpoint {
+            Endpoint::Page if !papers.is_empty() && self.answers.contains(&papers) => page.items,
+            Endpoint::Api => repeated,
+            _ => 0,
+        };
+        page.is_again = page.items > 0 && lacking >= page.items;
+        self.held += page.items.saturating_sub(lacking);
+        if endpoint == Endpoint::Page {
+            self.answers.push(papers);
+        }
         let is_empty_handed = page.items == 0 && page.total.is_some_and(|total| total > 0);
         let is_sound =
             self.out.losses() == lost_before && !self.out.is_broken() && !is_empty_handed;

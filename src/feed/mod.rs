@@ -59,7 +59,10 @@ pub use source::{MAX_FOLDER_FILES, MAX_FOLDER_LEVELS, Source, arxiv, expand};
 /// holds no paper without being a well-formed empty feed; an answer of the API that counts results
 /// and holds none of them is not one. It is one that may pass ([`Error::may_pass`]) where another try
 /// may bring what is lacking. An error of `sink` ends reading and is handed on.
-/// A folder is to be [`expand`]ed first.
+/// A folder, and a name that stands for several sources (`arxiv:cs.CL+cs.LG`), is to be [`expand`]ed first.
+///
+/// It blocks: servers are waited for, arXiv with the pauses that it wishes (3 s between calls, 15 s between
+/// catch-up pages), and what is asked of it is locked against other processes and kept below `WENZHAI_HOME`.
 pub fn read(source: &Source, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<FeedReport> {
     let name = source.to_string();
     if let Source::Arxiv(named) = source {

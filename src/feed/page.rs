@@ -11,15 +11,8 @@ pub(super) struct Page {
     pub(super) promised: Option<u64>,
     /// The items that it holds, those that cannot be read and those that are deleted included.
     pub(super) items: u64,
-    /// Those of them that an answer before this one had, where that is looked at.
-    pub(super) repeated: u64,
+    /// Whether it is an answer that came before, once more.
+    pub(super) is_again: bool,
     /// What to ask for the next one with.
     pub(super) token: Option<String>,
-}
-
-impl Page {
-    /// Whether it holds anything that did not come before.
-    pub(super) fn is_news(&self) -> bool {
-        self.items > self.repeated
-    }
 }

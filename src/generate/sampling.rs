@@ -19,7 +19,7 @@ pub enum Sampling {
     /// The highest logit after lowering the tokens written last (repetition penalty of
     /// Keskar et al. 2019, "CTRL": positive logits are divided by it, negative ones multiplied).
     Penalised {
-        /// 1 is no penalty.
+        /// Above 0; 1 is no penalty.
         penalty: f32,
         /// How many of the tokens written last it applies to.
         window: usize,
@@ -33,7 +33,7 @@ pub enum Sampling {
     /// A draw from the `top_k` highest logits at a temperature; what a filter refuses is drawn
     /// again without it.
     Sampled {
-        /// Logits are divided by it.
+        /// Above 0; logits are divided by it.
         temperature: f32,
         /// How many candidates there are.
         top_k: usize,

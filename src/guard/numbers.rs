@@ -176,8 +176,12 @@ impl Numbers {
     /// Whether `run` is the 1 or the 3 of `1/3` for a third, as far as it is written.
     fn begins_share(&self, before: &[char], run: &str, after: &[char]) -> bool {
         let is_share = |below: &str| self.shares.contains(&below);
+        if let Some(above) = before.strip_suffix(&['1', '/']) {
+            // 11/3 and 2/1/3 are something else.
+            let is_part = |c: &char| c.is_ascii_digit() || "./,".contains(*c);
+            return !above.last().is_some_and(is_part) && is_share(run);
+        }
         match (run, after) {
-            (below, _) if before.ends_with(&['1', '/']) => is_share(below),
             ("1", []) => !self.shares.is_empty(),
             ("1", ['/', below @ ..]) => {
                 let digits = below.iter().take_while(|c| c.is_ascii_digit());

@@ -96,6 +96,14 @@ impl LayerWeights {
 }
 
 impl Weights {
+    /// Bytes that the matrices take.
+    pub fn bytes(&self) -> u64 {
+        let of_layers =
+            self.layers.iter().flat_map(|layer| layer.matrices()).map(|(_, matrix)| matrix);
+        let vocabulary = [Some(&self.token_embedding), self.output.as_ref()].into_iter().flatten();
+        of_layers.chain(vocabulary).map(|matrix| matrix.storage_size_in_bytes() as u64).sum()
+    }
+
     /// Reads all tensors of the decoder that `config` describes, from a file that `check` found
     /// to have them.
     ///

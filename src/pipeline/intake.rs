@@ -34,13 +34,15 @@ pub enum Treatment {
     /// Those that bring a summary along keep it; the others are to be summarised.
     #[default]
     Write,
-    /// All are to be summarised, whether they bring a summary along or not.
+    /// All are to be summarised, whether they bring a summary along or not; one that the store has is taken all
+    /// the same, unless the run was begun to redo them.
     Rewrite,
     /// Each is settled as it is, without a summary: the run then lists what would be read.
     List,
 }
 
 /// What became of the inputs.
+#[must_use = "an input that cannot be read is no error, but told here"]
 #[derive(Debug, Default)]
 pub struct Inputs {
     /// Why inputs could not be read at all.

@@ -89,7 +89,8 @@ impl Observer for () {
 }
 
 /// Summarises every pending paper of `run`, or as many as there is time for until `observer` asks
-/// for an end; `writer` is what records call the model.
+/// for an end; `writer` is what records call the model. After such an end, or an error, it can be called again
+/// for what is left.
 pub fn summarise(
     run: &mut Run<'_>,
     codec: &Codec<'_>,
@@ -97,6 +98,7 @@ pub fn summarise(
     writer: &str,
     observer: &mut dyn Observer,
 ) -> Result<Progress> {
+    run.put_back_unfinished()?;
     let progress = Progress { papers: run.account()?.pending, ..Progress::default() };
     let ahead = generator.limits().max_sequences;
     let mut desk =

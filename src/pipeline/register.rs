@@ -82,7 +82,7 @@ impl Register {
             is_cut: false,
         };
         if !is_feed {
-            self.doubt_later_feeds(source, &announcement, run, observer)?;
+            self.doubt_next_feed(source, &announcement, run, observer)?;
         }
         if self.is_another_days(source, &announcement, run, observer)? {
             return Ok(());
@@ -133,9 +133,9 @@ impl Register {
         Ok(())
     }
 
-    /// A feed that was taken for a later day's, and had nothing but papers of this page, was likely this day's
-    /// still: what was announced on the later one is missing.
-    fn doubt_later_feeds(
+    /// The next feed that was read, and had nothing but papers of this page, was likely this day's still: what
+    /// was announced on its own is missing.
+    fn doubt_next_feed(
         &mut self,
         source: &Source,
         page: &Announcement,
@@ -143,29 +143,26 @@ impl Register {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let Announcement { category, day, papers, .. } = page;
-        let mut doubted = Vec::new();
+        let known = run.days_read(category)?;
+        let of_run = self.read.iter().filter(|other| other.category == *category);
+        let days = known.days.keys().copied().chain(of_run.map(|other| other.day));
+        let Some(next) = days.filter(|other| other > day).min() else { return Ok(()) };
+        let read_before = self.read.len();
         self.read.retain(|feed| {
-            let is_doubted = feed.followed
-                && feed.category == *category
-                && feed.day > *day
-                && !feed.papers.is_empty()
-                && are_among(&feed.papers, papers);
-            if is_doubted {
-                doubted.push((category.clone(), feed.day));
-            }
-            !is_doubted
+            let is_next = feed.category == *category && feed.day == next && feed.followed;
+            !is_next || feed.papers.is_empty() || !are_among(&feed.papers, papers)
         });
-        let earlier = run.feeds_of_these(category, papers, *day)?;
-        // They are read again whether this run comes to its end or not: rather twice than never.
-        doubted.extend(earlier.into_iter().map(|later| (category.clone(), later)));
-        run.forget(&doubted)?;
-        for (_, later) in doubted {
-            observer.warning(&format!(
-                "{source}: each of the papers that the feed of {category} had under {later} was announced on \
-                 {day}; it was likely that day's still. {later} is not taken for read any more: a later run \
-                 brings it, or arxiv:{category}@{later} now"
-            ));
+        let is_of_earlier_run = run.is_feed_of_these(category, papers, next)?;
+        if !is_of_earlier_run && self.read.len() == read_before {
+            return Ok(());
         }
+        // It is read again whether this run comes to its end or not: rather twice than never.
+        run.forget(&[(category.clone(), next)])?;
+        observer.warning(&format!(
+            "{source}: each of the papers that the feed of {category} had under {next} was announced on \
+             {day}; it was likely that day's still. {next} is not taken for read any more: a later run \
+             brings it, or arxiv:{category}@{next} now"
+        ));
         Ok(())
     }
 

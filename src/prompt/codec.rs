@@ -1,4 +1,4 @@
-//! Papers to jobs, and finished jobs back to summaries.
+//! Papers to requests, and finished requests back to summaries.
 //!
 //! Text around a paper is encoded together with it, because vocabularies merge across the seam
 //! (the space after `Title:` belongs to the title's first token). What all prompts have in common
@@ -56,7 +56,7 @@ pub struct Prompt {
 }
 
 impl<'a> Codec<'a> {
-    /// A codec for jobs of up to `max_positions` positions.
+    /// A codec for requests of up to `max_positions` positions.
     ///
     /// # Errors
     /// Where the model has no chat template, or none that can be used, for a prompt that needs one,
@@ -121,7 +121,7 @@ impl<'a> Codec<'a> {
         self.first
     }
 
-    /// The same codec, whose jobs are held to `rules` while they write.
+    /// The same codec, whose requests are held to `rules` while they write.
     #[must_use]
     pub fn guarded(mut self, rules: Rules) -> Self {
         self.guards = Some((rules, Arc::new(self.encoding.pieces())))
@@ -170,7 +170,7 @@ impl<'a> Codec<'a> {
         self.template.asked()
     }
 
-    /// The job to answer `prompt`.
+    /// The request to answer `prompt`.
     pub fn request(&self, id: RequestId, prompt: &Prompt, sampling: Sampling) -> Request {
         let mut fields = self.fields.clone();
         if let Some((rules, pieces)) = &self.guards {

@@ -82,8 +82,9 @@ impl Library {
         self.liked.drain(..excess);
         if excess > 0 {
             let (excess, most) = (count(excess as u64), count(MAX_LIKED as u64));
-            self.faults
-                .push(of_file(format!("more than {most} papers: the first {excess} are left out")));
+            self.faults.push(format!(
+                "the libraries have more than {most} papers: the first {excess} are left out"
+            ));
         }
         Ok(())
     }

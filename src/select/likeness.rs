@@ -26,7 +26,7 @@ const EXPLAINED: usize = 200;
 /// Where a paper stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rank {
-    /// Its place among the papers that were ranked.
+    /// Its index in the papers that were ranked.
     pub paper: usize,
     /// BM25 score, from 0.
     pub score: f32,

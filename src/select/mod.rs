@@ -2,8 +2,8 @@
 //! reader.
 //!
 //! [`Selection`] looks at one paper at a time: why it was announced, its day, and the terms that it
-//! must or must not have ([`Term`]). [`Library`] holds papers that the reader likes, and ranks
-//! others by their likeness to these. [`Shard`] is a share of all papers, for one of several machines.
+//! must or must not have ([`Term`]). [`Library`] holds papers that the reader likes, and [`rank`]
+//! puts others in the order of their likeness to these. [`Shard`] is a share of all papers, for one of several machines.
 //! None of them needs a model.
 
 mod library;

@@ -7,6 +7,8 @@ use crate::text::words;
 pub(super) struct Pattern {
     text: String,
     stem: String,
+    /// Typed in small letters, `gpus` ends as `virus` does, which is no plural: it means GPU as well.
+    acronym: Option<String>,
     case: Case,
 }
 
@@ -30,6 +32,7 @@ impl Pattern {
             text: words::stem(word.text).into_owned(),
             case: if word.is_acronym() { Case::Exact } else { Case::Any },
             stem: word.stem,
+            acronym: None,
         };
         words::words(text).into_iter().map(pattern).collect()
     }
@@ -44,20 +47,18 @@ impl Pattern {
                 pattern.case = Case::Capital;
             }
         }
-        // Typed in small letters, GPUs ends as virus does, which is no plural.
         for pattern in &mut patterns {
             let is_short = pattern.text.len() <= SHORT_NAME && pattern.case == Case::Any;
-            if let Some(singular) = pattern.stem.strip_suffix("s").filter(|_| is_short)
-                && singular.ends_with('u')
-                && !matches!(&*pattern.stem, "bus" | "plus" | "thus")
-            {
-                pattern.stem = singular.to_owned();
-            }
+            let head = pattern.stem.strip_suffix('s').filter(|head| is_short && head.len() > 2);
+            pattern.acronym = head.filter(|head| head.ends_with('u')).map(str::to_owned);
         }
         patterns
     }
 
     pub(super) fn is(&self, word: &words::Word<'_>) -> bool {
+        if self.acronym.as_ref() == Some(&word.stem) && word.is_acronym() {
+            return true;
+        }
         self.stem == word.stem
             && match self.case {
                 Case::Any => true,

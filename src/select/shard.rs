@@ -54,7 +54,7 @@ impl FromStr for Shard {
     /// `I/N`: shard I, counted from 1, of N.
     fn from_str(text: &str) -> Result<Self> {
         let refused = |what: String, hint: &str| {
-            Err(Error::new(ErrorKind::Usage, format!("--shard {text}: {what}")).hint(hint))
+            Err(Error::new(ErrorKind::Usage, format!("the shard {text:?}: {what}")).hint(hint))
         };
         let parts = text.split_once('/');
         let numbers =

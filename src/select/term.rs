@@ -19,7 +19,7 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 /// A word, some words in a row, a category, or a regular expression, and where it is looked for.
 ///
 /// A term in Chinese is looked for in summaries, and in English where a list of common terms or a
-/// glossary says what that is. Words are compared whole, without their case and without the s of a plural, and may be joined by
+/// glossary says what that is. Words are compared whole, without their case, singular or plural, and may be joined by
 /// a hyphen instead of a space; a word of capitals, such as `RAG`, is compared with its case, and so are
 /// short names in both, such as `LoRA`; longer ones (`PyTorch`) need some capital. What has
 /// signs in it, such as `C++` and `Qwen2.5`, is looked for as it stands.
@@ -333,6 +333,13 @@ mod tests {
         let paper = Paper { plain_title: "On GPUs and one CPU".into(), ..Paper::default() };
         for term in ["gpus", "gpu", "GPUs", "cpus"] {
             assert!(term.parse::<Term>().unwrap().is_in(&paper, None), "{term}");
+        }
+        let authors = vec!["Daniela Rus".to_owned()];
+        let paper = Paper { plain_title: "On Opus by bus".into(), authors, ..Paper::default() };
+        for (term, expected) in
+            [("opus", true), ("Opus", true), ("author:Rus", true), ("bus", true), ("gpus", false)]
+        {
+            assert_eq!(term.parse::<Term>().unwrap().is_in(&paper, None), expected, "{term}");
         }
         let paper = Paper { plain_title: "Latex in Pytorch".into(), ..Paper::default() };
         assert!("PyTorch".parse::<Term>().unwrap().is_in(&paper, None), "spelt otherwise");

@@ -2,7 +2,7 @@
 //!
 //! A vocabulary made for all languages has a quarter of a million tokens, and a small model spends
 //! most of its arithmetic on scoring them; Chinese summaries are written with a few ten thousand.
-//! An engine that is given a [`Shortlist`] scores its tokens and those of the job's own prompt,
+//! An engine that is given a [`Shortlist`] scores its tokens and those of the request's own prompt,
 //! so that a name can always be repeated. The logits of these are what they would be anyway.
 //!
 //! A list is learned from texts ([`Learner`]) and kept as a small file beside the model's card.

@@ -104,21 +104,19 @@ impl Run<'_> {
         find().map_err(|cause| failed(&self.store.name, cause))
     }
 
-    /// The days later than `day` whose feeds, read by earlier runs, had papers, and none but some of
-    /// `papers`.
-    pub fn feeds_of_these(
+    /// Whether the feed of `day`, read by an earlier run, had papers, and none but some of `papers`.
+    pub fn is_feed_of_these(
         &self,
         category: &str,
         papers: &[(String, Option<u32>)],
         day: Date,
-    ) -> Result<Vec<Date>> {
-        let find = || -> rusqlite::Result<Vec<Date>> {
-            let mut others: BTreeMap<Date, bool> = BTreeMap::new();
+    ) -> Result<bool> {
+        let find = || -> rusqlite::Result<bool> {
             let these: HashMap<&str, Option<u32>> =
                 papers.iter().map(|(id, version)| (id.as_str(), *version)).collect();
             let sql = format!(
-                "SELECT paper, version, day FROM main.announced AS paper
-                WHERE reader = ?1 AND category = ?2 AND day > ?3 AND EXISTS (
+                "SELECT paper, version FROM main.announced AS paper
+                WHERE reader = ?1 AND category = ?2 AND day = ?3 AND EXISTS (
                     SELECT 1 FROM main.announcement AS whole WHERE whole.reader = paper.reader
                     AND whole.category = paper.category AND whole.day = paper.day
                     AND whole.followed = {FOLLOWED})"
@@ -126,15 +124,17 @@ impl Run<'_> {
             let mut statement = self.store.connection.prepare_cached(&sql)?;
             let mut rows =
                 statement.query(params![self.store.reader, category, day.to_string()])?;
+            let mut has_papers = false;
             while let Some(row) = rows.next()? {
-                let Some(day) = date(&row.get::<_, String>(2)?) else { continue };
+                has_papers = true;
                 let (paper, version): (String, Option<u32>) = (row.get(0)?, row.get(1)?);
-                let is_here = these
-                    .get(paper.as_str())
-                    .is_some_and(|known| known.is_none() || version.is_none() || *known == version);
-                *others.entry(day).or_insert(true) &= is_here;
+                let is_here =
+                    |known: &Option<u32>| known.is_none() || version.is_none() || *known == version;
+                if !these.get(paper.as_str()).is_some_and(is_here) {
+                    return Ok(false);
+                }
             }
-            Ok(others.into_iter().filter_map(|(day, all)| all.then_some(day)).collect())
+            Ok(has_papers)
         };
         find().map_err(|cause| failed(&self.store.name, cause))
     }

@@ -25,7 +25,8 @@ use crate::summary::Notice;
 pub enum Offered {
     /// Not met before in this run.
     New,
-    /// Met before in this run, in the same or a newer version: passed over.
+    /// Passed over: met before in this run, in the same or a newer version, or a new version of a paper that
+    /// has no summary to list it with.
     Duplicate,
     /// Met before in an older version, which it replaces.
     Replaced,
@@ -57,7 +58,7 @@ pub struct Pending {
     pub paper: Paper,
 }
 
-/// The right to settle one paper, once.
+/// A paper of a run that was taken to be settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
     row: i64,
@@ -182,6 +183,17 @@ impl<'a> Run<'a> {
         self.execute("DELETE FROM temp.offered WHERE ticket = ?1", [ticket])?;
         self.counted.filtered += 1;
         Ok(())
+    }
+
+    /// Papers that were taken and not settled wait again, as after a call that was ended.
+    pub fn put_back_unfinished(&mut self) -> Result<()> {
+        let sql = "UPDATE temp.offered SET fate = ?2 WHERE fate = ?1";
+        self.execute(sql, params![Fate::Taken as i64, Fate::Pending as i64])
+    }
+
+    /// Who writes its summaries.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Counts an item of the input that is not offered.

@@ -25,13 +25,7 @@ const UNITS: [(&str, i32); 5] =
 /// What is counted in a unit, or alone.
 const COUNTS: [(&str, i32); 4] = [("tens", 1), ("dozens", 1), ("hundreds", 2), ("thousands", 3)];
 /// Times and shares that have a magnitude of their own.
-const OTHERS: [(&str, i32); 16] = [
-    ("kyr", 3),
-    ("myr", 6),
-    ("gyr", 9),
-    ("kpc", 3),
-    ("mpc", 6),
-    ("gpc", 9),
+const OTHERS: [(&str, i32); 10] = [
     ("dozen", 1),
     ("decade", 1),
     ("decadal", 1),
@@ -43,6 +37,10 @@ const OTHERS: [(&str, i32); 16] = [
     ("millennia", 3),
     ("millennium", 3),
 ];
+
+/// Units, written as they are: MPC is no megaparsec.
+const MEASURES: [(&str, i32); 6] =
+    [("kyr", 3), ("Myr", 6), ("Gyr", 9), ("kpc", 3), ("Mpc", 6), ("Gpc", 9)];
 
 /// The magnitudes that `text` states, with their powers of ten.
 fn stated(text: &str) -> Vec<(String, i32)> {
@@ -101,7 +99,8 @@ fn powers(text: &str) -> BTreeSet<i32> {
     let of = |table: &[(&str, i32)], word: &str| {
         table.iter().find(|(known, _)| *known == word).map(|(_, power)| *power)
     };
-    let mut powers = BTreeSet::new();
+    let written = text.split(|c: char| !c.is_ascii_alphabetic());
+    let mut powers: BTreeSet<i32> = written.filter_map(|word| of(&MEASURES, word)).collect();
     let mut skipped = false;
     for (at, word) in words.iter().enumerate() {
         let next = words.get(at + 1).and_then(|next| unit(next)).map(|(_, power)| *power);

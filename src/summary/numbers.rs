@@ -166,7 +166,12 @@ impl SourceNumbers {
         let is_one = &text[found.start..found.end] == "1";
         match text[found.end..].strip_prefix('/') {
             Some(below) if is_one => parts(below) > 0 && self.shares.contains(&whole(below)),
-            _ => text[..found.start].ends_with("1/") && self.shares.contains(&found.value),
+            _ => {
+                let above = text[..found.start].strip_suffix("1/");
+                let is_part = |c: char| c.is_ascii_digit() || "./,".contains(c);
+                above.is_some_and(|above| !above.ends_with(is_part))
+                    && self.shares.contains(&found.value)
+            }
         }
     }
 

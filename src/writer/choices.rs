@@ -91,12 +91,12 @@ pub struct Choices {
     pub fields: Fields,
     /// What holds the text while it is written.
     pub guards: Rules,
-    /// How many texts of a paper are written side by side, of which the likeliest is kept; one is greedy.
-    /// `None`: as many as the model's card says.
+    /// How many texts of a paper are written side by side, of which the likeliest is kept, 1 to 16; one is
+    /// greedy. `None`: as many as the model's card says.
     pub beams: Option<usize>,
     /// What computes.
     pub engine: EngineChoice,
-    /// Papers at a time; `None`: as many as memory allows.
+    /// Papers at a time, 1 to 1,024; `None`: as many as memory allows.
     pub batch: Option<usize>,
 }
 
@@ -117,6 +117,21 @@ impl Choices {
             engine: EngineChoice::default(),
             batch: None,
         })
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let bounds = [
+            ("papers at a time", self.batch, 1024),
+            ("texts of a paper", self.beams, 16),
+            ("threads", self.engine.threads, usize::MAX),
+        ];
+        for (what, number, most) in bounds {
+            if number.is_some_and(|number| number == 0 || number > most) {
+                let number = number.unwrap_or_default();
+                return Err(Error::new(ErrorKind::Usage, format!("{number} {what} cannot be")));
+            }
+        }
+        Ok(())
     }
 
     /// How many texts of a paper are written side by side.

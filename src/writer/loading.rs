@@ -8,7 +8,7 @@ use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
 use crate::card::{self, Card};
 use crate::engine::SplitEngine;
 use crate::engine::candle::{CandleEngine, CandleSettings, Devices, Matrices};
-use crate::engine::cpu::{CpuEngine, CpuSettings};
+use crate::engine::cpu::{self, CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
 use crate::generate::{Beside, Engine, Limits};
@@ -30,7 +30,6 @@ pub const MAX_BATCH: usize = 64;
 /// The same on a card, where a step reads the weights once for all of them.
 pub const MAX_CARD_BATCH: usize = 256;
 /// The share of the memory that is free once a model is loaded which keys and values may take.
-/// Packing takes as much again as the model's weights, and what these took is free when it is done.
 const SHARE_FOR_KEYS_AND_VALUES: f64 = 0.7;
 /// Most rows of a step. Prefill is bound by arithmetic at a few hundred rows; more would only
 /// keep the sequences that write waiting.
@@ -42,7 +41,7 @@ pub const PREFILL_ROWS: usize = 64;
 /// An engine, and what is worth telling of it.
 pub struct Made {
     /// The engine.
-    pub engine: Box<dyn Engine>,
+    pub engine: Box<dyn Engine + Send>,
     /// What it is called.
     pub name: &'static str,
     /// Tokens that are scored for every paper; `None`: all.
@@ -74,7 +73,7 @@ pub(super) fn make_engine(
             Matrices::F16 => "candle, f16",
             Matrices::Quantized => "candle, quantized",
         };
-        let engine: Box<dyn Engine> = match engines.len() {
+        let engine: Box<dyn Engine + Send> = match engines.len() {
             1 => Box::new(engines.remove(0)),
             _ => Box::new(SplitEngine::new(engines)),
         };
@@ -103,13 +102,13 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// As many papers as the memory that is free has room for, each of which takes `beside` positions more than
-    /// one text does.
-    pub(super) fn that_fits(model: &Model, beside: usize) -> Batch {
+    /// As many papers as `free` bytes have room for, where that is known, each of which takes `beside` positions
+    /// more than one text does.
+    pub(super) fn that_fits(model: &Model, free: Option<u64>, beside: usize) -> Batch {
         let config = model.config();
         let each = paper_bytes(config) + (beside * config.position_bytes()) as u64;
         let most = most_papers(beside);
-        match system::available_memory() {
+        match free {
             Some(free) => {
                 Batch { papers: papers_for(free, each, most), memory: Some((free, each)) }
             }
@@ -278,6 +277,38 @@ fn check_memory(card: &Card, free: u64, total: u64) -> Result<()> {
     Err(if total < measured.least_memory { error } else { error.passing() })
 }
 
+/// The memory that is free once `model` is packed for the engine of this processor, where that is known; what its
+/// file's weights take until then is free by that time.
+pub(super) fn free_once_packed(
+    model: &Model,
+    choice: &ModelChoice,
+    full: bool,
+) -> Result<Option<u64>> {
+    let Some(free) = system::available_memory() else { return Ok(None) };
+    let scored = scored_tokens(choice)?.filter(|_| !full).unwrap_or(model.tokenizer().vocab_size());
+    let (packed, read) = (cpu::packed_bytes(model, scored), model.weights().bytes());
+    let left = free_beside(packed, free, read);
+    // What a measured model takes was looked at before it was read.
+    if left.is_some() || choice.card().is_some_and(|card| card.measured.is_some()) {
+        return Ok(Some(left.unwrap_or(read)));
+    }
+    let message = format!(
+        "the weights take {} of memory once they are packed, and {} are free",
+        quantity::bytes(packed),
+        quantity::bytes(free)
+    );
+    let error = Error::new(ErrorKind::Model, message)
+        .hint("close other programs, or take a smaller model or --engine candle");
+    let is_enough = system::total_memory().is_none_or(|total| packed + read <= total);
+    Err(if is_enough { error.passing() } else { error })
+}
+
+/// What of `free` bytes is left when weights that took `read` are packed in another `packed`; `None` where these
+/// have no room.
+fn free_beside(packed: u64, free: u64, read: u64) -> Option<u64> {
+    free.checked_sub(packed).map(|left| left + read)
+}
+
 /// `error`, which a smaller model would not have met.
 fn smaller_instead(card: &Card, error: Error) -> Error {
     let small = card::find(card::SMALL).and_then(|small| Some((small, small.measured.as_ref()?)));
@@ -295,7 +326,7 @@ fn smaller_instead(card: &Card, error: Error) -> Error {
 /// Once a process, since the pool belongs to all of it: where there is one, it stays. The CPU engine has
 /// threads of its own. Also where none were named: a pool that cannot be started is an error here, and a panic
 /// where it is first used.
-pub(super) fn use_threads(choice: &EngineChoice) -> Result<()> {
+pub(crate) fn use_threads(choice: &EngineChoice) -> Result<()> {
     let threads = choice.thread_count();
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
         // The system's reason; that the pool is there already has none.
@@ -334,6 +365,15 @@ mod tests {
         }
         let most = |slots| most_card_papers(Beside { slots, positions: 560 * slots });
         assert_eq!([0, 2, 4, 600].map(most), [256, 256, 128, 1]);
+    }
+
+    /// An 8B of 4 bits takes twice as much packed as in its file.
+    #[test]
+    fn what_packing_takes_is_no_memory_for_papers() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(free_beside(10 * GIB, 16 * GIB, 5 * GIB), Some(11 * GIB));
+        assert_eq!(free_beside(2 * GIB, 20 * GIB, 2 * GIB), Some(20 * GIB));
+        assert_eq!(free_beside(10 * GIB, 9 * GIB, 5 * GIB), None);
     }
 
     #[test]

@@ -14,11 +14,18 @@
 //! let writer = Writer::find(Choices::new("default")?, &mut ())?;
 //! let mut store = Store::in_memory()?;
 //! let mut run = store.begin(writer.identity(), false)?;
-//! pipeline::read(&[Source::parse("cs.CL.xml")?], Default::default(), &mut run, &mut ())?;
+//! let inputs = pipeline::read(&[Source::parse("cs.CL.xml")?], Default::default(), &mut run, &mut ())?;
+//! if let Some(error) = inputs.failed.into_iter().next() {
+//!     return Err(error);
+//! }
 //! writer.load(&mut ())?.summarise(&mut run, &mut ())?;
 //! run.for_each_record(&mut |record| Ok(println!("{}", record.zh_title)))
 //! # }
 //! ```
+//!
+//! # What it does to the process
+//! Loading sets the number of threads of rayon's global pool, unless there is one already, and opening a card
+//! silences the panic hook while it does so. A writer that is loaded may be moved to another thread.
 
 mod choices;
 mod loading;
@@ -37,9 +44,11 @@ use crate::model::Model;
 use crate::pipeline::{self, Observer};
 use crate::prompt::{CHAT, Codec, PLAIN, Template};
 use crate::store::{Identity, Run};
+use crate::system;
 use crate::tokens::Tokenizer;
 
 pub use choices::{AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice};
+pub(crate) use loading::use_threads;
 pub use loading::{
     Batch, MAX_BATCH, MAX_CARD_BATCH, Made, PREFILL_ROWS, ROWS_PER_STEP, limits_of, load_model,
     most_card_papers, most_papers, paper_bytes, papers_for, read_shape, scored_tokens,
@@ -60,18 +69,20 @@ pub struct Writer {
 pub struct Loaded<'a> {
     writer: &'a Writer,
     tokenizer: Tokenizer,
-    engine: Box<dyn Engine>,
+    engine: Box<dyn Engine + Send>,
     limits: Limits,
     batch: Batch,
 }
 
 impl Writer {
     /// Finds out who writes; a model without a card has to be here for that, and is fetched where
-    /// it is not.
+    /// it is not. Its file is read from beginning to end each time, for its SHA-256.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] where the choices do not go together; errors of fetching and of files.
+    /// [`ErrorKind::Usage`] where the choices do not go together, or are out of bounds; errors of fetching and
+    /// of files.
     pub fn find(choices: Choices, progress: &mut dyn Progress) -> Result<Self> {
+        choices.check()?;
         let (choice, prompt) = (&choices.model, choices.prompt.clone());
         let (prompt, name, model) = match &choice.model {
             ModelRef::Card(card) => {
@@ -199,9 +210,14 @@ impl Writer {
             return Ok(Loaded { writer: self, tokenizer, engine, limits, batch });
         }
         let model = loading::read_model(&self.choices.model, &local, progress)?;
+        let engine = &self.choices.engine;
+        let free = match engine.devices.is_cpu() && engine.kind != EngineKind::Candle {
+            true => loading::free_once_packed(&model, &self.choices.model, engine.full_vocabulary)?,
+            false => system::available_memory(),
+        };
         let batch = match self.choices.batch {
             Some(papers) => Batch { papers, memory: None },
-            None => Batch::that_fits(&model, self.beside().positions),
+            None => Batch::that_fits(&model, free, self.beside().positions),
         };
         // The positions that the batch counts for each of its papers.
         let positions = match self.choices.engine.devices.is_cpu() {
@@ -224,11 +240,20 @@ impl Loaded<'_> {
     }
 
     /// Summarises every pending paper of `run`; see [`pipeline::summarise`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] where the run was begun for another writer, under whose name summaries would be kept.
     pub fn summarise(
         &mut self,
         run: &mut Run<'_>,
         observer: &mut dyn Observer,
     ) -> Result<pipeline::Progress> {
+        if run.identity() != self.writer.identity() {
+            let message = "the run was begun for another writer";
+            return Err(
+                Error::new(ErrorKind::Usage, message).hint("begin it with this one's identity")
+            );
+        }
         let codec = self.writer.codec(&self.tokenizer, self.limits.max_context)?;
         let mut generator = Generator::new(&mut self.engine, self.limits, codec.prefix().to_vec())?;
         pipeline::summarise(run, &codec, &mut generator, self.writer.name(), observer)

@@ -152,9 +152,9 @@ fn shards_that_make_no_sense_are_refused_with_a_hint() {
         assert_eq!((run.status, run.stdout.as_str()), (1, ""), "{arguments:?}");
         assert!(run.stderr.contains(what) && run.stderr.contains(hint), "{}", run.stderr);
     };
-    refused(&["--shard", "0/4"], "error: --shard 0/4: shards are counted from 1", "1/8");
+    refused(&["--shard", "0/4"], "error: the shard \"0/4\": shards are counted from 1", "1/8");
     refused(&["--shard", "5/4"], "there are only 4", "8/8");
-    refused(&["--shard", "four"], "--shard four: no shard", "2/8: the second of eight");
+    refused(&["--shard", "four"], "the shard \"four\": no shard", "2/8: the second of eight");
     place.write("ids.txt", "2699.00001\n");
     refused(&["--shard", "1/4", "--like", "ids.txt"], "--like ranks all papers", "put together");
 }

@@ -438,7 +438,7 @@ fn guards_pass_the_references() {
     assert!(lost[2] * 50 < fields, "{lost:?} of {fields}");
 }
 
-/// A letter behind a number is a magnitude where it follows at once and nothing else begins with it.
+/// Letters behind one with an accent go on with its word, whatever English begins with them.
 #[test]
 fn names_with_accents_are_not_taken_for_english() {
     let of = "We extend a theorem of Révész and Lovász to Schrödinger data and values of sets, as Erdős.";

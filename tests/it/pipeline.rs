@@ -375,6 +375,18 @@ fn an_engine_that_fails_ends_the_run_and_what_is_finished_is_kept() {
     assert_eq!(rest.records, run(&many(12), &mut Scribe::new(good)).records);
 }
 
+#[test]
+fn what_a_failed_engine_left_is_written_by_another_in_the_same_run() {
+    let mut store = Store::in_memory().unwrap();
+    let mut run = store.begin(&Identity::default(), false).unwrap();
+    offer(&mut run, &many(12));
+    let mut scribe = Scribe::new(good);
+    scribe.fails_at_step = Some(150);
+    summarise(&mut run, &mut scribe, 4).unwrap_err();
+    summarise(&mut run, &mut Scribe::new(good), 4).unwrap();
+    assert_eq!(run.account().unwrap().summarised, 12);
+}
+
 /// Remembers what it heard.
 #[derive(Default)]
 struct Ears {

@@ -165,7 +165,8 @@ fn a_replacement_of_a_paper_that_has_a_summary_is_listed_and_not_written_again()
         let source = Source::Path(place.path().join("feed.jsonl"));
         let mut run = store.begin(&Identity::default(), false).unwrap();
         let intake = Intake { selection: Some(&selection), ..Intake::default() };
-        pipeline::read(&[source], intake, &mut run, &mut ()).unwrap();
+        let inputs = pipeline::read(&[source], intake, &mut run, &mut ()).unwrap();
+        assert!(inputs.failed.is_empty());
         if let Some(pending) = run.next(1).unwrap().pop() {
             let zh_tldr = format!("数了{version}只羊。");
             run.finish(&pending.ticket, &Record { zh_tldr, ..Record::of(&pending.paper) }).unwrap();

@@ -42,7 +42,7 @@ pub struct CandleSettings<'a> {
     pub device: DeviceChoice,
     /// Most positions of a sequence.
     pub max_context: usize,
-    /// Tokens that the head is restricted to, with those of each job's own prompt.
+    /// Tokens that the head is restricted to, with those of each request's own prompt.
     pub shortlist: Option<&'a Shortlist>,
     /// How the device is treated; `None`: as is best for it.
     pub handling: Option<Handling>,

@@ -2,7 +2,7 @@
 //!
 //! Of Gemma's 262,144 tokens a Chinese summary uses some twenty thousand, and scoring all of them
 //! would be two thirds of a step. The head scores a base list, learned from Chinese text, and the
-//! tokens of the job's own prompt behind what all prompts begin with, which its names and numbers
+//! tokens of the request's own prompt behind what all prompts begin with, which its names and numbers
 //! come from. What is scored gets the
 //! very logits of the full head; what is not cannot be written. A greedy choice never stores the
 //! logits: each task keeps the best of its columns.

@@ -2,9 +2,9 @@
 
 use candle_core::quantized::GgmlDType;
 
-use crate::kernels::Executor;
 use crate::kernels::blocks::{self, BlockType};
 use crate::kernels::packed::Packed;
+use crate::kernels::{BLOCK, Executor};
 use crate::model::{self, Matrix};
 use crate::{Error, Result, error::ErrorKind};
 
@@ -26,6 +26,18 @@ pub fn pack<const N: usize>(matrices: [&Matrix; N], exec: &mut Executor) -> Resu
         let (kind, bytes, outputs, inputs) = &read[i];
         Packed::from_groups(exec, *kind, group, bytes, *outputs, *inputs)
     }))
+}
+
+/// Bytes that `outputs` rows of `matrix` take at most once they are packed: one a weight, and for 32 of
+/// them a scale, a minimum where the type has one, and a sum.
+pub fn packed_bytes(matrix: &Matrix, outputs: usize) -> u64 {
+    let inputs = matrix.shape().dims().last().copied().unwrap_or_default();
+    let has_minimum = matches!(
+        matrix.dtype(),
+        GgmlDType::Q4_1 | GgmlDType::Q5_1 | GgmlDType::Q4K | GgmlDType::Q5K
+    );
+    let of_block = BLOCK + if has_minimum { 10 } else { 6 };
+    (outputs.next_multiple_of(BLOCK) * inputs.div_ceil(BLOCK) * of_block) as u64
 }
 
 pub fn block_type(dtype: GgmlDType) -> Result<BlockType> {

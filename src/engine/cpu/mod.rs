@@ -10,8 +10,8 @@
 //! What a sequence writes depends on nothing but its own tokens: every kernel computes a row in
 //! one fixed order ([`crate::kernels`]), so batch, neighbours, chunks and threads change nothing.
 //!
-//! Memory is bounded when the engine is made: weights at one byte and an eighth a parameter, the
-//! embedding remaining in its file, and pages for all positions that the limits allow, of which
+//! Memory is bounded when the engine is made: weights at one byte and a sixth to a third a parameter
+//! ([`packed_bytes`]), whatever the file has, the embedding remaining there, and pages for all positions that the limits allow, of which
 //! those are taken that sequences hold. Once its buffers have grown, a step allocates the list of
 //! tokens that it returns, and what [sampling](crate::generate::next_token) and guards make where
 //! the highest logit does not decide.
@@ -59,10 +59,20 @@ pub struct CpuSettings<'a> {
     pub threads: usize,
     /// What the scheduler is bounded by: it decides the memory for keys and values.
     pub limits: Limits,
-    /// Tokens that the head is restricted to, with those of each job's own prompt.
+    /// Tokens that the head is restricted to, with those of each request's own prompt.
     pub shortlist: Option<&'a Shortlist>,
     /// Score the whole vocabulary all the same, and count choices outside the shortlist.
     pub full_vocabulary: bool,
+}
+
+/// Bytes that the weights of `model` take at most once they are packed, with a head of `scored` tokens.
+pub fn packed_bytes(model: &Model, scored: usize) -> u64 {
+    let weights = model.weights();
+    let layers = weights.layers.iter().flat_map(|layer| layer.matrices());
+    let of_layers: u64 =
+        layers.map(|(_, matrix)| matrix::packed_bytes(matrix, matrix.shape().dims()[0])).sum();
+    let head = weights.output.as_ref().unwrap_or(&weights.token_embedding);
+    of_layers + matrix::packed_bytes(head, scored)
 }
 
 /// A decoder on this machine's processor.

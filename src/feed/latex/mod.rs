@@ -8,16 +8,25 @@ mod accents;
 mod groups;
 mod names;
 
+use std::borrow::Cow;
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
 use accents::{accent_by_letter, accent_by_mark, accented};
 use groups::{argument, formula, without_options};
 use names::{ASIDES, CHARACTERS, CITATIONS, DECLARATIONS, LETTERS, SECOND_IS_TEXT, WRAPPERS};
 
-/// `text`, whose white space is folded, without markup.
+/// `text`, whose white space is folded, without markup, and with each letter and its accent as one character, as
+/// models know them (Unicode's NFC).
 pub(super) fn without_latex(text: &str) -> String {
-    if !text.contains(['\\', '{', '~']) && !text.contains("``") {
-        return text.to_owned();
+    let composed: Cow<'_, str> = match is_nfc_quick(text.chars()) {
+        IsNormalized::Yes => Cow::Borrowed(text),
+        _ => Cow::Owned(text.nfc().collect()),
+    };
+    if !composed.contains(['\\', '{', '~']) && !composed.contains("``") {
+        return composed.into_owned();
     }
-    super::text::fold(&inside_of(text))
+    super::text::fold(&inside_of(&composed))
 }
 
 struct Reader<'a> {
@@ -79,17 +88,17 @@ impl<'a> Reader<'a> {
     /// `{0, 1}` are the text's own.
     fn group(&mut self) {
         let Some(inside) = argument(self.rest) else { return self.keep(1) };
-        // Those of an argument (\foo{a}), an index or a power do not. No name of a command is longer.
-        const LONGEST: usize = 40;
+        // Those of an argument (\foo{a}), an index or a power do not.
         let mut before = self.plain.chars().rev().take(LONGEST);
         let stem = before.find(|c| !c.is_ascii_alphabetic());
         let is_argument = stem.is_some_and(|c| matches!(c, '\\' | '_' | '^' | '}'));
         // `sqrt{s}`, of whose command the backslash was lost.
-        let name: String = self.plain.chars().rev().take_while(char::is_ascii_alphabetic).collect();
-        let name: String = name.chars().rev().collect();
+        let letters = self.plain.bytes().rev().take(LONGEST);
+        let letters = letters.take_while(u8::is_ascii_alphabetic).count();
+        let name = &self.plain[self.plain.len() - letters..];
         let is_of_word = inside.chars().all(char::is_alphabetic)
             && !is_argument
-            && !["sqrt", "log", "ln", "exp", "frac", "max", "min"].contains(&&name[..])
+            && !["sqrt", "log", "ln", "exp", "frac", "max", "min"].contains(&name)
             && stem != Some('\'')
             && (self.plain.ends_with(char::is_alphabetic)
                 || self.rest[inside.len() + 2..].starts_with(char::is_alphabetic));
@@ -269,6 +278,9 @@ fn inside_of(text: &str) -> String {
     reader.plain
 }
 
+/// More characters than the name of a command or of a quantity has.
+const LONGEST: usize = 40;
+
 /// Whether a letter is a number's unit (350M) or a variable that stands by itself (z), by the character
 /// that stands before it.
 fn is_quantity(before: Option<char>, letter: char) -> bool {
@@ -282,8 +294,9 @@ fn is_quantity(before: Option<char>, letter: char) -> bool {
 
 /// Whether the last word of `plain` is the name of a quantity: `N_H`, `S/N`, `kT` or `SNR`, and no `Theorem`.
 fn names_quantity(plain: &str) -> bool {
-    let word = plain.rsplit(|c: char| c.is_whitespace() || "($,".contains(c)).next();
-    let word = word.unwrap_or_default();
+    let is_end = |c: &char| c.is_whitespace() || "($,".contains(*c);
+    let word = plain.chars().rev().take(LONGEST).take_while(|c| !is_end(c));
+    let word = &plain[plain.len() - word.map(char::len_utf8).sum::<usize>()..];
     let is_pair = |word: &str| {
         let mut letters = word.chars();
         word.len() == 2
@@ -305,6 +318,7 @@ mod tests {
 
     #[test]
     fn accents_become_letters() {
+        check("e\u{301} of Erdo\u{30b}s", "é of Erdős");
         check(
             r#"R\'enyi, Poincar\'{e}, Schr\"odinger and {\"O}rebro"#,
             "Rényi, Poincaré, Schrödinger and Örebro",
@@ -429,5 +443,7 @@ mod tests {
         let letters = format!("b{}", "{a}".repeat(TIMES));
         assert_eq!(without_latex(&letters), format!("b{}", "a".repeat(TIMES)));
         assert_eq!(without_latex(&"\\\"a ".repeat(TIMES)).chars().count(), 2 * TIMES - 1);
+        let about = format!("_{}", "~1_".repeat(TIMES));
+        assert_eq!(without_latex(&about), about);
     }
 }

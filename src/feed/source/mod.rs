@@ -77,7 +77,8 @@ pub fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {
 
 impl Source {
     /// What an argument means: `-` is standard input, `http://…` and `https://…` are addresses,
-    /// `arxiv:…` is a source of arXiv's ([`arxiv`] has the forms), everything else is a path.
+    /// `arxiv:…` is a source of arXiv's ([`arxiv`] has the forms), everything else is a path. A folder, and
+    /// `arxiv:…` of several categories, stand for several sources: [`expand`] has them.
     /// arXiv is asked as the environment says ([`arxiv::Service::from_env`]).
     ///
     /// # Errors

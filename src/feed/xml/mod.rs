@@ -238,9 +238,9 @@ impl Walk {
                 let detail = printable(&fold(self.head.text("error")), MAX_TEXT_CHARS);
                 let code = printable(code, MAX_NAME_CHARS);
                 let what = format!("is an error message of OAI-PMH: {code}: {detail}");
-                // Tokens expire; another run begins the list anew.
+                // Tokens expire; a list that is followed begins anew with another run.
                 return Err(match code.as_str() {
-                    "badResumptionToken" => {
+                    "badResumptionToken" if out.follows_pages => {
                         out.lacks(&what).hint("run again: it begins the list anew")
                     }
                     _ => out.error(&what),

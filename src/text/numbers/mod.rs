@@ -243,12 +243,18 @@ pub(crate) fn powers(text: &str, found: &[Found], at: usize) -> Vec<Decimal> {
     let Some(power) = power_of_ten(text, &found[at]) else { return Vec::new() };
     let mut powers = vec![Decimal::parse("1").times_ten(power)];
     let between = |first: usize| &text[found[first].end..found[first + 1].start];
-    let mut first = at;
-    while first > 0
-        && (if first == at { is_times(between(first - 1)) } else { joins(between(first - 1)) })
+    if at == 0 || !is_times(between(at - 1)) {
+        return powers;
+    }
+    powers.push(found[at - 1].value.times_ten(power));
+    // One more, of a range or an error, but not the exponent of another power.
+    let is_exponent =
+        |found: &Found| text[..found.start].trim_end_matches(['{', '-', '−']).ends_with('^');
+    let other = at.checked_sub(2).filter(|other| !is_exponent(&found[*other]));
+    if let Some(other) =
+        other.filter(|other| joins(between(*other)) && !between(*other).contains(','))
     {
-        first -= 1;
-        powers.push(found[first].value.times_ten(power));
+        powers.push(found[other].value.times_ten(power));
     }
     powers
 }

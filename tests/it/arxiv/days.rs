@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 
-use crate::support::arxiv_server::{ArxivServer, Fault, withdrawn};
+use crate::support::arxiv_server::{Announced, ArxivServer, Fault, withdrawn};
 use crate::support::place::{Finished, Place};
 
 /// A person who reads cs.CL, and the arXiv that is read.
@@ -115,6 +115,19 @@ fn a_stale_feed_is_found_out_when_the_page_of_its_day_comes_later() {
     assert_eq!((tuesday.status, reader.digest()), (0, vec![5, 9]));
     let wednesday = reader.read_on("2026-11-25", "2026-11-25", 10..13);
     assert_eq!((wednesday.status, reader.digest()), (0, vec![10, 11, 12]), "{}", wednesday.stderr);
+}
+
+/// Its papers may have been replaced days later, and be all that the feed of that day has.
+#[test]
+fn only_the_feed_of_the_next_day_may_be_a_pages_still() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-19", "2026-11-19", 3..5);
+    let replaced = withdrawn(1..2).into_iter().map(|paper| Announced { version: 2, ..paper });
+    reader.server.set_feed("cs.CL", "2026-11-20", replaced.collect());
+    reader.read("2026-11-20", &["arxiv:cs.CL"]);
+    assert_eq!(reader.digest(), [1]);
+    let page = reader.read("2026-11-20", &["arxiv:cs.CL@2026-11-18"]);
+    assert_eq!((page.status, page.stderr.contains("warning")), (0, false), "{}", page.stderr);
 }
 
 /// Below the headings of an old day arXiv shows what is there now.

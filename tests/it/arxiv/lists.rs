@@ -163,6 +163,18 @@ fn papers_that_come_twice_do_not_stand_for_those_that_never_came() {
     assert_eq!(server.paths().len(), asked + 4, "it is not asked on and on");
 }
 
+/// New, and replaced on the same day: both stand on its pages.
+#[test]
+fn a_day_may_end_with_a_page_of_papers_that_came_before() {
+    let server = ArxivServer::start();
+    let again = Announced { version: 2, kind: Kind::Replace, ..paper(2) };
+    server.set_day("cs.CL", "2026-11-25", (1..=3).map(paper).chain([again]).collect());
+    server.set_page_size(3);
+    let finished = list(&server, &["arxiv:cs.CL@2026-11-25"]);
+    assert_eq!((finished.status, ids(&finished).len()), (0, 3), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("left out"), "{}", finished.stderr);
+}
+
 #[test]
 fn a_page_of_another_day_is_not_taken_for_the_one_that_was_asked_for() {
     let server = ArxivServer::start();

@@ -162,7 +162,6 @@ fn units_behind_a_number_are_no_magnitudes() {
     }
 }
 
-/// Letters behind one with an accent go on with its word, whatever English begins with them.
 #[test]
 fn magnitudes_are_those_of_the_source() {
     let accepts = |abstract_text: &str, text: &str| {
@@ -183,6 +182,9 @@ fn magnitudes_are_those_of_the_source() {
     // What may become one of the source is refused when it has not.
     assert_eq!(refused("数百个亿").as_deref(), None);
     assert_eq!(refused("达到数十亿件").as_deref(), Some("达到数十"));
+    // Model predictive control is no megaparsec.
+    assert!(!accepts("We use MPC for gliders.", "数百万"));
+    assert!(accepts("It is 3 Mpc away, or a few Mpc.", "数百万秒差距"));
     let source = "Tens of trillions of tokens.";
     assert!(accepts(source, "数十万亿个词元") && !accepts(source, "数十万个"));
 }
@@ -226,6 +228,24 @@ fn units_that_have_a_power_of_ten_in_them_may_be_told_with_it() {
     }
 }
 
+/// Of a range or an error both numbers have the power behind it, and what stands before has not.
+#[test]
+fn a_power_of_ten_belongs_to_its_factor() {
+    for (of, text, expected) in [
+        (r"from $2\times10^{3}$ to $5\times10^{6}$", "500万", true),
+        (r"from $2\times10^{3}$ to $5\times10^{6}$", "300万", false),
+        ("2×10^3 and 5×10^6 herons", "200万", false),
+        ("2×10^3 and 5×10^6 herons", "1000万", false),
+        (r"In 2024, 3 to 5$\times 10^6$", "300万到500万", true),
+        (r"In 2024, 3 to 5$\times 10^6$", "20.24亿", false),
+        (r"on 12 of 30, 40 and $7\times10^4$", "30万", false),
+        (r"$(6 \pm 2) \times 10^6$", "600万", true),
+        (r"$(6 \pm 2) \times 10^6$", "200万", true),
+    ] {
+        assert_eq!(accepts_of(numbers(), of, "", text), expected, "{text} of {of}");
+    }
+}
+
 #[test]
 fn orders_of_magnitude_may_be_multiples() {
     let source = Source {
@@ -251,6 +271,10 @@ fn a_share_in_words_may_be_a_fraction() {
     for text in ["1/5", "1/33", "2个", "4个", "1个人", "1/3/5", "3/4"] {
         let is_allowed = accepts(&source, numbers(), text);
         assert!(!is_allowed, "{text}");
+    }
+    let of = "About a quarter of 11 herons, all 21 of them and 2.1 more.";
+    for (text, expected) in [("1/4", true), ("11/4", false), ("21/4", false), ("2.1/4", false)] {
+        assert_eq!(accepts_of(numbers(), of, "", text), expected, "{text}");
     }
     assert!(!accepts_of(numbers(), "The third of them.", "", "1/3"));
 }
