@@ -123,6 +123,12 @@ impl Config {
     fn check(&self) -> Result<()> {
         self.arguments(&self.head, None, &|_| false)?;
         for (name, profile) in &self.profiles {
+            if name.is_empty() || name.starts_with('-') || name.contains(':') {
+                let message =
+                    format!("{}: an option or an input, and no name", self.place(Some(name)));
+                return Err(Error::new(ErrorKind::Usage, message)
+                    .hint("a profile is named by a word, such as [digest.nlp]"));
+            }
             self.arguments(profile, Some(name), &|_| false)?;
         }
         Ok(())
@@ -248,7 +254,12 @@ impl Config {
             let refused =
                 |what: &str| Error::new(ErrorKind::Usage, format!("{place}: {key} {what}"));
             if key == "sources" && profile.is_some() {
-                let texts = texts(value).filter(|texts| !texts.is_empty());
+                let is_input = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+                let is_list = match value {
+                    Value::Array(values) => !values.is_empty() && values.iter().all(is_input),
+                    value => is_input(value),
+                };
+                let texts = texts(value).filter(|_| is_list);
                 sources = texts.ok_or_else(|| refused("is no list of inputs"))?;
                 continue;
             }

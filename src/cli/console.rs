@@ -132,6 +132,11 @@ impl Complaints {
         }
     }
 
+    /// For how many papers that are left out something was told so far.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Tells how many were not told, and returns how many papers are left out. Those are told of
     /// even where nothing but errors is.
     pub(super) fn finish(self) -> u64 {

@@ -67,9 +67,24 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
     let mut complaints = Complaints::new(Verbosity::Normal);
     let (mut pages, mut papers) = (0, 0);
     let mut of_index = Vec::new();
-    for day in &days {
-        let mut before = modified(&day.records)?;
-        let mut records = site.read(day, &mut complaints)?;
+    let mut readable = Vec::with_capacity(days.len());
+    for day in days {
+        let lost_before = complaints.lost();
+        let read =
+            modified(&day.records).and_then(|at| Ok((at, site.read(&day, &mut complaints)?)));
+        let (mut before, mut records) = match read {
+            // Its page, where there is one, may be the last that has its papers.
+            Ok((_, records))
+                if records.is_empty() && complaints.lost() > lost_before && day.page.exists() =>
+            {
+                continue;
+            }
+            Ok(read) => read,
+            Err(error) => {
+                complaints.add(&error.to_string(), 1);
+                continue;
+            }
+        };
         if args.redo || is_older(&day.page, &day.records)? {
             let group = site.arrangement.group;
             let page = Page { group, index: Some(INDEX), day: Some(day.date) };
@@ -81,15 +96,17 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
                     break;
                 }
                 before = now;
-                records = site.read(day, &mut Complaints::new(Verbosity::Quiet))?;
+                records = site.read(&day, &mut Complaints::new(Verbosity::Quiet))?;
             }
             pages += 1;
         }
-        let with_titles = papers < PAPERS_OF_INDEX;
+        let with_titles = papers == 0 || papers + records.len() as u64 <= PAPERS_OF_INDEX;
         let of_site = DayOfSite::of(day.date, day.page_name.clone(), &records, with_titles)?;
         papers += of_site.overview.papers;
         of_index.push(of_site);
+        readable.push(day);
     }
+    let days = readable;
     write_atomically(&index, |out| digest::site_index(&of_index, FEED, out))?;
     let newest = Newest { site: &site, days: newest(&of_index, &days) };
     // As its folder.

@@ -65,7 +65,9 @@ pub(super) fn short_title(title: &str) -> &str {
         })
     };
     match title.rfind("(arXiv:") {
-        Some(start) if start > 0 && is_suffix(&title[start..]) => title[..start].trim_end(),
+        Some(start) if !is_blank(&title[..start]) && is_suffix(&title[start..]) => {
+            title[..start].trim_end()
+        }
         _ if is_blank(title) => "（无题）",
         _ => title,
     }

@@ -27,8 +27,12 @@
 //! is not there, beside the digest. But a title can be written to lead elsewhere; it gets a last
 //! space that is shown as nothing and is neither an address nor a link's title.
 //!
-//! Left out: what only one site does (`@names`, `#123` inside of a text, `:emoji:`), and bare `http`
-//! addresses, which some parsers make links of: they lead where they say.
+//! Some parsers make links of bare `http` addresses, with the backslashes that stand in them: what acts there is
+//! percent-encoded (RFC 3986, section 2.1), so that they lead where they say.
+//!
+//! Left out: what only one site does (`@names`, `#123` inside of a text, `:emoji:`). `_` and `*` of two formulas
+//! that would pair get their backslash as elsewhere, which a reader that sets formulas then shows, and a reader
+//! without formulas shows no backslash before a mark (`\\{0\\}`).
 
 use super::line::{one_line, web_address};
 
@@ -114,17 +118,45 @@ struct Context {
 fn inline(text: &str, context: Context) -> String {
     let chars: Vec<char> = text.chars().collect();
     let acting = acting(&chars, context);
+    let in_address = in_addresses(&chars);
     let mut out = String::with_capacity(text.len() + 16);
-    for (&c, acts) in chars.iter().zip(acting) {
+    for (at, (&c, acts)) in chars.iter().zip(acting).enumerate() {
         match c {
             _ if !acts => out.push(c),
+            '_' | '*' | '`' | '|' | '~' if in_address[at] && !context.in_link => {
+                out.push_str(&format!("%{:02X}", u32::from(c)));
+            }
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
             '|' => out.push_str("&#124;"),
+            '^' => out.push_str("&#94;"),
             _ => out.extend(['\\', c]),
         }
     }
     out
+}
+
+/// Which characters stand within a bare address: before its last letter or digit.
+fn in_addresses(chars: &[char]) -> Vec<bool> {
+    let mut within = vec![false; chars.len()];
+    let begins = |at: usize| {
+        let is_word = at > 0 && chars[at - 1].is_alphanumeric();
+        let starts = |start: &str| start.chars().eq(chars[at..].iter().copied().take(start.len()));
+        !is_word && ["http://", "https://", "www."].into_iter().any(starts)
+    };
+    let mut at = 0;
+    while at < chars.len() {
+        if !begins(at) {
+            at += 1;
+            continue;
+        }
+        let is_part = |c: &&char| c.is_ascii_graphic() && !"<>\"".contains(**c);
+        let address = &chars[at..][..chars[at..].iter().take_while(is_part).count()];
+        let length = address.iter().rposition(|c| c.is_alphanumeric()).unwrap_or(0);
+        within[at..at + length].fill(true);
+        at += address.len();
+    }
+    within
 }
 
 /// Which characters could be more than themselves.
@@ -146,6 +178,8 @@ fn acting(chars: &[char], context: Context) -> Vec<bool> {
             '&' => starts_entity(&chars[at + 1..]),
             '`' => true,
             '|' => context.in_cell,
+            // `[^1]` is a footnote.
+            '^' => context.in_link && at == 0,
             '[' => {
                 let footnote = before == Some('^') || matches!(next, Some('^' | '['));
                 context.in_link || footnote || at == 0
@@ -288,6 +322,11 @@ mod tests {
         check("see [^1] and [[x]]", "see \\[^1] and \\[[x]]");
         check("![x](y)", "![x\\](y)");
         check("\\`x\\", "\\\\\\`x\\\\");
+        // Parsers that make links of bare addresses keep backslashes in them.
+        check(
+            "https://x.org/foo/_bar, $Y_{m}$ and (www.y.org/*a*b_)",
+            "https://x.org/foo/%5Fbar, $Y\\_{m}$ and (www.y.org/%2Aa%2Ab\\_)",
+        );
         check("a\nb\u{202e}c\u{200b}d\r\n\u{2028}e", "a bcd   e");
     }
 
@@ -349,6 +388,7 @@ mod tests {
             "HTTPS://x.org/(a b)?c&d",
             "[a&#124;b\\]](https://x.org/%28a%20b%29?c&amp;d)",
         );
+        check("^1 and ^2", "http://x.org/a", "[&#94;1 and ^2](http://x.org/a)");
         check("a", "javascript:alert(1)", "a");
         check("a", "", "a");
         check("a\\", "http://数", "[a\\\\](http://%E6%95%B0)");

@@ -84,6 +84,16 @@ impl InOrder {
         InOrder(records)
     }
 
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Sorts `records`, those of one group together; without an order, those of a group stay as
     /// they come.
     pub fn arranged(records: Vec<Record>, order: Option<Order>, group: Option<Group>) -> Self {

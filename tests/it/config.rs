@@ -283,6 +283,12 @@ fn what_is_wrong_is_named_with_its_place() {
     refused("config = \"x\"", "config is no option of digest\n");
     refused("a =", "wenzhai.toml: line 1");
     refused("digest = 3", "digest is no table");
+    for sources in ["\"\"", "[\"\"]", "[1]"] {
+        refused(&format!("[digest.a]\nsources = {sources}"), "sources is no list of inputs");
+    }
+    for name in ["-", "arxiv:cs.CL", ""] {
+        refused(&format!("[digest.\"{name}\"]\nsources = [\"x\"]"), "an option or an input");
+    }
 }
 
 #[test]

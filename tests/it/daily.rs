@@ -55,10 +55,11 @@ fn a_webhook_gets_every_summary_once() {
     let failed = r#"{"title":"t","abstract":"a","link":"l99","error":"no"}"#.to_owned();
     let records: Vec<String> = (0..23).map(record).chain([failed]).collect();
     place.write("r.jsonl", &records.join("\n"));
-    let curl = "#!/bin/sh\nwhile [ $# -gt 1 ]; do [ \"$1\" = --data ] && printf '%s\\n' \"$2\" >> sent; shift; done\n";
+    let curl = "#!/bin/sh\ncat >> address\nwhile [ $# -gt 1 ]; do [ \"$1\" = --data ] && printf '%s\\n' \"$2\" >> sent; shift; done\n";
     let path = with_program(&place, "curl", curl);
     let run = Command::new(example("webhook.sh"))
-        .args(["r.jsonl", "http://localhost/hook"])
+        .arg("r.jsonl")
+        .env("WENZHAI_WEBHOOK", "http://localhost/hook")
         .env("PATH", path)
         .current_dir(place.path())
         .output()
@@ -66,6 +67,7 @@ fn a_webhook_gets_every_summary_once() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let sent = place.read("sent");
     assert_eq!(sent.lines().count(), 3);
+    assert_eq!(place.read("address"), "url = \"http://localhost/hook\"\n".repeat(3));
     let texts: String = sent
         .lines()
         .map(|line| {

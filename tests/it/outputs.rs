@@ -317,6 +317,20 @@ fn a_site_has_a_page_a_day_an_index_and_a_feed() {
     assert_eq!(all(), before);
 }
 
+/// Its page may be the last that has its papers.
+#[test]
+fn a_day_whose_records_are_damaged_keeps_its_page() {
+    let place = Place::new();
+    place.write("2026-11-25.jsonl", FIXTURE);
+    place.write("2026-11-24.jsonl", DAY_BEFORE);
+    assert_eq!(place.run(&["site", "."]).status, 0);
+    let page = place.read("2026-11-24.html");
+    place.write("2026-11-24.jsonl", &DAY_BEFORE[..40]);
+    let finished = place.run(&["site", ".", "--redo"]);
+    assert_eq!((finished.status, place.read("2026-11-24.html")), (2, page));
+    assert!(finished.stderr.contains("1 days, "), "{}", finished.stderr);
+}
+
 #[test]
 fn a_feed_tells_where_it_stands_once_that_is_known() {
     let place = Place::new();
