@@ -9,7 +9,7 @@ between control tokens is tokenized as one, and labels and fields one by one, as
 import re
 import tomllib
 
-import jinja2
+import jinja2.sandbox
 
 MARK = re.compile("\ufdd2(\\d+)\ufdd3")  # noncharacters around the number of a message
 NAMES = {"title": "zh_title", "paragraph": "zh_abstract", "one-liner": "zh_tldr"}
@@ -72,7 +72,8 @@ def framed(tokenizer, roles):
     """The chat of messages by `roles` up to where the model is to answer, marks for messages."""
     names = {i: name for name, i in tokenizer.control.items()}
     messages = [{"role": role, "content": mark(number)} for number, role in enumerate(roles)]
-    jinja = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    # A file of somebody's must not run code here.
+    jinja = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     frame = jinja.from_string(tokenizer.chat_template).render(
         messages=messages, add_generation_prompt=True, enable_thinking=False,
         bos_token=names.get(tokenizer.bos, ""), eos_token=names.get(tokenizer.eos, ""))

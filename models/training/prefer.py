@@ -37,6 +37,8 @@ class Trainer(train.Trainer):
     """Of pairs. `state["margins"]` is how much likelier the reference finds the better one of each,
     in nats."""
 
+    kind = "prefer"
+
     def __init__(self, args):
         super().__init__(args)
         pairs = list(map(int, self.data.order))
@@ -45,6 +47,9 @@ class Trainer(train.Trainer):
         self.plan = [pairs[at:at + args.pairs_a_step]
                      for at in range(0, len(pairs), args.pairs_a_step)]
         self.total_steps = int(args.epochs * len(self.plan))
+
+    def more_of_run(self):
+        return {"pairs": train.sha256(self.args.data)}
 
     def batches(self, pairs):
         length = lambda pair: len(self.packed(pair)[0])
@@ -122,12 +127,23 @@ class Trainer(train.Trainer):
         return torch.cat(self.descend(work, self.batches(pairs)), 1).mean(1).tolist()
 
     def refer(self):
-        """Keeps the margins by the adapter that the run begins with."""
+        """Keeps the margins by the adapter that the run begins with; a run that ends in the midst of it goes
+        on there."""
         # Of all: the run may go on for more epochs, when this adapter is no longer there.
         planned = sorted({pair for pairs in self.plan for pair in pairs})
-        self.state["margins"], nats = self.measure(self.held_out + planned)
+        found, saved = self.state.setdefault("margins_so_far", {}), time.time()
+        waiting = [pair for pair in self.held_out + planned if pair not in found]
+        for batch in self.batches(waiting):
+            margins, _ = self.measure(batch)
+            found |= margins
+            if self.is_stopped or time.time() - saved > self.args.save_minutes * 60:
+                self.save()
+                saved = time.time()
+            if self.is_stopped:
+                return
+        self.state["margins"] = self.state.pop("margins_so_far")
         self.save()
-        self.report(step=0, pairs=len(self.state["margins"]), nats=round(nats, 4))
+        self.report(step=0, pairs=len(self.state["margins"]))
 
     def report_held_out(self):
         if not self.held_out:

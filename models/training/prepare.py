@@ -147,6 +147,10 @@ def order_of(records, args, rng):
         for is_so in [True] * (share > 0) + [False] * (share < 1):
             if not any(indices for kind, indices in kinds.items() if kind[at] == is_so):
                 raise SystemExit(f"prepare.py: no paper that is {'' if is_so else 'not '}{what}; choose --{what}-share otherwise")
+    chance = lambda kind: (args.recent_share if kind[0] else 1 - args.recent_share) * \
+        (args.demanding_share if kind[1] else 1 - args.demanding_share)
+    if not any(indices and chance(kind) > 0 for kind, indices in kinds.items()):
+        raise SystemExit("prepare.py: no paper is of a kind that the shares leave; choose other ones")
     waiting, order = {kind: [] for kind in kinds}, []
     while len(order) < args.papers:
         kind = (rng.random() < args.recent_share, rng.random() < args.demanding_share)

@@ -12,8 +12,10 @@ import json
 import runpy
 import sys
 import tempfile
+import types
 from pathlib import Path
 
+import jinja2.sandbox
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,7 @@ from gguf import GGUFWriter, TokenType
 from tokenizers.pre_tokenizers import ByteLevel
 
 from adapter import read_factors, read_tensors
-from form import Form
+from form import Form, framed
 from glossary import read_table, terms_in
 from model import Gated, Linear, inner
 from prepare import told
@@ -50,6 +52,7 @@ def main():
     parser.add_argument("--device", default="cpu")
     device = parser.parse_args().device
     check_told()
+    check_template()
     with tempfile.TemporaryDirectory() as folder:
         check_meanings(Path(folder))
     check_functions(device)
@@ -71,6 +74,18 @@ def check_functions(device):
         gate, up = x.chunk(2, 1)
         gate = F.gelu(gate, approximate="tanh") if is_gelu else F.silu(gate)
         same_gradients(Gated.apply(x, is_gelu), gate * up, [x])
+
+
+def check_template():
+    """A chat template is somebody's file, and runs nothing."""
+    tokenizer = types.SimpleNamespace(
+        control={}, bos=None, eos=None,
+        chat_template="{{ cycler.__init__.__globals__.os.getcwd() }}" + CHAT)
+    try:
+        framed(tokenizer, ["user"])
+    except jinja2.sandbox.SecurityError:
+        return
+    raise AssertionError("the template ran")
 
 
 def check_told():

@@ -20,7 +20,9 @@ every new shape (oneDNN does) keep little.
 
 import argparse
 import datetime
+import hashlib
 import json
+import math
 import os
 import random
 import re
@@ -75,6 +77,9 @@ def parse_arguments():
     parser.add_argument("--dev-minutes", type=float, default=20)
     parser.add_argument("--steps", type=int, default=1 << 30)
     return parser.parse_args()
+
+
+MOST_LEFT_OUT = 10
 
 
 class Data:
@@ -151,9 +156,9 @@ class Data:
             chosen = [self.order[(pool * size + i) % len(self.order)] for i in range(size)]
             random.Random(seed * 1_000_003 + pool).shuffle(chosen)
             for done in range(skip, size, papers_a_step):
-                position = pool * size + done + papers_a_step
-                yield position, batches_of(chosen[done:done + papers_a_step], tokens_a_batch,
-                                           lambda at: len(self.sequence(at)))
+                papers = chosen[done:done + papers_a_step]
+                position = pool * size + done + len(papers)
+                yield position, batches_of(papers, tokens_a_batch, lambda at: len(self.sequence(at)))
 
 
 def batches_of(papers, tokens, length):
@@ -187,12 +192,21 @@ def read_shortlist(path):
     return ids
 
 
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class Trainer:
     """A run: the model, the optimizer's state, and what is written of them."""
+
+    kind = "train"
 
     def __init__(self, args):
         self.args = args
         self.is_stopped = False  # by a signal
+        self.rate = self.length_of_gradient = 0.0
+        self.left_out = 0  # steps in a row
         torch.set_num_threads(args.threads)
         tokenizer = Tokenizer(args.base)
         kept = [i for i, text in tokenizer.texts().items() if re.search("[0-9A-Za-z]", text)]
@@ -209,11 +223,23 @@ class Trainer:
             "step": 0, "position": 0, "tokens": 0, "began": time.time(), "scale": self.model.scale,
             "base": self.model.about.name,
         }
+        of = {"trainer": self.kind, "base": self.model.about.name} | self.more_of_run()
+        if not args.warm or Path(args.warm).exists():  # a run that goes on needs it no more
+            of["warm"] = sha256(args.warm) if args.warm else ""
+        self.state["of"] = of
         if checkpoint.exists():
             self.state = torch.load(checkpoint, weights_only=True, map_location=args.device)
+            known = self.state.get("of", of)
+            others = [name for name in of if known.get(name) != of[name]]
+            if others:
+                sys.exit(f"{checkpoint} is of another run: other {', '.join(others)}; name another folder")
             self.model.params, self.model.scale = self.state["params"], self.state["scale"]
             self.model.take_over()
             print(f"going on from step {self.state['step']}")
+
+    def more_of_run(self):
+        """What else a checkpoint has to be of; papers may be added to the data of a run."""
+        return {}
 
     def end(self):
         """When to end, in seconds since 1970."""
@@ -259,10 +285,18 @@ class Trainer:
     def update(self, gradients):
         """AdamW without decay of weights, and the running average of the parameters."""
         state, args = self.state, self.args
-        state["step"] += 1
-        step = state["step"]
         grads = [gradients[name] for name in state["params"]]
         length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        if not math.isfinite(length.item()):
+            # It would make numbers of everything that are none, in the checkpoint as well.
+            self.left_out += 1
+            self.report(step=state["step"], left_out="a gradient that is not finite")
+            if self.left_out >= MOST_LEFT_OUT:
+                sys.exit(f"{self.left_out} gradients in a row are not finite")
+            return
+        self.left_out = 0
+        state["step"] += 1
+        step = state["step"]
         torch._foreach_mul_(grads, min(1.0, 1.0 / (length.item() + 1e-6)))
         params, average, first, second = (list(state[key].values())
                                           for key in ("params", "average", "first", "second"))
