@@ -115,6 +115,115 @@ RARE = {
     "货币化": "monet",
     "提出解决方案": "solution, solv, address, propos, remed, mitigat",
     "给出解决方案": "solution, solv, address, propos, remed, mitigat",
+    # Names that Chinese writes by their sound, and particles.
+    "霍尔": "hall, hoare, holm, qah, qh",
+    "希格斯": "higgs",
+    "狄拉克": "dirac",
+    "薛定谔": "schr",
+    "拉格朗日": "lagrang, almm, admm, alm",
+    "洛伦兹": "lorentz, lorenz",
+    "普朗克": "planck",
+    "玻尔兹曼": "boltzman",
+    "庞加莱": "poincar",
+    "希尔伯特": "hilbert, rkhs, hsic, schmidt",
+    "巴拿赫": "banach",
+    "索伯列夫": "sobolev",
+    "欧拉": "euler",
+    "柯西": "cauch",
+    "雅可比": "jacobi, hessian",
+    "开普勒": "kepler",
+    "麦克斯韦": "maxwel",
+    "牛顿": "newton",
+    "泊松": "poisson",
+    "费曼": "feynman",
+    "费米": "fermi",
+    "玻色": "bos",
+    "泡利": "paul",
+    "伊辛": "ising",
+    "海森堡": "heisenberg",
+    "塞曼": "zeeman",
+    "拉曼": "raman",
+    "布里渊": "brillouin",
+    "朗道": "landau",
+    "法拉第": "farad",
+    "爱因斯坦": "einstein, einsum",
+    "史瓦西": "schwarzs",
+    "格罗莫夫": "gromov",
+    "阿贝尔": "abel, nonabel",
+    "伽罗瓦": "galois, galoi",
+    "克利福德": "clifford",
+    "格拉斯曼": "grassman",
+    "沃罗诺伊": "voronoi",
+    "切比雪夫": "chebys, tcheb, cheby",
+    "勒让德": "legendre",
+    "埃尔米特": "hermit",
+    "拉普拉斯": "laplac",
+    "香农": "shannon, entrop",
+    "纳什": "nash",
+    "帕累托": "pareto",
+    "瓦瑟斯坦": "wasserst, optim transport, earth mover, =w",
+    "斯托克斯": "stokes, stoke",
+    "雷诺": "reynold, rans",
+    "科尔莫戈罗夫": "kolmog, =kan, =kans",
+    "李雅普诺夫": "lyapunov, liapunov",
+    "吉布斯": "gibbs",
+    "弗雷歇": "frechet, fr chet, =fid",
+    "豪斯多夫": "hausdorf",
+    "贝尔曼": "bellman",
+    "图灵": "turing",
+    "康托": "cantor",
+    "卡尔曼": "kalman, =ekf, =ukf, ekf",
+    "汤普森": "thompson",
+    "斯塔克尔伯格": "stackelberg",
+    "伯努利": "bernoul",
+    "狄利克雷": "dirichlet, =lda",
+    "诺伊曼": "neuman",
+    "凯莱": "cayley",
+    "里奇": "ricc",
+    "哥德尔": "godel, del",
+    "沙普利": "shapley, =shap",
+    "莫尔斯": "morse",
+    "伽马": "gamma",
+    "贝塞尔": "bessel",
+    "全息": "holog",
+    "引力子": "gravit",
+    "膨胀子": "dilaton",
+    "缪子": "muon, =mu",
+    "磁振子": "magnon",
+    "等离激元": "plasmon",
+    "极化子": "polaron, polariton",
+    "孤子": "soliton",
+    "瞬子": "instanton",
+    "涡旋": "vort, swirl, eddy",
+    "亏格": "genus, gener",
+    # Units: 211 angstroms are no 211 nanometres. A Greek mu before them is no word.
+    "纳米": "nano, =nm, =nms, nmos, subwavelength",
+    "微米": "micro, =um, =mu, =m",
+    "毫米": "mm, millim",
+    "厘米": "cm, centim",
+    "公里": "km, kilomet, mile",
+    "千米": "km, kilomet",
+    "毫秒": "=ms, millis",
+    "微秒": "micros, =us, =mu, =s",
+    "纳秒": "=ns, nanos",
+    "皮秒": "=ps, picos",
+    "飞秒": "=fs, femtos",
+    "光年": "light year, lightyear, =ly, =kly, =mly",
+    "天文单位": "=au, astronom unit",
+    "秒差距": "parsec, kiloparsec, megaparsec, =pc, =kpc, =mpc, =gpc",
+    "电子伏": "=ev, =mev, =kev, =gev, =tev, =pev, electron volt, electronvolt, kiloelectron, megaelectron, gigaelectron",
+    "特斯拉": "tesla, =t, =mt",
+    "兆赫": "mhz, megahertz",
+    "吉赫": "ghz, gigahertz",
+    "千赫": "khz, kilohertz",
+    "太赫兹": "thz, terahertz",
+    "摄氏度": "=c, celsius, centigrad, degree, circ",
+    "开尔文": "kelvin, =k, =mk",
+    "千克": "kg, kilogram",
+    "公斤": "kg, kilogram",
+    "千瓦": "kw, kilowatt",
+    "兆瓦": "mw, megawatt",
+    "帧每秒": "frame, =fps",
 }
 
 # Words that are taken for their opposites or neighbours: wrong where the source has what stands behind
@@ -163,6 +272,20 @@ OPPOSITES = {
     "腹侧": "ventral, !dorsal",
     "背侧": "dorsal, !ventral",
     "编码器": "encod, autoencod, bert, vae, backbone, transformer, !decoder",
+    "纵向": "longitud, vertical, lengthwise, axial, portrait, !transvers, !lateral, !horizont",
+    "横向": "transvers, lateral, horizont, cross, across, side, landscape, wide, !longitud, !vertical",
+    "红移": "redshift, red shift, !blueshift, !blue shift",
+    "蓝移": "blueshift, blue shift, !redshift, !red shift",
+    "顺时针": "clockwise, !counterclock, !anticlock",
+    "逆时针": "counterclock, anticlock, counter clockwise, anti clockwise, !clockwise",
+    "吸热": "endotherm, heat absor, absor, !exotherm",
+    "放热": "exotherm, releas, heat, !endotherm",
+    "阳极": "anod, !cathod",
+    "阴极": "cathod, !anod",
+    "反铁磁": "antiferro, anti ferro, afm, !ferromag",
+    "超流": "superfl, super fl, !supercond",
+    "超导": "supercond, super cond, cooper, joseph, squid, transmon, =sc, !superfl",
+    "非交换": "noncommut, non commut, nonabel, non abel, !commut",
 }
 
 
@@ -181,6 +304,12 @@ def beginning(word):
 
 def words(text):
     return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def words_of_source(text):
+    """The words of `text`, and the unit of a number that it is written together with: `5nm` is `nm` as well."""
+    found = set(words(text))
+    return found | {word.lstrip("0123456789") for word in found} - {""}
 
 
 def has(source, english):
@@ -217,7 +346,7 @@ def main(train, terms):
     for line in gzip.open(train, "rt", encoding="utf-8"):
         paper = json.loads(line)
         papers += 1
-        source = set(words(paper["title"] + " " + paper["abstract"]))
+        source = words_of_source(paper["title"] + " " + paper["abstract"])
         above = paper["zh_title"] + "\n" + paper["zh_tldr"]
         for text, met, lacking in ((paper["zh_abstract"], counts, without),
                                    (above, counts_above, without_above)):

@@ -103,6 +103,11 @@ static LIST: LazyLock<List> = LazyLock::new(|| {
     List { entries, ending }
 });
 
+/// A word, and the unit of a number that it is written together with: `5nm` is `nm` as well.
+fn with_unit(word: &str) -> [&str; 2] {
+    [word, word.trim_start_matches(|c: char| c.is_ascii_digit())]
+}
+
 /// The words of the list that a summary of certain sources may not have.
 #[derive(Debug)]
 pub(crate) struct Unsourced {
@@ -115,8 +120,9 @@ impl Unsourced {
     pub(crate) fn of(sources: &[&str]) -> Unsourced {
         let told = |chinese: &str| sources.iter().any(|source| source.contains(chinese));
         let lower: Vec<String> = sources.iter().map(|source| source.to_lowercase()).collect();
+        let words = lower.iter().flat_map(|s| s.split(|c: char| !c.is_ascii_alphanumeric()));
         let words: BTreeSet<&str> =
-            lower.iter().flat_map(|s| s.split(|c: char| !c.is_ascii_alphanumeric())).collect();
+            words.flat_map(with_unit).filter(|word| !word.is_empty()).collect();
         // In order, what begins with a prefix follows the prefix itself.
         let begins = |prefix: &&str| match prefix.strip_prefix(WHOLE) {
             Some(word) => words.contains(word),
@@ -256,6 +262,19 @@ mod tests {
         check("A network that is equivariant.", &["等价"]);
         check("An equivariant network is equivalent to others.", &[]);
         check("A network.", &[]);
+    }
+
+    #[test]
+    fn units_and_names_need_theirs() {
+        let check = |source: &str, text: &str, expected: &[&str]| {
+            assert_eq!(Unsourced::of(&[source]).words_in(text), expected, "{source}: {text}");
+        };
+        check("Bands of 211 Angstroms.", "211纳米波段", &["纳米"]);
+        check("Bands of 211nm, 5 km away.", "5公里外的211纳米波段", &[]);
+        check(r"Grains of 3 $\mu$m in 20 ms.", "20毫秒内3微米的颗粒", &[]);
+        check("A holographic theory.", "霍尔理论", &["霍尔"]);
+        check("Transversely projected.", "纵向投影", &["纵向"]);
+        check("Projected.", "纵向投影", &[]);
     }
 
     #[test]
