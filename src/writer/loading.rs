@@ -343,6 +343,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_loaded_writer_may_be_moved_to_another_thread() {
+        fn may_be_moved<T: Send>() {}
+        may_be_moved::<super::super::Loaded<'_>>();
+    }
+
+    #[test]
     fn threads_are_told_once_a_process_and_may_be_there_already() {
         rayon::join(|| (), || ());
         let choice = EngineChoice { threads: Some(1), ..EngineChoice::default() };

@@ -10,11 +10,11 @@
 //! What a sequence writes depends on nothing but its own tokens: every kernel computes a row in
 //! one fixed order ([`crate::kernels`]), so batch, neighbours, chunks and threads change nothing.
 //!
-//! Memory is bounded when the engine is made: weights at one byte and a sixth to a third a parameter
-//! ([`packed_bytes`]), whatever the file has, the embedding remaining there, and pages for all positions that the limits allow, of which
-//! those are taken that sequences hold. Once its buffers have grown, a step allocates the list of
-//! tokens that it returns, and what [sampling](crate::generate::next_token) and guards make where
-//! the highest logit does not decide.
+//! Memory is bounded when the engine is made: weights at one byte and an eighth to a third a parameter
+//! ([`packed_bytes`]), whatever the file has, the embedding remaining there, and pages for all positions
+//! that the limits allow, of which those are taken that sequences hold. Once its buffers have grown, a
+//! step allocates the list of tokens that it returns, and what [sampling](crate::generate::next_token)
+//! and guards make where the highest logit does not decide.
 
 mod calibration;
 mod decoder;
