@@ -40,7 +40,7 @@ const MARK: char = '!';
 const WHOLE: char = '=';
 
 /// What begins otherwise than the word that it looks like, before one of these characters: 随后验证 is no 后验.
-const NOT_BEFORE: [(&str, &str); 9] = [
+const NOT_BEFORE: [(&str, &str); 19] = [
     ("后验", "证"),
     ("超时", "空"),
     ("张量积", "分"),
@@ -50,10 +50,20 @@ const NOT_BEFORE: [(&str, &str); 9] = [
     ("二阶矩", "阵"),
     ("期权", "衡重"),
     ("视频", "率"),
+    ("全息", "息"),
+    ("图灵", "活敏巧"),
+    ("泡利", "用于"),
+    ("极化子", "信空阵系带矩块孔码"),
+    ("光年", "龄代"),
+    ("纳米", "比"),
+    ("里奇", "异怪数点"),
+    ("欧拉", "美丁脱"),
+    ("千克", "隆"),
+    ("无源", "代"),
 ];
 
 /// What ends otherwise, behind one of these: 神经元训练 is no 元训练.
-const NOT_BEHIND: [(&str, &str); 12] = [
+const NOT_BEHIND: [(&str, &str); 27] = [
     ("元训练", "经"),
     ("高维", "提"),
     ("三维", "第"),
@@ -66,6 +76,21 @@ const NOT_BEHIND: [(&str, &str); 12] = [
     ("前向", "当目"),
     ("速度场", "加"),
     ("引理", "牵吸"),
+    ("全息", "安"),
+    ("泡利", "气微"),
+    ("康托", "健"),
+    ("磁振子", "电"),
+    ("光年", "释风曝观"),
+    ("生物多样性", "微"),
+    ("尾部", "末结"),
+    ("风险敏感", "高"),
+    ("费米", "消"),
+    ("朗道", "晴"),
+    ("引力子", "吸"),
+    ("非交换", "并"),
+    ("纵向", "操"),
+    ("秒差距", "毫几"),
+    ("纳什", "采"),
 ];
 
 static LIST: LazyLock<List> = LazyLock::new(|| {
@@ -119,7 +144,8 @@ impl Unsourced {
     /// Those that need a source and have none in `sources`.
     pub(crate) fn of(sources: &[&str]) -> Unsourced {
         let told = |chinese: &str| sources.iter().any(|source| source.contains(chinese));
-        let lower: Vec<String> = sources.iter().map(|source| source.to_lowercase()).collect();
+        let lower = sources.iter().map(|source| source.to_lowercase().replace('℃', " c "));
+        let lower: Vec<String> = lower.collect();
         let words = lower.iter().flat_map(|s| s.split(|c: char| !c.is_ascii_alphanumeric()));
         let words: BTreeSet<&str> =
             words.flat_map(with_unit).filter(|word| !word.is_empty()).collect();
@@ -275,6 +301,9 @@ mod tests {
         check("A holographic theory.", "霍尔理论", &["霍尔"]);
         check("Transversely projected.", "纵向投影", &["纵向"]);
         check("Projected.", "纵向投影", &[]);
+        check("At 25℃ in Namibia.", "25摄氏度的纳米比亚，健康托管息息相关", &[]);
+        check("Safe.", "与安全息息相关的意图灵活", &[]);
+        check("HJB equations and BECs.", "哈密顿-雅可比-贝尔曼方程", &[]);
     }
 
     #[test]
