@@ -59,7 +59,7 @@ def main():
 def mean_of(paths, weights, kind):
     """The factors of checkpoints and what the file is to say of them."""
     states = [torch.load(path, weights_only=True, map_location="cpu") for path in paths]
-    if len({state["of"]["warm"] for state in states if "of" in state}) > 1:
+    if len({state["of"].get("warm") for state in states if "of" in state}) > 1:
         raise SystemExit("export.py: the runs began with different adapters, so their factors mean different things")
     for state in states:
         print(f"step {state['step']}, {state['position']} papers, {state['tokens']} tokens")

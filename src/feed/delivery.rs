@@ -1,6 +1,5 @@
 //! Hands events to the caller, counts them, and decides at the end what the input as a whole was.
 
-use std::collections::HashSet;
 use std::io;
 
 use super::page::Page;
@@ -35,12 +34,8 @@ pub(super) struct Delivery<'a> {
     pub(super) may_be_replaced: bool,
     /// What the answer read last says of the whole.
     pub(super) last_page: Option<Page>,
-    /// The papers so far, where none should come twice.
-    ids: Option<HashSet<PaperId>>,
-    /// Those of them that came again.
-    repeated: u64,
-    /// The papers of the answer that is being read, where none should come twice.
-    pub(super) of_answer: Vec<PaperId>,
+    /// The papers of the answer that is being read, where it is looked whether they came before.
+    pub(super) of_answer: Option<Vec<PaperId>>,
 }
 
 impl<'a> Delivery<'a> {
@@ -60,20 +55,8 @@ impl<'a> Delivery<'a> {
             follows_pages: false,
             may_be_replaced: false,
             last_page: None,
-            ids: None,
-            repeated: 0,
-            of_answer: Vec::new(),
+            of_answer: None,
         }
-    }
-
-    /// Counts papers that come twice from here on.
-    pub(super) fn watch_for_repeats(&mut self) {
-        self.ids = Some(HashSet::new());
-    }
-
-    /// How many papers had come before when they came, where that is counted.
-    pub(super) fn repeated(&self) -> u64 {
-        self.repeated
     }
 
     /// Notes what the input is; the first word on it stands.
@@ -104,9 +87,8 @@ impl<'a> Delivery<'a> {
     /// Hands a paper over.
     pub(super) fn item(&mut self, mut item: Item) -> Result<()> {
         self.items += 1;
-        if let (Some(ids), Some(id)) = (&mut self.ids, &item.paper.id) {
-            self.of_answer.push(id.clone());
-            self.repeated += u64::from(!ids.insert(id.clone()));
+        if let Some(papers) = &mut self.of_answer {
+            papers.extend(item.paper.id.clone());
         }
         if self.may_be_replaced {
             item.paper.version = None;

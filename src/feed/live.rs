@@ -1,6 +1,8 @@
 //! Sources of arXiv's that are named, read answer by answer into one report, and what the answers
 //! count compared with what came.
 
+use std::collections::HashSet;
+
 use super::delivery::Delivery;
 use super::form::parse;
 use super::page::Page;
@@ -42,11 +44,10 @@ pub(super) fn read(
     let mut delivery = Delivery::new(name, sink);
     (delivery.follows_pages, delivery.is_fetched) = (true, true);
     let service = &*named.service;
-    let mut reading =
-        Reading { service, name, out: delivery, held: 0, answers: Vec::new(), pages: Vec::new() };
-    if matches!(named.request, Request::Query(_) | Request::Day(..)) {
-        reading.out.watch_for_repeats();
-    }
+    let is_looked_at = matches!(named.request, Request::Query(_) | Request::Day(..));
+    delivery.of_answer = is_looked_at.then(Vec::new);
+    let (came, answers, pages) = (HashSet::new(), Vec::new(), Vec::new());
+    let mut reading = Reading { service, name, out: delivery, held: 0, came, answers, pages };
     match &named.request {
         Request::Feed(category) => reading.feed(category)?,
         Request::Day(category, day) => reading.day(category, *day)?,
@@ -72,6 +73,8 @@ struct Reading<'a> {
     out: Delivery<'a>,
     /// Items that the answers held so far, those that could not be read included, those that came again not.
     held: u64,
+    /// The papers of a query so far.
+    came: HashSet<PaperId>,
     /// The papers of each page of a day so far.
     answers: Vec<Vec<PaperId>>,
     /// Pages of a day, which are kept once it is known that the day is whole.
@@ -186,7 +189,7 @@ impl Reading<'_> {
         );
         let mut url = first;
         let mut total = None;
-        let mut tokens = std::collections::HashSet::new();
+        let mut tokens = HashSet::new();
         for _ in 0..LIST_PAGES_MAX {
             let page = self.answer(Endpoint::Oai, url, false)?;
             total = total.max(page.total);
@@ -222,19 +225,19 @@ impl Reading<'_> {
             }
         })?;
         told?;
-        let (lost_before, repeated_before) = (out.losses(), out.repeated());
+        let lost_before = out.losses();
         out.last_page = None;
-        out.of_answer.clear();
         parse(self.name, &got.bytes[..], got.charset.as_deref(), out)?;
         let mut page = out.last_page.take().unwrap_or_default();
         // Of a query's results none is there twice: what moved from one answer into the next, because a paper
         // came in or went meanwhile, hides one that never came. A day may have a paper in two lists, but no
         // page twice.
-        let repeated = out.repeated() - repeated_before;
-        let papers = std::mem::take(&mut out.of_answer);
+        let papers = out.of_answer.as_mut().map(std::mem::take).unwrap_or_default();
         let lacking = match endpoint {
             Endpoint::Page if !papers.is_empty() && self.answers.contains(&papers) => page.items,
-            Endpoint::Api => repeated,
+            Endpoint::Api => {
+                papers.iter().filter(|id| !self.came.insert((*id).clone())).count() as u64
+            }
             _ => 0,
         };
         page.is_again = page.items > 0 && lacking >= page.items;

@@ -44,6 +44,15 @@ struct Column<'a> {
     is_narrow: &'a mut bool,
 }
 
+/// Bytes that a matrix of that type takes at most once it is packed: each block with values of its own, for
+/// any kernel.
+pub fn most_bytes(kind: BlockType, outputs: usize, inputs: usize) -> u64 {
+    let values = if kind.native() == Native::Minimum { 2 } else { 1 };
+    let of_block =
+        size_of::<TileQuants>() + values * size_of::<TileValues>() + size_of::<TileSums>();
+    (outputs.div_ceil(BLOCK) * inputs.div_ceil(BLOCK) * of_block) as u64
+}
+
 impl Packed {
     /// A matrix without outputs, to be filled.
     pub fn empty(isa: Isa) -> Packed {
@@ -297,4 +306,30 @@ impl Column<'_> {
 fn refill<T: Copy>(values: &mut Vec<T>, count: usize, value: T) {
     values.clear();
     values.resize(count, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_matrix_takes_no_more_than_the_most() {
+        for isa in Isa::all() {
+            let mut exec = Executor::new(isa, 1);
+            for kind in BlockType::ALL {
+                let (outputs, inputs) = (70, 512);
+                let bytes = vec![0; outputs * kind.bytes_of(inputs)];
+                let packed = Packed::from_blocks(&mut exec, kind, &bytes, outputs, inputs);
+                let values = packed.scales.len() + packed.minimums.map_or(0, |values| values.len());
+                let sums = packed.sums.map_or(0, |sums| size_of_val(&sums[..]));
+                let taken =
+                    size_of_val(&packed.quants[..]) + values * size_of::<TileValues>() + sums;
+                let most = most_bytes(kind, outputs, inputs);
+                assert!(
+                    taken as u64 <= most && most < 2 * taken as u64,
+                    "{kind:?}: {taken}, {most}"
+                );
+            }
+        }
+    }
 }

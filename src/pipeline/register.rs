@@ -147,13 +147,16 @@ impl Register {
         let of_run = self.read.iter().filter(|other| other.category == *category);
         let days = known.days.keys().copied().chain(of_run.map(|other| other.day));
         let Some(next) = days.filter(|other| other > day).min() else { return Ok(()) };
+        let is_of_page =
+            |read: &[(String, Option<u32>)]| !read.is_empty() && are_among(read, papers);
         let read_before = self.read.len();
         self.read.retain(|feed| {
             let is_next = feed.category == *category && feed.day == next && feed.followed;
-            !is_next || feed.papers.is_empty() || !are_among(&feed.papers, papers)
+            !(is_next && is_of_page(&feed.papers))
         });
-        let is_of_earlier_run = run.is_feed_of_these(category, papers, next)?;
-        if !is_of_earlier_run && self.read.len() == read_before {
+        let is_earlier_runs =
+            known.from_feed.contains(&next) && is_of_page(&run.announced_on(category, next)?);
+        if !is_earlier_runs && self.read.len() == read_before {
             return Ok(());
         }
         // It is read again whether this run comes to its end or not: rather twice than never.

@@ -4,7 +4,7 @@
 //! A day is noted once the digest with its papers is written. A run that ends before reads it again. It is
 //! forgotten where a digest without it takes that one's place.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -104,37 +104,14 @@ impl Run<'_> {
         find().map_err(|cause| failed(&self.store.name, cause))
     }
 
-    /// Whether the feed of `day`, read by an earlier run, had papers, and none but some of `papers`.
-    pub fn is_feed_of_these(
-        &self,
-        category: &str,
-        papers: &[(String, Option<u32>)],
-        day: Date,
-    ) -> Result<bool> {
-        let find = || -> rusqlite::Result<bool> {
-            let these: HashMap<&str, Option<u32>> =
-                papers.iter().map(|(id, version)| (id.as_str(), *version)).collect();
-            let sql = format!(
-                "SELECT paper, version FROM main.announced AS paper
-                WHERE reader = ?1 AND category = ?2 AND day = ?3 AND EXISTS (
-                    SELECT 1 FROM main.announcement AS whole WHERE whole.reader = paper.reader
-                    AND whole.category = paper.category AND whole.day = paper.day
-                    AND whole.followed = {FOLLOWED})"
-            );
-            let mut statement = self.store.connection.prepare_cached(&sql)?;
-            let mut rows =
-                statement.query(params![self.store.reader, category, day.to_string()])?;
-            let mut has_papers = false;
-            while let Some(row) = rows.next()? {
-                has_papers = true;
-                let (paper, version): (String, Option<u32>) = (row.get(0)?, row.get(1)?);
-                let is_here =
-                    |known: &Option<u32>| known.is_none() || version.is_none() || *known == version;
-                if !these.get(paper.as_str()).is_some_and(is_here) {
-                    return Ok(false);
-                }
-            }
-            Ok(has_papers)
+    /// The papers that earlier runs read of a day, with their versions where they were told.
+    pub fn announced_on(&self, category: &str, day: Date) -> Result<Vec<(String, Option<u32>)>> {
+        let find = || -> rusqlite::Result<Vec<(String, Option<u32>)>> {
+            let sql = "SELECT paper, version FROM main.announced
+                WHERE reader = ?1 AND category = ?2 AND day = ?3";
+            let mut statement = self.store.connection.prepare_cached(sql)?;
+            let values = params![self.store.reader, category, day.to_string()];
+            statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         find().map_err(|cause| failed(&self.store.name, cause))
     }

@@ -13,6 +13,11 @@ use crate::guard::Rules;
 use crate::prompt::Template;
 use crate::summary::Fields;
 
+/// Most texts of a paper that are written side by side.
+pub const MAX_BEAMS: u32 = 16;
+/// Most papers at a time.
+pub const MAX_PAPERS: u32 = 1024;
+
 /// A model and what is merged into it.
 #[derive(Debug, Clone)]
 pub struct ModelChoice {
@@ -91,12 +96,12 @@ pub struct Choices {
     pub fields: Fields,
     /// What holds the text while it is written.
     pub guards: Rules,
-    /// How many texts of a paper are written side by side, of which the likeliest is kept, 1 to 16; one is
-    /// greedy. `None`: as many as the model's card says.
+    /// How many texts of a paper are written side by side, of which the likeliest is kept, up to
+    /// [`MAX_BEAMS`]; one is greedy. `None`: as many as the model's card says.
     pub beams: Option<usize>,
     /// What computes.
     pub engine: EngineChoice,
-    /// Papers at a time, 1 to 1,024; `None`: as many as memory allows.
+    /// Papers at a time, up to [`MAX_PAPERS`]; `None`: as many as memory allows.
     pub batch: Option<usize>,
 }
 
@@ -121,8 +126,8 @@ impl Choices {
 
     pub(super) fn check(&self) -> Result<()> {
         let bounds = [
-            ("papers at a time", self.batch, 1024),
-            ("texts of a paper", self.beams, 16),
+            ("papers at a time", self.batch, MAX_PAPERS as usize),
+            ("texts of a paper", self.beams, MAX_BEAMS as usize),
             ("threads", self.engine.threads, usize::MAX),
         ];
         for (what, number, most) in bounds {

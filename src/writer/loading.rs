@@ -286,7 +286,7 @@ pub(super) fn free_once_packed(
 ) -> Result<Option<u64>> {
     let Some(free) = system::available_memory() else { return Ok(None) };
     let scored = scored_tokens(choice)?.filter(|_| !full).unwrap_or(model.tokenizer().vocab_size());
-    let (packed, read) = (cpu::packed_bytes(model, scored), model.weights().bytes());
+    let (packed, read) = (cpu::packed_bytes(model, scored)?, model.weights().bytes());
     let left = free_beside(packed, free, read);
     // What a measured model takes was looked at before it was read.
     if left.is_some() || choice.card().is_some_and(|card| card.measured.is_some()) {

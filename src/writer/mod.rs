@@ -47,7 +47,10 @@ use crate::store::{Identity, Run};
 use crate::system;
 use crate::tokens::Tokenizer;
 
-pub use choices::{AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice};
+pub use choices::{
+    AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, MAX_BEAMS, MAX_PAPERS,
+    ModelChoice,
+};
 pub(crate) use loading::use_threads;
 pub use loading::{
     Batch, MAX_BATCH, MAX_CARD_BATCH, Made, PREFILL_ROWS, ROWS_PER_STEP, limits_of, load_model,

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::EngineArgs;
 use super::notes::BENCH_NOTES;
+use crate::writer::{MAX_BEAMS, MAX_PAPERS};
 
 /// Measure how fast a model writes on this machine.
 #[derive(Debug, Args)]
@@ -36,12 +37,12 @@ pub(in crate::cli) struct BenchArgs {
 
     /// Texts of a paper that are written side by side, as by `digest --beams`
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Workload",
-          conflicts_with = "peer", value_parser = clap::value_parser!(u32).range(1..=16))]
+          conflicts_with = "peer", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BEAMS)))]
     pub(in crate::cli) beams: u32,
 
     /// Papers at a time: each number is measured
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64",
-          help_heading = "Workload", value_parser = clap::value_parser!(u32).range(1..=1024))]
+          help_heading = "Workload", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PAPERS)))]
     pub(in crate::cli) batch: Vec<u32>,
 
     /// How often everything is measured; medians are told, and the extremes

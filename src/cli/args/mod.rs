@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::shortlist::MAX_MIN_COUNT;
+use crate::writer::{MAX_BEAMS, MAX_PAPERS};
 pub(super) use bench::{BenchArgs, PeerArg};
 pub(super) use doctor::DoctorArgs;
 pub(super) use plan::PlanArgs;
@@ -176,13 +177,13 @@ pub(super) struct DigestArgs {
     /// Texts of a paper that are written side by side, of which the likeliest is kept: 1 takes two thirds of
     /// the time of 4, and more claims are wrong [default: 4 with the default model, else 1]
     #[arg(long, value_name = "N", help_heading = "Model",
-          value_parser = clap::value_parser!(u32).range(1..=16))]
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BEAMS)))]
     pub(super) beams: Option<u32>,
 
     /// Papers that are written about at a time [default: as many as memory allows, at most 64, of four texts
     /// each 20, on a card 256 and 128]
     #[arg(long, value_name = "N", help_heading = "Model",
-          value_parser = clap::value_parser!(u32).range(1..=1024))]
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PAPERS)))]
     pub(super) batch: Option<u32>,
 
     #[command(flatten)]

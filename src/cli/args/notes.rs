@@ -104,9 +104,9 @@ Example:
 
 pub(super) const SITE_NOTES: &str = "\
 Writes beside the records 2026-11-25.html for each day, where it is missing or older than its
-records, index.html with the titles of the newest days to search in, up to 10,000 papers, and feed.xml with the
-papers of the newest seven days, or of fewer once they have 2,000. Other files of these names are
-not written over.
+records, index.html with the titles of the newest days to search in, up to 10,000 papers, and
+feed.xml with the papers of the newest seven days, or of fewer once they have 2,000. Other files
+of these names are not written over.
 
 Example, every morning:
   wenzhai digest arxiv:cs.CL -o 'days/{date}.jsonl'; wenzhai site days";

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::notes::PLAN_NOTES;
 use super::variable;
+use crate::writer::{MAX_BEAMS, MAX_PAPERS};
 
 /// Compute how long so many papers take, on what device, and with how much energy.
 #[derive(Debug, Args)]
@@ -29,12 +30,12 @@ pub(in crate::cli) struct PlanArgs {
 
     /// Texts of a paper that are written side by side, as by `digest --beams` [default: 4 with the
     /// default model, else 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BEAMS)))]
     pub(in crate::cli) beams: Option<u32>,
 
     /// Papers that are written about at a time, as far as memory allows [default: at most 64 on a
     /// processor, of four texts each 20, and on a card 256 and 128]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PAPERS)))]
     pub(in crate::cli) batch: Option<u32>,
 
     /// Tokens of a paper's prompt [default: the mean of twelve sample papers, with the model's own

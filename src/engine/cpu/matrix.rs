@@ -2,9 +2,9 @@
 
 use candle_core::quantized::GgmlDType;
 
+use crate::kernels::Executor;
 use crate::kernels::blocks::{self, BlockType};
-use crate::kernels::packed::Packed;
-use crate::kernels::{BLOCK, Executor};
+use crate::kernels::packed::{self, Packed};
 use crate::model::{self, Matrix};
 use crate::{Error, Result, error::ErrorKind};
 
@@ -15,9 +15,7 @@ pub fn pack<const N: usize>(matrices: [&Matrix; N], exec: &mut Executor) -> Resu
         let bytes = matrix.data().map_err(|e| {
             Error::new(ErrorKind::Model, "cannot read a matrix").because(model::cause(e))
         })?;
-        let &[outputs, inputs] = matrix.shape().dims() else {
-            return Err(unfit(format!("a matrix of {:?}", matrix.shape())));
-        };
+        let (outputs, inputs) = shape(matrix)?;
         read.push((block_type(matrix.dtype())?, bytes, outputs, inputs));
     }
     let groups = read.iter().map(|(kind, bytes, _, inputs)| blocks::group(*kind, bytes, *inputs));
@@ -28,16 +26,18 @@ pub fn pack<const N: usize>(matrices: [&Matrix; N], exec: &mut Executor) -> Resu
     }))
 }
 
-/// Bytes that `outputs` rows of `matrix` take at most once they are packed: one a weight, and for 32 of
-/// them a scale, a minimum where the type has one, and a sum.
-pub fn packed_bytes(matrix: &Matrix, outputs: usize) -> u64 {
-    let inputs = matrix.shape().dims().last().copied().unwrap_or_default();
-    let has_minimum = matches!(
-        matrix.dtype(),
-        GgmlDType::Q4_1 | GgmlDType::Q5_1 | GgmlDType::Q4K | GgmlDType::Q5K
-    );
-    let of_block = BLOCK + if has_minimum { 10 } else { 6 };
-    (outputs.next_multiple_of(BLOCK) * inputs.div_ceil(BLOCK) * of_block) as u64
+/// Bytes that `outputs` rows of `matrix` take at most once they are packed.
+pub fn packed_bytes(matrix: &Matrix, outputs: usize) -> Result<u64> {
+    let (_, inputs) = shape(matrix)?;
+    Ok(packed::most_bytes(block_type(matrix.dtype())?, outputs, inputs))
+}
+
+/// Outputs and inputs.
+pub fn shape(matrix: &Matrix) -> Result<(usize, usize)> {
+    match matrix.shape().dims() {
+        &[outputs, inputs] => Ok((outputs, inputs)),
+        _ => Err(unfit(format!("a matrix of {:?}", matrix.shape()))),
+    }
 }
 
 pub fn block_type(dtype: GgmlDType) -> Result<BlockType> {

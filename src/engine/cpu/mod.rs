@@ -66,13 +66,17 @@ pub struct CpuSettings<'a> {
 }
 
 /// Bytes that the weights of `model` take at most once they are packed, with a head of `scored` tokens.
-pub fn packed_bytes(model: &Model, scored: usize) -> u64 {
+///
+/// # Errors
+/// [`ErrorKind::Model`] where the model has a type that the kernels do not take.
+pub fn packed_bytes(model: &Model, scored: usize) -> Result<u64> {
     let weights = model.weights();
-    let layers = weights.layers.iter().flat_map(|layer| layer.matrices());
-    let of_layers: u64 =
-        layers.map(|(_, matrix)| matrix::packed_bytes(matrix, matrix.shape().dims()[0])).sum();
     let head = weights.output.as_ref().unwrap_or(&weights.token_embedding);
-    of_layers + matrix::packed_bytes(head, scored)
+    let mut bytes = matrix::packed_bytes(head, scored)?;
+    for (_, matrix) in weights.layers.iter().flat_map(|layer| layer.matrices()) {
+        bytes += matrix::packed_bytes(matrix, matrix::shape(matrix)?.0)?;
+    }
+    Ok(bytes)
 }
 
 /// A decoder on this machine's processor.
