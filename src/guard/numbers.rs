@@ -76,7 +76,10 @@ impl Numbers {
                 if percents[at] {
                     numbers.add_percent(&text[found.start..found.end]);
                 }
-                powers(&text, &all, at).iter().for_each(|value| numbers.add_scaled(value));
+                for value in powers(&text, &all, at) {
+                    numbers.add_scaled(&value);
+                    numbers.add_in_full(&value);
+                }
             }
             for (_, number) in in_spaced_groups(&text) {
                 numbers.add(&number, "");
@@ -268,6 +271,16 @@ impl Numbers {
         }
     }
 
+    /// What is not written in digits, such as two hundred and 10^3, in digits; larger ones nobody writes out.
+    fn add_in_full(&mut self, value: &Decimal) {
+        if let Some(digits) = value.plain().filter(|digits| digits.len() <= 6) {
+            self.add(&digits, "");
+            if digits.len() > 3 && !digits.contains('.') {
+                self.add(&grouped(&digits), "");
+            }
+        }
+    }
+
     /// Digits with any separators between them, as they stand: versions, dates, lists and
     /// intervals such as `[0,1]`.
     fn add_runs(&mut self, text: &str) {
@@ -288,13 +301,8 @@ impl Numbers {
         let (scaled, decades) = scaled_in_words(lower);
         for value in &scaled {
             self.add_scaled(value);
-            // Two hundred is 200 as well; larger ones nobody writes out.
-            if let Some(digits) = value.plain().filter(|digits| digits.len() <= 6) {
-                self.add_word(&digits, "");
-                if digits.len() > 3 && !digits.contains('.') {
-                    self.add(&grouped(&digits), "");
-                }
-            }
+            self.add_in_full(value);
+            self.add(&value.plain().unwrap_or_default(), "%");
         }
         for factor in orders_in_words(lower) {
             self.add(&factor.plain().unwrap_or_default(), "倍");

@@ -239,6 +239,11 @@ fn a_power_of_ten_belongs_to_its_factor() {
         (r"In 2024, 3 to 5$\times 10^6$", "300万到500万", true),
         (r"In 2024, 3 to 5$\times 10^6$", "20.24亿", false),
         (r"on 12 of 30, 40 and $7\times10^4$", "30万", false),
+        (r"some $1.5\times 10^4$ herons", "15,000只", true),
+        (r"some $1.5\times 10^4$ herons", "15000只", true),
+        (r"some $1.5\times 10^4$ herons", "1500只", false),
+        (r"some $2\times 10^3$ herons", "2000只", true),
+        (r"below $10^3$ herons", "1000只", true),
         (r"$(6 \pm 2) \times 10^6$", "600万", true),
         (r"$(6 \pm 2) \times 10^6$", "200万", true),
     ] {
