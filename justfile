@@ -6,6 +6,7 @@ format:
 
 lint:
     cargo clippy --all-targets -- -D warnings
+    cargo clippy --no-default-features -- -D warnings
 
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps

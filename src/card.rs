@@ -18,12 +18,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// What the model is called that is used where the user names none.
 pub const DEFAULT: &str = "default";
 
-/// What the model is called that needs little memory and time.
+/// What the model is called that needs little memory and time; there is none without the feature `gemma`.
 pub const SMALL: &str = "small";
 
 /// Every card, in the order in which lists show them: the default first, then the small one.
-const CARD_SOURCES: [&str; 14] = [
+const CARD_SOURCES: &[&str] = &[
     include_str!("../models/qwen2.5-coder-1.5b-zh.toml"),
+    #[cfg(feature = "gemma")]
     include_str!("../models/gemma3-270m-zh.toml"),
     include_str!("../models/qwen2.5-coder-1.5b.toml"),
     include_str!("../models/qwen2.5-coder-0.5b.toml"),
@@ -40,20 +41,22 @@ const CARD_SOURCES: [&str; 14] = [
 ];
 
 /// The adapters that cards can name, by file name.
-const ADAPTERS: [(&str, &[u8]); 2] = [
+const ADAPTERS: &[(&str, &[u8])] = &[
     (
         "qwen2.5-coder-1.5b-zh.safetensors",
         include_bytes!("../models/qwen2.5-coder-1.5b-zh.safetensors"),
     ),
+    #[cfg(feature = "gemma")]
     ("gemma3-270m-zh.safetensors", include_bytes!("../models/gemma3-270m-zh.safetensors")),
 ];
 
 /// The output shortlists that cards can name, by file name.
-const SHORTLISTS: [(&str, &[u8]); 2] = [
+const SHORTLISTS: &[(&str, &[u8])] = &[
     (
         "qwen2.5-coder-1.5b-zh.shortlist",
         include_bytes!("../models/qwen2.5-coder-1.5b-zh.shortlist"),
     ),
+    #[cfg(feature = "gemma")]
     ("gemma3-270m-zh.shortlist", include_bytes!("../models/gemma3-270m-zh.shortlist")),
 ];
 

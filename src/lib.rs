@@ -14,7 +14,7 @@
 //! | records | [`digest`] | Markdown, pages, Atom feeds and JSON lines |
 //!
 //! [`writer`] is the front door: it puts a model, its prompt, terms and guards together; [`pipeline`]
-//! tells the whole story on one page; [`cli`] is the only module that prints. [`card`] and [`fetch`] bring
+//! tells the whole story on one page; `cli` is the only module that prints. [`card`] and [`fetch`] bring
 //! a model's weights here, [`gguf`] and [`model`] load them, [`kernels`] compute with them; [`shortlist`]
 //! says which tokens need to be scored, [`guard`] which may be written, and [`glossary`] how terms are to be
 //! translated. [`eval`] measures how good summaries are, [`plan`] how long many papers take. [`text`],
@@ -24,11 +24,15 @@
 //!
 //! What is stable are [`writer`], [`pipeline`], [`store`], [`feed`], [`select`], [`paper`], [`record`] and
 //! [`digest`]; the other modules are public for tests, benches and examples, and may change with any version.
-//! Both built-in adapters are compiled in, also into a program that uses the library; that of the small model is a
-//! derivative of Gemma, whose terms (`models/NOTICE-gemma.md`) such a program has to pass on.
+//!
+//! Features, both there by default: `cli` is the program, without which the library needs no `clap`; `gemma` compiles
+//! the small model's adapter in, which is a derivative of Gemma, so that a program that has it must pass Gemma's terms
+//! on (`models/NOTICE-gemma.md`). The default model's adapter, which is ours, is always there. `cuda` and `metal` are for
+//! cards.
 
 pub mod atomic;
 pub mod card;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod digest;
 pub mod engine;

@@ -112,7 +112,7 @@ impl Record {
     }
 
     /// Whether it tells more than that its paper failed: a summary, or why there is none to write.
-    pub(crate) fn says_something(&self) -> bool {
+    pub fn says_something(&self) -> bool {
         self.has_summary() || self.notice.is_some()
     }
 

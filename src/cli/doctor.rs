@@ -168,7 +168,10 @@ fn memory(model: &ModelRef) -> Finding {
         return Finding::good(what, "not known here");
     };
     let text = format!("{} free, {} takes {}", bytes(free), card.name, bytes(measured.memory));
-    let smaller = format!("free some, or use --model {}", card::SMALL);
+    let smaller = match card::find(card::SMALL) {
+        Some(_) => format!("free some, or use --model {}", card::SMALL),
+        None => "free some, or use a smaller model".into(),
+    };
     match free {
         free if free < measured.least_memory => Finding::of(what, State::Bad, text, smaller),
         free if free < measured.memory => {

@@ -35,10 +35,11 @@ pub(super) fn check_disk(slot: &Slot, expected: &Expected, sources: &[Source]) -
         mib(free)
     );
     let of_card = |card: &Card| disk_while_fetched(card.file.bytes, &card.sources);
-    let small = card::find(card::SMALL).map_or(0, of_card);
-    let smaller = match small < needed {
-        true => format!("; or take --model {}, which takes {} MiB", card::SMALL, mib(small)),
-        false => String::new(),
+    let smaller = match card::find(card::SMALL).map(of_card) {
+        Some(small) if small < needed => {
+            format!("; or take --model {}, which takes {} MiB", card::SMALL, mib(small))
+        }
+        _ => String::new(),
     };
     let hint = format!("{MAKE_ROOM}{smaller}");
     Err(Error::new(ErrorKind::Io, message).passing().hint(hint))

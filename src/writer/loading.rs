@@ -323,10 +323,13 @@ fn smaller_instead(card: &Card, error: Error) -> Error {
     }
 }
 
-/// Once a process, since the pool belongs to all of it: where there is one, it stays. The CPU engine has
-/// threads of its own. Also where none were named: a pool that cannot be started is an error here, and a panic
-/// where it is first used.
-pub(crate) fn use_threads(choice: &EngineChoice) -> Result<()> {
+/// Starts the threads that merging and ranking share (rayon's pool), as many as `choice` has. Once a process,
+/// since the pool belongs to all of it: where there is one, it stays. The CPU engine has threads of its own.
+///
+/// # Errors
+/// If the threads cannot be started, which would be a panic where the pool is first used: so also where no number of
+/// threads was chosen.
+pub fn use_threads(choice: &EngineChoice) -> Result<()> {
     let threads = choice.thread_count();
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
         // The system's reason; that the pool is there already has none.

@@ -51,10 +51,9 @@ pub use choices::{
     AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, MAX_BEAMS, MAX_PAPERS,
     ModelChoice,
 };
-pub(crate) use loading::use_threads;
 pub use loading::{
     Batch, MAX_BATCH, MAX_CARD_BATCH, Made, PREFILL_ROWS, ROWS_PER_STEP, limits_of, load_model,
-    most_card_papers, most_papers, paper_bytes, papers_for, read_shape, scored_tokens,
+    most_card_papers, most_papers, paper_bytes, papers_for, read_shape, scored_tokens, use_threads,
     whole_blocks,
 };
 
