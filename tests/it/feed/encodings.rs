@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use super::addresses::{http, serve};
 use super::*;
 
 /// A feed of one paper in bytes; `title` is in the encoding that `declaration` may name.

@@ -1,6 +1,7 @@
 //! Inputs that would write on a terminal, fill a log, or never end.
 
 use std::io;
+use std::net::TcpListener;
 
 use super::*;
 

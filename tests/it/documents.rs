@@ -1,32 +1,66 @@
-//! README.md and README.zh.md are kept in step: the same sections, the same blocks of code, and in
-//! each section the same figures, the same names of commands, options and files, the same links and
-//! tables of the same length. What stands between them is free, so that either can be written for
-//! its readers.
+//! What is written for users in English and in Chinese is kept in step: the same sections, the same
+//! blocks of code, and in each section the same figures, the same names of commands, options and
+//! files, the same links and tables of the same length. What stands between them is free, so that
+//! either can be written for its readers. And the links of all documents lead somewhere.
 //!
-//! The rule is a function from two texts to complaints, so that a test can show that it finds what
-//! it is there to find.
+//! The rules are functions from texts to complaints, so that a test can show that they find what
+//! they are there to find.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-const ENGLISH: &str = "README.md";
-const CHINESE: &str = "README.zh.md";
+/// Documents in both languages, without the ends of their names, `.md` and `.zh.md`.
+const IN_BOTH: [&str; 2] = ["README", "docs/manual"];
 
 #[test]
-fn both_readmes_are_in_step() {
-    let (english, chinese) = (read(ENGLISH), read(CHINESE));
-    let sections = Document::parse(&english).sections.len();
-    assert!(sections > 5, "only {sections} sections were found in {ENGLISH}");
-    let found = out_of_step(&english, &chinese);
-    assert!(found.is_empty(), "{found:#?}");
+fn both_languages_are_in_step() {
+    for name in IN_BOTH {
+        let (english, chinese) = (read(&format!("{name}.md")), read(&format!("{name}.zh.md")));
+        let sections = Document::parse(&english).sections.len();
+        assert!(sections > 5, "only {sections} sections were found in {name}.md");
+        let found = out_of_step(&english, &chinese);
+        assert!(found.is_empty(), "{name}: {found:#?}");
+    }
 }
 
 #[test]
-fn each_readme_begins_with_a_link_to_the_other() {
-    for (name, other) in [(ENGLISH, CHINESE), (CHINESE, ENGLISH)] {
-        let text = read(name);
-        let top = text.split("\n## ").next().unwrap_or_default();
-        assert!(top.contains(&format!("]({other})")), "the top of {name} has no link to {other}");
+fn each_begins_with_a_link_to_the_other() {
+    for name in IN_BOTH {
+        let last = name.rsplit('/').next().unwrap_or_default();
+        for (end, other) in [(".md", ".zh.md"), (".zh.md", ".md")] {
+            let text = read(&format!("{name}{end}"));
+            let top = text.split("\n## ").next().unwrap_or_default();
+            assert!(top.contains(&format!("]({last}{other})")), "{name}{end} lacks its other one");
+        }
+    }
+}
+
+#[test]
+fn links_of_documents_lead_somewhere() {
+    let documents = documents();
+    assert!(documents.len() > 10, "{documents:?}");
+    for path in documents {
+        let text = read(path.to_str().unwrap());
+        let found =
+            broken_links(&path, &text, |path| std::fs::read_to_string(root().join(path)).ok());
+        assert!(found.is_empty(), "{}: {found:#?}", path.display());
+    }
+}
+
+#[test]
+fn broken_links_are_found() {
+    let files = |path: &Path| match path.to_str().unwrap() {
+        "docs/a.md" => Some("# Stop it, and go on\n".to_owned()),
+        "b.md" => Some("```sh\n# 注\n```\n## 使用 NVIDIA 显卡\n".to_owned()),
+        _ => None,
+    };
+    let found = |link: &str| broken_links(Path::new("docs/a.md"), &format!("[x]({link})"), files);
+    for good in ["#stop-it-and-go-on", "a.md", "../b.md#使用-nvidia-显卡", "https://example.org/#x"]
+    {
+        assert_eq!(found(good), Vec::<String>::new());
+    }
+    for bad in ["#stop-it", "b.md", "../b.md#注", "../b.md#使用-NVIDIA-显卡"] {
+        assert_eq!(found(bad), [bad]);
     }
 }
 
@@ -49,24 +83,24 @@ fn the_rule_finds_what_it_is_for() {
     let one = |from: &str, to: &str, complaint: &str| {
         assert_eq!(found(from, to), [format!("{section}{complaint}")]);
     };
-    one("97% 在", "在", "the number 97% stands 1 times in README.md, 0 times in README.zh.md");
-    one("1.5 秒", "很快", "the number 1.5 stands 1 times in README.md, 0 times in README.zh.md");
-    one("2 秒", "300 秒", "the number 300 stands 1 times in README.md, 2 times in README.zh.md");
-    one("、`cs.CL.md`", "", "the code `cs.CL.md` is in README.md only");
-    one("`--batch N`", "每批", "the code `--batch N` is in README.md only");
-    one("`/一个词/`", "`--top 3`", "the code `--top 3` is in README.zh.md only");
-    one("[原因](DESIGN.md)", "原因", "the link `DESIGN.md` is in README.md only");
-    one("|---|---|\n", "", "2 lines of tables in README.md, 1 in README.zh.md");
-    one("中 1,066", "` 中 1,066", "a span of code is not closed in README.zh.md");
+    one("97% 在", "在", "the number 97% stands 1 times in English, 0 times in Chinese");
+    one("1.5 秒", "很快", "the number 1.5 stands 1 times in English, 0 times in Chinese");
+    one("2 秒", "300 秒", "the number 300 stands 1 times in English, 2 times in Chinese");
+    one("、`cs.CL.md`", "", "the code `cs.CL.md` is in the English one only");
+    one("`--batch N`", "每批", "the code `--batch N` is in the English one only");
+    one("`/一个词/`", "`--top 3`", "the code `--top 3` is in the Chinese one only");
+    one("[原因](DESIGN.md)", "原因", "the link `DESIGN.md` is in the English one only");
+    one("|---|---|\n", "", "2 lines of tables in English, 1 in Chinese");
+    one("中 1,066", "` 中 1,066", "a span of code is not closed in Chinese");
     assert_eq!(found("1,066", "1,067").len(), 2);
-    let other_block = "block of code 1: `wenzhai digest a.xml` in README.md, `ls` in README.zh.md";
+    let other_block = "block of code 1: `wenzhai digest a.xml` in English, `ls` in Chinese";
     assert_eq!(found("wenzhai digest a.xml", "ls"), [other_block]);
     assert_eq!(found("```sh\n", "```\n").len(), 1);
-    let one_block_more = "1 blocks of code in README.md, 2 in README.zh.md";
+    let one_block_more = "1 blocks of code in English, 2 in Chinese";
     assert_eq!(found("速度\n", "速度\n\n```\nls\n```\n"), [one_block_more]);
     let other_level = "`## How fast` and `### 速度`: headings of different levels";
     assert_eq!(found("## 速度", "### 速度"), [other_level]);
-    assert_eq!(found("## 速度", "速度"), ["2 headings in README.md, 1 in README.zh.md"]);
+    assert_eq!(found("## 速度", "速度"), ["2 headings in English, 1 in Chinese"]);
     assert_eq!(found("300 篇", "三百篇\n\n## 其他\n\n300 篇").len(), 1);
 }
 
@@ -119,6 +153,13 @@ impl Section {
         self.heading.chars().take_while(|character| *character == '#').count()
     }
 
+    /// What GitHub calls the heading in an address: in small letters, without signs, with hyphens for blanks.
+    fn anchor(&self) -> String {
+        let heading = self.heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    }
+
     /// Text and spans of code by turns, text first.
     fn pieces(&self) -> Vec<&str> {
         self.text.split('`').collect()
@@ -148,13 +189,11 @@ impl Section {
         spans.filter(|span| begins(span) || !span.contains(of_words)).collect()
     }
 
-    /// Where links lead, but for those from one of the two documents to the other.
+    /// The documents that links lead to, in English.
     fn links(&self) -> Vec<String> {
-        let targets = self.text.split("](").skip(1).filter_map(|part| part.split_once(')'));
-        targets
-            .map(|(target, _)| target.to_owned())
-            .filter(|target| ![ENGLISH, CHINESE].contains(&target.as_str()))
-            .collect()
+        let documents =
+            targets(&self.text).map(|target| target.split('#').next().unwrap_or(target));
+        documents.map(|document| document.replace(".zh.md", ".md")).collect()
     }
 
     fn table_lines(&self) -> usize {
@@ -168,7 +207,7 @@ fn out_of_step(english: &str, chinese: &str) -> Vec<String> {
     let mut found = different_blocks(&english.blocks, &chinese.blocks);
     let (here, there) = (english.sections.len() - 1, chinese.sections.len() - 1);
     if here != there {
-        found.push(format!("{here} headings in {ENGLISH}, {there} in {CHINESE}"));
+        found.push(format!("{here} headings in English, {there} in Chinese"));
         return found;
     }
     for (english, chinese) in english.sections.iter().zip(&chinese.sections) {
@@ -182,7 +221,7 @@ fn out_of_step(english: &str, chinese: &str) -> Vec<String> {
 fn different_blocks(english: &[String], chinese: &[String]) -> Vec<String> {
     if english.len() != chinese.len() {
         let (here, there) = (english.len(), chinese.len());
-        return vec![format!("{here} blocks of code in {ENGLISH}, {there} in {CHINESE}")];
+        return vec![format!("{here} blocks of code in English, {there} in Chinese")];
     }
     let pairs = english.iter().zip(chinese).enumerate();
     pairs
@@ -192,7 +231,7 @@ fn different_blocks(english: &[String], chinese: &[String]) -> Vec<String> {
             let end = "the end";
             let lines = here.lines().chain([end]).zip(there.lines().chain([end]));
             let (here, there) = lines.into_iter().find(differs).unwrap_or_default();
-            format!("block of code {}: `{here}` in {ENGLISH}, `{there}` in {CHINESE}", at + 1)
+            format!("block of code {}: `{here}` in English, `{there}` in Chinese", at + 1)
         })
         .collect()
 }
@@ -204,9 +243,9 @@ fn different_sections(english: &Section, chinese: &Section) -> Vec<String> {
     }
     let (here, there) = (english.table_lines(), chinese.table_lines());
     if here != there {
-        found.push(format!("{here} lines of tables in {ENGLISH}, {there} in {CHINESE}"));
+        found.push(format!("{here} lines of tables in English, {there} in Chinese"));
     }
-    for (section, name) in [(english, ENGLISH), (chinese, CHINESE)] {
+    for (section, name) in [(english, "English"), (chinese, "Chinese")] {
         if section.pieces().len() % 2 == 0 {
             found.push(format!("a span of code is not closed in {name}"));
             return found;
@@ -215,7 +254,7 @@ fn different_sections(english: &Section, chinese: &Section) -> Vec<String> {
     let count = counts(numbers(&english.prose()), numbers(&chinese.prose()));
     let differing = count.iter().filter(|(_, [here, there])| here != there);
     found.extend(differing.map(|(number, [here, there])| {
-        format!("the number {number} stands {here} times in {ENGLISH}, {there} times in {CHINESE}")
+        format!("the number {number} stands {here} times in English, {there} times in Chinese")
     }));
     found.extend(in_one_only("code", english.code(), chinese.code()));
     found.extend(in_one_only("link", english.links(), chinese.links()));
@@ -225,8 +264,8 @@ fn different_sections(english: &Section, chinese: &Section) -> Vec<String> {
 /// Complaints of what only one of two lists has, however often.
 fn in_one_only(what: &str, english: Vec<String>, chinese: Vec<String>) -> Vec<String> {
     let only = |(item, count): (String, [usize; 2])| match count {
-        [_, 0] => Some(format!("the {what} `{item}` is in {ENGLISH} only")),
-        [0, _] => Some(format!("the {what} `{item}` is in {CHINESE} only")),
+        [_, 0] => Some(format!("the {what} `{item}` is in the English one only")),
+        [0, _] => Some(format!("the {what} `{item}` is in the Chinese one only")),
         _ => None,
     };
     counts(english, chinese).into_iter().filter_map(only).collect()
@@ -269,7 +308,61 @@ fn append(text: &mut String, line: &str) {
     text.push('\n');
 }
 
+/// Where the links of a text lead.
+fn targets(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|part| Some(part.split_once(')')?.0))
+}
+
+/// The links of the document at `path`, within the project, to a file or a heading that is not there.
+fn broken_links(path: &Path, text: &str, file: impl Fn(&Path) -> Option<String>) -> Vec<String> {
+    let leads_somewhere = |target: &str| {
+        let (name, anchor) = target.split_once('#').unwrap_or((target, ""));
+        let to = if name.is_empty() { path.to_owned() } else { beside(path, name) };
+        let Some(text) = file(&to) else { return anchor.is_empty() && root().join(&to).exists() };
+        let document = Document::parse(&text);
+        anchor.is_empty() || document.sections.iter().any(|section| section.anchor() == anchor)
+    };
+    let prose: String = Document::parse(text).sections.into_iter().map(|it| it.text).collect();
+    let inside = targets(&prose).filter(|target| !target.contains("://") && !target.contains(' '));
+    inside.filter(|target| !leads_somewhere(target)).map(str::to_owned).collect()
+}
+
+/// The path that `name` means in a link of the document at `path`.
+fn beside(path: &Path, name: &str) -> PathBuf {
+    let mut to = path.parent().unwrap_or(Path::new("")).to_owned();
+    for part in name.split('/') {
+        match part {
+            ".." => _ = to.pop(),
+            "." | "" => {}
+            part => to.push(part),
+        }
+    }
+    to
+}
+
+/// All documents of the project but those of models' licences, from its root.
+fn documents() -> Vec<PathBuf> {
+    let folders = [
+        "",
+        "docs",
+        "models",
+        "models/training",
+        "benches",
+        "fuzz",
+        "examples/daily",
+        "examples/archive",
+    ];
+    let entries = folders.iter().flat_map(|folder| {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        entries.map(move |entry| Path::new(folder).join(entry.unwrap().file_name()))
+    });
+    entries.filter(|path| path.extension().is_some_and(|it| it == "md")).collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn read(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
