@@ -1,7 +1,7 @@
 //! Where records come from: files, or standard input.
 //!
-//! Feeds are opened by [`crate::feed`], which fetches and unpacks; records are what this program
-//! has written itself, and lie where it put them, in UTF-16 where Windows PowerShell did.
+//! Feeds are opened by [`crate::feed`], which fetches; records are what this program has written
+//! itself, and lie where it put them, in UTF-16 where Windows PowerShell did, or packed with gzip.
 
 use std::fs::File;
 use std::io::BufRead;

@@ -32,10 +32,7 @@ impl Output {
     /// its folder is not there or cannot be written to.
     pub(super) fn check(&self, kept: &[(&str, PathBuf)]) -> Result<()> {
         let Output::File(path) = self else { return Ok(()) };
-        if let Some((what, _)) = kept.iter().find(|(_, kept)| is_same_file(path, kept)) {
-            let message = format!("{} is {what}, and would be written over", path.display());
-            return Err(Error::new(ErrorKind::Usage, message).hint("give the output another name"));
-        }
+        check_apart(&[(path, WhichFile::of(path))], kept)?;
         check_writable(path)
     }
 
@@ -146,16 +143,49 @@ fn place(path: &Path) -> Option<PathBuf> {
     Some(folder.join(path.file_name()?))
 }
 
-/// Whether two names lead to one file: the same one, links of either kind included, or, where it
-/// is not there yet, the same name in the same folder, which need not be there yet, either.
-pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
-    // A link that leads to nothing yet is what it leads to.
-    let (one, other) = (&*target_of(one), &*target_of(other));
-    let same_place = place(one).is_some_and(|one| place(other) == Some(one));
-    // The comparison opens both, and a named pipe waits for somebody at its other end.
-    let is_file = |path: &Path| path.metadata().is_ok_and(|found| found.is_file());
-    same_place
-        || is_file(one) && is_file(other) && same_file::is_same_file(one, other).unwrap_or(false)
+/// What a name leads to, to be compared: two lead to one file if it is the same one, links of either kind
+/// included, or, where it is not there yet, the same name in the same folder, which need not be there
+/// yet, either.
+#[derive(Debug)]
+pub(super) struct WhichFile {
+    place: Option<PathBuf>,
+    /// It is open as long as this is held.
+    handle: Option<same_file::Handle>,
+}
+
+impl WhichFile {
+    pub(super) fn of(path: &Path) -> Self {
+        // A link that leads to nothing yet is what it leads to.
+        let path = target_of(path);
+        // A named pipe would wait for somebody at its other end.
+        let is_file = path.metadata().is_ok_and(|found| found.is_file());
+        let handle = is_file.then(|| same_file::Handle::from_path(&path).ok()).flatten();
+        WhichFile { place: place(&path), handle }
+    }
+
+    pub(super) fn is(&self, other: &WhichFile) -> bool {
+        self.place.is_some() && self.place == other.place
+            || self.handle.is_some() && self.handle == other.handle
+    }
+}
+
+/// Whether none of `files` is one of `kept`, each with what it is. Of these there may be a hundred
+/// thousand: each is looked at once.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for the first that is.
+pub(super) fn check_apart(files: &[(&Path, WhichFile)], kept: &[(&str, PathBuf)]) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    for (what, kept) in kept {
+        let kept = WhichFile::of(kept);
+        if let Some((path, _)) = files.iter().find(|(_, file)| file.is(&kept)) {
+            let message = format!("{} is {what}, and would be written over", path.display());
+            return Err(Error::new(ErrorKind::Usage, message).hint("give the output another name"));
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Display for Output {

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use super::args::{ArrangementArgs, Format, GroupArg, OutputArgs, SortArg};
 use super::extended::{self, Successors};
-use super::output::{Output, is_reader_gone, is_same_file, naming};
-use crate::atomic::{Written, write_beside};
+use super::output::{Output, WhichFile, check_apart, is_reader_gone, naming};
+use crate::atomic::{Written, check_writable, write_beside};
 use crate::digest::{self, Feed, Group, InOrder, Order, Overview, Page, Records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::paper::Date;
@@ -217,24 +217,24 @@ impl Outputs {
 
     /// Whether everything can be written on `day`, and nothing takes the place of another.
     fn check(&self, day: Date) -> Result<()> {
-        let mut before: Vec<PathBuf> = Vec::new();
-        let mut streams = 0;
-        for place in &self.places {
-            let output = dated(&place.output, day)?;
-            output.check(&self.kept)?;
-            match output {
-                Output::Stdout => streams += 1,
-                Output::File(path) => {
-                    if before.iter().any(|other| is_same_file(&path, other)) {
-                        let message = format!("{} is named for two outputs", path.display());
-                        return Err(Error::new(ErrorKind::Usage, message)
-                            .hint("give each output a name of its own"));
-                    }
-                    before.push(path);
-                }
+        let outputs = self.places.iter().map(|place| dated(&place.output, day));
+        let outputs: Vec<Output> = outputs.collect::<Result<_>>()?;
+        let paths = outputs.iter().filter_map(|output| match output {
+            Output::File(path) => Some(path.as_path()),
+            Output::Stdout => None,
+        });
+        let files: Vec<(&Path, WhichFile)> =
+            paths.map(|path| (path, WhichFile::of(path))).collect();
+        check_apart(&files, &self.kept)?;
+        for (at, (path, file)) in files.iter().enumerate() {
+            check_writable(path)?;
+            if files[..at].iter().any(|(_, other)| file.is(other)) {
+                let message = format!("{} is named for two outputs", path.display());
+                return Err(Error::new(ErrorKind::Usage, message)
+                    .hint("give each output a name of its own"));
             }
         }
-        if streams > 1 {
+        if outputs.len() - files.len() > 1 {
             let message = "standard output (-) is named for two outputs";
             return Err(Error::new(ErrorKind::Usage, message));
         }
@@ -257,8 +257,11 @@ pub(super) fn in_common(one: &OutputArgs, other: &OutputArgs, extend: bool) -> O
         });
         files.collect::<Vec<PathBuf>>()
     };
-    let others = files(other);
-    files(one).into_iter().find(|path| others.iter().any(|other| is_same_file(path, other)))
+    let others: Vec<WhichFile> = files(other).iter().map(|path| WhichFile::of(path)).collect();
+    files(one).into_iter().find(|path| {
+        let file = WhichFile::of(path);
+        others.iter().any(|other| file.is(other))
+    })
 }
 
 impl Arrangement {

@@ -87,16 +87,17 @@ pub fn read_from(
     delivery.finish()
 }
 
-/// The lines of records as UTF-8, where a byte order mark says that they are in UTF-16, as Windows
-/// PowerShell saves what a program prints; bytes in UTF-8 stay as they are, valid or not.
+/// The lines of records: unpacked, where they are gzip, and as UTF-8, where a byte order mark says that they are in
+/// UTF-16, as Windows PowerShell saves what a program prints; bytes in UTF-8 stay as they are, valid or not.
 ///
 /// # Errors
 /// Where the beginning cannot be read, or is in UTF-32.
 pub fn utf8_lines(name: &str, bytes: impl Read + 'static) -> Result<Box<dyn BufRead>> {
+    let cannot_read =
+        |cause| Error::new(ErrorKind::Io, format!("cannot read {name}")).because(cause);
+    let bytes = source::unpack(bytes).map_err(cannot_read)?;
     reader::utf8_lines(bytes).map_err(|cause| match cause {
-        Unreadable::Io(cause) => {
-            Error::new(ErrorKind::Io, format!("cannot read {name}")).because(cause)
-        }
+        Unreadable::Io(cause) => cannot_read(cause),
         Unreadable::Encoding(unknown) => unknown_encoding(name, unknown),
     })
 }

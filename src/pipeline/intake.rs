@@ -245,10 +245,12 @@ impl Desk<'_, '_> {
 /// the library's papers.
 pub fn rank(run: &mut Run<'_>, library: &Library, top: Option<u64>) -> Result<usize> {
     let (mut tickets, mut papers) = (Vec::new(), Vec::new());
-    for (ticket, paper, relevance) in run.offered()? {
+    run.for_each_offered(&mut |ticket, paper, relevance| {
         tickets.push((ticket, relevance));
-        papers.push(paper);
-    }
+        // What likeness is told by; all papers are held at a time.
+        let Paper { id, plain_title, plain_abstract, .. } = paper;
+        papers.push(Paper { id, plain_title, plain_abstract, ..Paper::default() });
+    })?;
     let ranks = select::rank(&papers, library);
     for (place, rank) in (1..).zip(&ranks) {
         let (ticket, relevance) = &tickets[rank.paper];

@@ -44,6 +44,43 @@ impl Tokenizer for Joined {
     }
 }
 
+/// The tokens of papers. Each is kept once: as strings, those of a paper would take 6 KB.
+#[derive(Debug, Default)]
+struct Tokens {
+    distinct: Vec<String>,
+    /// Indices of `distinct`.
+    of_papers: Vec<Vec<u32>>,
+}
+
+impl Tokens {
+    fn of(papers: &[Paper]) -> Tokens {
+        /// So many papers have their tokens as strings at a time.
+        const AT_A_TIME: usize = 1024;
+        let tokenizer = DefaultTokenizer::new(Language::English);
+        let tokenize =
+            |paper: &Paper| tokenizer.tokenize(&text(&paper.plain_title, &paper.plain_abstract));
+        let (mut tokens, mut places) = (Tokens::default(), HashMap::<String, u32>::new());
+        for papers in papers.chunks(AT_A_TIME) {
+            let words: Vec<Vec<String>> = papers.par_iter().map(tokenize).collect();
+            for words in words {
+                let place = |word: String| {
+                    *places.entry(word).or_insert_with_key(|word| {
+                        tokens.distinct.push(word.clone());
+                        tokens.distinct.len() as u32 - 1
+                    })
+                };
+                let of_paper = words.into_iter().map(place).collect();
+                tokens.of_papers.push(of_paper);
+            }
+        }
+        tokens
+    }
+
+    fn of_paper(&self, paper: usize) -> impl Iterator<Item = &str> {
+        self.of_papers[paper].iter().map(|place| self.distinct[*place as usize].as_str())
+    }
+}
+
 /// `papers` by their likeness to `library`, the most alike first; equals keep their order. Empty
 /// where nothing is known of the library's papers.
 pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
@@ -51,18 +88,14 @@ pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
     if liked.is_empty() || papers.is_empty() {
         return Vec::new();
     }
-    let tokenizer = DefaultTokenizer::new(Language::English);
-    let tokens: Vec<Vec<String>> = papers
-        .par_iter()
-        .map(|paper| tokenizer.tokenize(&text(&paper.plain_title, &paper.plain_abstract)))
-        .collect();
-    let total: usize = tokens.iter().map(Vec::len).sum();
+    let tokens = Tokens::of(papers);
+    let total: usize = tokens.of_papers.iter().map(Vec::len).sum();
     let embedder: Embedder<u64, Joined> =
         EmbedderBuilder::with_avgdl(total as f32 / papers.len() as f32).build();
     let mut scorer = Scorer::new();
     let mut papers_with: HashMap<u64, usize> = HashMap::new();
-    for (paper, tokens) in tokens.iter().enumerate() {
-        let embedding = embedder.embed(&tokens.join(" "));
+    for paper in 0..papers.len() {
+        let embedding = embedder.embed(&tokens.of_paper(paper).collect::<Vec<_>>().join(" "));
         for term in embedding.indices().collect::<HashSet<_>>() {
             *papers_with.entry(*term).or_default() += 1;
         }
@@ -88,7 +121,7 @@ pub fn rank(papers: &[Paper], library: &Library) -> Vec<Rank> {
         // The score of a query is the sum of its terms', so each term is scored once for all liked papers
         // that have it.
         let mut scores = vec![0.0; liked.len()];
-        let terms: BTreeSet<&str> = tokens[rank.paper].iter().map(String::as_str).collect();
+        let terms: BTreeSet<&str> = tokens.of_paper(rank.paper).collect();
         for term in terms {
             let Some(with) = liked_with.get(term) else { continue };
             let score = scorer.score(&rank.paper, &embedding([term].into_iter())).unwrap_or(0.0);

@@ -9,6 +9,7 @@
 mod library;
 mod likeness;
 mod pattern;
+mod searched;
 mod shard;
 mod term;
 
@@ -16,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Glossary;
 use crate::paper::{Announce, Date, Paper};
 use crate::summary::Summary;
+use searched::Searched;
 
 pub use library::{Library, MAX_LIBRARY_BYTES, MAX_LIKED};
 pub use likeness::{MAX_QUERY_TERMS, Rank, rank};
@@ -132,10 +134,15 @@ impl Selection {
         let day = paper.published.max(paper.updated);
         let too_early = day.zip(self.since).is_some_and(|(day, since)| day < since);
         let too_late = day.zip(self.until).is_some_and(|(day, until)| day > until);
-        if too_early || too_late || self.drop.iter().any(|term| term.is_in(paper, summary)) {
+        if too_early || too_late {
             return Verdict::Leave;
         }
-        let terms = self.keep.iter().filter(|term| term.is_in(paper, summary));
+        let texts = searched::texts(paper);
+        let searched = Searched::new(paper, summary, &texts);
+        if self.drop.iter().any(|term| term.is_found_in(&searched)) {
+            return Verdict::Leave;
+        }
+        let terms = self.keep.iter().filter(|term| term.is_found_in(&searched));
         let terms: Vec<String> = terms.map(ToString::to_string).collect();
         if terms.is_empty() && !self.keep.is_empty() {
             return Verdict::Leave;

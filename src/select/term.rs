@@ -1,17 +1,17 @@
 //! Terms that readers keep papers for, or drop them for.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use regex::{Regex, RegexBuilder};
 
 use super::pattern::Pattern;
+use super::searched::{self, InWords, Place, Searched, with_hyphens};
 use crate::error::{Error, ErrorKind, Result};
 use crate::glossary::Glossary;
 use crate::paper::Paper;
 use crate::summary::Summary;
-use crate::text::{is_han, words};
+use crate::text::is_han;
 
 /// Largest compiled regular expression, in bytes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
@@ -31,22 +31,12 @@ pub struct Term {
     what: What,
 }
 
-/// Where a term is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Anywhere,
-    Title,
-    Abstract,
-    Author,
-    Category,
-}
-
 #[derive(Debug, Clone)]
 enum What {
-    /// Words in a row, any of these.
-    Words(Vec<Vec<Pattern>>),
+    /// Words in a row.
+    Words(Vec<Pattern>),
     /// What has signs in it, such as `TCP/IP` and `C++`, in small letters and without hyphens; see
-    /// [`has_literally`].
+    /// [`InWords::has_literally`].
     Literal(String),
     /// A category, or an archive with all of its categories.
     Category(String),
@@ -105,12 +95,12 @@ impl FromStr for Term {
                 let phrase = with_hyphens(phrase);
                 match phrase.contains(is_sign) && phrase.contains(char::is_alphanumeric) {
                     true => What::Literal(phrase.to_lowercase().replace('-', " ")),
-                    false => What::Words(vec![Pattern::typed(&phrase)]),
+                    false => What::Words(Pattern::typed(&phrase)),
                 }
             }
         };
         let is_empty = match &what {
-            What::Words(words) => words.iter().all(Vec::is_empty),
+            What::Words(words) => words.is_empty(),
             What::Category(name) => name.is_empty(),
             What::Chinese { .. } | What::Regex(_) | What::Literal(_) => false,
         };
@@ -152,20 +142,22 @@ impl Term {
     /// Whether `paper` has it, or `summary`, which is what is known of the paper in Chinese: its title
     /// counts as the paper's, and the rest as the abstract.
     pub fn is_in(&self, paper: &Paper, summary: Option<&Summary>) -> bool {
-        let is_at = |place| self.place == place || self.place == Place::Anywhere;
-        let texts = [
-            (is_at(Place::Title), &paper.plain_title),
-            (is_at(Place::Abstract), &paper.plain_abstract),
-        ];
-        let texts = texts.into_iter().filter(|(is_at, _)| *is_at).map(|(_, text)| text);
-        let authors = paper.authors.iter().filter(|_| is_at(Place::Author));
-        let mut texts = texts.chain(authors);
-        let mut categories = paper.categories.iter().filter(|_| is_at(Place::Category));
+        self.is_found_in(&Searched::new(paper, summary, &searched::texts(paper)))
+    }
+
+    /// [`Term::is_in`], where other terms are looked for as well.
+    pub(super) fn is_found_in(&self, searched: &Searched<'_>) -> bool {
+        let is_at = |place| self.place.includes(place);
+        let mut texts = searched.at(self.place);
+        let mut categories =
+            searched.paper.categories.iter().filter(|_| is_at(Place::Category)).map(String::as_str);
         match &self.what {
             What::Category(name) => categories.any(|category| is_within(category, name)),
-            What::Words(words) => texts.any(|text| has_words(text, words)),
-            What::Literal(literal) => texts.any(|text| has_literally(text, literal)),
-            What::Regex(regex) => texts.chain(categories).any(|text| regex.is_match(text)),
+            What::Words(words) => texts.any(|text| text.has(words)),
+            What::Literal(literal) => texts.any(|text| text.has_literally(literal)),
+            What::Regex(regex) => {
+                texts.map(|text| text.text.plain).chain(categories).any(|it| regex.is_match(it))
+            }
             What::Chinese { text, english } => {
                 let has = |chinese: &String| chinese.contains(text.as_str());
                 let is_in_summary = |summary: &Summary| {
@@ -173,12 +165,12 @@ impl Term {
                         || is_at(Place::Abstract)
                             && (has(&summary.zh_tldr) || has(&summary.zh_abstract))
                 };
-                let has_form = |text: &str| {
-                    let is_there = |form: &Form| has_words(text, std::slice::from_ref(&form.words));
-                    english.iter().any(|form| is_there(form) && form.is_meant_in(paper))
+                let has_form = |text: &InWords<'_>| {
+                    english.iter().any(|form| text.has(&form.words) && form.is_meant_in(searched))
                 };
-                summary.is_some_and(is_in_summary)
-                    || texts.any(|other| other.contains(text.as_str()) || has_form(other))
+                searched.summary.is_some_and(is_in_summary)
+                    || texts
+                        .any(|other| other.text.plain.contains(text.as_str()) || has_form(other))
             }
         }
     }
@@ -239,38 +231,9 @@ fn is_within(category: &str, name: &str) -> bool {
 }
 
 impl Form {
-    fn is_meant_in(&self, paper: &Paper) -> bool {
-        let is_beside = |word: &words::Word<'_>| self.beside.contains(&word.stem);
-        let has = |text: &str| words::words(text).iter().any(is_beside);
-        self.beside.is_empty() || has(&paper.plain_title) || has(&paper.plain_abstract)
+    fn is_meant_in(&self, searched: &Searched<'_>) -> bool {
+        self.beside.is_empty() || searched.has_stem(&self.beside)
     }
-}
-
-/// Whether `text` has one of `terms`, each some words in a row.
-fn has_words(text: &str, terms: &[Vec<Pattern>]) -> bool {
-    let text = with_hyphens(text);
-    let words = words::words(&text);
-    let begins = |at: usize, term: &[Pattern]| {
-        let rest = &words[at..];
-        term.len() <= words::joined(&text, rest, term.len())
-            && term.iter().zip(rest).all(|(pattern, word)| pattern.is(word))
-    };
-    terms.iter().any(|term| !term.is_empty() && (0..words.len()).any(|at| begins(at, term)))
-}
-
-/// Whether `literal` stands in `text` as it is, whatever the case, and is no part of a longer word or of
-/// more of the same signs: `C++` and not the C of it.
-fn has_literally(text: &str, literal: &str) -> bool {
-    let text = with_hyphens(text).to_lowercase().replace('-', " ");
-    let goes_on = |inside: Option<char>, outside: Option<char>| match (inside, outside) {
-        (Some(inside), Some(outside)) if inside.is_alphanumeric() => outside.is_alphanumeric(),
-        (inside, outside) => inside == outside,
-    };
-    text.match_indices(literal).any(|(at, _)| {
-        let (before, after) = (&text[..at], &text[at + literal.len()..]);
-        !goes_on(literal.chars().next(), before.chars().next_back())
-            && !goes_on(literal.chars().next_back(), after.chars().next())
-    })
 }
 
 const QUOTES: [char; 6] = ['"', '\'', '“', '”', '‘', '’'];
@@ -279,14 +242,6 @@ const ENDS: [char; 12] = ['"', '\'', '“', '”', '‘', '’', ',', ';', ':', 
 /// Whether words are not joined by `c`.
 fn is_sign(c: char) -> bool {
     !c.is_alphanumeric() && !matches!(c, ' ' | '-' | '\'' | '’')
-}
-
-/// `text` with a hyphen for every dash between words: `Kullback--Leibler` and `Kullback–Leibler`.
-fn with_hyphens(text: &str) -> Cow<'_, str> {
-    match text.contains('–') || text.contains("--") {
-        true => Cow::Owned(text.replace("---", "—").replace("--", "-").replace('–', "-")),
-        false => Cow::Borrowed(text),
-    }
 }
 
 #[cfg(test)]

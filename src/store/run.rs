@@ -106,7 +106,8 @@ impl<'a> Run<'a> {
     /// Takes in a paper that came with its summary. The store does not keep it, since it comes
     /// again with the input and no model of ours wrote it.
     pub fn import(&mut self, paper: &Paper, written: WrittenSummary) -> Result<Offered> {
-        let record = Record::with(paper, written);
+        // Its English is that of `paper`, which is kept beside it.
+        let record = Record::with(&Paper::default(), written);
         self.take_in(paper, Brings::Summary, |run, _| {
             Ok((Fate::Imported, Some(run.to_json(&record)?)))
         })
@@ -114,7 +115,7 @@ impl<'a> Run<'a> {
 
     /// Takes in a paper in which there is nothing to summarise.
     pub fn note(&mut self, paper: &Paper, notice: Notice) -> Result<Offered> {
-        let record = Record { notice: Some(notice), ..Record::of(paper) };
+        let record = Record { notice: Some(notice), ..Record::default() };
         self.take_in(paper, Brings::Text, |run, _| Ok((Fate::Noticed, Some(run.to_json(&record)?))))
     }
 
@@ -152,23 +153,21 @@ impl<'a> Run<'a> {
         self.execute(sql, params![paper.key(), relevance])
     }
 
-    /// The papers that were offered, by ticket, with why the reader gets them.
-    pub fn offered(&self) -> Result<Vec<(i64, Paper, Relevance)>> {
+    /// Hands `take` the papers that were offered, with their tickets and why the reader gets them.
+    pub fn for_each_offered(&self, take: &mut dyn FnMut(i64, Paper, Relevance)) -> Result<()> {
         let sql = "SELECT ticket, content, relevance FROM temp.offered INDEXED BY digest_order
             ORDER BY score DESC, link DESC, ticket";
-        let rows = || -> rusqlite::Result<Vec<(i64, String, Option<String>)>> {
-            let mut statement = self.store.connection.prepare_cached(sql)?;
-            let rows =
-                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            rows.collect()
-        };
-        let rows = rows().map_err(|cause| self.failed(cause))?;
-        rows.into_iter()
-            .map(|(ticket, content, relevance)| {
-                let relevance = relevance.map(|text| self.parse_json(&text)).transpose()?;
-                Ok((ticket, self.parse_json(&content)?, relevance.unwrap_or_default()))
-            })
-            .collect()
+        let failed = |cause| self.failed(cause);
+        let mut statement = self.store.connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let content: String = row.get(1).map_err(failed)?;
+            let relevance: Option<String> = row.get(2).map_err(failed)?;
+            let relevance = relevance.map(|text| self.parse_json(&text)).transpose()?;
+            let ticket = row.get(0).map_err(failed)?;
+            take(ticket, self.parse_json(&content)?, relevance.unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// Gives an offered paper its place: by `score`, the highest first.

@@ -81,7 +81,8 @@ fn singular_of_acronym(word: &str) -> &str {
 /// The s of a plural goes, and its e behind s, sh, ch, x and z; `ie` becomes `y`.
 pub(crate) fn stem(word: &str) -> Cow<'_, str> {
     let word = singular_of_acronym(word);
-    for (many, one) in IRREGULAR {
+    let last = word.as_bytes().last();
+    for (many, one) in IRREGULAR.iter().filter(|(many, _)| many.as_bytes().last() == last) {
         match word.strip_suffix(many) {
             Some("") => return Cow::Borrowed(one),
             Some(start) if many.len() > 4 => return Cow::Owned(format!("{start}{one}")),
@@ -89,7 +90,7 @@ pub(crate) fn stem(word: &str) -> Cow<'_, str> {
         }
     }
     let without_es = word.strip_suffix("es").unwrap_or(word);
-    for one in [word, without_es] {
+    for one in [word, without_es].into_iter().filter(|one| one.ends_with('s')) {
         let is_long = |end: &str| end.len() > 3 && !NO_SCIENCES.contains(&one);
         let is_end = |end: &str| one == end || is_long(end) && one.ends_with(end);
         if ENDING_IN_S.into_iter().any(is_end) {

@@ -5,8 +5,10 @@
 #[cfg(unix)]
 mod signals;
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write};
 
+use flate2::{Compression, write::GzEncoder};
 use insta::assert_snapshot;
 
 use crate::support::place::Place;
@@ -312,6 +314,20 @@ fn records_go_out_and_come_back_in() {
     let finished = place.run(&["render", "records.jsonl", "-o", "rendered.md"]);
     assert_eq!((finished.status, finished.stdout + &finished.stderr), (0, String::new()));
     assert_eq!(place.read("rendered.md"), digest);
+}
+
+#[test]
+fn records_may_be_packed() {
+    let place = Place::new();
+    let records = summed_up(1) + &summed_up(2);
+    place.write("plain.jsonl", &records);
+    let packed = File::create(place.path().join("packed.jsonl.gz")).unwrap();
+    let mut packed = GzEncoder::new(packed, Compression::fast());
+    packed.write_all(records.as_bytes()).unwrap();
+    packed.finish().unwrap();
+    let plain = place.run(&["render", "plain.jsonl"]);
+    assert_eq!((plain.status, plain.stdout.matches("\n[^").count()), (0, 2), "{}", plain.stdout);
+    assert_eq!(place.run(&["render", "packed.jsonl.gz"]).stdout, plain.stdout);
 }
 
 #[test]
