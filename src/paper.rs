@@ -11,7 +11,7 @@ use crate::hash;
 pub struct PaperId(String);
 
 /// Why a feed carries a paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Announce {
     /// First announcement.

@@ -123,9 +123,15 @@ impl Config {
     fn check(&self) -> Result<()> {
         self.arguments(&self.head, None, &|_| false)?;
         for (name, profile) in &self.profiles {
-            if name.is_empty() || name.starts_with('-') || name.contains(':') {
-                let message =
-                    format!("{}: an option or an input, and no name", self.place(Some(name)));
+            let is_input = ["arxiv:", "http://", "https://"].iter().any(|it| name.starts_with(it));
+            let what = match &name[..] {
+                "" => "an empty name",
+                name if name.starts_with('-') => "an option, and no name",
+                _ if is_input => "an input, and no name",
+                _ => "",
+            };
+            if !what.is_empty() {
+                let message = format!("{}: {what}", self.place(Some(name)));
                 return Err(Error::new(ErrorKind::Usage, message)
                     .hint("a profile is named by a word, such as [digest.nlp]"));
             }

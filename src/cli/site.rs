@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::args::SiteArgs;
-use super::console::{self, Complaints};
+use super::console::{self, Complaints, causes_and_hints};
 use super::outcome::Outcome;
 use super::outputs::{Arrangement, folder_name, today};
 use super::settings::Verbosity;
@@ -66,24 +66,16 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
     }
     let mut complaints = Complaints::new(Verbosity::Normal);
     let (mut pages, mut papers) = (0, 0);
-    let mut of_index = Vec::new();
+    let mut of_index: Vec<DayOfSite> = Vec::with_capacity(days.len());
     let mut readable = Vec::with_capacity(days.len());
+    let number = days.len();
     for day in days {
-        let lost_before = complaints.lost();
-        let read =
-            modified(&day.records).and_then(|at| Ok((at, site.read(&day, &mut complaints)?)));
-        let (mut before, mut records) = match read {
+        let Some((mut before, mut records)) = site.read_or_complain(&day, &mut complaints) else {
             // Its page, where there is one, may be the last that has its papers.
-            Ok((_, records))
-                if records.is_empty() && complaints.lost() > lost_before && day.page.exists() =>
-            {
-                continue;
+            if day.page.exists() {
+                of_index.push(DayOfSite::unreadable(day.date, day.page_name));
             }
-            Ok(read) => read,
-            Err(error) => {
-                complaints.add(&error.to_string(), 1);
-                continue;
-            }
+            continue;
         };
         if args.redo || is_older(&day.page, &day.records)? {
             let group = site.arrangement.group;
@@ -102,9 +94,16 @@ pub(super) fn run(args: &SiteArgs) -> Result<Outcome> {
         }
         let with_titles = papers == 0 || papers + records.len() as u64 <= PAPERS_OF_INDEX;
         let of_site = DayOfSite::of(day.date, day.page_name.clone(), &records, with_titles)?;
-        papers += of_site.overview.papers;
+        papers += of_site.papers();
         of_index.push(of_site);
         readable.push(day);
+    }
+    if readable.is_empty() {
+        complaints.finish();
+        let folder = args.folder.display();
+        let message =
+            format!("of the {} days in {folder} none can be read", wording::count(number as u64));
+        return Err(Error::new(ErrorKind::Input, message).hint("the site stays as it was"));
     }
     let days = readable;
     write_atomically(&index, |out| digest::site_index(&of_index, FEED, out))?;
@@ -155,6 +154,26 @@ impl Site<'_> {
         }
         days.sort_by_key(|day| std::cmp::Reverse(day.date));
         Ok(days)
+    }
+
+    /// The records of a day, and when they were written before they were read; nothing, and a complaint, where
+    /// none of them can be read.
+    fn read_or_complain(
+        &self,
+        day: &DayFile,
+        complaints: &mut Complaints,
+    ) -> Option<(SystemTime, InOrder)> {
+        let lost_before = complaints.lost();
+        let read = modified(&day.records).and_then(|at| Ok((at, self.read(day, complaints)?)));
+        match read {
+            Ok((_, records)) if records.is_empty() && complaints.lost() > lost_before => None,
+            Ok(read) => Some(read),
+            Err(error) => {
+                let (causes, _) = causes_and_hints(&error);
+                complaints.add(&[vec![error.to_string()], causes].concat().join(": "), 1);
+                None
+            }
+        }
     }
 
     /// The records of a day, each paper once and arranged; lines that are none are complained of and
@@ -211,8 +230,8 @@ impl Newest<'_> {
 /// The days of the feed: at least one, and no more than have room.
 fn newest<'a>(counted: &[DayOfSite], days: &'a [DayFile]) -> &'a [DayFile] {
     let (mut papers, mut count) = (0, 0);
-    for day in counted.iter().take(DAYS_OF_FEED) {
-        papers += day.overview.papers;
+    for day in counted.iter().filter(|day| day.overview.is_some()).take(DAYS_OF_FEED) {
+        papers += day.papers();
         if count > 0 && papers > PAPERS_OF_FEED {
             break;
         }

@@ -150,7 +150,8 @@ fn in_addresses(chars: &[char]) -> Vec<bool> {
             at += 1;
             continue;
         }
-        let is_part = |c: &&char| c.is_ascii_graphic() && !"<>\"".contains(**c);
+        // A formula behind it is none of it.
+        let is_part = |c: &&char| c.is_ascii_graphic() && !"<>\"$".contains(**c);
         let address = &chars[at..][..chars[at..].iter().take_while(is_part).count()];
         let length = address.iter().rposition(|c| c.is_alphanumeric()).unwrap_or(0);
         within[at..at + length].fill(true);
@@ -323,6 +324,7 @@ mod tests {
         check("![x](y)", "![x\\](y)");
         check("\\`x\\", "\\\\\\`x\\\\");
         // Parsers that make links of bare addresses keep backslashes in them.
+        check("www.x.org/$_a_$", "www.x.org/$\\_a\\_$");
         check(
             "https://x.org/foo/_bar, $Y_{m}$ and (www.y.org/*a*b_)",
             "https://x.org/foo/%5Fbar, $Y\\_{m}$ and (www.y.org/%2Aa%2Ab\\_)",

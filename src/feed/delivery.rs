@@ -5,7 +5,7 @@ use std::io;
 use super::page::Page;
 use super::{Event, FeedReport, Format, Item, Malformed, Place, Position};
 use crate::error::{ErrorKind, plain};
-use crate::paper::{Date, PaperId};
+use crate::paper::{Announce, Date, PaperId};
 use crate::text::printable;
 use crate::{Error, Result};
 
@@ -35,8 +35,11 @@ pub(super) struct Delivery<'a> {
     /// What the answer read last says of the whole.
     pub(super) last_page: Option<Page>,
     /// The papers of the answer that is being read, where it is looked whether they came before.
-    pub(super) of_answer: Option<Vec<PaperId>>,
+    pub(super) of_answer: Option<Vec<Entry>>,
 }
+
+/// What tells entries of an answer apart: a day may list a paper as new and as cross-listed.
+pub(super) type Entry = (PaperId, Option<Announce>);
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(input: &str, sink: &'a mut dyn FnMut(Event) -> Result<()>) -> Self {
@@ -88,7 +91,7 @@ impl<'a> Delivery<'a> {
     pub(super) fn item(&mut self, mut item: Item) -> Result<()> {
         self.items += 1;
         if let Some(papers) = &mut self.of_answer {
-            papers.extend(item.paper.id.clone());
+            papers.extend(item.paper.id.clone().map(|id| (id, item.paper.announce)));
         }
         if self.may_be_replaced {
             item.paper.version = None;

@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Entry};
 use super::form::parse;
 use super::page::Page;
 use super::source::arxiv::{Endpoint, Fetched, Named, Request, Service, Target};
 use super::{Event, FeedReport, Format};
 use crate::error::ErrorKind;
 use crate::http::percent_encoded;
-use crate::paper::{Date, PaperId};
+use crate::paper::Date;
 use crate::text::quantity::count;
 use crate::{Error, Result};
 
@@ -46,8 +46,8 @@ pub(super) fn read(
     let service = &*named.service;
     let is_looked_at = matches!(named.request, Request::Query(_) | Request::Day(..));
     delivery.of_answer = is_looked_at.then(Vec::new);
-    let (came, answers, pages) = (HashSet::new(), Vec::new(), Vec::new());
-    let mut reading = Reading { service, name, out: delivery, held: 0, came, answers, pages };
+    let (came, pages) = (HashSet::new(), Vec::new());
+    let mut reading = Reading { service, name, out: delivery, held: 0, came, pages };
     match &named.request {
         Request::Feed(category) => reading.feed(category)?,
         Request::Day(category, day) => reading.day(category, *day)?,
@@ -73,10 +73,8 @@ struct Reading<'a> {
     out: Delivery<'a>,
     /// Items that the answers held so far, those that could not be read included, those that came again not.
     held: u64,
-    /// The papers of a query so far.
-    came: HashSet<PaperId>,
-    /// The papers of each page of a day so far.
-    answers: Vec<Vec<PaperId>>,
+    /// The entries of a query, or of a day, so far.
+    came: HashSet<Entry>,
     /// Pages of a day, which are kept once it is known that the day is whole.
     pages: Vec<Fetched>,
 }
@@ -230,21 +228,13 @@ impl Reading<'_> {
         parse(self.name, &got.bytes[..], got.charset.as_deref(), out)?;
         let mut page = out.last_page.take().unwrap_or_default();
         // Of a query's results none is there twice: what moved from one answer into the next, because a paper
-        // came in or went meanwhile, hides one that never came. A day may have a paper in two lists, but no
-        // page twice.
-        let papers = out.of_answer.as_mut().map(std::mem::take).unwrap_or_default();
-        let lacking = match endpoint {
-            Endpoint::Page if !papers.is_empty() && self.answers.contains(&papers) => page.items,
-            Endpoint::Api => {
-                papers.iter().filter(|id| !self.came.insert((*id).clone())).count() as u64
-            }
-            _ => 0,
-        };
+        // came in or went meanwhile, hides one that never came. A day may have a paper in two of its lists, and
+        // in each of them once.
+        let entries = out.of_answer.as_mut().map(std::mem::take).unwrap_or_default();
+        let lacking = entries.into_iter().filter(|entry| !self.came.insert(entry.clone())).count();
+        let lacking = lacking as u64;
         page.is_again = page.items > 0 && lacking >= page.items;
         self.held += page.items.saturating_sub(lacking);
-        if endpoint == Endpoint::Page {
-            self.answers.push(papers);
-        }
         let is_empty_handed = page.items == 0 && page.total.is_some_and(|total| total > 0);
         let is_sound =
             self.out.losses() == lost_before && !self.out.is_broken() && !is_empty_handed;

@@ -144,8 +144,8 @@ impl Register {
     ) -> Result<()> {
         let Announcement { category, day, papers, .. } = page;
         let known = run.days_read(category)?;
-        let of_run = self.read.iter().filter(|other| other.category == *category);
-        let days = known.days.keys().copied().chain(of_run.map(|other| other.day));
+        let of_run = self.read.iter().filter(|other| other.category == *category && other.followed);
+        let days = known.from_feed.iter().copied().chain(of_run.map(|other| other.day));
         let Some(next) = days.filter(|other| other > day).min() else { return Ok(()) };
         let is_of_page =
             |read: &[(String, Option<u32>)]| !read.is_empty() && are_among(read, papers);

@@ -286,8 +286,10 @@ fn what_is_wrong_is_named_with_its_place() {
     for sources in ["\"\"", "[\"\"]", "[1]"] {
         refused(&format!("[digest.a]\nsources = {sources}"), "sources is no list of inputs");
     }
-    for name in ["-", "arxiv:cs.CL", ""] {
-        refused(&format!("[digest.\"{name}\"]\nsources = [\"x\"]"), "an option or an input");
+    for (name, what) in
+        [("-", "an option, and"), ("arxiv:cs.CL", "an input, and"), ("", "an empty name")]
+    {
+        refused(&format!("[digest.\"{name}\"]\nsources = [\"x\"]"), what);
     }
 }
 

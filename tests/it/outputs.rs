@@ -329,6 +329,25 @@ fn a_day_whose_records_are_damaged_keeps_its_page() {
     let finished = place.run(&["site", ".", "--redo"]);
     assert_eq!((finished.status, place.read("2026-11-24.html")), (2, page));
     assert!(finished.stderr.contains("1 days, "), "{}", finished.stderr);
+    let index = place.read("index.html");
+    assert!(
+        index.contains("href=\"2026-11-24.html\"") && index.contains("记录无法读取"),
+        "{index}"
+    );
+    // One that never had a page gets none.
+    place.write("2026-11-23.jsonl", &DAY_BEFORE[..40]);
+    assert_eq!(place.run(&["site", "."]).status, 2);
+    assert!(!place.has("2026-11-23.html") && !place.read("index.html").contains("2026-11-23"));
+    // And where none can be read, nothing is touched.
+    let (index, feed) = (place.read("index.html"), place.read("feed.xml"));
+    place.write("2026-11-25.jsonl", &FIXTURE[..40]);
+    let finished = place.run(&["site", ".", "--redo"]);
+    let message = "error: of the 3 days in . none can be read\n  hint: the site stays as it was\n";
+    assert!(finished.stderr.ends_with(message), "{}", finished.stderr);
+    assert_eq!(
+        (finished.status, place.read("index.html"), place.read("feed.xml")),
+        (1, index, feed)
+    );
 }
 
 #[test]
@@ -381,5 +400,5 @@ fn a_site_replaces_nothing_that_is_not_its_own() {
     let finished = place.run(&["site", "."]);
     assert_eq!(finished.status, 2, "{}", finished.stderr);
     assert!(finished.stderr.contains("2026-11-24.jsonl, line 1: not a record"));
-    assert!(place.read("2026-11-24.html").contains("没有论文。"));
+    assert!(!place.has("2026-11-24.html") && place.has("2026-11-25.html"));
 }

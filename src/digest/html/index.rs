@@ -24,8 +24,8 @@ pub struct DayOfSite {
     pub date: Date,
     /// The file of its page, as seen from the index.
     pub page: String,
-    /// How its papers fared.
-    pub overview: Overview,
+    /// How its papers fared; none where its records cannot be read, and its page is an earlier one.
+    pub overview: Option<Overview>,
     /// Its titles, or none where the day is too old for them.
     pub titles: Vec<TitleOfSite>,
 }
@@ -40,9 +40,19 @@ pub struct TitleOfSite {
 }
 
 impl DayOfSite {
+    /// A day whose records cannot be read any more, and whose page is there.
+    pub fn unreadable(date: Date, page: String) -> Self {
+        DayOfSite { date, page, overview: None, titles: Vec::new() }
+    }
+
+    /// How many papers it has, as far as that is known.
+    pub fn papers(&self) -> u64 {
+        self.overview.as_ref().map_or(0, |overview| overview.papers)
+    }
+
     /// The day of `records`, the titles of which are kept in memory where `with_titles`.
     pub fn of(date: Date, page: String, records: &dyn Records, with_titles: bool) -> Result<Self> {
-        let overview = Overview::of(records)?;
+        let overview = Some(Overview::of(records)?);
         let mut titles = Vec::new();
         if with_titles {
             records.for_each_record(&mut |record| {
@@ -70,8 +80,8 @@ impl DayOfSite {
 /// `Io` where `out` cannot be written to.
 pub fn site_index(days: &[DayOfSite], feed: &str, out: &mut dyn Write) -> Result<()> {
     let templates = Templates::new()?;
-    let papers: u64 = days.iter().map(|day| day.overview.papers).sum();
-    let first_bare = days.iter().find(|day| day.titles.is_empty() && day.overview.papers > 0);
+    let papers: u64 = days.iter().map(DayOfSite::papers).sum();
+    let first_bare = days.iter().find(|day| day.titles.is_empty() && day.papers() > 0);
     let head = context! {
         policy => policy(STYLE, SCRIPT),
         style => STYLE,
@@ -102,9 +112,9 @@ fn day_value(day: &DayOfSite, is_first: bool) -> Value {
         date => day.date.to_string(),
         weekday => weekday(day.date),
         page => day.page.as_str(),
-        papers => day.overview.papers,
-        marked => day.overview.marked,
-        without => day.overview.failed + day.overview.noticed,
+        papers => day.overview.as_ref().map(|overview| overview.papers),
+        marked => day.overview.as_ref().map(|overview| overview.marked),
+        without => day.overview.as_ref().map(|overview| overview.failed + overview.noticed),
         titles => day.titles.iter().map(title).collect::<Vec<_>>(),
     }
 }

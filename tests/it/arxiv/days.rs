@@ -117,6 +117,24 @@ fn a_stale_feed_is_found_out_when_the_page_of_its_day_comes_later() {
     assert_eq!((wednesday.status, reader.digest()), (0, vec![10, 11, 12]), "{}", wednesday.stderr);
 }
 
+/// The day before it was a holiday, whose page is empty.
+#[test]
+fn a_stale_feed_behind_a_holiday_is_found_out_when_the_page_of_its_day_comes_later() {
+    let reader = Reader::new();
+    reader.read_on("2026-11-18", "2026-11-18", 1..3);
+    reader.server.set_day("cs.CL", "2026-11-20", Vec::new());
+    (0..3).for_each(|_| reader.server.fail("/catchup", Fault::Status(503, None)));
+    let monday = reader.read_on("2026-11-23", "2026-11-23", 3..5);
+    assert_eq!((monday.status, reader.digest()), (2, vec![3, 4]), "{}", monday.stderr);
+    assert_eq!(reader.pages().last().map(String::as_str), Some("2026-11-20"));
+    let tuesday = reader.read_on("2026-11-24", "2026-11-24", 9..10);
+    let told = "warning: arxiv:cs.CL@2026-11-19: each of the papers that the feed of cs.CL had under \
+        2026-11-23 was announced on 2026-11-19;";
+    assert!(tuesday.stderr.contains(told), "{}", tuesday.stderr);
+    let wednesday = reader.read_on("2026-11-25", "2026-11-25", 10..13);
+    assert_eq!(reader.digest(), [6, 7, 8, 10, 11, 12], "{}", wednesday.stderr);
+}
+
 /// Its papers may have been replaced days later, and be all that the feed of that day has.
 #[test]
 fn only_the_feed_of_the_next_day_may_be_a_pages_still() {

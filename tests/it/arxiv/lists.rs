@@ -163,6 +163,17 @@ fn papers_that_come_twice_do_not_stand_for_those_that_never_came() {
     assert_eq!(server.paths().len(), asked + 4, "it is not asked on and on");
 }
 
+#[test]
+fn papers_that_come_twice_on_the_pages_of_a_day_do_not_stand_for_others() {
+    let server = ArxivServer::start();
+    server.set_day("cs.CL", "2026-11-25", (1..=7).map(paper).collect());
+    server.set_page_size(3);
+    server.fail("page=2", Fault::BeginsWith(1));
+    let finished = list(&server, &["arxiv:cs.CL@2026-11-25"]);
+    assert!(finished.stderr.contains("counts 7 entries, and 5 came"), "{}", finished.stderr);
+    assert_eq!((finished.status, ids(&finished).len()), (2, 5));
+}
+
 /// New, and replaced on the same day: both stand on its pages.
 #[test]
 fn a_day_may_end_with_a_page_of_papers_that_came_before() {
