@@ -40,8 +40,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = writer.load_model(&mut ())?;
     let limits = writer.limits(&model, SEQUENCES, POSITIONS_PER_SEQUENCE);
     let codec = writer.codec(model.tokenizer(), limits.max_context)?;
-    let engine = writer.engine(&model, limits)?.engine;
-    let mut generator = Generator::new(engine, limits, codec.prefix().to_vec())?;
+    let mut engine = writer.engine(&model, limits)?.engine;
+    let mut generator = Generator::new(&mut *engine, limits, codec.prefix().to_vec())?;
     let mut asked: HashMap<RequestId, (String, u64)> = HashMap::new();
     for line in std::fs::read_to_string(papers)?.lines() {
         let Line { id, title, abstract_text } = serde_json::from_str(line)?;

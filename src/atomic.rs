@@ -46,7 +46,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
 /// Writes the file at `path` with what `write` writes, all or nothing; see [`write_beside`].
 pub fn write_atomically(
     path: &Path,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
     write_beside(path, write)?.take_name()
 }
@@ -67,10 +67,9 @@ pub struct Written {
 /// a symbolic link stays one, and its target is replaced, or made.
 /// What is no regular file (a pipe, `/dev/null`) cannot be replaced and is written straight to, and so is
 /// what is open already (`/dev/fd/3`), behind what is there.
-/// `write` is handed a file and not any writer, because the GGUF format asks where it is in it.
 pub fn write_beside(
     path: &Path,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<Written> {
     let target = target_of(path);
     let failed = |cause| Error::io("write", path, cause);

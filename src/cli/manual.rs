@@ -30,7 +30,9 @@ pub(super) fn pages(folder: &Path) -> Result<Outcome> {
 fn write(command: &clap::Command, name: &str, folder: &Path) -> Result<()> {
     let title = command.clone().display_name(name.to_owned()).bin_name(name.replace('-', " "));
     let page = clap_mangen::Man::new(title).title(name);
-    write_atomically(&folder.join(format!("{name}.1")), |out| page.render(out).map_err(unwritten))?;
+    write_atomically(&folder.join(format!("{name}.1")), |mut out| {
+        page.render(&mut out).map_err(unwritten)
+    })?;
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         write(inner, &format!("{name}-{}", inner.get_name()), folder)?;
     }

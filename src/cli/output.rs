@@ -60,6 +60,27 @@ impl Output {
     }
 }
 
+/// Shows `table` on standard output, and writes `report` as JSON where `json` says; in place of the table, where
+/// that is standard output as well.
+pub(super) fn write_report(
+    report: &impl serde::Serialize,
+    json: Option<&Output>,
+    table: &str,
+) -> Result<()> {
+    let written = json.map_or(Ok(()), |output| {
+        let mut text = serde_json::to_string_pretty(report)
+            .map_err(|cause| Error::new(ErrorKind::Io, "cannot make JSON").because(cause))?;
+        text.push('\n');
+        output.write_text(&text)
+    });
+    if json == Some(&Output::Stdout) {
+        return written;
+    }
+    // Behind the file, since whoever reads the table may go away; it is shown all the same.
+    let shown = Output::Stdout.write_text(table);
+    written.and(shown)
+}
+
 /// Writes what `write` writes to `out`, which is for the file at `path`; what goes wrong with that is told
 /// with its name.
 pub(super) fn naming(

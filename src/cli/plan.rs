@@ -9,7 +9,7 @@ use super::args::PlanArgs;
 use super::bench::machine;
 use super::console::Console;
 use super::outcome::Outcome;
-use super::output::Output;
+use super::output::{Output, write_report};
 use super::settings::{Verbosity, weights};
 use super::wording::{bytes, count};
 use crate::error::{Error, ErrorKind, Result};
@@ -155,17 +155,7 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
         share,
         devices: planned,
     };
-    // First, since whoever reads the table may go away; which is shown all the same.
-    let written = json.as_ref().map_or(Ok(()), |json| {
-        let text = serde_json::to_string_pretty(&report)
-            .map_err(|cause| Error::new(ErrorKind::Io, "cannot make JSON").because(cause))?;
-        json.write_text(&(text + "\n"))
-    });
-    let shown = match json {
-        Some(Output::Stdout) => Ok(()),
-        _ => Output::Stdout.write_text(&report.table()),
-    };
-    written.and(shown)?;
+    write_report(&report, json.as_ref(), &report.table())?;
     Ok(Outcome::Complete)
 }
 

@@ -9,7 +9,6 @@ use super::output::Output;
 use super::outputs::Outputs;
 use super::selection::Choice;
 use super::sources::sources;
-use crate::engine::candle::Devices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
 use crate::fetch;
@@ -197,23 +196,18 @@ impl EvalSettings {
 }
 
 fn engine_choice(args: &EngineArgs) -> Result<EngineChoice> {
-    let devices: Devices = args.device.parse()?;
-    if args.engine == EngineArg::Cpu && !devices.is_cpu() {
-        let message = format!("the engine cpu does not run on {devices}");
-        return Err(
-            Error::new(ErrorKind::Usage, message).hint("leave out --engine, or use --device cpu")
-        );
-    }
-    Ok(EngineChoice {
+    let choice = EngineChoice {
         kind: match args.engine {
             EngineArg::Auto => EngineKind::Auto,
             EngineArg::Cpu => EngineKind::Cpu,
             EngineArg::Candle => EngineKind::Candle,
         },
-        devices,
+        devices: args.device.parse()?,
         full_vocabulary: args.vocab == VocabArg::Full,
         threads: args.threads.map(|threads| threads as usize),
-    })
+    };
+    choice.check()?;
+    Ok(choice)
 }
 
 fn expand(sources: Vec<Source>) -> Result<Vec<Source>> {

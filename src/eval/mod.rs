@@ -6,8 +6,8 @@
 //! of them reads for sense.
 //!
 //! They are not the checks of [`crate::summary`], which decide whether a paper is tried again and
-//! change as failures are learned from; a measure stays as it is, so that figures of different
-//! models, programs and years can be compared. Scores and scripts of this field are written in
+//! change as failures are learned from; a measure stays as it is, but for what counts as an English word, so that
+//! figures of different models, programs and years can be compared. Scores and scripts of this field are written in
 //! Python, so every corner case is Python's (`patterns`), and figures agree to the last digit.
 
 mod chrf;

@@ -1,6 +1,6 @@
 //! Papers out of everything in which arXiv, and those who build on it, hand papers out.
 //!
-//! What an input is, is told by its content and never by its name: [`read`] opens a source,
+//! What an input is, is told by its content, and by its name only where it is empty: [`read`] opens a source,
 //! unpacks gzip where the magic bytes are there, and looks at the first sign. `<` is XML, and the
 //! root element says which (`rdf`, `rss`, `atom`, `oai`), a web page apart (`html`); `{` and `[` are JSON, and the keys say which,
 //! record by record (`snapshot`, `daily`, `public`, `records`). Each of these files maps one form

@@ -15,7 +15,7 @@
 //! somebody asked for it, and deleted by deleting its folder.
 
 use std::fs::{self, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 

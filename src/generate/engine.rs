@@ -60,37 +60,6 @@ pub struct Profile {
     pub phases: Vec<(&'static str, Duration)>,
 }
 
-/// An engine behind a pointer is one.
-impl<E: Engine + ?Sized> Engine for Box<E> {
-    fn expect(&mut self, slots: usize) {
-        (**self).expect(slots);
-    }
-
-    fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()> {
-        (**self).set_prefix(tokens)
-    }
-
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
-        (**self).step(batch)
-    }
-
-    fn searches_beams(&self) -> bool {
-        (**self).searches_beams()
-    }
-
-    fn candidates(&self) -> &[Vec<Candidate>] {
-        (**self).candidates()
-    }
-
-    fn profile(&self) -> Option<Profile> {
-        (**self).profile()
-    }
-
-    fn misses(&self) -> Option<Misses> {
-        (**self).misses()
-    }
-}
-
 /// A borrowed engine is one.
 impl<E: Engine + ?Sized> Engine for &mut E {
     fn expect(&mut self, slots: usize) {

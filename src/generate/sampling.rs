@@ -27,7 +27,7 @@ pub enum Sampling {
     /// The likeliest of `width` texts that are written side by side: beam search, in which the score of a
     /// text is its log probability a token.
     Beam {
-        /// How many texts there are at a time; with one it is greedy.
+        /// How many texts there are at a time, at least two.
         width: usize,
     },
     /// A draw from the `top_k` highest logits at a temperature; what a filter refuses is drawn

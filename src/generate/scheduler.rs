@@ -328,11 +328,11 @@ impl Scheduler {
         while let Some(request) = self.waiting.front() {
             let count = request.sampling.slots();
             let is_free = |slot: &usize| self.slots[*slot].is_none() && !self.lent[*slot];
-            let in_use = self.slots.len() - (0..self.slots.len()).filter(is_free).count();
-            if in_use + count > self.slots.len() || self.admitted.len() >= self.most {
+            let free = (0..self.slots.len()).filter(is_free).take(count);
+            let mut free = free.collect::<Vec<_>>();
+            if free.len() < count || self.admitted.len() >= self.most {
                 return;
             }
-            let mut free = (0..self.slots.len()).filter(is_free).take(count).collect::<Vec<_>>();
             let prefix_len = if request.prompt.starts_with(&self.prefix)
                 && request.prompt.len() > self.prefix.len()
             {

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::words::{Begun, Words};
 use crate::summary::Source;
-use crate::text::english::{is_call, is_english, outside_formulas, words};
+use crate::text::english::{MARKS, is_call, is_english, outside_formulas, words};
 use crate::text::is_han;
 
 /// The words of a source.
@@ -150,5 +150,5 @@ fn in_order(words: &HashSet<&str>) -> Words {
 
 /// Whether what follows `mark` without a blank is a part of a name, a formula or a command.
 fn joins(mark: char) -> bool {
-    "-'’_./\\@$^{}=+#&~`".contains(mark)
+    MARKS.contains(mark)
 }

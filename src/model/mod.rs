@@ -184,9 +184,9 @@ impl Model {
             entries.add_true(EQUALISED);
         }
         let Header { version, alignment, .. } = header;
-        write_atomically(to, |out| {
+        write_atomically(to, |mut out| {
             let failed = |e| Error::io("write", to, e);
-            gguf::write(out, version, &entries, alignment, &outlines, data, failed)
+            gguf::write(&mut out, version, &entries, alignment, &outlines, data, failed)
         })
     }
 }

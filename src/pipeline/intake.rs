@@ -75,10 +75,13 @@ impl Inputs {
     }
 }
 
-/// Takes the papers of all `sources` into `run`.
+/// Takes the papers of all `sources` into `run`, those of folders and of several categories or days in the
+/// order of [`feed::expand`].
 ///
-/// An input that cannot be read does not keep the others from being read; an error of the store
-/// does.
+/// An input that cannot be read does not keep the others from being read.
+///
+/// # Errors
+/// Those of the store, and of a folder that holds no file.
 pub fn read(
     sources: &[Source],
     intake: Intake<'_>,
@@ -88,7 +91,7 @@ pub fn read(
     let mut inputs = Inputs::default();
     let register = Register::default();
     let mut desk = Desk { register, intake, taken: 0, counted: 0, run, observer };
-    for source in sources {
+    for source in &feed::expand(sources.to_vec())? {
         if desk.is_full() && !source.is_finite() {
             inputs.stopped = true;
             break;
@@ -244,23 +247,23 @@ impl Desk<'_, '_> {
 /// behind the first `top`. Answers with how many papers were ranked: none where nothing is known of
 /// the library's papers.
 pub fn rank(run: &mut Run<'_>, library: &Library, top: Option<u64>) -> Result<usize> {
-    let (mut tickets, mut papers) = (Vec::new(), Vec::new());
-    run.for_each_offered(&mut |ticket, paper, relevance| {
-        tickets.push((ticket, relevance));
+    let (mut offered, mut papers) = (Vec::new(), Vec::new());
+    run.for_each_offered(&mut |of_run, paper, relevance| {
+        offered.push((of_run, relevance));
         // What likeness is told by; all papers are held at a time.
         let Paper { id, plain_title, plain_abstract, .. } = paper;
         papers.push(Paper { id, plain_title, plain_abstract, ..Paper::default() });
     })?;
     let ranks = select::rank(&papers, library);
     for (place, rank) in (1..).zip(&ranks) {
-        let (ticket, relevance) = &tickets[rank.paper];
+        let (of_run, relevance) = &offered[rank.paper];
         if top.is_some_and(|top| place > top) {
-            run.leave_out(*ticket)?;
+            run.leave_out(*of_run)?;
             continue;
         }
         let nearest = rank.nearest.clone();
         let relevance = Relevance { place: Some(place), nearest, ..relevance.clone() };
-        run.place(*ticket, rank.score, &relevance)?;
+        run.place(*of_run, rank.score, &relevance)?;
     }
     Ok(ranks.len())
 }

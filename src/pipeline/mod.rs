@@ -90,7 +90,7 @@ impl Observer for () {
 
 /// Summarises every pending paper of `run`, or as many as there is time for until `observer` asks
 /// for an end; `writer` is what records call the model. After such an end, or an error, it can be called again
-/// for what is left.
+/// for what is left, with another generator: this one still holds what it was writing.
 pub fn summarise(
     run: &mut Run<'_>,
     codec: &Codec<'_>,

@@ -88,9 +88,11 @@ enum Messages {
 }
 
 /// One field of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FieldForm {
     /// Which field.
+    #[serde(rename = "name")]
     pub field: Field,
     /// What is forced before it.
     pub label: String,
@@ -106,7 +108,7 @@ struct File {
     template: Option<String>,
     #[serde(default)]
     message: Vec<MessageTable>,
-    field: Vec<FieldTable>,
+    field: Vec<FieldForm>,
 }
 
 #[derive(Deserialize)]
@@ -114,22 +116,6 @@ struct File {
 struct MessageTable {
     role: Role,
     content: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FieldTable {
-    name: FieldName,
-    label: String,
-    max_tokens: usize,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum FieldName {
-    Title,
-    Paragraph,
-    OneLiner,
 }
 
 impl Template {
@@ -176,7 +162,7 @@ impl Template {
         let source = text_file::unified(source);
         let file: File = toml::from_str(&source)
             .map_err(|cause| wrong("cannot be read".into()).because(cause))?;
-        let fields: Vec<FieldForm> = file.field.into_iter().map(FieldForm::from).collect();
+        let fields = file.field;
         if let Some(fault) = fault(file.abstract_tokens, &fields) {
             return Err(wrong(fault));
         }
@@ -312,17 +298,6 @@ impl Template {
         };
         let own = self.render("", "", &Told::default())?.concat();
         Ok(own.into_iter().filter_map(texts).collect::<Vec<_>>().join("\n"))
-    }
-}
-
-impl From<FieldTable> for FieldForm {
-    fn from(table: FieldTable) -> Self {
-        let field = match table.name {
-            FieldName::Title => Field::Title,
-            FieldName::Paragraph => Field::Paragraph,
-            FieldName::OneLiner => Field::Tldr,
-        };
-        FieldForm { field, label: table.label, max_tokens: table.max_tokens }
     }
 }
 

@@ -12,7 +12,7 @@ impl Run<'_> {
     /// Notes that an output has `record`. One of a paper that failed does not count, so that the
     /// paper is tried again.
     pub fn add_existing(&mut self, record: &Record) -> Result<()> {
-        if !record.has_summary() && record.notice.is_none() {
+        if !record.says_something() {
             return Ok(());
         }
         let sql = "INSERT OR REPLACE INTO temp.existing (paper, version) VALUES (?1, ?2)";

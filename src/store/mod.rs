@@ -35,6 +35,7 @@ mod failure;
 mod fate;
 mod key;
 mod lock;
+mod offered;
 mod row;
 mod run;
 mod schema;
@@ -47,6 +48,7 @@ pub use account::Account;
 pub use announced::{Announcement, DaysRead};
 pub use existing::Successor;
 pub use key::Identity;
+pub use offered::OfferedPaper;
 pub use run::{Offered, Pending, Run, Skip, Ticket};
 
 use crate::error::{Error, Result};

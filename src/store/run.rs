@@ -74,7 +74,7 @@ pub struct Run<'a> {
     identity: Identity,
     redo: bool,
     /// What is counted; the fates of papers are in their rows.
-    counted: Account,
+    pub(super) counted: Account,
     damaged: Vec<String>,
 }
 
@@ -151,37 +151,6 @@ impl<'a> Run<'a> {
         let relevance = self.to_json(relevance)?;
         let sql = "UPDATE temp.offered SET relevance = ?2 WHERE paper = ?1";
         self.execute(sql, params![paper.key(), relevance])
-    }
-
-    /// Hands `take` the papers that were offered, with their tickets and why the reader gets them.
-    pub fn for_each_offered(&self, take: &mut dyn FnMut(i64, Paper, Relevance)) -> Result<()> {
-        let sql = "SELECT ticket, content, relevance FROM temp.offered INDEXED BY digest_order
-            ORDER BY score DESC, link DESC, ticket";
-        let failed = |cause| self.failed(cause);
-        let mut statement = self.store.connection.prepare_cached(sql).map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let content: String = row.get(1).map_err(failed)?;
-            let relevance: Option<String> = row.get(2).map_err(failed)?;
-            let relevance = relevance.map(|text| self.parse_json(&text)).transpose()?;
-            let ticket = row.get(0).map_err(failed)?;
-            take(ticket, self.parse_json(&content)?, relevance.unwrap_or_default());
-        }
-        Ok(())
-    }
-
-    /// Gives an offered paper its place: by `score`, the highest first.
-    pub fn place(&mut self, ticket: i64, score: f32, relevance: &Relevance) -> Result<()> {
-        let relevance = self.to_json(relevance)?;
-        let sql = "UPDATE temp.offered SET score = ?2, relevance = ?3 WHERE ticket = ?1";
-        self.execute(sql, params![ticket, score, relevance])
-    }
-
-    /// Leaves an offered paper out after all.
-    pub fn leave_out(&mut self, ticket: i64) -> Result<()> {
-        self.execute("DELETE FROM temp.offered WHERE ticket = ?1", [ticket])?;
-        self.counted.filtered += 1;
-        Ok(())
     }
 
     /// Papers that were taken and not settled wait again, as after a call that was ended.
@@ -352,11 +321,11 @@ impl<'a> Run<'a> {
         failed(&self.store.name, cause)
     }
 
-    fn to_json(&self, value: &impl serde::Serialize) -> Result<String> {
+    pub(super) fn to_json(&self, value: &impl serde::Serialize) -> Result<String> {
         serde_json::to_string(value).map_err(|cause| self.bad_json(cause))
     }
 
-    fn parse_json<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T> {
+    pub(super) fn parse_json<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T> {
         serde_json::from_str(text).map_err(|cause| self.bad_json(cause))
     }
 

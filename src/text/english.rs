@@ -23,7 +23,7 @@ const JOINTS: [char; 3] = ['-', '\'', '’'];
 
 /// Marks next to which a word is a part of a name, a path, a formula or a command; joints among them,
 /// behind what is no word, as in `GPT-2-small`.
-const MARKS: &str = "-'’_./\\@$^{}<>=+#&~`";
+pub(crate) const MARKS: &str = "-'’_./\\@$^{}<>=+#&~`";
 
 /// Whether `word`, of Latin letters and joints, says something that Chinese has words for. A first
 /// capital does not matter.

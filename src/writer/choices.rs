@@ -81,6 +81,16 @@ impl EngineChoice {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         self.threads.map_or(cores, |threads| threads.min(cores))
     }
+
+    /// Whether the engine computes on the devices that were chosen.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.kind == EngineKind::Cpu && !self.devices.is_cpu() {
+            let message = format!("the engine cpu does not run on {}", self.devices);
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("leave out --engine, or use --device cpu"));
+        }
+        Ok(())
+    }
 }
 
 /// Everything that a writer is put together from.
@@ -125,6 +135,7 @@ impl Choices {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        self.engine.check()?;
         let bounds = [
             ("papers at a time", self.batch, MAX_PAPERS as usize),
             ("texts of a paper", self.beams, MAX_BEAMS as usize),

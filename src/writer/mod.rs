@@ -257,7 +257,8 @@ impl Loaded<'_> {
             );
         }
         let codec = self.writer.codec(&self.tokenizer, self.limits.max_context)?;
-        let mut generator = Generator::new(&mut self.engine, self.limits, codec.prefix().to_vec())?;
+        let mut generator =
+            Generator::new(&mut *self.engine, self.limits, codec.prefix().to_vec())?;
         pipeline::summarise(run, &codec, &mut generator, self.writer.name(), observer)
     }
 

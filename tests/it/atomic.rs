@@ -1,7 +1,6 @@
 //! Files that are either the old one or the whole new one.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use wenzhai::atomic::write_atomically;
@@ -12,7 +11,7 @@ fn writes_all_or_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("digest.md");
     let put = |text: &'static str| {
-        move |out: &mut BufWriter<&mut File>| {
+        move |out: &mut dyn Write| {
             out.write_all(text.as_bytes()).unwrap();
             Ok(())
         }

@@ -88,8 +88,8 @@ fn logits_that_are_no_numbers_are_said_to_be_none_on_every_engine() {
                 Box::new(CpuEngine::new(&model, &settings).unwrap()),
                 Box::new(CandleEngine::with_settings(&model, &of_candle).unwrap()),
             ];
-            for engine in engines {
-                let (texts, reasons) = write(engine, &[5, 6]);
+            for mut engine in engines {
+                let (texts, reasons) = write(&mut *engine, &[5, 6]);
                 assert_eq!([texts.len(), reasons.len()], expected, "{family}");
                 let said = "the model's probabilities are no numbers";
                 assert!(reasons.values().all(|reason| reason == said), "{reasons:?}");

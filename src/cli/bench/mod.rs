@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::args::BenchArgs;
 use super::console::Console;
 use super::outcome::Outcome;
-use super::output::Output;
+use super::output::write_report;
 use super::settings::{BenchSettings, Verbosity};
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,16 +47,7 @@ pub(super) fn run(args: BenchArgs) -> Result<Outcome> {
         model_load,
     };
     let report = bench.run(&console)?;
-    match &settings.json {
-        Some(Output::Stdout) => report.write_json(&Output::Stdout)?,
-        Some(file) => {
-            // First, since whoever reads the table may go away; which is shown all the same.
-            let written = report.write_json(file);
-            let shown = report.write_table();
-            written.and(shown)?;
-        }
-        None => report.write_table()?,
-    }
+    write_report(&report, settings.json.as_ref(), &report.table())?;
     Ok(Outcome::Complete)
 }
 
@@ -113,9 +104,9 @@ impl Bench<'_> {
         let longer = sampling.beside(settings.tokens).positions;
         let longer = longer.saturating_sub(writer.beside().positions);
         let limits = writer.limits(model, batch, workload.longest() + settings.tokens + longer);
-        let Made { engine, name, shortlisted, .. } = writer.engine(model, limits)?;
+        let Made { mut engine, name, shortlisted, .. } = writer.engine(model, limits)?;
         let engine_load = started.elapsed();
-        let run = measure(engine, limits, workload, settings.tokens, sampling)?;
+        let run = measure(&mut *engine, limits, workload, settings.tokens, sampling)?;
         // The engine of our own says which of its kernels ran.
         let isa = if name == "cpu" { Some(Isa::detect()?.name()) } else { None };
         Ok((Run { engine_load, ..run }, Setting { engine: name, isa, shortlisted }))

@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::output::Output;
 use super::super::settings::BenchSettings;
 use super::super::wording;
 use super::measure::{Run, Spread};
 use super::peer::{Peer, Peers};
 use super::workload::Workload;
-use crate::error::{Error, ErrorKind, Result};
 
 /// The engine that was measured.
 #[derive(Debug, Clone, Copy)]
@@ -127,25 +125,7 @@ impl Report {
         }
     }
 
-    pub(super) fn write_json(&self, output: &Output) -> Result<()> {
-        let unwritten =
-            |cause| Error::new(ErrorKind::Io, format!("cannot write {output}")).because(cause);
-        let mut json = serde_json::to_string_pretty(self)
-            .map_err(|cause| Error::new(ErrorKind::Io, "cannot make JSON").because(cause))?;
-        json.push('\n');
-        output.write(|out| out.write_all(json.as_bytes()).map_err(unwritten))
-    }
-
-    pub(super) fn write_table(&self) -> Result<()> {
-        let table = self.table();
-        Output::Stdout.write(|out| {
-            out.write_all(table.as_bytes()).map_err(|cause| {
-                Error::new(ErrorKind::Io, "cannot write to standard output").because(cause)
-            })
-        })
-    }
-
-    fn table(&self) -> String {
+    pub(super) fn table(&self) -> String {
         let vocabulary = match self.shortlisted_tokens {
             Some(tokens) => format!("shortlist of {} tokens", wording::count(tokens as u64)),
             None => "full vocabulary".into(),

@@ -9,7 +9,7 @@ use super::args::EvalArgs;
 use super::console;
 use super::input;
 use super::outcome::Outcome;
-use super::output::Output;
+use super::output::write_report;
 use super::settings::EvalSettings;
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,16 +32,7 @@ pub(super) fn run(args: EvalArgs) -> Result<Outcome> {
     }
     warn(&settings, &coverage);
     let report = measure(&settings, &matching, coverage);
-    match &settings.json {
-        Some(Output::Stdout) => report.write_json(&Output::Stdout)?,
-        Some(file) => {
-            // First, since whoever reads the table may go away; which is shown all the same.
-            let written = report.write_json(file);
-            let shown = report.write_table();
-            written.and(shown)?;
-        }
-        None => report.write_table()?,
-    }
+    write_report(&report, settings.json.as_ref(), &report.table())?;
     Ok(Outcome::Complete)
 }
 

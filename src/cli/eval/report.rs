@@ -8,10 +8,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::super::output::Output;
 use super::super::wording;
 use crate::digest::wording as flaws;
-use crate::error::{Error, ErrorKind, Result};
 use crate::eval::{Coverage, Figures, PaperChrf, Reference, Written, round};
 use crate::summary::{Field, Flaw, Summary};
 use crate::text::is_invisible;
@@ -60,18 +58,7 @@ struct Texts {
 }
 
 impl Report {
-    pub(super) fn write_json(&self, output: &Output) -> Result<()> {
-        let mut json = serde_json::to_string_pretty(self)
-            .map_err(|cause| Error::new(ErrorKind::Io, "cannot make JSON").because(cause))?;
-        json.push('\n');
-        output.write_text(&json)
-    }
-
-    pub(super) fn write_table(&self) -> Result<()> {
-        Output::Stdout.write_text(&self.table())
-    }
-
-    fn table(&self) -> String {
+    pub(super) fn table(&self) -> String {
         let Coverage { matched, missing, failed, retried, flagged, cut, .. } = self.coverage;
         let [papers, matched, missing, failed, retried, flagged, cut] =
             [self.figures.papers, matched, missing, failed, retried, flagged, cut]

@@ -1,7 +1,6 @@
 //! Answers that were whole, kept for a day, so that running again does not ask for the same again.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
