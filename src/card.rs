@@ -40,22 +40,18 @@ const CARD_SOURCES: &[&str] = &[
     include_str!("../models/smollm2-135m.toml"),
 ];
 
-/// The adapters that cards can name, by file name.
-const ADAPTERS: &[(&str, &[u8])] = &[
+/// The adapters and output shortlists that cards can name, by file name.
+const BUILT_IN: &[(&str, &[u8])] = &[
     (
         "qwen2.5-coder-1.5b-zh.safetensors",
         include_bytes!("../models/qwen2.5-coder-1.5b-zh.safetensors"),
     ),
-    #[cfg(feature = "gemma")]
-    ("gemma3-270m-zh.safetensors", include_bytes!("../models/gemma3-270m-zh.safetensors")),
-];
-
-/// The output shortlists that cards can name, by file name.
-const SHORTLISTS: &[(&str, &[u8])] = &[
     (
         "qwen2.5-coder-1.5b-zh.shortlist",
         include_bytes!("../models/qwen2.5-coder-1.5b-zh.shortlist"),
     ),
+    #[cfg(feature = "gemma")]
+    ("gemma3-270m-zh.safetensors", include_bytes!("../models/gemma3-270m-zh.safetensors")),
     #[cfg(feature = "gemma")]
     ("gemma3-270m-zh.shortlist", include_bytes!("../models/gemma3-270m-zh.shortlist")),
 ];
@@ -95,10 +91,10 @@ pub struct Card {
     pub context_tokens: u32,
     /// Template in `prompts/` that the model was made for; `None`: not fit for digests.
     pub prompt: Option<String>,
-    /// Adapter that belongs on top of the weights.
-    pub adapter: Option<Adapter>,
-    /// Tokens that it writes Chinese summaries with; `None`: any of its vocabulary.
-    pub shortlist: Option<ShortlistFile>,
+    /// Low-rank adapter that belongs on top of the weights, a safetensors file.
+    pub adapter: Option<BuiltIn>,
+    /// Tokens that it writes Chinese summaries with, a file of [`crate::shortlist`]; `None`: any of its vocabulary.
+    pub shortlist: Option<BuiltIn>,
     /// Name of the glossary that it was taught to follow; see [`Card::glossary_text`].
     pub glossary: Option<String>,
     /// How many texts of a paper are written side by side where nothing else is asked for; `None`: one.
@@ -140,22 +136,10 @@ pub struct File {
     pub sha256: String,
 }
 
-/// A low-rank adapter that is part of the program.
+/// A file that is part of the program.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Adapter {
-    /// File name in `models/`.
-    pub name: String,
-    /// Size.
-    pub bytes: u64,
-    /// SHA-256 of the content, 64 lower-case hexadecimal digits.
-    pub sha256: String,
-}
-
-/// A file of [`crate::shortlist`] that is part of the program.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ShortlistFile {
+pub struct BuiltIn {
     /// File name in `models/`.
     pub name: String,
     /// Size.
@@ -275,26 +259,15 @@ impl Card {
     }
 }
 
-impl Adapter {
-    /// The adapter: a safetensors file. It may begin at any address, so that whoever reads it
-    /// must not count on the alignment of its tensors.
+impl BuiltIn {
+    /// The file. It may begin at any address, so that whoever reads it must not count on the alignment of
+    /// what is in it.
     pub fn data(&self) -> &'static [u8] {
         self.embedded().unwrap_or_default()
     }
 
     fn embedded(&self) -> Option<&'static [u8]> {
-        ADAPTERS.iter().find(|(name, _)| *name == self.name).map(|(_, data)| *data)
-    }
-}
-
-impl ShortlistFile {
-    /// The file.
-    pub fn data(&self) -> &'static [u8] {
-        self.embedded().unwrap_or_default()
-    }
-
-    fn embedded(&self) -> Option<&'static [u8]> {
-        SHORTLISTS.iter().find(|(name, _)| *name == self.name).map(|(_, data)| *data)
+        BUILT_IN.iter().find(|(name, _)| *name == self.name).map(|(_, data)| *data)
     }
 }
 

@@ -31,7 +31,7 @@ pub use origins::Origins;
 pub use progress::Progress;
 pub use room::disk_while_fetched;
 
-use crate::card::{self, Adapter, Card, HubFile, Source};
+use crate::card::{self, BuiltIn, Card, HubFile, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{escaped, shown_text};
 use cache::Slot;
@@ -61,7 +61,7 @@ pub struct LocalModel {
     /// The card, where the model has one.
     pub card: Option<&'static Card>,
     /// The adapter that belongs on top, where there is one.
-    pub adapter: Option<&'static Adapter>,
+    pub adapter: Option<&'static BuiltIn>,
 }
 
 /// Finds out what `spec` means: the name of a card, a path to a GGUF file, or

@@ -113,7 +113,7 @@ impl FromStr for Rules {
             "none" => return Ok(Rules::NONE),
             _ => {}
         }
-        for name in text.split(',') {
+        for name in text.split(',').map(str::trim) {
             *match name {
                 "numbers" => &mut rules.numbers,
                 "names" => &mut rules.names,

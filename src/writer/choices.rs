@@ -175,7 +175,7 @@ impl ModelChoice {
     }
 
     /// The adapter that the card names.
-    pub(super) fn own_adapter(&self) -> Option<&'static card::Adapter> {
+    pub(super) fn own_adapter(&self) -> Option<&'static card::BuiltIn> {
         self.card()?.adapter.as_ref()
     }
 

@@ -215,7 +215,7 @@ pub fn read_shape(choice: &ModelChoice, path: &Path) -> Result<Shape> {
 /// What `read` makes of the adapter that was chosen; `own` is the model's own.
 fn with_adapter<T>(
     choice: &ModelChoice,
-    own: Option<&card::Adapter>,
+    own: Option<&card::BuiltIn>,
     read: impl FnOnce(Option<Adapter<'_>>) -> Result<T>,
 ) -> Result<T> {
     match (&choice.adapter, own) {

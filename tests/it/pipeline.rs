@@ -476,3 +476,15 @@ fn summaries_that_papers_bring_along_are_taken_over_rewritten_or_listed() {
     check(Treatment::Rewrite, 2, 0, "");
     check(Treatment::List, 0, 2, "");
 }
+
+/// As `Source::parse` hands them out.
+#[test]
+fn folders_and_several_categories_are_read_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in [1, 2] {
+        std::fs::write(folder.path().join(format!("{number}.jsonl")), line(number)).unwrap();
+    }
+    let folder = Source::parse(folder.path().to_str().unwrap()).unwrap();
+    let (account, ..) = read(&[folder], Intake::default());
+    assert_eq!(account.pending, 2);
+}
