@@ -49,17 +49,21 @@ ENDING_IN_S = ("alias", "atlas", "bias", "bonus", "bus", "campus", "canvas", "ce
                "optics", "photonics", "physics", "pragmatics", "robotics", "semantics", "tectonics")
 # Plurals that end as a science does.
 NO_SCIENCES = ("comics", "atomics")
-# Plurals that have no s, or another stem; those of more than four letters at the end of a word as well.
+# Plurals that have no s, or another stem; those of more than four letters at the end of a word as well. Minima are
+# not among them: what is minimum is mostly none.
 IRREGULAR = {
     "matrices": "matrix", "vertices": "vertex", "indices": "index", "vortices": "vortex",
     "nuclei": "nucleus", "spectra": "spectrum", "criteria": "criterion", "phenomena": "phenomenon",
     "hypotheses": "hypothesis", "analyses": "analysis", "automata": "automaton",
-    "equilibria": "equilibrium", "maxima": "maximum", "minima": "minimum", "optima": "optimum",
-    "extrema": "extremum", "stimuli": "stimulus", "loci": "locus", "foci": "focus", "tori": "torus",
+    "equilibria": "equilibrium", "stimuli": "stimulus", "loci": "locus", "foci": "focus", "tori": "torus",
     "radii": "radius", "vacua": "vacuum", "momenta": "momentum", "bacteria": "bacterium", "novae": "nova",
     "simplices": "simplex", "syntheses": "synthesis", "crises": "crisis", "genera": "genus",
     "mice": "mouse", "children": "child", "corpora": "corpus",
 }
+# Letters that are spelled out as commands of TeX's.
+LETTERS = {"alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota",
+           "kappa", "lambda", "mu", "nu", "xi", "omicron", "pi", "varpi", "rho", "varrho", "sigma", "varsigma", "tau",
+           "upsilon", "phi", "varphi", "chi", "psi", "omega", "ell"}
 HYPHENS = ("-", "--", "\u2013", "$-")
 
 
@@ -99,14 +103,16 @@ def key_of(term):
 
 def fits(term, text, part):
     """Whether the words of `part` are those of `term` where capitals are what tells them apart, and
-    joined by a hyphen where that tells `in-domain` from words like `in domains`."""
+    joined by a hyphen where that tells `in-domain` and `corpus-based` from words like `in domains`."""
     words = words_of(term)
     for (_, start, stop), (_, begin, end) in zip(words, part):
         word = term[start:stop]
         if sum(c.isupper() for c in word) > 1 and stem_of(word) != stem_of(text[begin:end]):
             return False
     hyphen = lambda text, words: len(words) > 1 and text[words[0][2]:words[1][1]] in HYPHENS
-    return words[0][0] not in PREPOSITIONS or not hyphen(term, words) or hyphen(text, part)
+    is_based = len(words) > 1 and words[1][0] == "based" and text[part[-1][2]:].startswith(" on ")
+    holds = words[0][0] in PREPOSITIONS or is_based
+    return not holds or not hyphen(term, words) or hyphen(text, part)
 
 
 def is_denied(text, before, word):
@@ -141,14 +147,17 @@ def terms_in(text, table, most):
     words, found, times, at = words_of(text), {}, collections.Counter(), 0
     stems = {stem for stem, *_ in words}
     while at < len(words):
-        if text[words[at][1] - 1:words[at][1]] == "\\" or at and is_denied(text, *words[at - 1:at + 1]):
+        _, begin, end = words[at]
+        if text[begin - 1:begin] == "\\" and text[begin:end].lower() not in LETTERS:
             at += 1
             continue
+        # By itself; a term that goes on says what it says.
+        denied = bool(at and is_denied(text, *words[at - 1:at + 1]))
         length = 1
         while (length < MAX_WORDS and at + length < len(words)
                and is_joined(text, words[at + length - 1][2], words[at + length][1])):
             length += 1
-        for count in range(length, 0, -1):
+        for count in range(length, denied, -1):
             key = tuple(stem for stem, *_ in words[at:at + count])
             entry = meant(table.get(key, ()), stems, text, words[at:at + count])
             if entry:

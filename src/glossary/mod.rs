@@ -185,12 +185,13 @@ impl Glossary {
     fn found_in(&self, text: &str, words: &[Word<'_>], stems: &HashSet<&str>) -> Vec<&Entry> {
         let (mut found, mut at) = (Vec::new(), 0);
         while at < words.len() {
-            if words::is_command(text, &words[at]) || at > 0 && is_denied(text, &words[at - 1..]) {
+            if words::is_command(text, &words[at]) {
                 at += 1;
                 continue;
             }
+            let shortest = if at > 0 && is_denied(text, &words[at - 1..]) { 2 } else { 1 };
             let joined = words::joined(text, &words[at..], self.longest);
-            let (entry, length) = (1..=joined)
+            let (entry, length) = (shortest..=joined)
                 .rev()
                 .find_map(|length| {
                     Some((self.entry_of(text, &words[at..at + length], stems)?, length))
@@ -250,17 +251,20 @@ impl Entry {
 const PREFIXES: [&str; 5] = ["anti", "non", "quasi", "pseudo", "un"];
 
 /// Whether the second of `words` is not what it says, because of the first: non-local, anti-ferromagnetic.
-/// A term that has both is found before.
+/// A term that has both is found before, and one that goes on says what it says: non-small cell lung cancer.
 fn is_denied(text: &str, words: &[Word<'_>]) -> bool {
     let is_joined = |joint: &str| words::is_hyphen(joint) || joint == " " && words[0].stem == "non";
     PREFIXES.contains(&&*words[0].stem) && words::joints(text, &words[..2]).any(is_joined)
 }
 
-/// Whether a term such as `in-domain` stands in `text` as one, and not as words like `in domains`.
+/// Whether a term such as `in-domain` or `corpus-based` stands in `text` as one, and not as words like `in domains`
+/// or `corpora based on`.
 fn keeps_hyphen(term: &str, of_term: &[Word<'_>], text: &str, words: &[Word<'_>]) -> bool {
     let is_preposition = matches!(&*of_term[0].stem, "in" | "on" | "off" | "at");
+    let is_based = of_term.get(1).is_some_and(|second| second.stem == "based")
+        && words.last().is_some_and(|last| words::is_before(text, last, " on "));
     let hyphen = |text, words| words::joints(text, words).next().is_some_and(words::is_hyphen);
-    !is_preposition || !hyphen(term, of_term) || hyphen(text, words)
+    !(is_preposition || is_based) || !hyphen(term, of_term) || hyphen(text, words)
 }
 
 impl Found<'_> {

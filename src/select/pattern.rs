@@ -56,7 +56,7 @@ impl Pattern {
     }
 
     pub(super) fn is(&self, word: &words::Word<'_>) -> bool {
-        if self.acronym.as_ref() == Some(&word.stem) && word.is_acronym() {
+        if self.acronym.as_ref() == Some(&word.stem) {
             return true;
         }
         self.stem == word.stem

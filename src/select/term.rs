@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use regex::{Regex, RegexBuilder};
+use unicode_normalization::UnicodeNormalization;
 
 use super::pattern::Pattern;
 use super::searched::{self, InWords, Place, Searched, with_hyphens};
@@ -73,7 +74,9 @@ impl FromStr for Term {
         let place =
             places.iter().find_map(|(name, place)| Some((typed.strip_prefix(name)?, *place)));
         let (text, place) = place.unwrap_or((typed, Place::Anywhere));
-        let text = text.trim();
+        // As papers have accents.
+        let text: String = text.trim().nfc().collect();
+        let text = text.as_str();
         let regex = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
         let what = match regex {
             Some(regex) => What::Regex(compile(regex, typed)?),
@@ -287,6 +290,10 @@ mod tests {
         assert!("rag".parse::<Term>().unwrap().is_in(&paper, None));
         let paper = Paper { plain_title: "On GPUs and one CPU".into(), ..Paper::default() };
         for term in ["gpus", "gpu", "GPUs", "cpus"] {
+            assert!(term.parse::<Term>().unwrap().is_in(&paper, None), "{term}");
+        }
+        let paper = Paper { plain_title: "A gpu by Erdős".into(), ..Paper::default() };
+        for term in ["gpus", "gpu", "Erdo\u{30b}s"] {
             assert!(term.parse::<Term>().unwrap().is_in(&paper, None), "{term}");
         }
         let authors = vec!["Daniela Rus".to_owned()];

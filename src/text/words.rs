@@ -56,14 +56,13 @@ const ENDING_IN_S: [&str; 34] = [
 const NO_SCIENCES: [&str; 2] = ["comics", "atomics"];
 
 /// Plurals that have no s, or another stem; those of more than four letters at the end of a word as well, as in
-/// supernovae.
+/// supernovae. Minima are not among them: what is minimum is mostly none.
 #[rustfmt::skip]
-const IRREGULAR: [(&str, &str); 32] = [
+const IRREGULAR: [(&str, &str); 28] = [
     ("matrices", "matrix"), ("vertices", "vertex"), ("indices", "index"), ("vortices", "vortex"),
     ("nuclei", "nucleus"), ("spectra", "spectrum"), ("criteria", "criterion"), ("phenomena", "phenomenon"),
     ("hypotheses", "hypothesis"), ("analyses", "analysis"), ("automata", "automaton"),
-    ("equilibria", "equilibrium"), ("maxima", "maximum"), ("minima", "minimum"), ("optima", "optimum"),
-    ("extrema", "extremum"), ("stimuli", "stimulus"), ("loci", "locus"), ("foci", "focus"),
+    ("equilibria", "equilibrium"), ("stimuli", "stimulus"), ("loci", "locus"), ("foci", "focus"),
     ("tori", "torus"), ("radii", "radius"), ("vacua", "vacuum"), ("momenta", "momentum"),
     ("bacteria", "bacterium"), ("novae", "nova"), ("simplices", "simplex"), ("syntheses", "synthesis"),
     ("crises", "crisis"), ("genera", "genus"), ("mice", "mouse"), ("children", "child"),
@@ -120,9 +119,22 @@ pub(crate) fn joined(text: &str, words: &[Word<'_>], most: usize) -> usize {
     words.len().min(joints.take_while(|joint| is_joint(joint)).count() + 1)
 }
 
-/// Whether `word` of `text` is the name of a command of TeX's: the bar of `\bar{x}` is no bar.
+/// Letters that are spelled out as commands of TeX's, and say what they say: `$\gamma$-ray`.
+#[rustfmt::skip]
+const LETTERS: [&str; 31] = [
+    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa",
+    "lambda", "mu", "nu", "xi", "omicron", "pi", "varpi", "rho", "varrho", "sigma", "varsigma", "tau", "upsilon",
+    "phi", "varphi", "chi", "psi", "omega", "ell",
+];
+
+/// Whether `word` of `text` is the name of a command of TeX's, and of no letter: the bar of `\bar{x}` is no bar.
 pub(crate) fn is_command(text: &str, word: &Word<'_>) -> bool {
-    text[..word.start].ends_with('\\')
+    text[..word.start].ends_with('\\') && !LETTERS.contains(&&*word.text.to_lowercase())
+}
+
+/// Whether `next` follows `word` in `text`.
+pub(crate) fn is_before(text: &str, word: &Word<'_>, next: &str) -> bool {
+    text[word.end..].starts_with(next)
 }
 
 /// Whether what stands between two words is a hyphen, however it is set.

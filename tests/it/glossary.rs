@@ -125,7 +125,8 @@ fn the_default_models_glossary_tells_meanings_apart_by_the_words_beside_them() {
 fn terms_that_capitals_tell_apart_are_two_and_any_hyphen_joins_one() {
     let glossary = Glossary::parse(
         "own",
-        "LoRA\t低秩适配器\nLoRa\t远距无线\nsheep-dog\t牧羊犬\nk-means\tk均值\nnews\t新闻\n",
+        "LoRA\t低秩适配器\nLoRa\t远距无线\nsheep-dog\t牧羊犬\nk-means\tk均值\nnews\t新闻\ngamma-ray\t伽马射线\n\
+         minima\t极小值\nflock-based\t基于羊群的\n",
     );
     let glossary = glossary.unwrap();
     let told = |text: &str| -> Vec<String> {
@@ -136,9 +137,13 @@ fn terms_that_capitals_tell_apart_are_two_and_any_hyphen_joins_one() {
         assert_eq!(told(text), ["牧羊犬"], "{text}");
     }
     assert_eq!(told("$k$-means"), ["k均值"]);
-    for text in ["anti-sheep-dog", "non-sheep-dog", "non sheep-dog", r"$\news$"] {
+    for text in
+        ["anti-news", "non-news", "non news", r"$\news$", "the minimum", "flocks based on age"]
+    {
         assert!(told(text).is_empty(), "{text}");
     }
+    assert_eq!(told(r"a $\gamma$-ray burst"), ["伽马射线"]);
+    assert_eq!(told("non-sheep-dog, minima, flock based"), ["牧羊犬", "极小值", "基于羊群的"]);
     assert!(told("new ideas").is_empty());
 }
 

@@ -247,13 +247,17 @@ pub(crate) fn powers(text: &str, found: &[Found], at: usize) -> Vec<Decimal> {
         return powers;
     }
     powers.push(found[at - 1].value.times_ten(power));
-    // One more, of a range or an error, but not the exponent of another power.
+    // One more, of a range or an error, and the value of two errors, but not the exponent of another power.
     let is_exponent =
         |found: &Found| text[..found.start].trim_end_matches(['{', '-', '−']).ends_with('^');
-    let other = at.checked_sub(2).filter(|other| !is_exponent(&found[*other]));
-    if let Some(other) =
-        other.filter(|other| joins(between(*other)) && !between(*other).contains(','))
-    {
+    let is_error = |between: &str| between.contains(['^', '_', '±']) || between.contains("pm");
+    for other in (0..at - 1).rev().take(2) {
+        let is_joined = joins(between(other)) && !between(other).contains(',');
+        let is_third = other + 3 == at;
+        let of_errors = is_error(between(other)) && is_error(between(other + 1));
+        if is_exponent(&found[other]) || !is_joined || is_third && !of_errors {
+            break;
+        }
         powers.push(found[other].value.times_ten(power));
     }
     powers

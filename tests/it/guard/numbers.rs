@@ -244,6 +244,8 @@ fn a_power_of_ten_belongs_to_its_factor() {
         (r"some $1.5\times 10^4$ herons", "1500只", false),
         (r"some $2\times 10^3$ herons", "2000只", true),
         (r"below $10^3$ herons", "1000只", true),
+        (r"$4.3^{+0.2}_{-0.3}\times10^{6}$", "430万", true),
+        (r"$(4.3\pm0.2\pm0.3)\times10^6$", "430万", true),
         (r"$(6 \pm 2) \times 10^6$", "600万", true),
         (r"$(6 \pm 2) \times 10^6$", "200万", true),
     ] {
