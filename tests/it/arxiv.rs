@@ -7,6 +7,7 @@ mod forms;
 mod lists;
 mod names;
 mod second_runs;
+mod stale;
 
 use crate::support::place::Finished;
 
