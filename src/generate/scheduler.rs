@@ -328,11 +328,12 @@ impl Scheduler {
         while let Some(request) = self.waiting.front() {
             let count = request.sampling.slots();
             let is_free = |slot: &usize| self.slots[*slot].is_none() && !self.lent[*slot];
-            let free = (0..self.slots.len()).filter(is_free).take(count);
-            let mut free = free.collect::<Vec<_>>();
-            if free.len() < count || self.admitted.len() >= self.most {
+            // Counted before there is a list: a step that admits nothing allocates nothing.
+            let is_full = (0..self.slots.len()).filter(is_free).take(count).count() < count;
+            if is_full || self.admitted.len() >= self.most {
                 return;
             }
+            let mut free = (0..self.slots.len()).filter(is_free).take(count).collect::<Vec<_>>();
             let prefix_len = if request.prompt.starts_with(&self.prefix)
                 && request.prompt.len() > self.prefix.len()
             {
