@@ -14,9 +14,8 @@ pub fn check(starts: &[&str], bytes: &[u8]) {
                     assert!(!item.paper.plain_title.is_empty());
                     items += 1;
                 }
-                Event::Malformed(_) => malformed += 1,
-                Event::Short(_, missing) => malformed += missing,
-                Event::Mended(_) | Event::More(_) | Event::Deleted | Event::Fetching(_) => {}
+                Event::Malformed { lost, .. } => malformed += lost,
+                Event::More(_) | Event::Deleted | Event::Fetching(_) => {}
             }
             Ok(())
         });

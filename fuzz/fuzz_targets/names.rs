@@ -12,6 +12,7 @@ use wenzhai::feed::{Source, arxiv::Service, expand};
 use wenzhai::fetch;
 use wenzhai::paper::{Paper, PaperId};
 use wenzhai::select::{Announcements, Shard, Term};
+use wenzhai::summary::Summary;
 
 static SERVICE: LazyLock<Arc<Service>> =
     LazyLock::new(|| Arc::new(Service::from_env().expect("nothing odd in the environment")));
@@ -23,6 +24,9 @@ static PAPER: LazyLock<Paper> = LazyLock::new(|| Paper {
     categories: vec!["cs.CL".to_owned(), "math".to_owned()],
     ..Paper::default()
 });
+
+static SUMMARY: LazyLock<Summary> =
+    LazyLock::new(|| Summary { zh_tldr: "一只羊，RAG".to_owned(), ..Summary::default() });
 
 fn source(text: &str) -> Option<Source> {
     match Source::parse_with(text, || Ok(Arc::clone(&SERVICE))) {
@@ -51,7 +55,8 @@ fuzz_target!(|text: &str| {
         shard.has(&PAPER);
     }
     if let Ok(term) = text.parse::<Term>().map_err(|error| refused::<()>(&error)) {
-        term.is_in(&PAPER, &["一只羊"]);
+        term.is_in(&PAPER, None);
+        term.is_in(&PAPER, Some(&SUMMARY));
     }
     let _ = text.parse::<Announcements>().map_err(|error| refused::<()>(&error));
     if let Some((id, version)) = PaperId::parse(text) {

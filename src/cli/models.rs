@@ -172,9 +172,7 @@ fn shortlist(
                         .for_each(|text| learner.add(text));
                 }
                 Event::Item(_) | Event::Deleted => {}
-                Event::Malformed(what) => console.malformed(&what, 1),
-                Event::Short(what, missing) => console.malformed(&what, missing),
-                Event::Mended(what) => console.malformed(&what, 0),
+                Event::Malformed { what, lost } => console.malformed(&what, lost),
                 Event::More(what) => Observer::warning(console, &what.to_string()),
                 Event::Fetching(text) => Observer::note(console, &text),
             }

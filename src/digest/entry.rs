@@ -2,7 +2,7 @@
 
 use super::line::is_blank;
 use super::wording;
-use crate::paper::{Date, PaperId};
+use crate::paper::{Date, split_boilerplate, split_suffix};
 use crate::record::{Record, UNKNOWN_VERSION};
 use crate::summary::{Field, FlawKind};
 
@@ -56,18 +56,8 @@ pub(super) fn heading(record: &Record) -> &str {
 /// The full stop stays; a title that is nothing else stays whole.
 pub(super) fn short_title(title: &str) -> &str {
     let title = title.trim();
-    // Behind the id stands a category; where none does, the title itself names a paper.
-    let is_suffix = |text: &str| {
-        let inside = text.strip_prefix("(arXiv:").and_then(|text| text.strip_suffix(')'));
-        let parts = inside.and_then(|inside| inside.split_once(' '));
-        parts.is_some_and(|(id, rest)| {
-            PaperId::parse(id).is_some() && rest.starts_with('[') && rest.contains(']')
-        })
-    };
-    match title.rfind("(arXiv:") {
-        Some(start) if !is_blank(&title[..start]) && is_suffix(&title[start..]) => {
-            title[..start].trim_end()
-        }
+    match split_suffix(title) {
+        Some((short, _)) if !is_blank(short) => short,
         _ if is_blank(title) => "（无题）",
         _ => title,
     }
@@ -77,14 +67,7 @@ pub(super) fn short_title(title: &str) -> &str {
 /// `arXiv:2403.02839v1 Announce Type: new  Abstract: `.
 pub(super) fn plain_abstract(text: &str) -> &str {
     let text = text.trim();
-    match text.split_once("Abstract:") {
-        Some((before, after))
-            if before.starts_with("arXiv:") && before.contains("Announce Type:") =>
-        {
-            after.trim_start()
-        }
-        _ => text,
-    }
+    split_boilerplate(text).map_or(text, |(_, plain)| plain)
 }
 
 /// The text of `field`.

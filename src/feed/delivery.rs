@@ -101,18 +101,15 @@ impl<'a> Delivery<'a> {
 
     /// Reports an item that has to be left out.
     pub(super) fn malformed(&mut self, position: Position, reason: String) -> Result<()> {
-        let fault = self.fault(position, reason);
-        self.malformed += 1;
-        self.first_fault.get_or_insert_with(|| fault.clone());
-        (self.sink)(Event::Malformed(fault))
+        self.lose(position, reason, 1)
     }
 
     /// Reports that so many papers are not where they should be.
-    pub(super) fn lose(&mut self, position: Position, reason: String, number: u64) -> Result<()> {
-        let fault = self.fault(position, reason);
-        self.malformed = self.malformed.saturating_add(number);
-        self.first_fault.get_or_insert_with(|| fault.clone());
-        (self.sink)(Event::Short(fault, number))
+    pub(super) fn lose(&mut self, position: Position, reason: String, lost: u64) -> Result<()> {
+        let what = self.fault(position, reason);
+        self.malformed = self.malformed.saturating_add(lost);
+        self.first_fault.get_or_insert_with(|| what.clone());
+        (self.sink)(Event::Malformed { what, lost })
     }
 
     /// Reports a record of a paper that is not there any more.
@@ -128,8 +125,8 @@ impl<'a> Delivery<'a> {
     /// Reports bytes that are not valid in the input's encoding, and were replaced.
     pub(super) fn mended(&mut self, line: u64, encoding: &str) -> Result<()> {
         let reason = format!("bytes that are not {encoding} were replaced by U+FFFD");
-        let fault = self.fault(Position::Line(line), reason);
-        (self.sink)(Event::Mended(fault))
+        let what = self.fault(Position::Line(line), reason);
+        (self.sink)(Event::Malformed { what, lost: 0 })
     }
 
     /// Reports that the input says itself that there is more than it holds.
@@ -174,9 +171,9 @@ impl<'a> Delivery<'a> {
                 }
             });
         }
-        if let Some(fault) = break_off {
+        if let Some(what) = break_off {
             self.malformed += 1;
-            (self.sink)(Event::Malformed(fault))?;
+            (self.sink)(Event::Malformed { what, lost: 1 })?;
         }
         let Some(format) = self.format else { return Err(self.lacks("holds no paper")) };
         Ok(FeedReport {

@@ -78,16 +78,18 @@ pub struct Malformed {
 pub enum Event {
     /// A paper.
     Item(Item),
-    /// A paper that had to be left out, or the break after which nothing more could be read.
-    Malformed(Malformed),
-    /// Damage that could be mended: bytes that are not valid in the input's encoding. No paper is
-    /// lost.
-    Mended(Malformed),
+    /// Something is not as it should be, and `lost` papers are lost by it: one that had to be left out, or the
+    /// break after which nothing more could be read (1); those that the input counts and does not hold, which
+    /// nothing else does; or none, where bytes that are not valid in the input's encoding were replaced.
+    Malformed {
+        /// What is wrong, and where.
+        what: Malformed,
+        /// How many papers are lost.
+        lost: u64,
+    },
     /// The input says itself that there are more papers than it holds: it is one page of an answer
     /// of the API. None that it holds is lost.
     More(Malformed),
-    /// The input counts papers that it does not hold, and nothing else does: so many are lost.
-    Short(Malformed, u64),
     /// A record that says that its paper is not there any more.
     Deleted,
     /// How fetching goes on, in words: a server is silent, or asks for a pause.

@@ -1,8 +1,8 @@
 //! A paper as its form has it, and the one way from there to a [`Paper`].
 
 use super::latex::without_latex;
-use super::text::{Boilerplate, fold, fold_shown, split_boilerplate, split_suffix};
-use crate::paper::{Announce, Date, Paper, PaperId};
+use super::text::{fold, fold_shown};
+use crate::paper::{Announce, Boilerplate, Date, Paper, PaperId, split_boilerplate, split_suffix};
 use crate::record::WrittenSummary;
 use crate::summary::Notice;
 use crate::text::printable;
@@ -91,7 +91,11 @@ pub fn plain(title: &str, abstract_text: &str) -> (String, String) {
 
 /// A title that is folded, and what stands behind it.
 fn without_suffix(title: &str) -> (String, Boilerplate) {
-    let (plain, suffix) = split_suffix(title).unwrap_or((title, Boilerplate::default()));
+    let Some((plain, suffix)) = split_suffix(title) else {
+        return (without_latex(title), Boilerplate::default());
+    };
+    // The full stop is the feed's: it follows even a question mark.
+    let plain = plain.strip_suffix('.').unwrap_or(plain).trim_end();
     (without_latex(plain), suffix)
 }
 

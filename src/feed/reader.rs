@@ -15,6 +15,7 @@ const OPENING_BYTES: usize = 1 << 10;
 
 pub(super) struct TextReader<R> {
     bytes: R,
+    bounds: Bounds,
     /// Text not yet handed out is `text[start..]`.
     text: Vec<u8>,
     start: usize,
@@ -28,6 +29,16 @@ pub(super) struct TextReader<R> {
     papers: (u64, u64),
     piece_left: usize,
     mended_line: Option<u64>,
+}
+
+/// What is read at most, and of what kind.
+struct Bounds {
+    /// Bytes of one piece of markup.
+    piece: usize,
+    /// Bytes without a paper.
+    barren: u64,
+    /// Whether bytes that are not valid become U+FFFD; else they are an error.
+    are_bytes_mended: bool,
 }
 
 /// Why not even the beginning of an input can be read.
@@ -48,18 +59,25 @@ pub(super) enum Line {
 
 impl<R: Read> TextReader<R> {
     pub(super) fn new(bytes: R) -> Self {
+        let bounds =
+            Bounds { piece: MAX_PIECE_BYTES, barren: MAX_BARREN_BYTES, are_bytes_mended: true };
+        TextReader::within(bounds, bytes, Decoder::utf8())
+    }
+
+    fn within(bounds: Bounds, bytes: R, decoder: Decoder) -> Self {
         TextReader {
             bytes,
             text: Vec::new(),
             start: 0,
-            decoder: Decoder::utf8(),
+            decoder,
             raw: Vec::new(),
             at_end: false,
             line: 1,
             read_bytes: 0,
             papers: (0, 0),
-            piece_left: MAX_PIECE_BYTES,
+            piece_left: bounds.piece,
             mended_line: None,
+            bounds,
         }
     }
 
@@ -70,7 +88,7 @@ impl<R: Read> TextReader<R> {
 
     /// Allows for another piece of [`MAX_PIECE_BYTES`].
     pub(super) fn next_piece(&mut self) {
-        self.piece_left = MAX_PIECE_BYTES;
+        self.piece_left = self.bounds.piece;
     }
 
     /// The line near which bytes were replaced since this was last asked.
@@ -162,7 +180,13 @@ impl<R: Read> TextReader<R> {
     fn read_chunk(&mut self) -> io::Result<()> {
         self.read_raw()?;
         self.decode();
-        Ok(())
+        match self.mended_line {
+            Some(line) if !self.bounds.are_bytes_mended => {
+                let message = format!("line {line} is not valid {}", self.encoding());
+                Err(io::Error::new(io::ErrorKind::InvalidData, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads more bytes, as many as are there, and keeps them as they are.
@@ -182,8 +206,8 @@ impl<R: Read> TextReader<R> {
             let gib = MAX_INPUT_BYTES >> 30;
             return Err(io::Error::other(format!("the input is longer than {gib} GiB unpacked")));
         }
-        if self.read_bytes - self.papers.1 > MAX_BARREN_BYTES {
-            let mib = MAX_BARREN_BYTES >> 20;
+        if self.read_bytes - self.papers.1 > self.bounds.barren {
+            let mib = self.bounds.barren >> 20;
             return Err(io::Error::other(format!("there is no paper in {mib} MiB")));
         }
         Ok(())
@@ -210,7 +234,7 @@ impl<R: Read> BufRead for TextReader<R> {
         }
         let ready = &self.text[self.start..];
         if self.piece_left == 0 && !ready.is_empty() {
-            let mib = MAX_PIECE_BYTES >> 20;
+            let mib = self.bounds.piece >> 20;
             return Err(io::Error::other(format!("one piece of markup is longer than {mib} MiB")));
         }
         Ok(&ready[..ready.len().min(self.piece_left)])
@@ -245,38 +269,8 @@ pub(super) fn utf8_lines(mut bytes: impl Read + 'static) -> Result<Box<dyn BufRe
     if matches!(decoder, Decoder::Utf8 { .. }) {
         return Ok(Box::new(io::BufReader::new(whole)));
     }
-    let mut text = TextReader::new(whole);
-    text.decoder = decoder;
-    Ok(Box::new(Transcoded(text)))
-}
-
-/// Text of any length, for those who have limits of their own.
-struct Transcoded<R>(TextReader<R>);
-
-impl<R: Read> BufRead for Transcoded<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.0.next_piece();
-        self.0.note_papers(self.0.papers.0.wrapping_add(1));
-        if let Some(line) = self.0.take_mended_line() {
-            let message = format!("line {line} is not valid {}", self.0.encoding());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        self.0.fill_buf()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.0.consume(count);
-    }
-}
-
-impl<R: Read> Read for Transcoded<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let ready = self.fill_buf()?;
-        let count = ready.len().min(into.len());
-        into[..count].copy_from_slice(&ready[..count]);
-        self.consume(count);
-        Ok(count)
-    }
+    let bounds = Bounds { piece: usize::MAX, barren: u64::MAX, are_bytes_mended: false };
+    Ok(Box::new(TextReader::within(bounds, whole, decoder)))
 }
 
 fn newlines(text: &[u8]) -> u64 {

@@ -65,38 +65,41 @@ pub struct Rules {
     pub loops: bool,
 }
 
+type OfRules = fn(&mut Rules) -> &mut bool;
+
+/// What the rules are called.
+const NAMED: [(&str, OfRules); 6] = [
+    ("numbers", |rules| &mut rules.numbers),
+    ("names", |rules| &mut rules.names),
+    ("english", |rules| &mut rules.english),
+    ("unsourced", |rules| &mut rules.unsourced),
+    ("emphasis", |rules| &mut rules.emphasis),
+    ("loops", |rules| &mut rules.loops),
+];
+
 impl Rules {
     /// All of them.
-    pub const ALL: Rules = Rules {
-        numbers: true,
-        names: true,
-        english: true,
-        unsourced: true,
-        emphasis: true,
-        loops: true,
-    };
+    pub const ALL: Rules = Rules::each(true);
     /// None of them.
-    pub const NONE: Rules = Rules {
-        numbers: false,
-        names: false,
-        english: false,
-        unsourced: false,
-        emphasis: false,
-        loops: false,
-    };
+    pub const NONE: Rules = Rules::each(false);
+
+    const fn each(is_held: bool) -> Rules {
+        Rules {
+            numbers: is_held,
+            names: is_held,
+            english: is_held,
+            unsourced: is_held,
+            emphasis: is_held,
+            loops: is_held,
+        }
+    }
 }
 
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (self.numbers, "numbers"),
-            (self.names, "names"),
-            (self.english, "english"),
-            (self.unsourced, "unsourced"),
-            (self.emphasis, "emphasis"),
-            (self.loops, "loops"),
-        ];
-        let held: Vec<&str> = names.iter().filter(|(held, _)| *held).map(|(_, n)| *n).collect();
+        let mut rules = *self;
+        let held = NAMED.iter().filter(|(_, of)| *of(&mut rules)).map(|(name, _)| *name);
+        let held: Vec<&str> = held.collect();
         f.write_str(if held.is_empty() { "none" } else { "" })?;
         f.write_str(&held.join(","))
     }
@@ -107,28 +110,19 @@ impl FromStr for Rules {
 
     /// `all`, `none`, or names of rules with commas between them.
     fn from_str(text: &str) -> Result<Self> {
-        let mut rules = Rules::NONE;
-        match text {
+        match text.trim() {
             "all" => return Ok(Rules::ALL),
             "none" => return Ok(Rules::NONE),
             _ => {}
         }
+        let mut rules = Rules::NONE;
         for name in text.split(',').map(str::trim) {
-            *match name {
-                "numbers" => &mut rules.numbers,
-                "names" => &mut rules.names,
-                "english" => &mut rules.english,
-                "unsourced" => &mut rules.unsourced,
-                "emphasis" => &mut rules.emphasis,
-                "loops" => &mut rules.loops,
-                _ => {
-                    return Err(Error::new(ErrorKind::Usage, format!("unknown guard {name:?}"))
-                        .hint(
-                            "guards are all, none, or some of numbers, names, english, unsourced, \
-                             emphasis and loops",
-                        ));
-                }
-            } = true;
+            let Some((_, of)) = NAMED.iter().find(|(known, _)| *known == name) else {
+                let known = NAMED.map(|(name, _)| name).join(", ");
+                return Err(Error::new(ErrorKind::Usage, format!("unknown guard {name:?}"))
+                    .hint(format!("guards are all, none, or some of {known}")));
+            };
+            *of(&mut rules) = true;
         }
         Ok(rules)
     }

@@ -160,15 +160,10 @@ impl Desk<'_, '_> {
         let is_full = self.is_full();
         let Item { paper, written, notice: told } = match event {
             Event::Item(item) => item,
-            Event::Malformed(what) => {
-                self.observer.malformed(&what, 1);
-                self.counted += u64::from(is_full);
-                self.run.skip(Skip::Malformed);
-                return Ok(());
-            }
-            Event::Short(what, missing) => {
-                self.observer.malformed(&what, missing);
-                self.run.skip_many(Skip::Malformed, missing);
+            Event::Malformed { what, lost } => {
+                self.observer.malformed(&what, lost);
+                self.counted += if is_full { lost } else { 0 };
+                self.run.skip_many(Skip::Malformed, lost);
                 return Ok(());
             }
             Event::Deleted => {
@@ -177,10 +172,6 @@ impl Desk<'_, '_> {
             }
             Event::Fetching(text) => {
                 self.observer.note(&text);
-                return Ok(());
-            }
-            Event::Mended(what) => {
-                self.observer.malformed(&what, 0);
                 return Ok(());
             }
             Event::More(what) => {

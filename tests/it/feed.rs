@@ -34,10 +34,10 @@ impl Outcome {
     fn take(&mut self, event: Event) -> wenzhai::Result<()> {
         match event {
             Event::Item(item) => self.items.push(item),
-            Event::Malformed(fault) => self.malformed.push(fault),
-            Event::Mended(fault) => self.mended.push(fault),
+            Event::Malformed { what, lost: 0 } => self.mended.push(what),
+            Event::Malformed { what, lost: 1 } => self.malformed.push(what),
             Event::More(page) => self.more.push(page),
-            Event::Short(..) | Event::Deleted | Event::Fetching(_) => panic!("{event:?}"),
+            Event::Malformed { .. } | Event::Deleted | Event::Fetching(_) => panic!("{event:?}"),
         }
         Ok(())
     }

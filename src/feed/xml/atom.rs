@@ -3,8 +3,9 @@
 
 use super::fields::Fields;
 use crate::feed::raw::Raw;
-use crate::feed::text::{announce_type, authors, fold};
+use crate::feed::text::{authors, fold};
 use crate::paper::PaperId;
+use crate::paper::announce_type;
 
 pub(super) fn raw(entry: &Fields) -> Raw {
     let id = entry.text("id").trim();

@@ -2,7 +2,8 @@
 
 use super::fields::Fields;
 use crate::feed::raw::Raw;
-use crate::feed::text::{announce_type, authors};
+use crate::feed::text::authors;
+use crate::paper::announce_type;
 
 pub(super) fn raw(item: &Fields) -> Raw {
     Raw {

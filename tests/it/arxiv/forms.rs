@@ -10,7 +10,7 @@ struct Found {
     papers: Vec<Paper>,
     malformed: Vec<String>,
     more: Vec<String>,
-    missing: u64,
+    lost: u64,
     deleted: u64,
 }
 
@@ -19,15 +19,14 @@ fn read(bytes: &[u8]) -> Result<(FeedReport, Found)> {
     let report = feed::read_from("in", bytes, &mut |event| {
         match event {
             Event::Item(item) => found.papers.push(item.paper),
-            Event::Malformed(what) => found.malformed.push(what.to_string()),
-            Event::More(what) => found.more.push(what.to_string()),
-            Event::Short(what, missing) => {
-                found.malformed.push(what.to_string());
-                found.missing += missing;
-            }
-            Event::Deleted => found.deleted += 1,
             // Pieces of a text may begin in the midst of a letter.
-            Event::Mended(_) => {}
+            Event::Malformed { lost: 0, .. } => {}
+            Event::Malformed { what, lost } => {
+                found.malformed.push(what.to_string());
+                found.lost += lost;
+            }
+            Event::More(what) => found.more.push(what.to_string()),
+            Event::Deleted => found.deleted += 1,
             Event::Fetching(text) => panic!("{text}"),
         }
         Ok(())
@@ -71,7 +70,7 @@ fn counts_that_disagree_with_the_page_are_a_loss() {
     let page = fixture("catchup.html");
     let more = page.replace("showing 3 of 3", "showing 5 of 5");
     let (report, found) = read(more.as_bytes()).unwrap();
-    assert_eq!((report.items, report.missing, found.missing), (6, 2, 2));
+    assert_eq!((report.items, report.missing, found.lost), (6, 2, 2));
     assert_eq!(found.malformed, ["in: counts 8 entries and holds 6"]);
     // One entry's heading is all that is left of it.
     let from = page.find("<div class='meta'>").unwrap();
@@ -179,7 +178,7 @@ proptest! {
         }
         if let Ok((report, found)) = read(&mangled) {
             prop_assert_eq!(report.items, found.papers.len() as u64);
-            prop_assert_eq!(report.missing, found.missing);
+            prop_assert_eq!(report.malformed, found.lost);
             for paper in &found.papers {
                 prop_assert!(!paper.plain_title.is_empty());
             }

@@ -1,9 +1,13 @@
 //! A paper as a feed hands it over: plain data, no behaviour beyond its identity.
 
+mod boilerplate;
+
 pub use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::hash;
+
+pub(crate) use boilerplate::{Boilerplate, announce_type, split_boilerplate, split_suffix};
 
 /// An arXiv identifier without its version: `2403.02839` or, for old papers, `astro-ph/0601001`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
