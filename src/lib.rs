@@ -31,6 +31,7 @@
 //! cards.
 
 pub mod atomic;
+mod batch;
 pub mod card;
 #[cfg(feature = "cli")]
 pub mod cli;

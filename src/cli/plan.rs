@@ -12,6 +12,7 @@ use super::outcome::Outcome;
 use super::output::{Output, write_report};
 use super::settings::{Verbosity, weights};
 use super::wording::{bytes, count};
+use crate::batch::limits_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event};
 use crate::fetch::{self, Cache, ModelRef};
@@ -19,7 +20,7 @@ use crate::generate::Beside;
 use crate::model::{Model, Shape};
 use crate::plan::{CARDS, Card, Estimate, Job, Work, measure, texts_of_beam};
 use crate::system;
-use crate::writer::{Choices, EngineChoice, Writer, limits_of, read_shape, scored_tokens};
+use crate::writer::{Choices, EngineChoice, Writer, read_shape, scored_tokens};
 
 /// Twelve made-up papers, by whose prompts the tokens of a paper are counted.
 const SAMPLE: &str = include_str!("../../examples/cs.CL-sample.xml");
@@ -145,7 +146,7 @@ pub(super) fn run(args: PlanArgs) -> Result<Outcome> {
         multiply_adds_per_position: work.position,
         weight_bytes: work.weight_bytes,
         kv_bytes_per_token: work.token_bytes,
-        kv_bytes_per_paper: work.paper_bytes,
+        kv_bytes_per_paper: work.paper_bytes(),
         texts: beam.width(),
         kv_bytes_of_other_texts: beside.positions as u64 * work.token_bytes,
         shared_prompt_tokens: job.prefix_tokens,

@@ -1,6 +1,6 @@
 //! What is asked for: the tokens that a paper takes.
 
-use crate::writer::ROWS_PER_STEP;
+use crate::batch::ROWS_PER_STEP;
 
 /// The tokens that a paper takes.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,23 +3,17 @@
 use super::card::Card;
 use super::job::Job;
 use super::processor::Speed;
-use crate::engine::candle::{BLOCK_CAPACITY, CAPACITY_STEP, CARD_LANES, Matrices};
+use crate::batch::{Batch, POSITIONS_PER_SEQUENCE, PREFILL_ROWS, ROWS_PER_STEP};
+use crate::engine::candle::{CARD_LANES, Matrices, lane_bytes, lane_capacity};
 use crate::engine::cpu::Costs;
 use crate::generate::Beside;
 use crate::model::Shape;
-use crate::writer::{
-    PREFILL_ROWS, ROWS_PER_STEP, most_card_papers, most_papers, paper_bytes, papers_for,
-    whole_blocks,
-};
 
 /// Bytes that the engines take for a weight: an int8, and an f32 scale for 32 of them.
 const WEIGHT_BYTES: f64 = 1.0 + 4.0 / 32.0;
 
 /// Bytes of an element of the embedding and of the head on a card.
 const F32_BYTES: u64 = 4;
-
-/// Keys and values take so many times their bytes on a card: they are f32 there.
-const CARD_VALUES: u64 = 2;
 
 /// What a model costs.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,8 +30,8 @@ pub struct Work {
     pub embedding: u64,
     /// Bytes of keys and values that a token takes.
     pub token_bytes: u64,
-    /// Bytes of keys and values that are reserved for a paper.
-    pub paper_bytes: u64,
+    /// Positions that are reserved for a paper.
+    pub positions_of_paper: usize,
     /// Of each layer how far back it sees, where that has an end.
     windows: Vec<Option<usize>>,
 }
@@ -71,16 +65,21 @@ impl Work {
             weight_bytes: bytes(row + head),
             embedding: (shape.vocabulary * config.hidden) as u64,
             token_bytes: config.position_bytes() as u64,
-            paper_bytes: paper_bytes(config),
+            positions_of_paper: POSITIONS_PER_SEQUENCE,
             windows: config.layers.iter().map(|layer| layer.window).collect(),
         }
+    }
+
+    /// Bytes of keys and values that are reserved for a paper.
+    pub fn paper_bytes(&self) -> u64 {
+        self.positions_of_paper as u64 * self.token_bytes
     }
 
     /// The same with room for papers of `job`, where they are longer than what is reserved otherwise.
     #[must_use]
     pub fn reserving(self, job: &Job) -> Work {
-        let paper_bytes = self.paper_bytes.max(job.positions() as u64 * self.token_bytes);
-        Work { paper_bytes, ..self }
+        let positions_of_paper = self.positions_of_paper.max(job.positions());
+        Work { positions_of_paper, ..self }
     }
 
     /// Positions that the rows of a paper from the `from`th on attend to, on average over layers.
@@ -119,29 +118,18 @@ impl Work {
         beside: Beside,
     ) -> usize {
         let left = free.map(|free| free.saturating_sub(self.weight_bytes));
-        let most = asked.unwrap_or(most_papers(beside.positions));
-        let each = self.paper_bytes + beside.positions as u64 * self.token_bytes;
-        left.map_or(most, |left| papers_for(left, each, most))
+        let each = self.token_bytes * (self.positions_of_paper + beside.positions) as u64;
+        Batch::on_processor(left, each, asked, beside).papers
     }
 
     /// The same on a card, which holds the embedding, too; `None` where the model does not fit.
     pub fn batch_on(&self, card: &Card, asked: Option<usize>, beside: Beside) -> Option<usize> {
         let (_, weights) = self.held_by(card);
         let left = card.memory_bytes.checked_sub(weights + F32_BYTES * self.embedding)?;
-        // The positions of a lane of the block that a paper goes to.
-        let of_beam = beside.positions as u64;
-        let positions = self.paper_bytes.div_ceil(self.token_bytes.max(1)) + of_beam;
-        let of_shared = BLOCK_CAPACITY as u64 + of_beam;
-        let lane = match positions <= of_shared {
-            true => of_shared,
-            false => positions.next_multiple_of(CAPACITY_STEP as u64),
-        };
-        let each = CARD_VALUES * lane * self.token_bytes;
-        let fitting = |most| papers_for(left, each, most);
-        (left >= each).then(|| match asked {
-            Some(asked) => fitting(asked),
-            None => whole_blocks(fitting(most_card_papers(beside)), CARD_LANES),
-        })
+        let capacity = lane_capacity(CARD_LANES, self.positions_of_paper, beside.positions);
+        let each = lane_bytes(capacity, self.token_bytes as usize);
+        let batch = || Batch::on_card(left, each, CARD_LANES, asked, beside).papers;
+        (left >= each).then(batch)
     }
 
     /// What `card` would do at `share` of its roofline (from 0 to 1), with `batch` papers at a time.
@@ -155,7 +143,7 @@ impl Work {
         let steps = job.steps(texts, ROWS_PER_STEP);
         // What a lane holds is read once for all texts of a paper.
         let of_one = Job { texts: 1.0, ..*job };
-        let bytes = self.bytes(&of_one, steps, weights, CARD_VALUES * self.token_bytes);
+        let bytes = self.bytes(&of_one, steps, weights, lane_bytes(1, self.token_bytes as usize));
         let paper_s = arithmetic.max(bytes / card.bandwidth) / share;
         self.estimate(job, batch, steps, bytes, paper_s)
     }

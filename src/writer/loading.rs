@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::choices::{AdapterChoice, EngineChoice, EngineKind, ModelChoice};
+use crate::batch::{Batch, POSITIONS_PER_SEQUENCE};
 use crate::card::{self, Card};
 use crate::engine::SplitEngine;
 use crate::engine::candle::{CandleEngine, CandleSettings, Devices, Matrices};
@@ -12,31 +13,11 @@ use crate::engine::cpu::{self, CpuEngine, CpuSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Cache, LocalModel, Progress};
 use crate::generate::{Beside, Engine, Limits};
-use crate::model::{Adapter, Config, MAX_ADAPTER_BYTES, Model, Shape};
+use crate::model::{Adapter, MAX_ADAPTER_BYTES, Model, Shape};
 use crate::shortlist::Shortlist;
 use crate::system;
 use crate::text::quantity;
 use crate::tokens::Tokenizer;
-
-/// Most positions of one sequence: the longest prompt that templates ask for and its answer, with
-/// room for a worked example or two.
-pub(super) const MAX_CONTEXT: usize = 4096;
-/// Positions that are reserved for each sequence on average: 28 MB with the default model. A paper takes
-/// up to 1,100 with the default prompt (380 of prompt, 720 for the answer at its bounds); where a batch has longer
-/// ones, fewer of them run at a time.
-pub(super) const POSITIONS_PER_SEQUENCE: usize = 1024;
-/// Most papers at a time where the user says nothing; more gain little, and take memory.
-pub const MAX_BATCH: usize = 64;
-/// The same on a card, where a step reads the weights once for all of them.
-pub const MAX_CARD_BATCH: usize = 256;
-/// The share of the memory that is free once a model is loaded which keys and values may take.
-const SHARE_FOR_KEYS_AND_VALUES: f64 = 0.7;
-/// Most rows of a step. Prefill is bound by arithmetic at a few hundred rows; more would only
-/// keep the sequences that write waiting.
-pub const ROWS_PER_STEP: usize = 512;
-/// Most rows of prompts beside sequences that write, on a processor: products are as fast with these
-/// as with more (`benches/README.md`). On a card a step takes as many as it can.
-pub const PREFILL_ROWS: usize = 64;
 
 /// An engine, and what is worth telling of it.
 pub struct Made {
@@ -67,7 +48,7 @@ pub(super) fn make_engine(
             CandleEngine::with_settings(model, &settings)
         };
         let mut engines = choice.devices.all().iter().map(make).collect::<Result<Vec<_>>>()?;
-        let room = Batch::of_engines(&engines, &choice.devices, beside);
+        let room = room_in(&engines, &choice.devices, beside);
         let name = match engines[0].matrices() {
             Matrices::F32 => "candle",
             Matrices::F16 => "candle, f16",
@@ -91,95 +72,19 @@ pub(super) fn make_engine(
     Ok(Made { engine: Box::new(engine), name: "cpu", shortlisted, room: None })
 }
 
-/// How many papers are written at a time, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Batch {
-    /// Papers at a time.
-    pub papers: usize,
-    /// The memory that decided it: bytes that are free, and bytes that a paper takes at most;
-    /// `None` where the user did, or the system does not tell.
-    pub memory: Option<(u64, u64)>,
-}
-
-impl Batch {
-    /// As many papers as `free` bytes have room for, where that is known, each of which takes `beside` positions
-    /// more than one text does.
-    pub(super) fn that_fits(model: &Model, free: Option<u64>, beside: usize) -> Batch {
-        let config = model.config();
-        let each = paper_bytes(config) + (beside * config.position_bytes()) as u64;
-        let most = most_papers(beside);
-        match free {
-            Some(free) => {
-                Batch { papers: papers_for(free, each, most), memory: Some((free, each)) }
-            }
-            None => Batch { papers: most, memory: None },
-        }
-    }
-
-    /// The same for engines, of cards or of this processor, that have loaded the model and deal the
-    /// papers out evenly; `None` where one does not tell.
-    fn of_engines(engines: &[CandleEngine], devices: &Devices, beside: Beside) -> Option<Batch> {
-        let each = engines[0].paper_bytes(POSITIONS_PER_SEQUENCE, beside.positions);
-        let free = engines.iter().map(CandleEngine::free_memory);
-        let free = free.collect::<Option<Vec<u64>>>().and_then(|free| free.into_iter().min());
-        let Some(free) = free.filter(|_| !devices.is_cpu()) else {
-            // That of the machine, which Apple's GPU shares.
-            let free = system::available_memory()?;
-            let papers = papers_for(free, each, most_papers(beside.positions));
-            return Some(Batch { papers, memory: Some((free, each)) });
-        };
-        let of_one = Batch::on_card(free, each, engines[0].lanes(), most_card_papers(beside));
-        Some(Batch { papers: engines.len() * of_one.papers, ..of_one })
-    }
-
-    /// The same for a card with `free` bytes left, which takes memory for `lanes` papers of `each`
-    /// bytes at a time, and `most` of them: whole blocks, where there is room for more than one.
-    fn on_card(free: u64, each: u64, lanes: usize, most: usize) -> Batch {
-        let papers = whole_blocks(papers_for(free, each, most), lanes);
-        Batch { papers, memory: Some((free, each)) }
-    }
-}
-
-/// So many of `papers` as fill blocks of `lanes`, where there are more than one block has.
-pub fn whole_blocks(papers: usize, lanes: usize) -> usize {
-    if papers > lanes { papers - papers % lanes } else { papers }
-}
-
-/// Most papers at a time each of which takes `beside` positions beside its own: so many that all take no more
-/// memory than [`MAX_BATCH`] without.
-pub fn most_papers(beside: usize) -> usize {
-    (MAX_BATCH * POSITIONS_PER_SEQUENCE / (POSITIONS_PER_SEQUENCE + beside)).max(1)
-}
-
-/// Most papers at a time on a card whose texts of a beam take `beside`: so many that a step has a row for each of
-/// their texts.
-pub fn most_card_papers(beside: Beside) -> usize {
-    MAX_CARD_BATCH.min(ROWS_PER_STEP / beside.slots.max(1)).max(1)
-}
-
-/// Bytes of keys and values that are reserved for a paper.
-pub fn paper_bytes(config: &Config) -> u64 {
-    (POSITIONS_PER_SEQUENCE * config.position_bytes()) as u64
-}
-
-/// How many papers that take `each` bytes go into the share of `free` bytes that is theirs once a
-/// model is loaded: at least one, and at most `most`.
-pub fn papers_for(free: u64, each: u64, most: usize) -> usize {
-    let room = (free as f64 * SHARE_FOR_KEYS_AND_VALUES) as u64 / each;
-    usize::try_from(room).unwrap_or(most).clamp(1, most)
-}
-
-/// The bounds of steps on a processor for `sequences` at a time that reserve `positions` each, with
-/// the decoder that `config` describes.
-pub fn limits_of(config: &Config, sequences: usize, positions: usize) -> Limits {
-    let max_context = MAX_CONTEXT.min(config.context_length);
-    Limits {
-        max_sequences: sequences,
-        rows_per_step: ROWS_PER_STEP,
-        prefill_rows: PREFILL_ROWS,
-        max_context,
-        kv_positions: (sequences * positions).max(max_context),
-    }
+/// The room for papers in engines, of cards or of this processor, that have loaded the model and deal the papers
+/// out evenly; `None` where one does not tell. The texts of a paper's beam take `beside`.
+fn room_in(engines: &[CandleEngine], devices: &Devices, beside: Beside) -> Option<Batch> {
+    let each = engines[0].paper_bytes(POSITIONS_PER_SEQUENCE, beside.positions);
+    let free = engines.iter().map(CandleEngine::free_memory);
+    let free = free.collect::<Option<Vec<u64>>>().and_then(|free| free.into_iter().min());
+    let Some(free) = free.filter(|_| !devices.is_cpu()) else {
+        // That of the machine, which Apple's GPU shares.
+        let free = system::available_memory()?;
+        return Some(Batch::on_processor(Some(free), each, None, beside));
+    };
+    let of_one = Batch::on_card(free, each, engines[0].lanes(), None, beside);
+    Some(Batch { papers: engines.len() * of_one.papers, ..of_one })
 }
 
 /// The shortlist of a model that has one.
@@ -358,22 +263,6 @@ mod tests {
         for _ in 0..2 {
             use_threads(&choice).unwrap();
         }
-    }
-
-    #[test]
-    fn as_many_papers_at_a_time_as_there_is_memory_for() {
-        const EACH: u64 = 28 << 20;
-        for (free, batch) in [(0, 1), (EACH, 1), (10 * EACH, 7), (1 << 40, MAX_BATCH)] {
-            assert_eq!(papers_for(free, EACH, MAX_BATCH), batch, "{free} bytes");
-        }
-        // A prompt of one's own may bound its fields by anything.
-        assert_eq!([0, 4 * 560, 16 * 16384].map(most_papers), [MAX_BATCH, 20, 1]);
-        for (free, batch) in [(0, 1), (41 * EACH, 28), (50 * EACH, 32), (1 << 40, MAX_CARD_BATCH)] {
-            let on_card = Batch::on_card(free, EACH, 32, MAX_CARD_BATCH);
-            assert_eq!(on_card.papers, batch, "{free} bytes of a card");
-        }
-        let most = |slots| most_card_papers(Beside { slots, positions: 560 * slots });
-        assert_eq!([0, 2, 4, 600].map(most), [256, 256, 128, 1]);
     }
 
     /// An 8B of 4 bits takes twice as much packed as in its file.

@@ -33,6 +33,7 @@ mod other;
 
 use std::path::Path;
 
+use crate::batch::{POSITIONS_PER_SEQUENCE, limits_of};
 use crate::card::{self, Card};
 use crate::engine::candle::BLOCK_CAPACITY;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,15 +48,12 @@ use crate::store::{Identity, Run};
 use crate::system;
 use crate::tokens::Tokenizer;
 
+pub use crate::batch::Batch;
 pub use choices::{
     AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, MAX_BEAMS, MAX_PAPERS,
     ModelChoice,
 };
-pub use loading::{
-    Batch, MAX_BATCH, MAX_CARD_BATCH, Made, PREFILL_ROWS, ROWS_PER_STEP, limits_of, load_model,
-    most_card_papers, most_papers, paper_bytes, papers_for, read_shape, scored_tokens, use_threads,
-    whole_blocks,
-};
+pub use loading::{Made, load_model, read_shape, scored_tokens, use_threads};
 
 /// Who writes the summaries of a run.
 #[derive(Debug)]
@@ -207,7 +205,7 @@ impl Writer {
         if let Some(architecture) = other::architecture(&self.choices.model, &local)? {
             let (tokenizer, engine, limits) =
                 other::load(architecture, &local, &self.choices, progress)?;
-            let batch = Batch { papers: limits.max_sequences, memory: None };
+            let batch = Batch::of(limits.max_sequences);
             let engine = Box::new(engine);
             return Ok(Loaded { writer: self, tokenizer, engine, limits, batch });
         }
@@ -218,12 +216,17 @@ impl Writer {
             false => system::available_memory(),
         };
         let batch = match self.choices.batch {
-            Some(papers) => Batch { papers, memory: None },
-            None => Batch::that_fits(&model, free, self.beside().positions),
+            Some(papers) => Batch::of(papers),
+            None => {
+                let beside = self.beside();
+                let positions = POSITIONS_PER_SEQUENCE + beside.positions;
+                let each = (positions * model.config().position_bytes()) as u64;
+                Batch::on_processor(free, each, None, beside)
+            }
         };
         // The positions that the batch counts for each of its papers.
         let positions = match self.choices.engine.devices.is_cpu() {
-            true => loading::POSITIONS_PER_SEQUENCE,
+            true => POSITIONS_PER_SEQUENCE,
             false => BLOCK_CAPACITY,
         };
         let limits_for = |papers: usize| self.limits(&model, papers, positions);

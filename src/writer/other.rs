@@ -1,7 +1,8 @@
 //! Models that are no decoder of ours, run by another engine, a paper at a time.
 
 use super::choices::{AdapterChoice, Choices, EngineKind, ModelChoice};
-use super::loading::{MAX_CONTEXT, ROWS_PER_STEP, load_shortlist};
+use super::loading::load_shortlist;
+use crate::batch::{MAX_CONTEXT, ROWS_PER_STEP};
 use crate::engine::transformers::{Architecture, TransformersEngine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{LocalModel, Progress};

@@ -57,6 +57,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "guard",
         ],
     ),
+    ("batch", &["generate", "model"]),
     (
         "pipeline",
         &[
@@ -84,9 +85,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "prompt",
             "store",
             "pipeline",
+            "batch",
         ],
     ),
-    ("plan", &["error", "kernels", "generate", "model", "engine", "writer"]),
+    ("plan", &["error", "kernels", "generate", "model", "engine", "batch"]),
     (
         "cli",
         &[
@@ -117,6 +119,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine",
             "prompt",
             "pipeline",
+            "batch",
             "writer",
             "plan",
         ],

@@ -121,7 +121,7 @@ fn a_model_that_is_too_large_for_a_card_is_told() {
     // 14 GB of weights leave 2 GB, seven tenths of which are for keys and values.
     shape.config.ffn_hidden = 14_000_000_000 * 8 / 9 / (3 * HIDDEN * LAYERS);
     shape.config.head_dim = 32 * 16;
-    let each = Work::of(&shape, shape.vocabulary).paper_bytes;
+    let each = Work::of(&shape, shape.vocabulary).paper_bytes();
     // Blocks have room for half as much again as is reserved for a paper on a processor.
     let in_block = (3 * each) as f64;
     let expected = (16_000_000_000.0 - 14_000_000_000.0) * 0.7 / in_block;
@@ -130,7 +130,7 @@ fn a_model_that_is_too_large_for_a_card_is_told() {
     // Of papers twice as long as a block has room for half as many go there, and no more than that.
     let job = Job { prefix_tokens: 8, prompt_tokens: 2824, written_tokens: 240, texts: 1.0 };
     let long = Work::of(&shape, shape.vocabulary).reserving(&job);
-    assert_eq!(long.paper_bytes, 3 * each);
+    assert_eq!(long.paper_bytes(), 3 * each);
     for asked in [None, Some(1024)] {
         let most = long.batch_on(t4, asked, Beside::default()).unwrap() as f64;
         assert!((2.0 * most / expected - 1.0).abs() < 0.15, "{most}, not some {expected:.1} / 2");

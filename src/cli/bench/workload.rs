@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::settings::BenchSettings;
 use super::super::wording;
+use crate::batch::limits_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Event};
 use crate::generate::{Field, Request, RequestId, Sampling, TokenFilter, TokenId, TokenSet};
@@ -17,7 +18,7 @@ use crate::model::Model;
 use crate::paper::Paper;
 use crate::prompt::Encoding;
 use crate::tokens::Tokenizer;
-use crate::writer::{Writer, limits_of};
+use crate::writer::Writer;
 
 /// Twelve made-up papers.
 const SAMPLE: &str = include_str!("../../../examples/cs.CL-sample.xml");

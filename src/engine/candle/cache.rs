@@ -21,9 +21,24 @@ use crate::model::Config;
 /// with formulas, what is told beside it, and an answer at its bounds.
 pub const BLOCK_CAPACITY: usize = 1536;
 /// Sequences that need more have blocks whose capacities are multiples of this.
-pub const CAPACITY_STEP: usize = 512;
+const CAPACITY_STEP: usize = 512;
 /// How many of them share a block.
 const LANES_OF_LONG: usize = 4;
+
+/// Positions of a lane for a sequence of at most `positions` where `lanes` share a block, with those that the texts
+/// of a beam take beside it.
+pub fn lane_capacity(lanes: usize, positions: usize, beside: usize) -> usize {
+    match lanes {
+        1 => positions + beside,
+        _ if positions <= BLOCK_CAPACITY => BLOCK_CAPACITY + beside,
+        _ => (positions + beside).next_multiple_of(CAPACITY_STEP),
+    }
+}
+
+/// Bytes of so many positions in a lane, each of which takes `position_bytes` in 16 bits: they are f32 here.
+pub fn lane_bytes(capacity: usize, position_bytes: usize) -> u64 {
+    2 * (capacity * position_bytes) as u64
+}
 
 /// Where the sequence of a slot lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,25 +191,19 @@ impl KvCache {
         }
     }
 
-    /// A sequence of at most `capacity` positions begins in `slot`, with those of `prefix`, and room for the
+    /// A sequence of at most `positions` begins in `slot`, with those of `prefix`, and room for the
     /// texts of its beam; what was there has ended.
     pub fn open(
         &mut self,
         slot: usize,
-        capacity: usize,
+        positions: usize,
         beside: Beside,
         prefix: Option<&Block>,
         config: &Config,
         device: &Device,
     ) -> Result<()> {
         self.close(slot);
-        let (capacity, of_shared) =
-            (capacity + beside.positions, BLOCK_CAPACITY + beside.positions);
-        let capacity = match self.lanes {
-            1 => capacity,
-            _ if capacity <= of_shared => of_shared,
-            _ => capacity.next_multiple_of(CAPACITY_STEP),
-        };
+        let capacity = lane_capacity(self.lanes, positions, beside.positions);
         let free = self.blocks.iter().enumerate().filter_map(|(block, of_block)| {
             let of_block = of_block.as_ref().filter(|block| block.capacity >= capacity)?;
             let lane = of_block.lanes.iter().position(|lane| lane.slots == 0)?;
@@ -209,7 +218,7 @@ impl KvCache {
                 self.slots_of_one = self.slots_of_one.max(1 + beside.slots);
                 let there: usize = self.blocks.iter().flatten().map(Block::lanes).sum();
                 let left = self.expected.div_ceil(self.slots_of_one).saturating_sub(there);
-                let few = if capacity > of_shared { LANES_OF_LONG } else { self.lanes };
+                let few = if positions > BLOCK_CAPACITY { LANES_OF_LONG } else { self.lanes };
                 let lanes = self.lanes.min(left).min(few).max(1);
                 let block = Block::that_fits(config, lanes, capacity, device)?;
                 let gap = self.blocks.iter().position(Option::is_none);

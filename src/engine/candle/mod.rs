@@ -20,7 +20,7 @@ mod rotary;
 use candle_core::{Device, Tensor};
 
 use self::attention::Plan;
-pub(crate) use self::cache::{BLOCK_CAPACITY, CAPACITY_STEP};
+pub(crate) use self::cache::{BLOCK_CAPACITY, lane_bytes, lane_capacity};
 use self::cache::{Block, KvCache};
 pub(in crate::engine) use self::device::{is_out_of_memory, step_failed};
 use self::head::Head;
@@ -158,9 +158,8 @@ impl CandleEngine {
     /// Bytes that keys and values of a paper take, which needs `positions` of them on average, and the texts
     /// of its beam `beside` more.
     pub fn paper_bytes(&self, positions: usize, beside: usize) -> u64 {
-        let positions = if self.handling.lanes > 1 { BLOCK_CAPACITY } else { positions } + beside;
-        // In f32; the model's figure is for 16 bits.
-        (positions * 2 * self.config.position_bytes()) as u64
+        let capacity = lane_capacity(self.handling.lanes, positions, beside);
+        lane_bytes(capacity, self.config.position_bytes())
     }
 
     /// The logits that follow every one of `tokens`, read as one sequence: (tokens, vocabulary).
