@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use noise::Noise;
 use wenzhai::kernels::blocks::BlockType;
-use wenzhai::kernels::gemm::{Gate, GateUp, Scratch, argmax, gate_up, gemm};
+use wenzhai::kernels::gemm::{Activation, GateUp, Scratch, argmax, gate_up, gemm};
 use wenzhai::kernels::packed::Packed;
 use wenzhai::kernels::{Executor, Isa, Precision, Quantized, Tiled};
 
@@ -68,7 +68,7 @@ fn main() {
             if outputs == 4096 {
                 let mut exec = Executor::new(isa, 1);
                 let [gate, up] = [0, 1].map(|_| random(&mut exec, group, outputs / 2, inputs));
-                let weights = GateUp { gate, up, activation: Gate::GeluTanh };
+                let weights = GateUp { gate, up, activation: Activation::GeluTanh };
                 let (mut out, next) = (Quantized::default(), precision(outputs / 2, group, int14));
                 line("gate", &mut |exec, x| {
                     gate_up(exec, x, &weights, &mut scratch, &next, &mut out);

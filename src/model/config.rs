@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use candle_core::quantized::gguf_file::Value;
 
 use super::gguf::as_u64;
+pub use crate::kernels::gemm::Activation;
+pub use crate::kernels::rows::RopePairing;
 use crate::{Error, Result, error::ErrorKind};
 
 /// Shape and switches of a decoder.
@@ -75,24 +77,6 @@ pub struct Rotary {
     pub stretch: f32,
 }
 
-/// Activation of the gated feed-forward network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x · sigmoid(x).
-    Silu,
-    /// GELU by its tanh approximation (Hendrycks & Gimpel 2016).
-    GeluTanh,
-}
-
-/// Which dimensions of a head the rotary embedding turns together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RopePairing {
-    /// i and i + head_dim / 2, as GPT-NeoX has it.
-    Halves,
-    /// 2 i and 2 i + 1; GGUF files of the Llama family store their rows in this order.
-    Adjacent,
-}
-
 /// Architectures that are no decoder of this kind; [`crate::engine`] has another way to run them.
 pub const OTHER_ARCHITECTURES: [&str; 4] = ["phi3", "glm4", "lfm2", "qwen3moe"];
 
@@ -107,6 +91,26 @@ const GEMMA3_27B_LAYERS: usize = 62;
 const MAX_DIMENSION: usize = 1 << 20;
 
 impl Config {
+    /// Cosines and sines of the angles by which `rotary` turns, (positions, head_dim / 2) each; `factors` divide the
+    /// frequencies (Llama 3).
+    pub fn rotations(
+        &self,
+        rotary: Rotary,
+        factors: Option<&[f32]>,
+        positions: usize,
+    ) -> [Vec<f32>; 2] {
+        let half = self.head_dim / 2;
+        let angle = |at: usize| {
+            let (position, i) = (at / half, at % half);
+            let exponent = 2.0 * i as f64 / self.head_dim as f64;
+            let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
+            let divisor = factor * f64::from(rotary.stretch);
+            position as f64 / f64::from(rotary.base).powf(exponent) / divisor
+        };
+        [f64::cos, f64::sin]
+            .map(|of| (0..positions * half).map(|at| of(angle(at)) as f32).collect())
+    }
+
     /// Reads the description from a file's metadata.
     ///
     /// # Errors

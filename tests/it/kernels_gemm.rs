@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use wenzhai::kernels::blocks::{BlockType, Native, decode, group};
-use wenzhai::kernels::gemm::{Gate, GateUp, Scratch, argmax, gate_up, gemm};
+use wenzhai::kernels::gemm::{Activation, GateUp, Scratch, argmax, gate_up, gemm};
 use wenzhai::kernels::math::{gelu_tanh, silu};
 use wenzhai::kernels::packed::Packed;
 use wenzhai::kernels::{Executor, Isa, Precision, Quantized, Tiled};
@@ -296,8 +296,8 @@ fn gate_and_up_equal_the_separate_computation() {
             let up = Packed::from_blocks(&mut exec, kind, up, outputs, inputs);
             let width = gate.tiles() * 32;
             let (activation, f) = match is_silu {
-                true => (Gate::Silu, silu as fn(f32) -> f32),
-                false => (Gate::GeluTanh, gelu_tanh as fn(f32) -> f32),
+                true => (Activation::Silu, silu as fn(f32) -> f32),
+                false => (Activation::GeluTanh, gelu_tanh as fn(f32) -> f32),
             };
             let is_int14 = |group: usize| !is_silu && group % 3 != 1;
             let next = Arc::new(Precision::grouped(width, group, is_int14));

@@ -23,21 +23,12 @@ impl RopeTable {
         max_context: usize,
         device: &Device,
     ) -> Result<RopeTable> {
-        let half = config.head_dim / 2;
+        let shape = (max_context, config.head_dim / 2);
         let tables = config.rotaries().into_iter().map(|rotary| {
-            let angle = |position: usize, i: usize| {
-                let exponent = 2.0 * i as f64 / config.head_dim as f64;
-                let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
-                let divisor = factor * f64::from(rotary.stretch);
-                position as f64 / f64::from(rotary.base).powf(exponent) / divisor
-            };
-            let table = |f: fn(f64) -> f64| {
-                let values: Vec<f32> = (0..max_context * half)
-                    .map(|at| f(angle(at / half, at % half)) as f32)
-                    .collect();
-                Tensor::from_vec(values, (max_context, half), device)
-            };
-            Ok((rotary, table(f64::cos)?, table(f64::sin)?))
+            let [cos, sin] = config
+                .rotations(rotary, factors, max_context)
+                .map(|values| Tensor::from_vec(values, shape, device));
+            Ok((rotary, cos?, sin?))
         });
         Ok(RopeTable { tables: tables.collect::<Result<_>>()?, device: device.clone() })
     }

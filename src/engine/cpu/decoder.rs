@@ -12,11 +12,11 @@ use super::vocabulary::Rowwise;
 use crate::Result;
 use crate::generate::TokenId;
 use crate::kernels::attention::{self, MAX_GROUP, PageShare};
-use crate::kernels::gemm::{self, Gate, GateUp};
+use crate::kernels::gemm::{self, GateUp};
 use crate::kernels::packed::Packed;
-use crate::kernels::rows::{self, Heads, MAX_HEAD_DIM, Norm, Pairing, Projections, Rope};
+use crate::kernels::rows::{self, Heads, MAX_HEAD_DIM, Norm, Projections, Rope};
 use crate::kernels::{BLOCK, Executor, Precision};
-use crate::model::{Activation, Config, LayerKind, LayerWeights, Model, RopePairing, Rotary};
+use crate::model::{Config, LayerKind, LayerWeights, Model, Rotary};
 
 /// All layers, the embedding, and tables of the rotary embedding.
 pub struct Decoder {
@@ -59,7 +59,10 @@ impl Decoder {
         let (config, weights) = (model.config(), model.weights());
         check_shape(config)?;
         let factors = weights.rope_factors.as_deref();
-        let table = |rotary| RopeTable::new(config, rotary, factors, max_context);
+        let table = |rotary| {
+            let [cos, sin] = config.rotations(rotary, factors, max_context);
+            RopeTable { rotary, cos, sin }
+        };
         let ropes = config.rotaries().into_iter().map(table);
         let layers = config.layers.iter().zip(&weights.layers);
         Ok(Decoder {
@@ -161,11 +164,7 @@ impl Decoder {
     fn rope(&self, rotary: Rotary) -> Rope<'_> {
         let table = self.ropes.iter().find(|table| table.rotary == rotary);
         let table = table.expect("a table for every layer");
-        let pairing = match self.config.rope_pairing {
-            RopePairing::Halves => Pairing::Halves,
-            RopePairing::Adjacent => Pairing::Adjacent,
-        };
-        Rope { cos: &table.cos, sin: &table.sin, pairing }
+        Rope { cos: &table.cos, sin: &table.sin, pairing: self.config.rope_pairing }
     }
 }
 
@@ -194,14 +193,7 @@ impl Layer {
             output_bias: weights.attn_output_bias.clone(),
             post_attention_norm: weights.post_attention_norm.clone(),
             ffn_norm: weights.ffn_norm.clone(),
-            gate_up: GateUp {
-                gate,
-                up,
-                activation: match config.activation {
-                    Activation::Silu => Gate::Silu,
-                    Activation::GeluTanh => Gate::GeluTanh,
-                },
-            },
+            gate_up: GateUp { gate, up, activation: config.activation },
             down,
             post_ffn_norm: weights.post_ffn_norm.clone(),
         })
@@ -321,28 +313,6 @@ impl Layer {
         work.observe(index, Site::Down);
         gemm::gemm(exec, &work.gated, &self.down, &mut work.product);
         clock.lap(Phase::Down);
-    }
-}
-
-impl RopeTable {
-    fn new(
-        config: &Config,
-        rotary: Rotary,
-        factors: Option<&[f32]>,
-        positions: usize,
-    ) -> RopeTable {
-        let half = config.head_dim / 2;
-        let angle = |at: usize| {
-            let (position, i) = (at / half, at % half);
-            let exponent = 2.0 * i as f64 / config.head_dim as f64;
-            let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
-            let divisor = factor * f64::from(rotary.stretch);
-            position as f64 / f64::from(rotary.base).powf(exponent) / divisor
-        };
-        let table = |f: fn(f64) -> f64| -> Vec<f32> {
-            (0..positions * half).map(|at| f(angle(at)) as f32).collect()
-        };
-        RopeTable { rotary, cos: table(f64::cos), sin: table(f64::sin) }
     }
 }
 

@@ -19,7 +19,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::avx512::{self, halves, load, store};
-use super::epilogue::{Gate, GatedGroup};
+use super::epilogue::{Activation, GatedGroup};
 use super::kernel::{Kernel, Tile, TileQuants, place};
 use super::prefetch::Ahead;
 use crate::kernels::instructions::Amx;
@@ -110,9 +110,15 @@ impl Kernel for Amx {
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
+    unsafe fn gate(
+        &self,
+        activation: Activation,
+        gates: &mut [f32],
+        ups: &[f32],
+        out: GatedGroup<'_>,
+    ) {
         // SAFETY: who has AMX has AVX-512.
-        unsafe { self.0.gate(gate, gates, ups, out) };
+        unsafe { self.0.gate(activation, gates, ups, out) };
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]

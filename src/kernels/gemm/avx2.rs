@@ -21,7 +21,7 @@ use std::arch::x86_64::*;
 use std::mem::{MaybeUninit, transmute};
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedGroup};
+use super::epilogue::{self, Activation, GatedGroup};
 use super::kernel::{Kernel, RESIDENT, Tile, TileQuants, TileSums, place};
 use super::prefetch::Ahead;
 use crate::kernels::blocks::{GROUPS, has_int16_sums};
@@ -80,8 +80,14 @@ impl Kernel for Avx2 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
-        epilogue::gate(*self, gate, gates, ups, out);
+    unsafe fn gate(
+        &self,
+        activation: Activation,
+        gates: &mut [f32],
+        ups: &[f32],
+        out: GatedGroup<'_>,
+    ) {
+        epilogue::gate(*self, activation, gates, ups, out);
     }
 
     #[target_feature(enable = "avx2,fma")]

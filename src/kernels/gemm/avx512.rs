@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 use std::hint::black_box;
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedGroup};
+use super::epilogue::{self, Activation, GatedGroup};
 use super::kernel::{Kernel, Tile};
 use super::prefetch::Ahead;
 use crate::kernels::instructions::Avx512;
@@ -34,8 +34,14 @@ impl Kernel for Avx512 {
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
-        epilogue::gate(*self, gate, gates, ups, out);
+    unsafe fn gate(
+        &self,
+        activation: Activation,
+        gates: &mut [f32],
+        ups: &[f32],
+        out: GatedGroup<'_>,
+    ) {
+        epilogue::gate(*self, activation, gates, ups, out);
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]

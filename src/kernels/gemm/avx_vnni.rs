@@ -11,7 +11,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedGroup};
+use super::epilogue::{self, Activation, GatedGroup};
 use super::kernel::{Kernel, Tile};
 use super::prefetch::Ahead;
 use crate::kernels::instructions::AvxVnni;
@@ -51,8 +51,14 @@ impl Kernel for AvxVnni {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
-        epilogue::gate(self.0, gate, gates, ups, out);
+    unsafe fn gate(
+        &self,
+        activation: Activation,
+        gates: &mut [f32],
+        ups: &[f32],
+        out: GatedGroup<'_>,
+    ) {
+        epilogue::gate(self.0, activation, gates, ups, out);
     }
 
     #[target_feature(enable = "avx2,fma")]

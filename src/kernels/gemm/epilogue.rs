@@ -9,10 +9,10 @@ use crate::kernels::{BLOCK, math, quantized::quantize_group};
 
 /// The activation of a gated feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub enum Activation {
     /// x · sigmoid(x).
     Silu,
-    /// GELU by its tanh approximation.
+    /// GELU by its tanh approximation (Hendrycks & Gimpel 2016).
     GeluTanh,
 }
 
@@ -30,14 +30,14 @@ pub(in crate::kernels) struct GatedGroup<'a> {
 #[inline(always)]
 pub(super) fn gate<L: Lanes>(
     lanes: L,
-    gate: Gate,
+    activation: Activation,
     gates: &mut [f32],
     ups: &[f32],
     out: GatedGroup<'_>,
 ) {
-    match gate {
-        Gate::Silu => gate_with(lanes, math::silu, gates, ups, out),
-        Gate::GeluTanh => gate_with(lanes, math::gelu_tanh, gates, ups, out),
+    match activation {
+        Activation::Silu => gate_with(lanes, math::silu, gates, ups, out),
+        Activation::GeluTanh => gate_with(lanes, math::gelu_tanh, gates, ups, out),
     }
 }
 

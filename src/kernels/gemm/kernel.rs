@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use super::epilogue::{Gate, GatedGroup};
+use super::epilogue::{Activation, GatedGroup};
 use crate::kernels::{BLOCK, Quantized};
 
 /// Most blocks of a tile that are multiplied with all rows before the next ones: their quants and
@@ -33,7 +33,13 @@ pub(in crate::kernels) trait Kernel: Debug + Sync {
     ///
     /// # Safety
     /// As above.
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>);
+    unsafe fn gate(
+        &self,
+        activation: Activation,
+        gates: &mut [f32],
+        ups: &[f32],
+        out: GatedGroup<'_>,
+    );
 
     /// [`super::epilogue::best`].
     ///

@@ -32,7 +32,7 @@ mod scalar;
 
 use std::sync::Arc;
 
-pub use epilogue::Gate;
+pub use epilogue::Activation;
 
 use super::disjoint::Disjoint;
 use super::packed::Packed;
@@ -52,7 +52,7 @@ pub struct GateUp {
     /// What is multiplied with that.
     pub up: Packed,
     /// The activation.
-    pub activation: Gate,
+    pub activation: Activation,
 }
 
 /// Room for what a thread computes and does not hand out; kept, so that steps allocate nothing.

@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedGroup};
+use super::epilogue::{self, Activation, GatedGroup};
 use super::kernel::{Kernel, Tile, TileQuants};
 use crate::kernels::blocks::GROUPS;
 use crate::kernels::instructions::Neon;
@@ -84,8 +84,14 @@ impl<M: Multiply> Kernel for M {
         }
     }
 
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
-        epilogue::gate(Neon, gate, gates, ups, out);
+    unsafe fn gate(
+        &self,
+        activation: Activation,
+        gates: &mut [f32],
+        ups: &[f32],
+        out: GatedGroup<'_>,
+    ) {
+        epilogue::gate(Neon, activation, gates, ups, out);
     }
 
     unsafe fn best(&self, tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::epilogue::{self, Gate, GatedGroup};
+use super::epilogue::{self, Activation, GatedGroup};
 use super::kernel::{Kernel, Tile, place};
 use crate::kernels::instructions::Scalar;
 use crate::kernels::lanes::Plain;
@@ -49,8 +49,14 @@ impl Kernel for Scalar {
         }
     }
 
-    unsafe fn gate(&self, gate: Gate, gates: &mut [f32], ups: &[f32], out: GatedGroup<'_>) {
-        epilogue::gate(Plain, gate, gates, ups, out);
+    unsafe fn gate(
+        &self,
+        activation: Activation,
+        gates: &mut [f32],
+        ups: &[f32],
+        out: GatedGroup<'_>,
+    ) {
+        epilogue::gate(Plain, activation, gates, ups, out);
     }
 
     unsafe fn best(&self, tile: &[f32], first: usize, columns: usize, best: &mut [(f32, u32)]) {

@@ -13,12 +13,12 @@ use crate::kernels::{BLOCK, Tiled};
 /// Most dimensions of a head.
 pub const MAX_HEAD_DIM: usize = 512;
 
-/// Which dimensions of a head are rotated together.
+/// Which dimensions of a head the rotary embedding turns together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pairing {
-    /// i and i + half.
+pub enum RopePairing {
+    /// i and i + head_dim / 2, as GPT-NeoX has it.
     Halves,
-    /// 2 i and 2 i + 1.
+    /// 2 i and 2 i + 1; GGUF files of the Llama family store their rows in this order.
     Adjacent,
 }
 
@@ -49,7 +49,7 @@ pub struct Rope<'a> {
     /// Sines.
     pub sin: &'a [f32],
     /// Which dimensions are rotated together.
-    pub pairing: Pairing,
+    pub pairing: RopePairing,
 }
 
 /// The heads of all projections.
@@ -151,7 +151,7 @@ impl Rope<'_> {
         let cos = &self.cos[position * half..(position + 1) * half];
         let sin = &self.sin[position * half..(position + 1) * half];
         match self.pairing {
-            Pairing::Halves => {
+            RopePairing::Halves => {
                 let (low, high) = head.split_at_mut(half);
                 let heads = low.as_chunks_mut::<LANES>().0.iter_mut().zip(high.as_chunks_mut().0);
                 let angles = cos.as_chunks::<LANES>().0.iter().zip(sin.as_chunks::<LANES>().0);
@@ -162,7 +162,7 @@ impl Rope<'_> {
                     lanes.store(lanes.add(lanes.mul(a, sin), lanes.mul(b, cos)), high);
                 }
             }
-            Pairing::Adjacent => {
+            RopePairing::Adjacent => {
                 for (pair, (cos, sin)) in
                     head.as_chunks_mut::<2>().0.iter_mut().zip(cos.iter().zip(sin))
                 {

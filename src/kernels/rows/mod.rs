@@ -10,7 +10,7 @@ mod norm;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use heads::{Heads, MAX_HEAD_DIM, Pairing, Projections, Rope};
+pub use heads::{Heads, MAX_HEAD_DIM, Projections, Rope, RopePairing};
 pub use norm::Norm;
 
 use super::attention::PageShare;

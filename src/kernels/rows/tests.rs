@@ -98,8 +98,8 @@ fn rotation_takes_the_pairs_it_names_and_keys_and_values_go_to_their_places() {
     let positions = [0, 8, 3];
     let places = positions.map(|offset| RowPlace { page: PageId(0), offset });
     for (pairing, pair) in [
-        (Pairing::Halves, (|i| (i, i + 16)) as fn(usize) -> (usize, usize)),
-        (Pairing::Adjacent, |i| (2 * i, 2 * i + 1)),
+        (RopePairing::Halves, (|i| (i, i + 16)) as fn(usize) -> (usize, usize)),
+        (RopePairing::Adjacent, |i| (2 * i, 2 * i + 1)),
     ] {
         let rope = Some(Rope { cos: &cos, sin: &sin, pairing });
         let (bias, norm) = (None, None);

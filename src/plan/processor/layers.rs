@@ -7,11 +7,11 @@ use crate::kernels::attention::{
     AttentionScratch, PageId, PageShape, PageShare, Queries, Query, attend,
 };
 use crate::kernels::blocks::BlockType;
-use crate::kernels::gemm::{self, Gate, GateUp, Scratch};
+use crate::kernels::gemm::{self, GateUp, Scratch};
 use crate::kernels::packed::Packed;
-use crate::kernels::rows::{self, Heads, Norm, Pairing, Projections, Rope};
+use crate::kernels::rows::{self, Heads, Norm, Projections, Rope, RopePairing};
 use crate::kernels::{BLOCK, Executor, Isa, Precision, Quantized, Tiled};
-use crate::model::{Activation, Config, Shape};
+use crate::model::{Config, Shape};
 
 const EPS: f32 = 1e-6;
 
@@ -70,10 +70,7 @@ impl Layers {
         let group_of = |inputs: usize| if inputs.is_multiple_of(most * BLOCK) { most } else { 1 };
         let [qkv, output, gate, up, down] = matrices(&config)
             .map(|[outputs, inputs]| made_up(exec, kind, group_of(inputs), outputs, inputs));
-        let activation = match config.activation {
-            Activation::Silu => Gate::Silu,
-            Activation::GeluTanh => Gate::GeluTanh,
-        };
+        let activation = config.activation;
         let layer = Layer { qkv, output, gate_up: GateUp { gate, up, activation }, down };
         let head = made_up(exec, BlockType::Q8_0, 1, scored, config.hidden);
         let share = int14_share(shape.equalised, config.hidden);
@@ -167,7 +164,7 @@ impl Layers {
 
     fn projections(&self) -> Projections<'_> {
         let Config { heads, kv_heads, head_dim, .. } = self.config;
-        let rope = Rope { cos: &self.turns, sin: &self.turns, pairing: Pairing::Halves };
+        let rope = Rope { cos: &self.turns, sin: &self.turns, pairing: RopePairing::Halves };
         let norm = Norm { weight: &self.norm[..head_dim], eps: EPS };
         let query = Heads {
             first_column: 0,
