@@ -14,11 +14,15 @@ use super::settings::Verbosity;
 use super::wording;
 use crate::digest::wording::english;
 use crate::error::{Error, Result, plain};
+use crate::feed::arxiv::Named;
 use crate::feed::{Malformed, Source};
-use crate::paper::{Paper, PaperId};
+use crate::paper::{Date, Paper, PaperId};
 use crate::pipeline::{Observer, Progress};
 use crate::summary::Flaw;
 use crate::text::printable;
+
+/// How many days are named one by one.
+const DAYS_NAMED: usize = 5;
 
 /// When a log gets its first line of progress.
 const FIRST_LINE_AFTER: Duration = Duration::from_secs(10);
@@ -307,6 +311,30 @@ impl Observer for Console {
         if self.is_new(text) {
             self.say(text);
         }
+    }
+
+    fn missed(&mut self, of: &Named, days: &[Date], are_read: bool) {
+        let ([first, .., last] | [first @ last]) = days else { return };
+        let number = match days.len() {
+            1 => "1 announcement day was".to_owned(),
+            number => format!("{} announcement days were", wording::count(number as u64)),
+        };
+        let which = match days.len() {
+            ..=DAYS_NAMED => days.iter().map(Date::to_string).collect::<Vec<_>>().join(", "),
+            _ => format!("from {first} to {last}"),
+        };
+        let missed = format!("{of}: {number} not read yet: {which}");
+        if !are_read {
+            return warn(&format!(
+                "{missed}; left out, as --no-catch-up asks; a run without it brings them"
+            ));
+        }
+        let time = of.service.time_of_pages(days.len());
+        let time = match time.as_secs() {
+            ..60 => String::new(),
+            _ => format!(", which takes {} at least", wording::duration(time)),
+        };
+        self.say(&format!("{missed}; reading them by arXiv's catch-up pages{time}"));
     }
 
     fn warning(&mut self, text: &str) {

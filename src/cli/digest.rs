@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::args::DigestArgs;
-use super::catch_up;
 use super::console::{self, Console};
 use super::extended;
 use super::outcome::Outcome;
@@ -12,8 +11,9 @@ use super::settings::{DigestSettings, StoreChoice};
 use super::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Source;
-use crate::pipeline::{self, Inputs, Intake, Observer, Progress, Treatment};
-use crate::store::{Account, Announcement, Identity, Run, Store};
+use crate::paper::Date;
+use crate::pipeline::{self, Days, Inputs, Intake, Observer, Place, Progress, Treatment};
+use crate::store::{Account, Identity, Run, Store};
 use crate::writer::{self, Batch, Writer};
 
 /// Makes a digest; `profile` is the one of `config`, the file of settings, for which days are
@@ -23,7 +23,7 @@ pub(super) fn run(
     args: DigestArgs,
     config: Option<&Path>,
 ) -> Result<Outcome> {
-    let mut settings = DigestSettings::of(args, config)?;
+    let settings = DigestSettings::of(args, config)?;
     let mut console = Console::new(settings.verbosity);
     if settings.choice.library.is_some() {
         // Papers are compared with it before there is a model.
@@ -42,31 +42,12 @@ pub(super) fn run(
     ));
     let mut store = open_store(&settings, &console)?;
     store.read_for(&reader(profile, &settings));
-    let given_up = catch_up::add_missed_days(&mut settings, &store, &console)?;
-    let (mut run, mut inputs) = begin(&settings, &writer, &mut store, &mut console)?;
-    let announced = inputs.as_ref().map_or(&[][..], |inputs| &inputs.announced);
-    let known = settings.sources.clone();
-    if catch_up::add_days_beside(&mut settings, announced, &run)? {
-        // From the beginning, so that the days stand where they stood; what can be read only once stays
-        // as it was read, and they come behind it. What was said is not said again.
-        console.read_again();
-        if known.iter().all(Source::is_repeatable) {
-            drop(run);
-            (run, inputs) = begin(&settings, &writer, &mut store, &mut console)?;
-        } else if let Some(inputs) = &mut inputs {
-            let all = settings.sources.clone();
-            settings.sources.retain(|source| !known.contains(source));
-            settings.limit = settings.limit.map(|limit| limit.saturating_sub(inputs.taken));
-            if settings.limit == Some(0) {
-                inputs.stopped = true;
-            } else if let Some(of_days) = read(&settings, &mut run, &mut console)? {
-                inputs.add(of_days);
-            }
-            settings.sources = all;
-        }
-    }
+    let (asked, wanted, limit) = (settings.sources.clone(), settings.catch_up, settings.limit);
+    let mut days = Days::before(asked, wanted, limit, &store, &mut console)?;
+    let run = store.begin(writer.identity(), settings.redo)?;
+    let (mut run, inputs) = take_in(&settings, &mut days, run, &mut console)?;
     let Some(inputs) = inputs else {
-        run.remember(&given_up, None)?;
+        days.remember(&[], None, &mut run)?;
         return Ok(Outcome::Nothing);
     };
     let progress = summarise(&settings, &writer, &mut run, &mut console)?;
@@ -76,27 +57,17 @@ pub(super) fn run(
         tell_interruption(&settings, &run)?;
         return Ok(Outcome::Interrupted(status));
     }
-    // Before the digest that had them is gone: a run that ends here brings them twice rather than never.
     let day = settings.outputs.day(&run)?;
-    catch_up::forget_lost_days(&settings, day, &inputs.announced, &mut run)?;
+    if settings.outputs.extended().is_none() {
+        let place = Place { day, is_of_any_day: settings.outputs.is_of_any_day() };
+        days.forget_lost(place, &inputs.announced, &mut run, &mut console)?;
+    }
     let account = run.account()?;
-    if let Some(archive) = settings.outputs.extended()
-        && account.existing > 0
-    {
-        for path in settings.outputs.of_day_already(day) {
-            console.warning(&format!(
-                "{} is written anew with the papers of this run alone; {} that it may have had are in {}",
-                path.display(),
-                wording::count(account.existing),
-                archive.display()
-            ));
-        }
+    if account.existing > 0 {
+        tell_parted(&settings, day, account.existing, &mut console);
     }
     settings.outputs.write(&run, &|record| run.successor(record))?;
-    let noted = run
-        .remember(&inputs.announced, Some(day))
-        .map_err(|error| error.hint("another run brings its days again"))
-        .and_then(|()| run.remember(&given_up, None));
+    let noted = days.remember(&inputs.announced, Some(day), &mut run);
     let effort = progress.map(|(progress, time)| wording::effort(&progress, time));
     let (effort, stopped) = (effort.unwrap_or_default(), stopped(&inputs));
     console.say(&format!("{}{effort}{stopped}", wording::account(&account)));
@@ -109,19 +80,48 @@ pub(super) fn run(
     Ok(outcome(&inputs, &account))
 }
 
-/// Begins a run with what the output holds already and what the inputs have.
-fn begin<'a>(
+/// Takes in all that `days` has, with what belongs beside it. `None` where there is nothing to write.
+fn take_in<'a>(
     settings: &DigestSettings,
-    writer: &Writer,
-    store: &'a mut Store,
+    days: &mut Days,
+    mut run: Run<'a>,
     console: &mut Console,
 ) -> Result<(Run<'a>, Option<Inputs>)> {
-    let mut run = store.begin(writer.identity(), settings.redo)?;
+    let mut inputs = read_all(settings, days, &mut run, console)?;
+    let announced = inputs.as_ref().map_or(&[][..], |inputs| &inputs.announced);
+    let can_be_repeated = days.sources().iter().all(Source::is_repeatable);
+    let pages = days.beside(announced, &run)?;
+    if pages.is_empty() {
+        return Ok((run, inputs));
+    }
+    // From the beginning, so that the days stand where they stood; what can be read only once stays
+    // as it was read, and they come behind it. What was said is not said again.
+    console.read_again();
+    if can_be_repeated {
+        run = run.begin_again()?;
+        inputs = read_all(settings, days, &mut run, console)?;
+    } else if let Some(inputs) = &mut inputs {
+        let limit = settings.limit.map(|limit| limit.saturating_sub(inputs.taken));
+        if limit == Some(0) {
+            inputs.stopped = true;
+        } else if let Some(more) = read(settings, days, &pages, limit, &mut run, console)? {
+            inputs.add(more);
+        }
+    }
+    Ok((run, inputs))
+}
+
+/// Takes in what the output holds already, and all that `days` has.
+fn read_all(
+    settings: &DigestSettings,
+    days: &Days,
+    run: &mut Run<'_>,
+    console: &mut Console,
+) -> Result<Option<Inputs>> {
     if let Some(path) = settings.outputs.extended() {
         extended::read(path, &mut |record, _| run.add_existing(record))?;
     }
-    let inputs = read(settings, &mut run, console)?;
-    Ok((run, inputs))
+    read(settings, days, days.sources(), settings.limit, run, console)
 }
 
 /// For whose digests days are remembered: those of a profile, and of its shards one by one, since a
@@ -134,11 +134,26 @@ fn reader(profile: Option<&str>, settings: &DigestSettings) -> String {
     }
 }
 
+/// Warns of the outputs of `day` that are there already, where what they have is in the records that are extended.
+fn tell_parted(settings: &DigestSettings, day: Date, existing: u64, console: &mut Console) {
+    let Some(archive) = settings.outputs.extended() else { return };
+    for path in settings.outputs.of_day_already(day) {
+        console.warning(&format!(
+            "{} is written anew with the papers of this run alone; {} that it may have had are in {}",
+            path.display(),
+            wording::count(existing),
+            archive.display()
+        ));
+    }
+}
+
 /// Lists what would be read.
 fn dry_run(settings: &DigestSettings, console: &mut Console) -> Result<Outcome> {
     let mut store = Store::in_memory()?;
     let mut run = store.begin(&Identity::default(), true)?;
-    let Some(inputs) = read(settings, &mut run, console)? else {
+    let days = Days::none(settings.sources.clone());
+    let Some(inputs) = read(settings, &days, days.sources(), settings.limit, &mut run, console)?
+    else {
         return Ok(Outcome::Nothing);
     };
     settings.outputs.list(&run)?;
@@ -169,9 +184,13 @@ fn open_store(settings: &DigestSettings, console: &Console) -> Result<Store> {
     }
 }
 
-/// Takes the inputs in. `None` where they are whole and empty, so that there is nothing to write.
+/// Takes `sources` in, which are some or all of those of `days`. `None` where they are whole and empty, so that there is
+/// nothing to write.
 fn read(
     settings: &DigestSettings,
+    days: &Days,
+    sources: &[Source],
+    limit: Option<u64>,
     run: &mut Run<'_>,
     console: &mut Console,
 ) -> Result<Option<Inputs>> {
@@ -183,13 +202,9 @@ fn read(
     let selection = &settings.choice.selection;
     settings.choice.warnings().iter().for_each(|warning| console.warning(warning));
     let shard = settings.choice.shard;
-    let intake = Intake { selection: Some(selection), shard, limit: settings.limit, treatment };
-    let mut inputs = pipeline::read(&settings.sources, intake, run, console)?;
-    for Announcement { category, day, caught_up, .. } in &mut inputs.announced {
-        *caught_up = settings.caught_up.iter().any(|(of, on)| of == category && on == day);
-    }
-    // To look at some papers of a day is not to read the day; of what is followed, the rest is left out.
-    inputs.announced.retain(|one| one.followed || one.caught_up || !one.is_cut);
+    let intake = Intake { selection: Some(selection), shard, limit, treatment };
+    let mut inputs = pipeline::read(sources, intake, run, console)?;
+    days.settle(&mut inputs);
     console.finish_reading();
     if let Some(damaged) = wording::damaged(run.damaged()) {
         console.warning(&damaged);
@@ -235,7 +250,7 @@ fn read(
         return Err(Error::new(ErrorKind::Usage, "the limit of 0 papers leaves none to read"));
     }
     run.remember(&inputs.announced, None)?;
-    console.say(match settings.sources.iter().all(Source::is_search) {
+    console.say(match sources.iter().all(Source::is_search) {
         true => "arXiv has no such paper; nothing was written",
         false => "no paper was announced, as on weekends; nothing was written",
     });

@@ -6,7 +6,6 @@
 
 mod args;
 mod bench;
-mod catch_up;
 mod config;
 mod console;
 mod digest;

@@ -13,7 +13,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Source};
 use crate::fetch;
 use crate::glossary::Glossary;
-use crate::paper::Date;
 use crate::prompt::Template;
 use crate::writer::{
     AdapterChoice, Choices, EngineChoice, EngineKind, GlossaryChoice, ModelChoice,
@@ -27,10 +26,6 @@ pub(super) struct DigestSettings {
     pub(super) dry_run: bool,
     pub(super) verbosity: Verbosity,
     pub(super) catch_up: bool,
-    /// The days, each of a category, that were missed and are read for it.
-    pub(super) caught_up: Vec<(String, Date)>,
-    /// Days that an earlier digest of the same day had, and that are not read for it.
-    pub(super) left_out: Vec<(String, Date)>,
     pub(super) limit: Option<u64>,
     pub(super) redo: bool,
     pub(super) store: StoreChoice,
@@ -121,8 +116,6 @@ impl DigestSettings {
             dry_run: args.dry_run,
             verbosity: Verbosity::of(args.quiet, args.verbose),
             catch_up: !args.no_catch_up,
-            caught_up: Vec::new(),
-            left_out: Vec::new(),
             limit: args.limit,
             redo: args.redo,
             store,

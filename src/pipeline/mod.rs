@@ -2,7 +2,8 @@
 //!
 //! 1. [`read`] takes every paper of the inputs into a [`Run`] of the store: once, in its newest
 //!    version, and pending unless a summary of it is there already. A selection leaves some out, and
-//!    [`rank`] orders the others by their likeness to a library.
+//!    [`rank`] orders the others by their likeness to a library. [`Days`] knows which days of a category
+//!    were missed since its feed was read last.
 //! 2. [`summarise`] keeps the engine busy: pending papers become prompts and requests as fast as
 //!    sequences end, the engine takes one step after another, and each finished request becomes text.
 //! 3. Text is checked. What is clean is in the store, on the disk, before the next step begins;
@@ -18,19 +19,22 @@
 //! they are finished; only so can a resumed run end in the same bytes.
 
 mod attempt;
+mod days;
 mod intake;
 mod register;
 
 use std::collections::HashMap;
 
 pub use attempt::MAX_TRIES;
+pub use days::{Days, Place};
 pub use intake::{Inputs, Intake, MAX_COUNTED, Treatment, rank, read};
 
 use crate::digest::wording;
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed::arxiv::Named;
 use crate::feed::{Malformed, Source};
 use crate::generate::{Engine, Finished, Generator, RequestId};
-use crate::paper::Paper;
+use crate::paper::{Date, Paper};
 use crate::prompt::{Codec, Prompt};
 use crate::record::{Record, WrittenSummary};
 use crate::store::{Pending, Run};
@@ -69,6 +73,8 @@ pub trait Observer {
     fn malformed(&mut self, what: &Malformed, lost: u64);
     /// Something that is worth knowing: a server is silent, today's feed is not out yet.
     fn note(&mut self, _text: &str) {}
+    /// These days of the feed `of` were missed by earlier runs, and are read now or left out.
+    fn missed(&mut self, _of: &Named, _days: &[Date], _are_read: bool) {}
     /// Something may be missing, and nothing else tells of it.
     fn warning(&mut self, _text: &str) {}
     /// What was written of a paper has flaws, and another attempt follows.

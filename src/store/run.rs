@@ -79,6 +79,14 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// The same run from its beginning, without any paper.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn begin_again(self) -> Result<Self> {
+        Run::begin(self.store, self.identity, self.redo)
+    }
+
     pub(super) fn begin(store: &'a mut Store, identity: Identity, redo: bool) -> Result<Self> {
         schema::prepare_run(&store.connection).map_err(|cause| failed(&store.name, cause))?;
         let counted = Account::default();
