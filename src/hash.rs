@@ -47,6 +47,16 @@ impl Hasher {
     }
 }
 
+/// The bytes of the hash of `bytes`.
+pub fn digest(bytes: impl AsRef<[u8]>) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// The first 64 bits of the hash of `bytes`.
+pub fn first_u64(bytes: impl AsRef<[u8]>) -> u64 {
+    u64::from_be_bytes(*digest(bytes).first_chunk().expect("a hash has 32 bytes"))
+}
+
 /// The hash of `bytes`.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     let mut hasher = Hasher::default();

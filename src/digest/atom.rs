@@ -10,7 +10,6 @@
 use std::io::Write;
 
 use minijinja::context;
-use sha2::{Digest, Sha256};
 
 use super::entry;
 use super::line::{one_line, web_address};
@@ -18,6 +17,7 @@ use super::templates::Templates;
 use super::view::view;
 use super::{Overview, Records};
 use crate::error::{Error, ErrorKind, Result};
+use crate::hash;
 use crate::paper::{Date, PaperId};
 use crate::record::Record;
 
@@ -97,12 +97,10 @@ fn id(record: &Record) -> String {
 
 /// A UUID that is made of texts (version 8 of RFC 9562: the bits of a SHA-256).
 fn urn(kind: &str, one: &str, other: &str) -> String {
-    let hash = Sha256::digest(format!("wenzhai\n{kind}\n{one}\n{other}"));
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash[..16]);
+    let mut bytes = hash::digest(format!("wenzhai\n{kind}\n{one}\n{other}"));
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = bytes[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     format!(
         "urn:uuid:{}-{}-{}-{}-{}",
         &digits[..8],

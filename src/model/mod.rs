@@ -54,9 +54,7 @@ impl Model {
     /// [`ErrorKind::Io`] where the file cannot be opened, [`ErrorKind::Model`] where it is not a
     /// model this program can run; the message names the file.
     pub fn load(path: &Path, adapter: Option<Adapter<'_>>) -> Result<Model> {
-        let named = |e: Error| {
-            Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
-        };
+        let named = |e: Error| cannot_load(path, e);
         let (mut reader, header) = open(path)?;
         let config = Config::from_gguf(&header.metadata).map_err(named)?;
         unfollowed::check(&config, &header.metadata).map_err(named)?;
@@ -96,9 +94,7 @@ impl Model {
     /// As [`Model::load`].
     pub fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
         let (_, header) = open(path)?;
-        Tokenizer::from_gguf(&header.metadata).map_err(|e| {
-            Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
-        })
+        Tokenizer::from_gguf(&header.metadata).map_err(|e| cannot_load(path, e))
     }
 
     /// The architecture of the GGUF file at `path`, by GGUF's name for it, whether it can be run or
@@ -109,10 +105,8 @@ impl Model {
     /// file or does not say.
     pub fn architecture(path: &Path) -> Result<String> {
         let (_, header) = open(path)?;
-        let named = |e: Error| {
-            Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
-        };
-        config::architecture(&header.metadata).map(str::to_owned).map_err(named)
+        let name = config::architecture(&header.metadata).map_err(|e| cannot_load(path, e))?;
+        Ok(name.to_owned())
     }
 
     /// Shape and switches of the decoder.
@@ -228,8 +222,14 @@ fn open(path: &Path) -> Result<(BufReader<File>, Header)> {
         Error::io("open", path, e).hint("name a .gguf file, or a model of `wenzhai models list`")
     })?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
-    let header = Header::read(&mut reader).map_err(|e| {
-        Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
-    })?;
+    let header = Header::read(&mut reader).map_err(|e| cannot_load(path, e))?;
     Ok((reader, header))
+}
+
+/// The error for a file that is no model that can be run.
+pub(crate) fn cannot_load(
+    path: &Path,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
+) -> Error {
+    Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(cause)
 }

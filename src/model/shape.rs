@@ -5,8 +5,8 @@ use std::path::Path;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value;
 
-use super::{Adapter, Config, EQUALISED, adapter, open, unfollowed, weights};
-use crate::{Error, Result, error::ErrorKind};
+use super::{Adapter, Config, EQUALISED, adapter, cannot_load, open, unfollowed, weights};
+use crate::{Error, Result};
 
 /// The shape of a model whose adapter is merged.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,9 +27,7 @@ impl Shape {
     /// # Errors
     /// As [`super::Model::load`].
     pub fn read(path: &Path, adapter: Option<Adapter<'_>>) -> Result<Shape> {
-        let named = |e: Error| {
-            Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(e)
-        };
+        let named = |e: Error| cannot_load(path, e);
         let (_, header) = open(path)?;
         let config = Config::from_gguf(&header.metadata).map_err(named)?;
         unfollowed::check(&config, &header.metadata).map_err(named)?;

@@ -1,8 +1,7 @@
 //! The ladder of attempts at one paper, and the best of what they wrote.
 
-use sha2::{Digest, Sha256};
-
 use crate::generate::Sampling;
+use crate::hash;
 use crate::paper::Paper;
 use crate::summary::{Field, Flaw, FlawKind, Severity, Summary};
 
@@ -103,11 +102,7 @@ fn wrong(flaws: &[Flaw]) -> usize {
 
 /// From what the model reads of the paper, so that a draw is the same in every run.
 fn seed(paper: &Paper) -> u64 {
-    let mut hash = Sha256::new();
-    hash.update(&paper.plain_title);
-    hash.update([0]);
-    hash.update(&paper.plain_abstract);
-    hash.finalize().iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    hash::first_u64(format!("{}\0{}", paper.plain_title, paper.plain_abstract))
 }
 
 #[cfg(test)]

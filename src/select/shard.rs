@@ -10,14 +10,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::hash::sha256;
+use crate::hash;
 use crate::paper::Paper;
 
 /// Most shards: of the three million papers that arXiv has, each would have some 45.
 pub const MAX_SHARDS: u64 = 65_536;
-
-/// Hexadecimal digits of the hash that make the number: 64 bits.
-const DIGITS: usize = 16;
 
 /// One of several shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +28,7 @@ pub struct Shard {
 impl Shard {
     /// Whether `paper` belongs to it.
     pub fn has(self, paper: &Paper) -> bool {
-        number_of(name_of(paper)) % self.count == self.number - 1
+        hash::first_u64(name_of(paper)) % self.count == self.number - 1
     }
 }
 
@@ -42,10 +39,6 @@ fn name_of(paper: &Paper) -> &str {
         None if !paper.link.is_empty() => &paper.link,
         None => &paper.title,
     }
-}
-
-fn number_of(name: &str) -> u64 {
-    u64::from_str_radix(&sha256(name)[..DIGITS], 16).expect("a hash has hexadecimal digits")
 }
 
 impl FromStr for Shard {

@@ -9,6 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::pattern::Pattern;
 use super::searched::{self, InWords, Place, Searched, with_hyphens};
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed::arxiv::categories;
 use crate::glossary::Glossary;
 use crate::paper::Paper;
 use crate::summary::Summary;
@@ -199,24 +200,15 @@ fn common_english(chinese: &str) -> Vec<Form> {
     forms.map(|form| Form { words: Pattern::of(form), beside: Vec::new() }).collect()
 }
 
-/// Archives whose names are no words: `hep-th` means the category.
-const ARCHIVES: [&str; 13] = [
-    "astro-ph", "cond-mat", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th", "math-ph", "nucl-ex",
-    "nucl-th", "q-bio", "q-fin", "quant-ph",
-];
-/// Archives with subject classes, which are known in small letters as well.
-const WITH_CLASSES: [&str; 11] = [
-    "astro-ph", "cond-mat", "cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin",
-    "stat",
-];
-
 /// Whether `text` looks like one of arXiv's categories: `cs.CL`, `cs.*`, `hep-th`. Names of archives
-/// that are words (`math`) are words.
+/// that are words (`math`) are words. Those with subject classes are known in small letters as well.
 fn is_category(text: &str) -> bool {
+    let mut categories = categories();
     let Some((archive, class)) = text.split_once('.') else {
-        return ARCHIVES.iter().any(|name| text.eq_ignore_ascii_case(name));
+        return categories.any(|name| name.contains('-') && text.eq_ignore_ascii_case(name));
     };
-    let is_known = WITH_CLASSES.iter().any(|name| archive.eq_ignore_ascii_case(name));
+    let mut archives = categories.filter_map(|name| Some(name.split_once('.')?.0));
+    let is_known = archives.any(|name| archive.eq_ignore_ascii_case(name));
     if is_known && class.len() > 1 && class.chars().all(|c| c.is_ascii_alphabetic() || c == '-') {
         return true;
     }

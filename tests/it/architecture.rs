@@ -61,8 +61,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
-            "error", "text", "paper", "record", "summary", "digest", "store", "feed", "select",
-            "generate", "prompt",
+            "error", "hash", "text", "paper", "record", "summary", "digest", "store", "feed",
+            "select", "generate", "prompt",
         ],
     ),
     (

@@ -13,7 +13,7 @@ use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value, VersionedMagic};
 
 use crate::engine::candle::is_out_of_memory;
-use crate::model::{self, gguf::Header};
+use crate::model::{self, cannot_load, gguf::Header};
 use crate::{Error, Result, error::ErrorKind};
 
 /// An architecture that candle-transformers knows and our own decoder does not.
@@ -135,13 +135,6 @@ fn content_of(header: Header) -> Content {
         // Offsets are those in the file.
         tensor_data_offset: 0,
     }
-}
-
-fn cannot_load(
-    path: &Path,
-    cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
-) -> Error {
-    Error::new(ErrorKind::Model, format!("cannot load {}", path.display())).because(cause)
 }
 
 /// The same, where a network said so. Sequences of LFM2 read weights of their own, for which a device may

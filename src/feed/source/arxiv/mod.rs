@@ -33,6 +33,7 @@ pub(in crate::feed) use get::{Fetched, Target};
 pub use request::Request;
 pub use service::Service;
 pub(in crate::feed::source) use service::user_agent;
+pub(crate) use taxonomy::names as categories;
 pub use turn::Turn;
 pub(in crate::feed::source) use turn::turn_of;
 

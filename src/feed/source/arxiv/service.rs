@@ -185,9 +185,7 @@ pub(in crate::feed::source) fn user_agent(contact: Option<&str>) -> String {
 }
 
 fn utc_today() -> Date {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let days = since.map_or(0, |since| since.as_secs() / 86_400);
-    super::days::plus(jiff::civil::date(1970, 1, 1), i32::try_from(days).unwrap_or(0))
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// An error of what a variable says.

@@ -38,7 +38,8 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     (distance(nearest) <= 2).then_some(nearest)
 }
 
-fn names() -> impl Iterator<Item = &'static str> {
+/// The names of all categories and archives.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     NAMES.split_whitespace()
 }
 
