@@ -19,6 +19,35 @@ type DayOf = (String, Date);
 /// 2. [`super::read`] reads [`Days::sources`], and [`Days::settle`] says which announcements count as read,
 /// 3. [`Days::beside`] adds what belongs beside feeds that turned out to be of an earlier day,
 /// 4. [`Days::forget_lost`] before the digest is written, and [`Days::remember`] behind it.
+///
+/// ```no_run
+/// use wenzhai::digest::{self, Overview};
+/// use wenzhai::pipeline::{self, Days, Place};
+/// use wenzhai::{feed::Source, store::Store, writer::{Choices, Writer}};
+///
+/// # fn main() -> wenzhai::Result<()> {
+/// let writer = Writer::find(Choices::new("default")?, &mut ())?;
+/// let mut store = Store::open("papers.sqlite".as_ref())?;
+/// let asked = vec![Source::parse("arxiv:cs.CL")?];
+/// let mut days = Days::before(asked, true, None, &store, &mut ())?;
+/// let mut run = store.begin(writer.identity(), false)?;
+/// let mut inputs = pipeline::read(days.sources(), Default::default(), &mut run, &mut ())?;
+/// days.settle(&mut inputs);
+/// if !days.beside(&inputs.announced, &run)?.is_empty() {
+///     run = run.begin_again()?;
+///     inputs = pipeline::read(days.sources(), Default::default(), &mut run, &mut ())?;
+///     days.settle(&mut inputs);
+/// }
+/// writer.load(&mut ())?.summarise(&mut run, &mut ())?;
+/// if let Some(day) = Overview::of(&run)?.day {
+///     let place = Place { day, is_of_any_day: true };
+///     days.forget_lost(place, &inputs.announced, &mut run, &mut ())?;
+///     digest::markdown(&run, &mut std::io::stdout())?;
+///     days.remember(&inputs.announced, Some(day), &mut run)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Days {
     sources: Vec<Source>,
