@@ -89,7 +89,7 @@ fn round(engine: &mut CpuEngine, requests: u64, sampling: Sampling, more: usize)
         let allowed = usize::from(!picked.is_empty()) + more * picked.len();
         over += usize::from(ALLOCATIONS.load(SeqCst) - before > allowed);
         steps += 1;
-        scheduler.commit(&picked, &[]);
+        scheduler.commit(&picked);
     }
     (steps, over)
 }

@@ -3,7 +3,7 @@
 //! It keeps the same books as a real engine (what stands in which slot, at which position) and
 //! panics where a batch contradicts them, so it also checks the scheduler.
 
-use crate::generate::{Batch, Candidate, Engine, Sampling, TokenId};
+use crate::generate::{Batch, Candidate, Engine, Picked, Sampling, TokenId};
 use crate::{Error, Result, error::ErrorKind};
 
 /// Where the search for a token that a guard allows ends.
@@ -21,7 +21,6 @@ pub struct ScriptedEngine<F> {
     room: usize,
     /// What tokens may follow what a sequence holds, where beams are searched.
     scores: Option<Scores>,
-    candidates: Vec<Vec<Candidate>>,
 }
 
 /// The tokens that may follow, likeliest first.
@@ -31,8 +30,7 @@ impl<F: FnMut(&[TokenId]) -> TokenId> ScriptedEngine<F> {
     /// An engine that follows `script`.
     pub fn new(script: F) -> Self {
         let (prefix, slots, open) = (Vec::new(), Vec::new(), Vec::new());
-        let (scores, candidates) = (None, Vec::new());
-        ScriptedEngine { script, prefix, slots, open, room: usize::MAX, scores, candidates }
+        ScriptedEngine { script, prefix, slots, open, room: usize::MAX, scores: None }
     }
 
     /// The same, which searches beams by `scores` of what a sequence holds.
@@ -77,14 +75,13 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         self.open_slots(batch)?;
         for fork in &batch.forks {
             let of_other = &self.slots[fork.from][..fork.positions];
             assert!(fork.positions <= fork.capacity && fork.from != fork.to, "{fork:?}");
             self.slots[fork.to] = of_other.to_vec();
         }
-        self.candidates.clear();
         let mut picked = Vec::new();
         for span in &batch.spans {
             let held = &mut self.slots[span.slot];
@@ -101,24 +98,20 @@ impl<F: FnMut(&[TokenId]) -> TokenId> Engine for ScriptedEngine<F> {
                         allows.as_ref().is_none_or(|allows| allows(candidate.token))
                     };
                     let allowed = scores(held).into_iter().filter(is_allowed).take(2 * width);
-                    self.candidates.push(allowed.collect());
-                    picked.push(None);
+                    picked.push(allowed.collect::<Vec<_>>().into());
                     continue;
                 }
                 let token = (self.script)(held);
                 let allows = sample.filter.map(|filter| filter.after(sample.written));
                 let refused = allows.filter(|allows| !allows(token));
                 let other = refused.and_then(|allows| (0..MAX_TOKEN).find(|token| allows(*token)));
-                picked.push(Some(other.unwrap_or(token)));
+                picked.push(Picked::Token(other.unwrap_or(token)));
             }
         }
         Ok(picked)
     }
+
     fn searches_beams(&self) -> bool {
         self.scores.is_some()
-    }
-
-    fn candidates(&self) -> &[Vec<Candidate>] {
-        &self.candidates
     }
 }

@@ -7,7 +7,7 @@ use std::panic;
 use std::thread;
 
 use crate::Result;
-use crate::generate::{Batch, Candidate, Engine, Sampling, TokenId};
+use crate::generate::{Batch, Engine, Picked, TokenId};
 
 /// Engines that share the work of every step, sequence by sequence.
 #[derive(Debug)]
@@ -16,7 +16,6 @@ pub struct SplitEngine<E> {
     /// Slot → the engine that has it, and whether a sequence began there; the texts of its beam are where
     /// it is.
     places: Vec<Option<(usize, bool)>>,
-    candidates: Vec<Vec<Candidate>>,
 }
 
 #[derive(Debug)]
@@ -31,7 +30,7 @@ struct Part<E> {
 }
 
 impl<E: Engine + Send> Part<E> {
-    fn step(&mut self, mut share: Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, mut share: Batch<'_>) -> Result<Vec<Picked>> {
         self.closed.append(&mut share.closed);
         // Another engine may have been the one that had no memory.
         self.last_failed |= share.last_failed && self.took_part;
@@ -62,7 +61,7 @@ impl<E: Engine + Send> SplitEngine<E> {
             Part { engine, closed, last_failed, took_part }
         };
         let parts = engines.into_iter().map(part).collect();
-        SplitEngine { parts, places: Vec::new(), candidates: Vec::new() }
+        SplitEngine { parts, places: Vec::new() }
     }
 
     /// The engine of a slot in which something lives.
@@ -155,30 +154,18 @@ impl<E: Engine + Send> Engine for SplitEngine<E> {
         for_all(&mut self.parts, same, |part, tokens| part.engine.set_prefix(tokens)).map(drop)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         let shares = self.shares(batch);
         let picked = for_all(&mut self.parts, shares, Part::step)?;
         let mut picked: Vec<_> = picked.into_iter().map(Vec::into_iter).collect();
-        let mut found: Vec<_> =
-            self.parts.iter().map(|part| part.engine.candidates().iter()).collect();
-        let mut candidates = Vec::new();
-        let in_order = batch.sampling().map(|(span, sample)| {
-            let part = self.part_of(span.slot);
-            if matches!(sample.sampling, Sampling::Beam { .. }) {
-                candidates.extend(found[part].next().cloned());
-            }
-            picked[part].next().expect("a token for every span that samples")
+        let in_order = batch.sampling().map(|(span, _)| {
+            let of_part = picked[self.part_of(span.slot)].next();
+            of_part.expect("something is picked for every span that samples")
         });
-        let in_order = in_order.collect();
-        self.candidates = candidates;
-        Ok(in_order)
+        Ok(in_order.collect())
     }
 
     fn searches_beams(&self) -> bool {
         self.parts.iter().all(|part| part.engine.searches_beams())
-    }
-
-    fn candidates(&self) -> &[Vec<Candidate>] {
-        &self.candidates
     }
 }

@@ -15,20 +15,13 @@ pub trait Engine {
     /// prefix. Called once before the first step of a generator; sequences of an earlier one are over.
     fn set_prefix(&mut self, tokens: &[TokenId]) -> Result<()>;
 
-    /// Computes all rows of `batch` and picks a token for each span that samples, in order; none where its logits
-    /// are no numbers, since values were too large for the device. One that may say that
+    /// Computes all rows of `batch` and picks for each span that samples, in order. One that may say that
     /// there is no memory when it has forked slots undoes that in the next step ([`Batch::last_failed`]).
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>>;
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>>;
 
-    /// Whether it can search beams: it heeds [`Batch::forks`] and tells [`Engine::candidates`].
+    /// Whether it can search beams: it heeds [`Batch::forks`] and picks [`Picked::Likeliest`].
     fn searches_beams(&self) -> bool {
         false
-    }
-
-    /// For each span of the last step that sampled by [`super::Sampling::Beam`], in order, the likeliest tokens: at
-    /// most twice as many as the beam is wide, and none where the logits are no numbers.
-    fn candidates(&self) -> &[Vec<Candidate>] {
-        &[]
     }
 
     /// Where the time since the engine was made went, where it keeps count of that.
@@ -40,6 +33,40 @@ pub trait Engine {
     /// vocabulary all the same and keeps count.
     fn misses(&self) -> Option<Misses> {
         None
+    }
+}
+
+/// What is picked for a span that samples.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Picked {
+    /// A token.
+    Token(TokenId),
+    /// For a text of a beam ([`super::Sampling::Beam`]) the likeliest tokens, one at least, and at most twice as many
+    /// as the beam is wide.
+    Likeliest(Vec<Candidate>),
+    /// Nothing, since its logits are no numbers: values were too large for the device.
+    Nothing,
+}
+
+impl Picked {
+    /// The token, if it is one.
+    pub fn token(&self) -> Option<TokenId> {
+        match self {
+            Picked::Token(token) => Some(*token),
+            Picked::Likeliest(_) | Picked::Nothing => None,
+        }
+    }
+}
+
+impl From<Option<TokenId>> for Picked {
+    fn from(token: Option<TokenId>) -> Self {
+        token.map_or(Picked::Nothing, Picked::Token)
+    }
+}
+
+impl From<Vec<Candidate>> for Picked {
+    fn from(found: Vec<Candidate>) -> Self {
+        if found.is_empty() { Picked::Nothing } else { Picked::Likeliest(found) }
     }
 }
 
@@ -70,16 +97,12 @@ impl<E: Engine + ?Sized> Engine for &mut E {
         (**self).set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         (**self).step(batch)
     }
 
     fn searches_beams(&self) -> bool {
         (**self).searches_beams()
-    }
-
-    fn candidates(&self) -> &[Vec<Candidate>] {
-        (**self).candidates()
     }
 
     fn profile(&self) -> Option<Profile> {

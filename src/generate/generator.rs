@@ -94,8 +94,7 @@ impl<E: Engine> Generator<E> {
             match outcome {
                 Ok(picked) => {
                     let (read, sampled) = (rows - picked.len(), self.scheduler.writing());
-                    let Committed { finished, longest, lost } =
-                        self.scheduler.commit(&picked, self.engine.candidates());
+                    let Committed { finished, longest, lost } = self.scheduler.commit(&picked);
                     let failed = lost.into_iter().map(|id| (id, no_numbers())).collect();
                     self.fitted = self.fitted.max(longest);
                     self.has_stepped = true;

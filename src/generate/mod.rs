@@ -13,7 +13,7 @@ mod sampling;
 mod scheduler;
 
 pub use batch::{Batch, Fork, Sample, Span};
-pub use engine::{Engine, Misses, Profile};
+pub use engine::{Engine, Misses, Picked, Profile};
 pub use generator::{Generator, Turn};
 pub use request::{Ending, Field, Finished, Request, RequestId, TokenSet, Written};
 pub use sampling::{

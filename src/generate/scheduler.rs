@@ -20,7 +20,8 @@ mod beam;
 use beam::Beam;
 
 use super::{
-    Batch, Beside, Candidate, Ending, Finished, Request, RequestId, Sample, Span, TokenId, Written,
+    Batch, Beside, Candidate, Ending, Finished, Picked, Request, RequestId, Sample, Span, TokenId,
+    Written,
 };
 use crate::{Error, Result, error::ErrorKind};
 
@@ -233,20 +234,15 @@ impl Scheduler {
         sequences.filter(|spans| spans[0].samples).count()
     }
 
-    /// Takes in the tokens that the engine picked, one for each sampling span of the batch in
-    /// order, and the candidates of those that are of beams, and returns the requests that are over
-    /// with it.
+    /// Takes in what the engine picked for each sampling span of the batch, in order, and returns the requests
+    /// that are over with it.
     ///
     /// # Panics
-    /// When the number of tokens is not the number of sampling spans, or that of candidates not the number
-    /// of those that are of beams: an engine's bug.
-    pub fn commit(
-        &mut self,
-        picked: &[Option<TokenId>],
-        candidates: &[Vec<Candidate>],
-    ) -> Committed {
+    /// When that is not as much as there are sampling spans, or of another kind than they sample: an engine's
+    /// bug.
+    pub fn commit(&mut self, picked: &[Picked]) -> Committed {
         let planned = std::mem::take(&mut self.planned);
-        let (mut picked, mut candidates) = (picked.iter(), candidates.iter());
+        let mut picked = picked;
         let mut committed = Committed::default();
         for spans in planned.chunk_by(|a, b| a.slot == b.slot) {
             let slot = spans[0].slot;
@@ -258,20 +254,15 @@ impl Scheduler {
             if !spans[0].samples {
                 continue;
             }
-            let mut tokens = picked.by_ref().take(spans.len());
-            let is_finished = match sequence.beam.is_some() {
-                true => {
-                    assert_eq!(tokens.count(), spans.len(), "a token for every sampling span");
-                    let of_texts: Vec<&Vec<Candidate>> =
-                        candidates.by_ref().take(spans.len()).collect();
-                    assert_eq!(of_texts.len(), spans.len(), "candidates for every text of a beam");
-                    let are_numbers = of_texts.iter().all(|found| !found.is_empty());
-                    are_numbers.then(|| sequence.widen(&of_texts))
+            let of_spans = picked.split_off(..spans.len());
+            let of_spans = of_spans.expect("something is picked for every sampling span");
+            let is_finished = match &sequence.beam {
+                Some(_) => {
+                    let found: Option<Vec<&[Candidate]>> =
+                        of_spans.iter().map(candidates_of).collect();
+                    found.map(|found| sequence.widen(&found))
                 }
-                false => {
-                    let token = tokens.next().expect("a token for every sampling span");
-                    token.map(|token| sequence.write(token))
-                }
+                None => token_of(&of_spans[0]).map(|token| sequence.write(token)),
             };
             match is_finished {
                 Some(true) => {
@@ -283,7 +274,7 @@ impl Scheduler {
                 None => committed.lost.push(self.take(slot).request.id),
             }
         }
-        assert!(picked.next().is_none(), "more tokens than sampling spans");
+        assert!(picked.is_empty(), "more is picked than there are sampling spans");
         committed
     }
 
@@ -413,6 +404,24 @@ impl Scheduler {
     }
 }
 
+/// What was picked for a text of a beam; `None` where it is nothing.
+fn candidates_of(picked: &Picked) -> Option<&[Candidate]> {
+    match picked {
+        Picked::Likeliest(found) => Some(found),
+        Picked::Nothing => None,
+        Picked::Token(_) => panic!("candidates are picked for every text of a beam"),
+    }
+}
+
+/// What was picked for a sequence that writes one text; `None` where it is nothing.
+fn token_of(picked: &Picked) -> Option<TokenId> {
+    match picked {
+        Picked::Token(token) => Some(*token),
+        Picked::Nothing => None,
+        Picked::Likeliest(_) => panic!("a token is picked for every other sequence"),
+    }
+}
+
 impl Sequence {
     fn new(request: Request, prefix_len: usize, capacity: usize, beam: Option<Beam>) -> Self {
         let mut context = Vec::with_capacity(capacity);
@@ -429,7 +438,7 @@ impl Sequence {
 
     /// Takes in the candidates of each text of the beam, or of the beginning of a field; true when that
     /// ended the last field.
-    fn widen(&mut self, candidates: &[&Vec<Candidate>]) -> bool {
+    fn widen(&mut self, candidates: &[&[Candidate]]) -> bool {
         let field = &self.request.fields[self.fields.len()];
         let beam = self.beam.as_mut().expect("candidates are of a beam");
         let before = self.prefix_len + self.context.len();

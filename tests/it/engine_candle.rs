@@ -10,7 +10,7 @@ use wenzhai::engine::candle::{CandleEngine, CandleSettings, DeviceChoice, Handli
 use wenzhai::engine::plain::PlainDecoder;
 use wenzhai::error::{Error, ErrorKind};
 use wenzhai::generate::{
-    Batch, Beside, Candidate, Engine, Field, Fork, Generator, Limits, Request, RequestId, Sample,
+    Batch, Beside, Engine, Field, Fork, Generator, Limits, Picked, Request, RequestId, Sample,
     Sampling, Span, TokenFilter, TokenId, TokenSet, next_token,
 };
 use wenzhai::model::Model;
@@ -204,7 +204,7 @@ impl Engine for Small {
         self.0.set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<Picked>> {
         if batch.spans.len() > self.1 {
             return Err(Error::new(ErrorKind::Memory, "no memory left"));
         }
@@ -239,7 +239,7 @@ impl Engine for Late {
         self.0.set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> wenzhai::Result<Vec<Picked>> {
         self.2 += 1;
         let picked = self.0.step(batch)?;
         match self.1.contains(&self.2) {
@@ -250,10 +250,6 @@ impl Engine for Late {
 
     fn searches_beams(&self) -> bool {
         true
-    }
-
-    fn candidates(&self) -> &[Vec<Candidate>] {
-        self.0.candidates()
     }
 }
 
@@ -330,8 +326,7 @@ fn a_step_for_which_there_was_no_memory_forks_once() {
                     sample,
                 });
             }
-            engine.step(&batch).unwrap();
-            engine.candidates().to_vec()
+            engine.step(&batch).unwrap()
         };
         step(&[(0, 0, &prompt)], &[], false);
         let forks = [fork(0, 1, after), fork(0, 2, after)];

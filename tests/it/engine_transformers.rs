@@ -13,7 +13,8 @@ use wenzhai::engine::candle::DeviceChoice;
 use wenzhai::engine::transformers::{Architecture, TransformersEngine};
 use wenzhai::error::{Error, ErrorKind};
 use wenzhai::generate::{
-    Batch, Engine, Field, Generator, Limits, Request, Sampling, TokenFilter, TokenId, TokenSet,
+    Batch, Engine, Field, Generator, Limits, Picked, Request, Sampling, TokenFilter, TokenId,
+    TokenSet,
 };
 use wenzhai::model::{Adapter, Model};
 use wenzhai::shortlist::Shortlist;
@@ -152,7 +153,7 @@ impl Engine for Forgetful {
         self.engine.set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>, Error> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>, Error> {
         self.steps += 1;
         let picked = self.engine.step(batch)?;
         match self.steps == self.failing {

@@ -7,7 +7,7 @@ use wenzhai::digest::Records;
 use wenzhai::engine::scripted::ScriptedEngine;
 use wenzhai::error::ErrorKind;
 use wenzhai::generate::{
-    Batch, Engine, Field, Generator, Limits, Request, RequestId, Sampling, Span, TokenId,
+    Batch, Engine, Field, Generator, Limits, Picked, Request, RequestId, Sampling, Span, TokenId,
 };
 use wenzhai::pipeline::{self, Progress};
 use wenzhai::prompt::{Codec, Template};
@@ -93,7 +93,7 @@ impl Engine for Cramped {
         self.scribe.set_prefix(tokens)
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         let is_too_long = batch.spans.iter().any(|span| span.capacity > self.most_positions);
         let holds_too_much = |span: &Span<'_>| span.start + span.rows.len() > self.most_held;
         let is_full = batch.spans.iter().any(holds_too_much);

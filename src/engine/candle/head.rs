@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::layer::Linear;
 use crate::generate::{
-    Batch, Candidate, Sample, Sampling, TokenId, TokenSet, likeliest, next_token,
+    Batch, Candidate, Picked, Sample, Sampling, TokenId, TokenSet, likeliest, next_token,
 };
 
 /// The head's matrix, as far as it is used.
@@ -20,8 +20,6 @@ pub struct Head {
     list: Option<List>,
     vocabulary: usize,
     device: Device,
-    /// Of the rows of beams of the last step.
-    candidates: Vec<Vec<Candidate>>,
 }
 
 /// A shortlist, and what sequences may write beyond it.
@@ -60,8 +58,7 @@ struct Scores<'a> {
 impl Head {
     /// A head that scores all of the vocabulary.
     pub fn whole(scored: Linear, vocabulary: usize, device: &Device) -> Head {
-        let candidates = Vec::new();
-        Head { scored, list: None, vocabulary, device: device.clone(), candidates }
+        Head { scored, list: None, vocabulary, device: device.clone() }
     }
 
     /// A head that scores `ids`, which ascend, and the tokens of each prompt, of a matrix
@@ -70,9 +67,9 @@ impl Head {
         let (vocabulary, device) = (table.dim(0)?, table.device().clone());
         let scored = rows_of(&table, ids)?;
         let (set, ids) = (ids.iter().copied().collect(), ids.to_vec());
-        let (own, sequences, candidates) = (Vec::new(), Vec::new(), Vec::new());
+        let (own, sequences) = (Vec::new(), Vec::new());
         let list = List { ids, set, table, own, sequences, union: None, is_united: false };
-        Ok(Head { scored, list: Some(list), vocabulary, device, candidates })
+        Ok(Head { scored, list: Some(list), vocabulary, device })
     }
 
     /// Logits over the whole vocabulary, (rows, vocabulary).
@@ -115,50 +112,35 @@ impl Head {
         }
     }
 
-    /// The candidates of rows of beams of the last step, in order.
-    pub fn candidates(&self) -> &[Vec<Candidate>] {
-        &self.candidates
-    }
-
-    /// A step has no row that samples.
-    pub fn clear(&mut self) {
-        self.candidates.clear();
-    }
-
-    /// Picks a token for each sampling span of `batch`, none where its logits are no numbers; `hidden` has a row
-    /// for each, in order.
-    pub fn pick(&mut self, hidden: &Tensor, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    /// Picks for each sampling span of `batch`; `hidden` has a row for each, in order.
+    pub fn pick(&mut self, hidden: &Tensor, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         if let Some(list) = &mut self.list
             && !list.is_united
         {
             list.union = list.unite()?;
             list.is_united = true;
         }
-        self.candidates.clear();
         let scores = self.score(hidden, batch)?;
         let samples: Vec<Sample<'_>> = batch.sampling().map(|(_, sample)| *sample).collect();
         let beams: Vec<usize> =
             (0..samples.len()).filter(|row| width_of(&samples[*row]).is_some()).collect();
         if beams.len() == samples.len() {
             // No row is decided by its highest logit.
-            let candidates = self.of_beams(&scores, &beams, &samples)?;
-            let picked = candidates.iter().map(|found| first_of(found)).collect();
-            self.candidates = candidates;
-            return Ok(picked);
+            let found = self.of_beams(&scores, &beams, &samples)?;
+            return Ok(found.into_iter().map(Picked::from).collect());
         }
         let best: Vec<Tensor> =
             scores.iter().map(|scores| highest(&scores.logits)).collect::<Result<_>>()?;
         let best: Vec<Vec<f32>> = Tensor::cat(&best, 1)?.to_vec2()?;
-        let mut picked: Vec<Option<TokenId>> =
-            best.iter().map(|row| better(&scores, row)).collect();
+        let mut picked: Vec<Picked> = best.iter().map(|row| better(&scores, row).into()).collect();
         let undecided: Vec<usize> = samples
             .iter()
             .zip(&picked)
             .enumerate()
-            .filter(|(_, (sample, token))| {
+            .filter(|(_, (sample, picked))| {
                 let allows = sample.filter.map(|filter| filter.after(sample.written));
                 let is_refused =
-                    token.is_some_and(|token| allows.is_some_and(|allows| !allows(token)));
+                    picked.token().is_some_and(|token| allows.is_some_and(|allows| !allows(token)));
                 width_of(sample).is_none() && (sample.sampling != Sampling::Greedy || is_refused)
             })
             .map(|(row, _)| row)
@@ -169,10 +151,9 @@ impl Head {
             next_token(logits, sample.sampling, sample.written, sample.filter)
         };
         let anew: Vec<Option<TokenId>> = undecided.par_iter().zip(&rows).map(pick).collect();
-        undecided.iter().zip(anew).for_each(|(row, token)| picked[*row] = token);
-        let candidates = self.of_beams(&scores, &beams, &samples)?;
-        beams.iter().zip(&candidates).for_each(|(row, found)| picked[*row] = first_of(found));
-        self.candidates = candidates;
+        undecided.iter().zip(anew).for_each(|(row, token)| picked[*row] = token.into());
+        let of_beams = self.of_beams(&scores, &beams, &samples)?;
+        beams.iter().zip(of_beams).for_each(|(row, found)| picked[*row] = found.into());
         Ok(picked)
     }
 
@@ -269,11 +250,6 @@ impl List {
         let mask = Tensor::from_vec(mask, (self.own.len(), ids.len()), device)?;
         Ok(Some(Union { scored: rows_of(&self.table, &ids)?, ids, mask }))
     }
-}
-
-/// The likeliest of candidates.
-fn first_of(found: &[Candidate]) -> Option<TokenId> {
-    found.first().map(|candidate| candidate.token)
 }
 
 /// How many texts the beam of a row has, if it is of one.

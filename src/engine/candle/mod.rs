@@ -27,7 +27,7 @@ use self::head::Head;
 use self::layer::{Layer, Linear, rms_norm};
 use self::rotary::RopeTable;
 use super::context;
-use crate::generate::{Batch, Beside, Candidate, Engine, Span, TokenId};
+use crate::generate::{Batch, Beside, Engine, Picked, Span, TokenId};
 use crate::model::{self, Config, Model};
 use crate::shortlist::Shortlist;
 use crate::{Error, Result, error::ErrorKind};
@@ -201,14 +201,13 @@ impl CandleEngine {
         rms_norm(&hidden, &self.output_norm, self.config.norm_eps)
     }
 
-    fn try_step(&mut self, batch: &Batch<'_>) -> candle_core::Result<Vec<Option<TokenId>>> {
+    fn try_step(&mut self, batch: &Batch<'_>) -> candle_core::Result<Vec<Picked>> {
         self.open_slots(batch)?;
         let plan = Plan::new(&batch.spans, &self.cache, &self.config, &self.device)?;
         let hidden = self.forward(batch, &plan)?;
         let last_rows: Vec<u32> =
             batch.sampling().map(|(span, _)| span.rows.end as u32 - 1).collect();
         if last_rows.is_empty() {
-            self.head.clear();
             return Ok(Vec::new());
         }
         let hidden = hidden.index_select(&Tensor::new(last_rows, &self.device)?, 0)?;
@@ -262,15 +261,11 @@ impl Engine for CandleEngine {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         self.try_step(batch).map_err(step_failed)
     }
 
     fn searches_beams(&self) -> bool {
         true
-    }
-
-    fn candidates(&self) -> &[Vec<Candidate>] {
-        self.head.candidates()
     }
 }

@@ -13,7 +13,7 @@ use super::vocabulary::Rowwise;
 use crate::Result;
 use crate::generate::Misses;
 use crate::generate::{
-    Batch, Candidate, Sample, Sampling, TokenId, TokenSet, likeliest, next_token,
+    Batch, Candidate, Picked, Sample, Sampling, TokenId, TokenSet, likeliest, next_token,
 };
 use crate::kernels::gemm::{self, Scratch};
 use crate::kernels::packed::Packed;
@@ -57,8 +57,6 @@ struct Workspace {
     own: Vec<(TokenId, f32)>,
     /// Rows of which the highest logit does not decide.
     undecided: Vec<usize>,
-    /// Of rows of beams.
-    candidates: Vec<Vec<Candidate>>,
     /// The token of the highest logit of each of these rows, while choices are counted.
     highest: Vec<Option<TokenId>>,
     scratch: Scratch,
@@ -186,11 +184,6 @@ impl Head {
         }
     }
 
-    /// The candidates of rows of beams, in order.
-    pub fn candidates(&self) -> &[Vec<Candidate>] {
-        &self.work.candidates
-    }
-
     /// No row is to be scored yet.
     pub fn clear(&mut self) {
         self.work.hidden.clear();
@@ -201,16 +194,9 @@ impl Head {
         self.work.hidden.extend_from_slice(hidden);
     }
 
-    /// Picks a token for each sampling span of `batch`, whose rows have been added in order; none where its logits
-    /// are no numbers.
-    pub fn pick(
-        &mut self,
-        exec: &mut Executor,
-        norm: Norm<'_>,
-        batch: &Batch<'_>,
-    ) -> Vec<Option<TokenId>> {
+    /// Picks for each sampling span of `batch`, whose rows have been added in order.
+    pub fn pick(&mut self, exec: &mut Executor, norm: Norm<'_>, batch: &Batch<'_>) -> Vec<Picked> {
         let rows = self.work.hidden.len() / self.matrix.width();
-        self.work.candidates.clear();
         if rows == 0 {
             return Vec::new();
         }
@@ -218,11 +204,11 @@ impl Head {
             // No row is decided by its highest logit.
             self.work.undecided.clear();
             self.work.undecided.extend(0..rows);
-            let mut picked = vec![None; rows];
+            let mut picked = vec![Picked::Nothing; rows];
             self.pick_by_logits(exec, norm, batch, &mut picked);
             if self.counting {
                 let highest = std::mem::take(&mut self.work.highest);
-                self.count(batch, &highest);
+                self.count(batch, highest.iter().copied());
                 self.work.highest = highest;
             }
             return picked;
@@ -233,15 +219,16 @@ impl Head {
         gemm::argmax(exec, input, &self.packed, scratch, best);
         let mut picked = Vec::with_capacity(rows);
         for (row, (span, _)) in batch.sampling().enumerate() {
-            picked.push(self.best(exec, row, span.slot));
+            picked.push(self.best(exec, row, span.slot).into());
         }
         if self.counting {
-            self.count(batch, &picked);
+            self.count(batch, picked.iter().map(Picked::token));
         }
         self.work.undecided.clear();
-        for (row, ((_, sample), token)) in batch.sampling().zip(&picked).enumerate() {
+        for (row, ((_, sample), picked)) in batch.sampling().zip(&picked).enumerate() {
             let allows = sample.filter.map(|filter| filter.after(sample.written));
-            let is_refused = token.is_some_and(|token| allows.is_some_and(|allows| !allows(token)));
+            let is_refused =
+                picked.token().is_some_and(|token| allows.is_some_and(|allows| !allows(token)));
             if sample.sampling != Sampling::Greedy || is_refused {
                 self.work.undecided.push(row);
             }
@@ -290,7 +277,7 @@ impl Head {
         exec: &mut Executor,
         norm: Norm<'_>,
         batch: &Batch<'_>,
-        picked: &mut [Option<TokenId>],
+        picked: &mut [Picked],
     ) {
         let width = self.matrix.width();
         for (to, row) in self.work.undecided.iter().enumerate() {
@@ -315,7 +302,7 @@ impl Head {
             self.scatter(at);
             let Workspace { logits, own, .. } = &mut self.work;
             own.iter().for_each(|(token, logit)| logits[*token as usize] = *logit);
-            picked[row] = next_token(logits, sample.sampling, sample.written, sample.filter);
+            picked[row] = next_token(logits, sample.sampling, sample.written, sample.filter).into();
         }
         exec.pool.run(of_beams.len(), |_, row| {
             let BeamRow { at, width, sample, own, found, .. } = &of_beams[row];
@@ -329,9 +316,8 @@ impl Head {
         self.work.highest.clear();
         for BeamRow { row, found, .. } in of_beams {
             let (found, highest) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-            picked[row] = found.first().map(|candidate| candidate.token);
+            picked[row] = found.into();
             self.work.highest.push(highest);
-            self.work.candidates.push(found);
         }
     }
 
@@ -375,12 +361,12 @@ impl Head {
         }
     }
 
-    fn count(&mut self, batch: &Batch<'_>, picked: &[Option<TokenId>]) {
+    fn count(&mut self, batch: &Batch<'_>, picked: impl Iterator<Item = Option<TokenId>>) {
         let Some(base) = &self.base else { return };
         for ((span, _), token) in batch.sampling().zip(picked) {
             let Some(token) = token else { continue };
             let ids = &self.slots[span.slot].ids;
-            let inside = base.set.contains(*token) || ids.binary_search(token).is_ok();
+            let inside = base.set.contains(token) || ids.binary_search(&token).is_ok();
             self.misses += u64::from(!inside);
             self.choices += 1;
         }

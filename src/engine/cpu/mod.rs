@@ -33,7 +33,7 @@ use std::time::Instant;
 
 use super::context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{Batch, Candidate, Engine, Limits, Misses, Profile, TokenId};
+use crate::generate::{Batch, Engine, Limits, Misses, Picked, Profile, TokenId};
 use crate::kernels::Isa;
 use crate::kernels::attention::{PagePool, PageShape};
 use crate::model::Model;
@@ -297,7 +297,7 @@ impl Engine for CpuEngine {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         self.open_slots(batch)?;
         let apart = self.plan(batch);
         if apart { self.forward_apart() } else { self.forward_together() }?;
@@ -319,10 +319,6 @@ impl Engine for CpuEngine {
 
     fn searches_beams(&self) -> bool {
         true
-    }
-
-    fn candidates(&self) -> &[Vec<Candidate>] {
-        self.head.candidates()
     }
 
     fn profile(&self) -> Option<Profile> {

@@ -323,7 +323,7 @@ mod tests {
                     }
                 }
                 let picked = engine.step(&batch).unwrap();
-                scheduler.commit(&picked, engine.candidates());
+                scheduler.commit(&picked);
             }
         }
     }

@@ -21,7 +21,7 @@ use self::architecture::Source;
 use self::network::{Network, Sequence};
 use super::candle::{DeviceChoice, step_failed};
 use crate::Result;
-use crate::generate::{Batch, Engine, Sample, TokenId, TokenSet, next_token};
+use crate::generate::{Batch, Engine, Picked, Sample, TokenId, TokenSet, next_token};
 use crate::shortlist::Shortlist;
 
 /// A network of candle-transformers on one of candle's devices.
@@ -118,7 +118,7 @@ impl Engine for TransformersEngine {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         self.read(batch);
         let mut picked = Vec::new();
         for (span, sample) in batch.sampling() {
@@ -128,7 +128,7 @@ impl Engine for TransformersEngine {
                 slot.keep(shortlist, &mut logits);
             }
             let Sample { sampling, written, filter } = *sample;
-            picked.push(next_token(&logits, sampling, written, filter));
+            picked.push(next_token(&logits, sampling, written, filter).into());
         }
         Ok(picked)
     }

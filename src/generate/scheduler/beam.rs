@@ -100,7 +100,7 @@ impl Beam {
     /// which stand `before` positions. The best text where the field is over.
     pub(super) fn widen(
         &mut self,
-        candidates: &[&Vec<Candidate>],
+        candidates: &[&[Candidate]],
         field: &Field,
         before: usize,
     ) -> Option<Ended> {
@@ -119,7 +119,7 @@ impl Beam {
     }
 
     /// All ways on, likeliest first.
-    fn steps(&self, candidates: &[&Vec<Candidate>]) -> Vec<Step> {
+    fn steps(&self, candidates: &[&[Candidate]]) -> Vec<Step> {
         let texts = (0..self.texts.len()).map(Some).chain([None]);
         let mut steps: Vec<Step> = Vec::new();
         for (text, candidates) in texts.zip(candidates) {

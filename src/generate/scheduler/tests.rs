@@ -91,7 +91,7 @@ fn run_on(
         let picked = engine.step(&batch).unwrap();
         assert!(scheduler.running() <= limits.max_sequences);
         assert!(scheduler.reserved_positions <= limits.kv_positions);
-        for finished in scheduler.commit(&picked, engine.candidates()).finished {
+        for finished in scheduler.commit(&picked).finished {
             assert!(results.insert(finished.id, finished.fields).is_none(), "finished twice");
         }
     }
@@ -322,8 +322,8 @@ fn sequences_that_write_are_never_held_up_by_prefill() {
         .map(|_| {
             let batch = scheduler.schedule().unwrap();
             let rows = batch.spans.iter().map(|s| s.rows.len()).collect();
-            let picked = vec![Some(1); batch.sampling().count()];
-            scheduler.commit(&picked, &[]);
+            let picked = vec![Picked::Token(1); batch.sampling().count()];
+            scheduler.commit(&picked);
             rows
         })
         .collect();
@@ -344,7 +344,7 @@ fn beside_sequences_that_write_prompts_are_read_as_far_as_the_limits_say() {
         scheduler.push(request(0, vec![1; 4], &[50])).unwrap();
         scheduler.push(request(1, vec![1; 200], &[50])).unwrap();
         assert_eq!(scheduler.schedule().unwrap().tokens.len(), 100.min(4 + prefill_rows));
-        scheduler.commit(&[Some(1)], &[]);
+        scheduler.commit(&[Picked::Token(1)]);
         scheduler.schedule().unwrap().tokens.len()
     };
     assert_eq!(rows_of_second_step(20), 21);
@@ -407,7 +407,7 @@ fn a_beam_finds_what_a_greedy_choice_misses() {
         let mut written = Vec::new();
         while let Some(batch) = scheduler.schedule() {
             let picked = engine.step(&batch).unwrap();
-            written.extend(scheduler.commit(&picked, engine.candidates()).finished);
+            written.extend(scheduler.commit(&picked).finished);
         }
         assert_eq!(written[0].fields[0].tokens, expected, "width {width}");
     }

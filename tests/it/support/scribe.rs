@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wenzhai::error::ErrorKind;
 use wenzhai::feed::{Malformed, Source};
-use wenzhai::generate::{Batch, Engine, Sampling, TokenId, TokenSet};
+use wenzhai::generate::{Batch, Engine, Picked, Sampling, TokenId, TokenSet};
 use wenzhai::paper::Paper;
 use wenzhai::pipeline::{Observer, Progress};
 use wenzhai::prompt::Encoding;
@@ -113,7 +113,7 @@ impl Engine for Scribe {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Option<TokenId>>> {
+    fn step(&mut self, batch: &Batch<'_>) -> Result<Vec<Picked>> {
         if self.fails_at_step == Some(self.steps.len()) {
             return Err(Error::new(ErrorKind::Engine, "the engine stumbled"));
         }
@@ -127,7 +127,7 @@ impl Engine for Scribe {
             self.slots[span.slot].extend_from_slice(&batch.tokens[span.rows.clone()]);
             if let Some(sample) = span.sample {
                 let token = self.next(span.slot, sample.sampling);
-                picked.push((token != NO_NUMBER as TokenId).then_some(token));
+                picked.push((token != NO_NUMBER as TokenId).then_some(token).into());
             }
         }
         self.steps.push((batch.spans.len(), self.jobs.len(), batch.tokens.len()));
