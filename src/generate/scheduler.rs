@@ -171,11 +171,6 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Sequences in flight.
-    pub fn running(&self) -> usize {
-        self.admitted.len()
-    }
-
     /// Requests that wait for a slot.
     pub fn waiting(&self) -> usize {
         self.waiting.len()

@@ -20,8 +20,15 @@ use crate::text::quantity::grouped;
 const MAX_CHARS: usize = 32;
 
 /// Characters for powers of ten that digits are written before, and how many of them at most.
-const SCALED: [(&str, i32, usize); 4] =
-    [("万", 4, 4), ("百万", 6, 3), ("亿", 8, 4), ("万亿", 12, 4)];
+const SCALED: [(&str, i32, usize); 7] = [
+    ("万", 4, 4),
+    ("百万", 6, 3),
+    ("千万", 7, 1),
+    ("亿", 8, 4),
+    ("百亿", 10, 1),
+    ("千亿", 11, 1),
+    ("万亿", 12, 4),
+];
 
 /// The numbers of a source.
 #[derive(Debug)]
@@ -145,9 +152,8 @@ impl Numbers {
         // 600多万.
         let after = after.trim_start_matches(['多', '余']);
         let after = after.replace('％', "%").to_lowercase();
-        let scaled = ["万", "亿", "千万", "百万", "千亿", "百亿"];
         let needs_suffix =
-            after.starts_with('%') || scaled.iter().any(|scale| after.starts_with(scale));
+            after.starts_with('%') || SCALED.iter().any(|(scale, ..)| after.starts_with(scale));
         // Both numbers of 500-1000万 have the unit.
         let is_scaled_range = |form: &Form| {
             let Some((second, rest)) = &of_range else { return false };
@@ -233,6 +239,8 @@ impl Numbers {
         }
         if text[..found.start].ends_with('.') {
             self.add(&format!("0.{digits}"), "");
+            let share = Decimal::parse(&format!("0.{digits}")).times_ten(2);
+            self.add(&share.plain().unwrap_or_default(), "%");
         }
         if let Some(century) = century(digits)
             && ["s", "'s", "’s"].iter().any(|s| text[found.end..].starts_with(s))

@@ -7,7 +7,7 @@ use crate::feed::arxiv::Request;
 use crate::feed::{FeedReport, Source};
 use crate::paper::{Date, Paper};
 use crate::pipeline::Observer;
-use crate::store::{Announcement, Run};
+use crate::store::{Announcement, Entry, Run};
 use crate::text::quantity::count;
 
 /// The announcements of a run.
@@ -23,7 +23,7 @@ pub(super) struct Register {
 struct Open {
     category: String,
     is_feed: bool,
-    papers: Vec<(String, Option<u32>)>,
+    papers: Vec<Entry>,
     latest: Option<Date>,
 }
 
@@ -59,28 +59,13 @@ impl Register {
         run: &mut Run<'_>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let (Some(open), Source::Arxiv(named)) = (self.open.take(), source) else { return Ok(()) };
-        let Open { category, is_feed, papers, latest } = open;
-        let today = named.service.today();
-        let day = match &named.request {
-            Request::Day(_, day) => Some(*day),
-            _ => report.day.or(latest),
-        };
-        let Some(day) = day else { return Ok(()) };
+        let Some(announcement) = self.close(source, report.day, false) else { return Ok(()) };
+        let Announcement { day, followed: is_feed, read: today, .. } = announcement;
         // A feed is empty on holidays, and when it is late; a page of today may still be filled.
-        let is_early = papers.is_empty() && (is_feed || day >= today);
+        let is_early = announcement.papers.is_empty() && (is_feed || day >= today);
         if report.cut_short || report.missing > 0 || is_early {
             return Ok(());
         }
-        let announcement = Announcement {
-            category,
-            day,
-            followed: is_feed,
-            papers,
-            read: today,
-            caught_up: false,
-            is_cut: false,
-        };
         if !is_feed {
             self.doubt_next_feed(source, &announcement, run, observer)?;
         }
@@ -110,27 +95,31 @@ impl Register {
         run: &Run<'_>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let (Some(open), Source::Arxiv(named)) = (self.open.take(), source) else { return Ok(()) };
-        let Open { category, is_feed, papers, latest } = open;
-        let day = match &named.request {
-            Request::Day(_, day) => Some(*day),
-            _ => latest,
-        };
-        let Some(day) = day else { return Ok(()) };
-        let read = named.service.today();
-        let announcement = Announcement {
-            category,
-            day,
-            followed: is_feed,
-            papers,
-            read,
-            caught_up: false,
-            is_cut: true,
-        };
+        let Some(announcement) = self.close(source, None, true) else { return Ok(()) };
         if !self.is_another_days(source, &announcement, run, observer)? {
             self.read.push(announcement);
         }
         Ok(())
+    }
+
+    /// What was read of the source; `told` is the day that it says to be of. `None` where it is none of
+    /// announcements, or of no day.
+    fn close(&mut self, source: &Source, told: Option<Date>, is_cut: bool) -> Option<Announcement> {
+        let (Some(open), Source::Arxiv(named)) = (self.open.take(), source) else { return None };
+        let Open { category, is_feed, papers, latest } = open;
+        let day = match &named.request {
+            Request::Day(_, day) => *day,
+            _ => told.or(latest)?,
+        };
+        Some(Announcement {
+            category,
+            day,
+            followed: is_feed,
+            papers,
+            read: named.service.today(),
+            caught_up: false,
+            is_cut,
+        })
     }
 
     /// The next feed that was read, and had nothing but papers of this page, was likely this day's still: what
@@ -147,8 +136,7 @@ impl Register {
         let of_run = self.read.iter().filter(|other| other.category == *category && other.followed);
         let days = known.from_feed.iter().copied().chain(of_run.map(|other| other.day));
         let Some(next) = days.filter(|other| other > day).min() else { return Ok(()) };
-        let is_of_page =
-            |read: &[(String, Option<u32>)]| !read.is_empty() && are_among(read, papers);
+        let is_of_page = |read: &[Entry]| !read.is_empty() && are_among(read, papers);
         let read_before = self.read.len();
         self.read.retain(|feed| {
             let is_next = feed.category == *category && feed.day == next && feed.followed;
@@ -197,7 +185,7 @@ impl Register {
     fn announced_before(
         &self,
         category: &str,
-        papers: &[(String, Option<u32>)],
+        papers: &[Entry],
         day: Date,
         run: &Run<'_>,
     ) -> Result<Option<Date>> {
@@ -213,7 +201,7 @@ impl Register {
 }
 
 /// Whether all of `papers` are among `others`; a version that was not told may be any.
-fn are_among(papers: &[(String, Option<u32>)], others: &[(String, Option<u32>)]) -> bool {
+fn are_among(papers: &[Entry], others: &[Entry]) -> bool {
     let known: HashMap<&str, Option<u32>> =
         others.iter().map(|(id, version)| (id.as_str(), *version)).collect();
     papers.iter().all(|(id, version)| match known.get(id.as_str()) {

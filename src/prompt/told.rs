@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::glossary::{Glossary, Term};
-use crate::text::numbers::{CHINESE_UNITS, Decimal, SCALES};
+use crate::text::numbers::{CHINESE_UNITS, Decimal, SCALE_LETTERS, SCALE_WORDS};
 use crate::text::patterns::{NAME, NUMBER, SCALED};
 
 /// Most numbers and names that are told.
@@ -81,7 +81,10 @@ fn in_chinese(text: &str) -> Vec<Term> {
     let mut terms: Vec<Term> = Vec::new();
     for found in SCALED_NUMBER.captures_iter(text) {
         let term = found[0].split_whitespace().collect::<Vec<_>>().join(" ");
-        let zeros = SCALES.iter().find(|(word, _)| found[2].eq_ignore_ascii_case(word));
+        let zeros = SCALE_WORDS
+            .iter()
+            .chain(&SCALE_LETTERS)
+            .find(|(word, _)| found[2].eq_ignore_ascii_case(word));
         let value = Decimal::parse(&found[1]).times_ten(zeros.map_or(0, |(_, zeros)| *zeros));
         let unit = CHINESE_UNITS.iter().find(|(_, zeros)| value.magnitude() >= *zeros);
         let (unit, zeros) = unit.copied().unwrap_or_default();

@@ -15,6 +15,9 @@ use super::{Run, Store};
 use crate::error::Result;
 use crate::paper::{Date, Paper};
 
+/// A paper of an announcement: its arXiv id, and its version where that was told.
+pub type Entry = (String, Option<u32>);
+
 /// A day's announcement in one category, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
@@ -25,8 +28,8 @@ pub struct Announcement {
     /// Whether it was read from the category's feed, whose days follow one another; a day that was
     /// asked for by its date says nothing of those around it.
     pub followed: bool,
-    /// The papers, with their versions where they were told.
-    pub papers: Vec<(String, Option<u32>)>,
+    /// Its papers.
+    pub papers: Vec<Entry>,
     /// The day of the run that read it. Of a day that is known already the first is kept.
     pub read: Date,
     /// Whether it was read by its date because an earlier feed was missed.
@@ -52,7 +55,7 @@ pub struct DaysRead {
 
 impl Announcement {
     /// How a paper is noted; none without an arXiv id.
-    pub fn entry(paper: &Paper) -> Option<(String, Option<u32>)> {
+    pub fn entry(paper: &Paper) -> Option<Entry> {
         paper.id.as_ref().map(|id| (id.as_str().to_owned(), paper.version))
     }
 }
@@ -82,7 +85,7 @@ impl Run<'_> {
     pub fn announced_before(
         &self,
         category: &str,
-        papers: &[(String, Option<u32>)],
+        papers: &[Entry],
         day: Date,
     ) -> Result<Option<Date>> {
         let find = || -> rusqlite::Result<Option<Date>> {
@@ -105,8 +108,8 @@ impl Run<'_> {
     }
 
     /// The papers that earlier runs read of a day, with their versions where they were told.
-    pub fn announced_on(&self, category: &str, day: Date) -> Result<Vec<(String, Option<u32>)>> {
-        let find = || -> rusqlite::Result<Vec<(String, Option<u32>)>> {
+    pub fn announced_on(&self, category: &str, day: Date) -> Result<Vec<Entry>> {
+        let find = || -> rusqlite::Result<Vec<Entry>> {
             let sql = "SELECT paper, version FROM main.announced
                 WHERE reader = ?1 AND category = ?2 AND day = ?3";
             let mut statement = self.store.connection.prepare_cached(sql)?;

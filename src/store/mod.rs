@@ -45,7 +45,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 pub use account::Account;
-pub use announced::{Announcement, DaysRead};
+pub use announced::{Announcement, DaysRead, Entry};
 pub use existing::Successor;
 pub use key::Identity;
 pub use offered::OfferedPaper;

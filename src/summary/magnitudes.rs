@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::numbers::SourceNumbers;
 use crate::text::is_han;
-use crate::text::numbers::{CHINESE_UNITS, begins_measure};
+use crate::text::numbers::{CHINESE_UNITS, SCALE_WORDS, begins_measure};
 
 /// Characters after which `数` ends a word: 参数, 指数, 多数. Not those of 对数, 有理数 or 个数: before a
 /// unit they nearly always belong to the word before, as in 拥有数十亿, 处理数十亿 and 对数十亿.
@@ -20,8 +20,6 @@ const DOUBLED: [&str; 6] = ["十万", "百万", "千万", "十亿", "百亿", "�
 /// The power of such a number.
 const NONE: i32 = i32::MIN;
 
-const UNITS: [(&str, i32); 5] =
-    [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
 /// What is counted in a unit, or alone.
 const COUNTS: [(&str, i32); 4] = [("tens", 1), ("dozens", 1), ("hundreds", 2), ("thousands", 3)];
 /// Times and shares that have a magnitude of their own.
@@ -94,7 +92,7 @@ fn powers(text: &str) -> BTreeSet<i32> {
     let unit = |word: &str| {
         let word = word.strip_suffix('s').unwrap_or(word);
         let word = word.strip_prefix("multi").unwrap_or(word);
-        UNITS.iter().find(|(unit, _)| word == *unit)
+        SCALE_WORDS.iter().find(|(unit, _)| word == *unit)
     };
     let of = |table: &[(&str, i32)], word: &str| {
         table.iter().find(|(known, _)| *known == word).map(|(_, power)| *power)

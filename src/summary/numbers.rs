@@ -19,9 +19,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::text::numbers::{
-    Decimal, Found, SCALES, TENS, WORDS, behind_range, century, in_characters, in_spaced_groups,
-    is_of_decade, is_recent_year, orders_in_words, percents, power_of_ten, powers, scaled_in_words,
-    scales, scan, second_year, shares_in_words, units_in_characters, without_tex_separators,
+    Decimal, Found, SCALE_WORDS, TENS, WORDS, behind_range, century, in_characters,
+    in_spaced_groups, is_of_decade, is_recent_year, orders_in_words, percents, power_of_ten,
+    powers, scaled_in_words, scales, scan, second_year, shares_in_words, units_in_characters,
+    without_tex_separators,
 };
 
 /// All numbers that a summary may state.
@@ -224,20 +225,21 @@ impl SourceNumbers {
         self.shares.extend(shares_in_words(lower).into_iter().map(Decimal::parse));
         let (scaled, decades) = scaled_in_words(lower);
         let years = decades.iter().map(|decades| decades.times_ten(1));
-        self.percents.extend(scaled.iter().filter(|value| value.magnitude() == 2).cloned());
+        self.percents.extend(scaled.iter().filter(|value| value.magnitude() <= 2).cloned());
         let orders = orders_in_words(lower);
         scaled.into_iter().chain(years).chain(orders).for_each(|value| self.add_value(value));
         let mut tens = None;
         let words = lower.split(|c: char| !c.is_ascii_alphabetic());
         for word in words.filter(|word| !word.is_empty()) {
-            if let Some((_, zeros)) = SCALES[..5].iter().find(|(scale, _)| *scale == word) {
+            if let Some((_, zeros)) = SCALE_WORDS.iter().find(|(scale, _)| *scale == word) {
                 self.add_scaled_words(*zeros);
             }
-            for value in WORDS.iter().filter(|row| row.words.contains(&word)).map(|row| row.digits)
-            {
-                self.add_word(value);
-                if let Some(tens) = tens {
-                    self.add_word(&format!("{tens}{value}"));
+            for row in WORDS.iter().filter(|row| row.words.contains(&word)) {
+                self.add_word(row.digits);
+                // The five of twenty-five; no month, and no twelve.
+                let of_tens = tens.filter(|_| row.digits.len() == 1 && row.before == Some(""));
+                if let Some(tens) = of_tens {
+                    self.add_word(&format!("{tens}{}", row.digits));
                 }
             }
             tens = TENS.iter().position(|name| *name == word).map(|index| index + 2);
@@ -389,6 +391,7 @@ mod tests {
             &["500", "1000", "4", "2000"],
         );
         check("two models over 3 decades", "40年，30年，20世纪", &["40", "20"]);
+        check("at twenty, twelve of them, twenty February", "212，22，20，12，2月", &["212", "22"]);
     }
 
     #[test]
@@ -409,6 +412,7 @@ mod tests {
         );
         check("a third, one in five, twenty percent", "3%，20 %", &[]);
         check("twenty-five agents, the third of seven, half", "25个，第3个，7个，50%", &[]);
+        check("two and a half percent, one hundred per cent", "2.5%，100%", &[]);
         check("in the 1940s; in March 2024", "40年代；2024年3月", &[]);
         check("two million papers", "200万篇", &[]);
         check("the past two decades, a decade; since the 1920s", "20年，10年，20世纪20年代", &[]);

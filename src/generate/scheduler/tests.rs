@@ -89,7 +89,7 @@ fn run_on(
     while let Some(batch) = scheduler.schedule() {
         assert!(batch.tokens.len() <= limits.rows_per_step);
         let picked = engine.step(&batch).unwrap();
-        assert!(scheduler.running() <= limits.max_sequences);
+        assert!(scheduler.admitted.len() <= limits.max_sequences);
         assert!(scheduler.reserved_positions <= limits.kv_positions);
         for finished in scheduler.commit(&picked).finished {
             assert!(results.insert(finished.id, finished.fields).is_none(), "finished twice");

@@ -42,18 +42,12 @@ pub(crate) struct Found {
     pub(crate) end: usize,
 }
 
-/// Words and letters for powers of ten; the words come first.
-pub(crate) const SCALES: [(&str, i32); 9] = [
-    ("hundred", 2),
-    ("thousand", 3),
-    ("million", 6),
-    ("billion", 9),
-    ("trillion", 12),
-    ("k", 3),
-    ("m", 6),
-    ("b", 9),
-    ("t", 12),
-];
+/// Words for powers of ten.
+pub(crate) const SCALE_WORDS: [(&str, i32); 5] =
+    [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
+
+/// Letters for them, in lower case.
+pub(crate) const SCALE_LETTERS: [(&str, i32); 4] = [("k", 3), ("m", 6), ("b", 9), ("t", 12)];
 
 /// Abbreviations and units of measure that have a power of ten in them, as they are written: the number before
 /// them may be told with it (`$350bn`, `10 Myr`, `13 TeV`) or as it stands.
@@ -89,8 +83,10 @@ const UNITS_WITH_SCALES: [(&str, i32); 30] = [
     ("TeV", 12),
     ("PeV", 15),
 ];
+
 /// Chinese units of magnitude by which numbers are grouped, the largest first.
 pub(crate) const CHINESE_UNITS: [(&str, i32); 3] = [("万亿", 12), ("亿", 8), ("万", 4)];
+
 impl Decimal {
     /// The value of ASCII digits with separators of thousands and at most one full stop; what else
     /// stands in `text` counts for nothing.
@@ -291,7 +287,7 @@ pub(crate) fn scale_behind(text: &str, end: usize) -> Option<Scale> {
     if let Some((word, zeros)) = UNITS_WITH_SCALES.iter().find(|(unit, _)| *unit == written) {
         return Some(Scale { word, zeros: *zeros, is_certain: false });
     }
-    let all = SCALES.iter().chain(&[("decades", 1)]);
+    let all = SCALE_WORDS.iter().chain(&SCALE_LETTERS).chain(&[("decades", 1)]);
     let (word, zeros) = all.into_iter().find(|(scale, _)| *scale == lower)?;
     let (word, zeros) = (*word, *zeros);
     if length > 1 {

@@ -1,6 +1,6 @@
 //! Numbers in English words.
 
-use super::{Decimal, SCALES};
+use super::{Decimal, SCALE_WORDS};
 
 /// Words for the tens from twenty on.
 pub(crate) const TENS: [&str; 8] =
@@ -225,7 +225,7 @@ impl InWords {
             }
             _ => {}
         }
-        if let Some((_, zeros)) = SCALES[..5].iter().find(|(scale, _)| *scale == word) {
+        if let Some((_, zeros)) = SCALE_WORDS.iter().find(|(scale, _)| *scale == word) {
             return self.multiply(10u64.pow(zeros.unsigned_abs()));
         }
         let begun = |group, last| InWords { group: Some(group), last, ..InWords::default() };

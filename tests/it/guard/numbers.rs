@@ -96,13 +96,17 @@ fn times_and_multiples_have_forms_of_their_own() {
         "50万",
         "10万",
         "500万至1000万",
+        "1千万",
         "250亿",
     ] {
         check(text, true);
     }
-    for text in ["90世纪", "19世纪", "2009000", "100亿", "200年", "5亿", "25亿"] {
+    for text in ["90世纪", "19世纪", "2009000", "5千万", "100亿", "200年", "5亿", "25亿"] {
         check(text, false);
     }
+    let share = Source { abstract_text: "An F1 of .803.", ..Source::default() };
+    let allowed = ["80.3%", "0.803", "8.03%"].map(|text| accepts(&share, numbers(), text));
+    assert_eq!(allowed, [true, true, false]);
     let nineties = Source { abstract_text: "Since the 1990s.", ..Source::default() };
     let allowed =
         ["20世纪90年代", "20世界", "20个"].map(|text| accepts(&nineties, numbers(), text));
