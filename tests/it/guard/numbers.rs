@@ -101,7 +101,8 @@ fn times_and_multiples_have_forms_of_their_own() {
     ] {
         check(text, true);
     }
-    for text in ["90世纪", "19世纪", "2009000", "5千万", "100亿", "200年", "5亿", "25亿"] {
+    for text in ["90世纪", "19世纪", "2009000", "5千万", "100亿", "200年", "5亿", "25亿"]
+    {
         check(text, false);
     }
     let share = Source { abstract_text: "An F1 of .803.", ..Source::default() };
